@@ -1,0 +1,88 @@
+package record
+
+import (
+	"errors"
+	"fmt"
+	"io"
+)
+
+// ReadAt fills b from offset off of r, at most up to limit, and returns the
+// part of b that it filled: less than asked only where r ends. Whether r says
+// io.EOF together with its last bytes or by itself makes no difference.
+func ReadAt(r io.ReaderAt, b []byte, off, limit int64) ([]byte, error) {
+	if left := limit - off; int64(len(b)) > left {
+		b = b[:max(left, 0)]
+	}
+	n := 0
+	for n < len(b) {
+		k, err := r.ReadAt(b[n:], off+int64(n))
+		if k < 0 || k > len(b)-n {
+			return nil, fmt.Errorf("reading at offset %d: the reader returned the impossible count %d", off+int64(n), k)
+		}
+		n += k
+		switch {
+		case n == len(b) || errors.Is(err, io.EOF):
+			return b[:n], nil
+		case err != nil:
+			return nil, fmt.Errorf("reading at offset %d: %w", off+int64(n), err)
+		case k == 0:
+			return nil, fmt.Errorf("reading at offset %d: %w", off+int64(n), io.ErrNoProgress)
+		}
+	}
+	return b, nil
+}
+
+// An Entry is where a whole, valid entry stands in a log.
+type Entry struct {
+	Start int64 // of its first record
+	End   int64 // of its last record
+	Size  int64 // bytes of data
+}
+
+// walkBuffer is how much of a log is read at once where an entry is followed.
+const walkBuffer = 8 * BlockSize
+
+// FindEntry follows the entry whose first record is at offset start, checking
+// every record. It reports false, and the offset of the first record that is
+// not right, if there is no whole, valid entry before limit. The error, if
+// any, is one of reading.
+func FindEntry(r io.ReaderAt, start, limit int64) (e Entry, bad int64, ok bool, err error) {
+	if start < 0 || start >= limit || Aligned(start) != start {
+		return e, start, false, nil
+	}
+	buf := make([]byte, min(walkBuffer, limit-start))
+	e.Start = start
+	var have []byte // bytes from pos on
+	for pos := start; ; {
+		left := int(BlockSize - pos%BlockSize)
+		if len(have) < left {
+			if have, err = ReadAt(r, buf[:pieceSize(len(buf), pos)], pos, limit); err != nil {
+				return e, pos, false, err
+			}
+		}
+		h, sound := Verify(have[:min(left, len(have))])
+		if !sound || h.Offset != uint64(pos-start) || h.Type != typeOf(pos == start, h.Type.Ends()) {
+			return e, pos, false, nil
+		}
+		e.Size += int64(h.Length)
+		pos += int64(h.Size())
+		have = have[h.Size():]
+		if h.Type.Ends() {
+			e.End = pos
+			return e, 0, true, nil
+		}
+		if next := Aligned(pos); next > pos {
+			have = have[min(int(next-pos), len(have)):]
+			pos = next
+		}
+	}
+}
+
+// pieceSize returns how many of n bytes to read at pos so that the piece ends
+// at a block's end, when that makes it no smaller than a block.
+func pieceSize(n int, pos int64) int {
+	if in := int(pos % BlockSize); n-in >= BlockSize {
+		return n - in
+	}
+	return n
+}

@@ -1,0 +1,192 @@
+package record
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+const (
+	// BlockSize is the size in bytes of a block. A record never crosses one.
+	BlockSize = 32 << 10
+	// HeaderSize is the size in bytes of a record's header. A record starts
+	// only where more than this is left of the block.
+	HeaderSize = 15
+	// MaxData is the largest number of data bytes in one record.
+	MaxData = BlockSize - HeaderSize
+)
+
+// Layout of a header, little endian.
+const (
+	sumAt    = 0 // uint32, low half of the XXH64 of everything after it
+	typeAt   = 4 // uint8
+	lengthAt = 5 // uint16, bytes of data
+	offsetAt = 7 // uint64, from the start of the entry's first record
+)
+
+// Type says which part of its entry a record holds.
+type Type uint8
+
+// The record types of the format.
+const (
+	Full   Type = 1 // the whole entry
+	First  Type = 2
+	Middle Type = 3
+	Last   Type = 4
+)
+
+// Known reports whether t is a type of the format.
+func (t Type) Known() bool { return Full <= t && t <= Last }
+
+// Starts reports whether a record of type t begins an entry.
+func (t Type) Starts() bool { return t == Full || t == First }
+
+// Ends reports whether a record of type t completes an entry.
+func (t Type) Ends() bool { return t == Full || t == Last }
+
+func (t Type) String() string {
+	switch t {
+	case Full:
+		return "FULL"
+	case First:
+		return "FIRST"
+	case Middle:
+		return "MIDDLE"
+	case Last:
+		return "LAST"
+	}
+	return fmt.Sprintf("unknown type %d", uint8(t))
+}
+
+// A Header is a record's header, decoded.
+type Header struct {
+	Sum    uint32
+	Type   Type
+	Length int    // bytes of data, 0 to 65535
+	Offset uint64 // bytes from the start of the entry's first record
+}
+
+// Size is the record's size in bytes, header included.
+func (h Header) Size() int { return HeaderSize + h.Length }
+
+// Entry returns where the entry of this record starts, when the record is at
+// log offset pos. It reports false when that would be before the log.
+func (h Header) Entry(pos int64) (int64, bool) {
+	if h.Offset > uint64(pos) {
+		return 0, false
+	}
+	return pos - int64(h.Offset), true
+}
+
+// Decode decodes the header in the first [HeaderSize] bytes of b, unchecked.
+func Decode(b []byte) Header {
+	_ = b[HeaderSize-1]
+	return Header{
+		Sum:    binary.LittleEndian.Uint32(b[sumAt:]),
+		Type:   Type(b[typeAt]),
+		Length: int(binary.LittleEndian.Uint16(b[lengthAt:])),
+		Offset: binary.LittleEndian.Uint64(b[offsetAt:]),
+	}
+}
+
+// Verify decodes the record at the start of b, which ends where the record's
+// block or the log ends, and reports whether it lies within b and its checksum
+// is right. The type of such a record may still be unknown.
+func Verify(b []byte) (Header, bool) {
+	if len(b) < HeaderSize {
+		return Header{}, false
+	}
+	h := Decode(b)
+	if h.Length > len(b)-HeaderSize {
+		return h, false
+	}
+	return h, sum(b[:HeaderSize+h.Length]) == h.Sum
+}
+
+// Seal fills in the header of record b, whose data is in place. It says whether
+// the record is its entry's first one, and its last one, and how many bytes it
+// lies from the start of the first.
+func Seal(b []byte, first, last bool, offset uint64) {
+	b[typeAt] = byte(typeOf(first, last))
+	binary.LittleEndian.PutUint16(b[lengthAt:], uint16(len(b)-HeaderSize))
+	binary.LittleEndian.PutUint64(b[offsetAt:], offset)
+	binary.LittleEndian.PutUint32(b[sumAt:], sum(b))
+}
+
+// sum is the checksum of record b: the low 32 bits of the XXH64 (seed 0,
+// https://xxhash.com) of everything behind the checksum itself.
+func sum(b []byte) uint32 { return uint32(xxhash.Sum64(b[typeAt:])) }
+
+// Aligned returns where a record written at offset off begins: off itself, or
+// the start of the next block where at most [HeaderSize] bytes are left of
+// this one. Offsets 1 to 14 into a block count as such too: no record can end
+// there, so they can only be the stray bytes of a torn header, and a record
+// behind them would never be found from the block's start.
+func Aligned(off int64) int64 {
+	in := off % BlockSize
+	if left := BlockSize - in; left <= HeaderSize || 0 < in && in < HeaderSize {
+		return off + left
+	}
+	return off
+}
+
+// EntrySize returns how many bytes [AppendEntry] appends for an entry of n
+// bytes at offset off, padding included.
+func EntrySize(off, n int64) int64 {
+	if n == 0 {
+		return 0
+	}
+	start := Aligned(off)
+	room := BlockSize - start%BlockSize - HeaderSize
+	if n <= room {
+		return start - off + HeaderSize + n
+	}
+	rest := n - room
+	blocks := (rest + MaxData - 1) / MaxData
+	return start - off + HeaderSize + n + blocks*HeaderSize
+}
+
+// AppendEntry appends to dst the bytes of the entry head+body as they stand in
+// a log from offset off on, padding included, and returns the longer slice.
+// An empty entry has no bytes. The arguments are not kept.
+func AppendEntry(dst []byte, off int64, head, body []byte) []byte {
+	n := len(head) + len(body)
+	if n == 0 {
+		return dst
+	}
+	start := Aligned(off)
+	dst = appendZeros(dst, int(start-off))
+	for pos := start; ; {
+		data := min(n, BlockSize-int(pos%BlockSize)-HeaderSize)
+		n -= data
+		at := len(dst)
+		dst = append(dst, zeros[:HeaderSize]...)
+		k := min(data, len(head))
+		dst, head = append(dst, head[:k]...), head[k:]
+		dst, body = append(dst, body[:data-k]...), body[data-k:]
+		Seal(dst[at:], pos == start, n == 0, uint64(pos-start))
+		if n == 0 {
+			return dst
+		}
+		pos += int64(HeaderSize + data)
+	}
+}
+
+// typeOf returns the type of a record that is or is not its entry's first and
+// last one.
+func typeOf(first, last bool) Type {
+	switch {
+	case first && last:
+		return Full
+	case first:
+		return First
+	case last:
+		return Last
+	}
+	return Middle
+}
+
+var zeros [BlockSize]byte
+
+func appendZeros(dst []byte, n int) []byte { return append(dst, zeros[:n]...) }

@@ -1,0 +1,224 @@
+package logio
+
+import (
+	"io"
+	"math"
+
+	"github.com/stateio/stateio/internal/record"
+)
+
+// DefaultMaxEntry is the length in bytes of the longest entry that a [Reader]
+// accepts, unless [Reader.SetMaxEntry] sets another limit: 1 GiB.
+const DefaultMaxEntry = 1 << 30
+
+// A Reader reads the entries of a log. It is not safe for concurrent use.
+type Reader struct {
+	in    input
+	start int64 // where reading began
+	max   int64 // length of the longest entry
+
+	at     int64  // see Offset
+	entry  []byte // the entry assembled from more than one record
+	begun  int64  // where the entry that is being read starts; -1: none is
+	bad    int64  // where the damage is that peek found
+	zeros  int64  // where zeros begin that reach up to here; -1: there are none
+	lost   bool   // damage was reported, and no entry was found since
+	stream *entryStream
+}
+
+// NewReader returns a reader of the entries that start at off or behind it. r
+// is at offset off of the log. It is read in pieces of up to 256 KiB.
+func NewReader(r io.Reader, off int64) *Reader {
+	rd := &Reader{max: DefaultMaxEntry}
+	rd.Reset(r, off)
+	return rd
+}
+
+// Reset makes the reader read from r, which is at offset off of the log, as if
+// it were new. It keeps its memory and its limit on the length of entries.
+func (r *Reader) Reset(rd io.Reader, off int64) {
+	r.in.reset(rd, off)
+	r.start, r.at, r.begun, r.zeros = off, off, -1, -1
+	r.lost, r.stream = false, nil
+}
+
+// SetMaxEntry sets the length in bytes of the longest entry that Read accepts.
+// An n of zero or less removes the limit. The reader never allocates more than
+// twice what an entry has shown to hold.
+func (r *Reader) SetMaxEntry(n int64) {
+	if n <= 0 {
+		n = math.MaxInt64
+	}
+	r.max = n
+}
+
+// Offset returns where the entry last returned starts: the offset of its first
+// record. After an error it is the offset of the damage, of the entry that was
+// too long, or of the end. It can be given to [NewReader], together with an
+// io.Reader positioned there.
+func (r *Reader) Offset() int64 { return r.at }
+
+// Read returns the next entry. The slice is the reader's, and valid until the
+// next call of one of its methods; entries in one record are not copied.
+//
+// At the end of the log, Read returns io.EOF, and goes on to do so whatever is
+// appended: to follow a log, call Reset with the offset behind the last entry.
+// Where the log is damaged or ends within an entry, it returns [ErrCorrupted],
+// once for each damaged stretch, and [ErrTooLong] for an entry over the limit;
+// the next call reads on behind it. Any other error is the underlying
+// reader's; the next call tries again where that one failed, and no entry is
+// lost or returned twice.
+func (r *Reader) Read() ([]byte, error) {
+	if err := r.skipStream(); err != nil {
+		return nil, err
+	}
+	if r.begun < 0 {
+		h, data, err := r.begin()
+		if err != nil {
+			return nil, err
+		}
+		if int64(len(data)) > r.max {
+			return nil, r.tooLong(h)
+		}
+		if h.Type == record.Full {
+			return data, nil
+		}
+		if cap(r.entry) > keepScratch {
+			r.entry = nil
+		}
+		r.entry = append(r.entry[:0], data...)
+	}
+	for {
+		h, data, err := r.proceed()
+		if err != nil {
+			return nil, err
+		}
+		if int64(len(r.entry))+int64(len(data)) > r.max {
+			return nil, r.tooLong(h)
+		}
+		r.entry = append(r.entry, data...)
+		if h.Type == record.Last {
+			return r.entry, nil
+		}
+	}
+}
+
+// begin reads on to the first record of the next entry.
+func (r *Reader) begin() (record.Header, []byte, error) {
+	for {
+		h, data, err := r.peek()
+		switch {
+		case err == ErrCorrupted:
+		case err != nil:
+			return h, nil, err
+		case h.Type.Starts() && h.Offset == 0:
+			r.at, r.begun, r.lost = r.in.pos, -1, false
+			if h.Type == record.First {
+				r.begun = r.in.pos
+			}
+			r.in.advance(h.Size())
+			return h, data, nil
+		default:
+			r.bad = r.in.pos
+			r.in.advance(h.Size())
+			if r.precedes(h) {
+				continue
+			}
+		}
+		if !r.lost {
+			return h, nil, r.corrupted(r.bad)
+		}
+	}
+}
+
+// precedes reports whether record h at r.bad belongs to an entry that starts
+// before the reader does: it was no use to start reading there, but no damage.
+func (r *Reader) precedes(h record.Header) bool {
+	entry, ok := h.Entry(r.bad)
+	return (h.Type == record.Middle || h.Type == record.Last) && (!ok || entry < r.start)
+}
+
+// proceed reads the next record of the entry that has begun.
+func (r *Reader) proceed() (record.Header, []byte, error) {
+	h, data, err := r.peek()
+	switch {
+	case err == io.EOF:
+		return h, nil, r.corrupted(r.begun)
+	case err == ErrCorrupted:
+		return h, nil, r.corrupted(r.bad)
+	case err != nil:
+		return h, nil, err
+	case h.Type.Starts():
+		// The entry was never finished; this record is the next entry's.
+		return h, nil, r.corrupted(r.begun)
+	}
+	pos := r.in.pos
+	r.in.advance(h.Size())
+	if !h.Type.Known() || h.Offset != uint64(pos-r.begun) {
+		return h, nil, r.corrupted(pos)
+	}
+	if h.Type == record.Last {
+		r.begun = -1
+	}
+	return h, data, nil
+}
+
+// corrupted gives up the entry that has begun, and reports damage at pos.
+func (r *Reader) corrupted(pos int64) error {
+	r.at, r.begun, r.lost = pos, -1, true
+	return ErrCorrupted
+}
+
+// tooLong gives up the entry that has begun, whose record h was read last.
+func (r *Reader) tooLong(h record.Header) error {
+	if !h.Type.Ends() {
+		r.begun, r.lost = -1, true // what is left of it is passed over
+	}
+	return ErrTooLong
+}
+
+// peek returns the record at the reader's position, without going on. Where
+// there is none it goes on to where there may be one, sets r.bad to where it
+// was, and returns ErrCorrupted.
+func (r *Reader) peek() (record.Header, []byte, error) {
+	for {
+		b := r.in.block
+		if len(b) > 0 {
+			if h, ok := record.Verify(b); ok {
+				return h, b[record.HeaderSize:h.Size():h.Size()], nil
+			}
+			pos := r.in.pos
+			r.in.advance(len(b))
+			if !record.Zero(b) {
+				r.bad = pos
+				return record.Header{}, nil, ErrCorrupted
+			}
+			if r.zeros < 0 {
+				r.zeros = pos
+			}
+		}
+		if err := r.load(); err != nil {
+			return record.Header{}, nil, err
+		}
+	}
+}
+
+// load loads the next block. Zeros up to the log's end are a clean end, but
+// others are damage.
+func (r *Reader) load() error {
+	err := r.in.load()
+	if r.zeros < 0 || err == nil && record.Zero(r.in.block) {
+		if err == io.EOF && r.begun < 0 {
+			r.at = r.in.pos
+		}
+		return err
+	}
+	switch err {
+	case nil:
+		r.bad, r.zeros = r.zeros, -1
+		return ErrCorrupted
+	case io.EOF:
+		r.at = r.zeros
+	}
+	return err
+}
