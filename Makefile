@@ -11,8 +11,7 @@ CROSS    := darwin/arm64 windows/amd64 linux/386
 # The tools' versions are pinned in modules of their own, outside the
 # workspace, so nothing has to be installed. `go tool -n` builds one and
 # prints where it is.
-tool     = "$$(GOWORK=off go -C $(CURDIR)/$(1) tool -n $(2))"
-GOLANGCI = $(call tool,tools/lint,golangci-lint)
+tool = "$$(GOWORK=off go -C $(CURDIR)/$(1) tool -n $(2))"
 
 TESTFLAGS ?=
 BENCH     ?= .
@@ -75,7 +74,7 @@ fmt: ## format every Go file
 	$(call tool,tools,goimports) -w .
 
 .PHONY: lint
-lint: fmt-check vet staticcheck golangci ## formatting, go vet, staticcheck and golangci-lint
+lint: fmt-check vet staticcheck golangci deadcode ## formatting, go vet, staticcheck, golangci-lint, deadcode
 
 .PHONY: fmt-check
 fmt-check:
@@ -92,9 +91,14 @@ staticcheck:
 
 .PHONY: golangci
 golangci: # its first run compiles it, which takes a few minutes
-	@set -e; tool=$(GOLANGCI); for dir in $$(go list -m -f '{{.Dir}}'); do \
-		echo "golangci-lint in $$dir"; (cd "$$dir" && "$$tool" run ./...); \
-	done
+	@status=0; for dir in $$(go list -m -f '{{.Dir}}'); do \
+		echo "golangci-lint in $$dir"; \
+		(cd "$$dir" && $(call tool,tools/lint,golangci-lint) run ./...) || status=1; \
+	done; exit $$status
+
+.PHONY: deadcode
+deadcode: # what neither a program nor a test reaches
+	@found=$$($(call tool,tools,deadcode) -test work) && test -z "$$found" || { echo "$$found"; exit 1; } >&2
 
 .PHONY: vet-cross
 vet-cross: ## go vet for the other systems
