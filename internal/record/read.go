@@ -78,6 +78,20 @@ func FindEntry(r io.ReaderAt, start, limit int64) (e Entry, bad int64, ok bool, 
 	}
 }
 
+// Covered reports whether position pos of the log in r lies inside a record that
+// is sure to be one, so that no other record can start there.
+func Covered(r io.ReaderAt, pos, limit int64) (bool, error) {
+	in := pos % BlockSize
+	if in == 0 {
+		return false, nil
+	}
+	var b blockAt
+	if _, err := b.load(r, pos-in, limit); err != nil {
+		return false, err
+	}
+	return b.Covers(int(in)), nil
+}
+
 // pieceSize returns how many of n bytes to read at pos so that the piece ends
 // at a block's end, when that makes it no smaller than a block.
 func pieceSize(n int, pos int64) int {

@@ -104,6 +104,18 @@ func Verify(b []byte) (Header, bool) {
 	return h, sum(b[:HeaderSize+h.Length]) == h.Sum
 }
 
+// MayBeTorn reports whether b may be what a crash leaves of the first up to
+// [HeaderSize] bytes of a log: zeros, or part of a header that starts an entry.
+func MayBeTorn(b []byte) bool {
+	if Zero(b) {
+		return true
+	}
+	var whole [HeaderSize]byte
+	n := copy(whole[:], b)
+	h := Decode(whole[:])
+	return h.Offset == 0 && (n <= typeAt || h.Type.Starts())
+}
+
 // Seal fills in the header of record b, whose data is in place. It says whether
 // the record is its entry's first one, and its last one, and how many bytes it
 // lies from the start of the first.

@@ -1,0 +1,22 @@
+//go:build !linux
+
+package osfile
+
+import (
+	"errors"
+	"os"
+)
+
+func dataEnd(_ *os.File, limit int64) int64 { return limit }
+
+func punch(*os.File, int64) error { return errors.ErrUnsupported }
+
+func allocated(f *os.File) (int64, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, err
+	}
+	return info.Size(), nil
+}
+
+func forget(*os.File, int64) {}

@@ -1,0 +1,139 @@
+package stateio
+
+import (
+	"fmt"
+	"io"
+	"math"
+	"os"
+
+	"github.com/stateio/stateio/internal/entry"
+	"github.com/stateio/stateio/internal/osfile"
+)
+
+// Restore returns the state in the first limit bytes of r: the last snapshot,
+// its epoch, and a reader of the updates made since. A nil state means that
+// there is no snapshot (an empty one is not nil); nothing at all in a file,
+// also because limit is 0, is the empty log of epoch 0.
+//
+// Restore passes over a torn tail; see the package documentation. It reads the
+// file's end and the snapshot only. Damage in the updates is reported by the
+// reader where it comes to it. The position of r does not move, and r may be
+// written behind limit meanwhile.
+//
+// The state is the caller's. The reader keeps r.
+//
+// Errors are of type [*CorruptError] for damage, or else say why reading failed.
+func Restore(r io.ReaderAt, limit int64) (state []byte, epoch uint64, updates *Reader, err error) {
+	f, err := newFile(r, limit)
+	if err != nil {
+		return nil, 0, nil, err
+	}
+	end, err := f.end()
+	if err != nil {
+		return nil, 0, nil, err
+	}
+	state, updates, err = f.restore(end.epoch, end.last.End)
+	if err != nil {
+		return nil, 0, nil, err
+	}
+	return state, end.epoch, updates, nil
+}
+
+// RestoreFile is [Restore] for a whole file. It leaves the file positioned at
+// its end. The reader of the updates reads from the file without moving that.
+//
+// What the file ends with is read from storage, not from the page cache, where
+// the platform allows it (Linux): after an fsync that failed, the cache may
+// show data that a power failure would take away.
+func RestoreFile(osf *os.File) (state []byte, epoch uint64, updates *Reader, err error) {
+	size, err := osf.Seek(0, io.SeekEnd)
+	if err != nil {
+		return nil, 0, nil, fmt.Errorf("stateio: finding the end of the file: %w", err)
+	}
+	if err := forgetLast(osf, size); err != nil {
+		return nil, 0, nil, err
+	}
+	return Restore(osf, size)
+}
+
+// forgetLast drops the last entry of a file, and what follows it, from the page
+// cache. Damage is no error here.
+func forgetLast(osf *os.File, size int64) error {
+	f, err := newFile(osf, size)
+	if err != nil {
+		return err
+	}
+	tail, err := f.tail()
+	if err != nil {
+		return err
+	}
+	osfile.Forget(osf, tail.Last.Start)
+	return nil
+}
+
+// RestoreEpoch returns the state of one epoch, named by its offset, in the first
+// limit bytes of r: its snapshot, or nil if it has none, and a reader of its
+// updates. It is the way to an older state, be it because a newer one is
+// damaged. [Epochs] tells which there are.
+//
+// Ownership is as with [Restore]. Errors are of type [*CorruptError] for damage
+// to this epoch, wrap [ErrNoEpoch] if there is no such epoch, or else say why
+// reading failed.
+func RestoreEpoch(r io.ReaderAt, limit int64, epoch uint64) (state []byte, updates *Reader, err error) {
+	f, err := newFile(r, limit)
+	if err != nil {
+		return nil, nil, err
+	}
+	for e, err := range f.epochs {
+		switch {
+		case e.Offset == epoch && e.known && err != nil:
+			return nil, nil, err
+		case e.Offset == epoch && e.known:
+			return f.restore(epoch, e.End)
+		}
+	}
+	return nil, nil, f.reading(fmt.Errorf("%w: no epoch starts at offset %d", ErrNoEpoch, epoch))
+}
+
+// restore returns the state of the epoch whose last entry ends at or before end.
+func (f file) restore(epoch uint64, end int64) (state []byte, updates *Reader, err error) {
+	updates, snapshot, err := f.openEpoch(epoch, end)
+	if err != nil || snapshot.Reader == nil {
+		return nil, updates, err
+	}
+	if snapshot.size > math.MaxInt {
+		return nil, nil, f.reading(fmt.Errorf("the snapshot at offset %d has %d bytes, more than a slice can hold", epoch, snapshot.size))
+	}
+	state = make([]byte, snapshot.size)
+	if _, err := io.ReadFull(snapshot, state); err != nil {
+		return nil, nil, f.convert(err, snapshot.log.Offset())
+	}
+	return state, updates, nil
+}
+
+// openEpoch returns a reader of the updates of the epoch whose last entry ends
+// at or before end, and its snapshot, whose Reader is nil if there is none. The
+// snapshot can be read until updates is; every record of it was checked.
+func (f file) openEpoch(epoch uint64, end int64) (updates *Reader, snapshot payload, err error) {
+	updates = &Reader{file: f, epoch: epoch, end: end}
+	if end == 0 {
+		return updates, payload{}, nil
+	}
+	e, err := f.entryAt(int64(epoch), end)
+	if err != nil {
+		return nil, payload{}, err
+	}
+	h, p, err := f.open(e, end)
+	if err != nil {
+		return nil, payload{}, err
+	}
+	updates.log = p.log
+	switch {
+	case h.Kind == entry.Snapshot:
+		return updates, p, nil
+	case epoch == 0:
+		p.log.Reset(io.NewSectionReader(f.r, 0, end), 0)
+		return updates, payload{}, nil
+	}
+	return nil, payload{}, f.corrupt(e.Start, "the snapshot of epoch %d should be here, but it is an update", epoch)
+}
