@@ -403,8 +403,8 @@ func wantSize(t testing.TB, f File, want int64) {
 	}
 }
 
-// names lists dir, with a slash after the name of a directory.
-func names(t testing.TB, fsys FS, dir string) []string {
+// listing lists dir, with a slash after the name of a directory.
+func listing(t testing.TB, fsys FS, dir string) []string {
 	t.Helper()
 	entries, err := fsys.List(dir)
 	if err != nil {
@@ -422,7 +422,7 @@ func names(t testing.TB, fsys FS, dir string) []string {
 
 func wantList(t testing.TB, fsys FS, dir string, want ...string) {
 	t.Helper()
-	if got := names(t, fsys, dir); !slices.Equal(got, want) {
+	if got := listing(t, fsys, dir); !slices.Equal(got, want) {
 		t.Errorf("%s holds %q, want %q", dir, got, want)
 	}
 }

@@ -1,6 +1,13 @@
 // Package fsys is the file system as a durable store needs it: few calls, each
 // with its promise about crashes spelled out, behind an interface small enough
-// to be implemented more than once. [OS] is the real one.
+// to be implemented more than once:
+//
+//   - [OS] is the real one.
+//   - [Mem] lives in memory and crashes: it knows, for every file and directory,
+//     what has reached the disk and what is only cached, and draws the states
+//     that a machine may be found in after a power cut.
+//   - [Faulty] wraps either of them, numbers every operation, and fails the ones
+//     it is told to.
 //
 // # What is durable, and when
 //
@@ -50,6 +57,7 @@
 //   - [ErrNoSpace], when the disk or the user's quota is full;
 //   - [errors.ErrUnsupported], where a file system or a platform has no such
 //     operation;
+//   - [ErrCrashed] from every operation after Stop of a Mem or a Faulty;
 //   - the [syscall.Errno] of the kernel, if there was one.
 //
 // No call returns EINTR: OS repeats what a signal interrupted.

@@ -17,6 +17,10 @@ var (
 	// ErrNoSpace reports that the disk, or the user's quota on it, is full. An
 	// error that is ErrNoSpace still unwraps to the kernel's ENOSPC or EDQUOT.
 	ErrNoSpace = errors.New("no space left")
+
+	// ErrCrashed reports use of a file system, or of a file opened there, after
+	// its crash.
+	ErrCrashed = errors.New("file system crashed")
 )
 
 // A Mode says what [FS.Open] is to do.

@@ -1,0 +1,140 @@
+package fsys
+
+import (
+	"iter"
+	"math/rand/v2"
+	"slices"
+)
+
+// Crash returns the file system as it may be found after a power cut at this
+// moment; rng decides which of the possible states it is. What the rules in the
+// package documentation call durable is there; of the rest, each page, size,
+// and name is old or new:
+//
+//   - of the pages written to a file since its last sync, any subset; a page
+//     written repeatedly may show any of its states. A page that was never
+//     written before and did not make it reads as zeros, or with
+//     [MemOptions].Garbage as noise;
+//   - a size between the old and the new one; a truncation happened or did not,
+//     and pages written past it can only be there if it did;
+//   - of the names changed since the last SyncDir, any subset, where changes of
+//     one name happen in order, and a rename happens for both its names or for
+//     neither.
+//
+// m is not changed and can be used further, so many states can be drawn at one
+// point. Locks are free in the new file system, and it has no open files.
+func (m *Mem) Crash(rng *rand.Rand) *Mem {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.crashLocked(&dice{rng: rng})
+}
+
+// CrashStates returns every state that Crash may return, for situations small
+// enough: n pages not synced make 2^n. Some may be equal. m must not change
+// meanwhile.
+func (m *Mem) CrashStates() iter.Seq[*Mem] {
+	return func(yield func(*Mem) bool) {
+		for o := (odometer{}); ; {
+			m.mu.Lock()
+			state := m.crashLocked(&o)
+			m.mu.Unlock()
+			if !yield(state) || !o.next() {
+				return
+			}
+		}
+	}
+}
+
+// Kill returns the file system as the next process finds it when the one that
+// uses m dies at this moment and the machine goes on: everything written is
+// there, durable or not, locks are free, and what a later Crash may take away
+// is what one of m may. m is not changed and can be used further.
+func (m *Mem) Kill() *Mem {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	k := &killer{m: &Mem{opts: m.opts}, seen: map[node]node{}}
+	k.m.root = k.node(m.root).(*directory)
+	for _, st := range m.steps {
+		for i, s := range st.sets[:st.n] {
+			st.sets[i].dir = k.node(s.dir).(*directory)
+			st.sets[i].node = k.node(s.node)
+		}
+		k.m.steps = append(k.m.steps, st)
+	}
+	return k.m
+}
+
+// Stop makes every operation on m and on its open files fail with ErrCrashed
+// from now on, so that a program that is still running can do no more. Crash,
+// CrashStates and Kill go on working.
+func (m *Mem) Stop() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.stopped = true
+}
+
+func (m *Mem) crashLocked(c chooser) *Mem {
+	kept := m.chooseSteps(c)
+	after := &Mem{opts: m.opts}
+	after.root = m.crashDir(m.root, kept, c, after)
+	return after
+}
+
+// crashDir returns d as it is after a crash that keeps the steps marked in
+// kept, with all below it.
+func (m *Mem) crashDir(d *directory, kept []bool, c chooser, after *Mem) *directory {
+	found := d.disk
+	for i := range kept {
+		for _, s := range m.steps[i].sets[:m.steps[i].n] {
+			if kept[i] && s.dir == d {
+				found = found.with(s.name, s.node)
+			}
+		}
+	}
+	files := make([]inode, len(found))
+	found = slices.Clone(found)
+	for i := range found {
+		switch n := found[i].node.(type) {
+		case *inode:
+			files[i] = n.crash(c, &m.opts)
+			after.pages += files[i].cur.pages
+			found[i].node = &files[i]
+		case *directory:
+			found[i].node = m.crashDir(n, kept, c, after)
+		}
+	}
+	return &directory{perm: d.perm, cur: found, disk: found}
+}
+
+// killer copies the nodes of a file system into another.
+type killer struct {
+	m    *Mem
+	seen map[node]node // the copies, by original
+}
+
+func (k *killer) node(n node) node {
+	if n == nil || k.seen[n] != nil {
+		return k.seen[n]
+	}
+	switch n := n.(type) {
+	case *inode:
+		f := &inode{perm: n.perm, cur: n.cur.share(), disk: n.disk.share(), pending: slices.Clone(n.pending), named: n.named}
+		k.seen[n] = f
+		if f.named {
+			k.m.pages += f.cur.pages
+		}
+	case *directory:
+		d := &directory{perm: n.perm}
+		k.seen[n] = d
+		d.cur, d.disk = k.names(n.cur), k.names(n.disk)
+	}
+	return k.seen[n]
+}
+
+func (k *killer) names(ns names) names {
+	ns = slices.Clone(ns)
+	for i := range ns {
+		ns[i].node = k.node(ns[i].node)
+	}
+	return ns
+}

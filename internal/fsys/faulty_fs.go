@@ -1,0 +1,211 @@
+package fsys
+
+import (
+	"io"
+	"io/fs"
+)
+
+// Open implements [FS].
+func (f *Faulty) Open(path string, mode Mode, perm fs.FileMode) (File, error) {
+	op := Op{Kind: OpOpen, Path: path}
+	if mode == Create {
+		op.Kind = OpCreate
+	}
+	var file File
+	err := f.run(op, func() (err error) {
+		file, err = f.fsys.Open(path, mode, perm)
+		return err
+	})
+	if err != nil {
+		closeQuietly(file)
+		return nil, err
+	}
+	return &faultyFile{f: f, file: file, path: path}, nil
+}
+
+// Lock implements [FS].
+func (f *Faulty) Lock(path string, perm fs.FileMode) (io.Closer, error) {
+	var lock io.Closer
+	err := f.run(Op{Kind: OpLock, Path: path}, func() (err error) {
+		lock, err = f.fsys.Lock(path, perm)
+		return err
+	})
+	if err != nil {
+		closeQuietly(lock)
+		return nil, err
+	}
+	return &faultyLock{f: f, lock: lock, path: path}, nil
+}
+
+// closeQuietly closes what an operation opened that was to fail afterwards.
+func closeQuietly(c io.Closer) {
+	if c != nil {
+		_ = c.Close() // the fault's error is the one to return
+	}
+}
+
+// Mkdir implements [FS].
+func (f *Faulty) Mkdir(path string, perm fs.FileMode) error {
+	return f.run(Op{Kind: OpMkdir, Path: path}, func() error { return f.fsys.Mkdir(path, perm) })
+}
+
+// Rename implements [FS].
+func (f *Faulty) Rename(oldpath, newpath string) error {
+	return f.run(Op{Kind: OpRename, Path: oldpath, NewPath: newpath}, func() error {
+		return f.fsys.Rename(oldpath, newpath)
+	})
+}
+
+// Remove implements [FS].
+func (f *Faulty) Remove(path string) error {
+	return f.run(Op{Kind: OpRemove, Path: path}, func() error { return f.fsys.Remove(path) })
+}
+
+// Stat implements [FS].
+func (f *Faulty) Stat(path string) (info Info, err error) {
+	err = f.run(Op{Kind: OpStat, Path: path}, func() (err error) {
+		info, err = f.fsys.Stat(path)
+		return err
+	})
+	return info, err
+}
+
+// List implements [FS].
+func (f *Faulty) List(dir string) (entries []Entry, err error) {
+	err = f.run(Op{Kind: OpList, Path: dir}, func() (err error) {
+		entries, err = f.fsys.List(dir)
+		return err
+	})
+	return entries, err
+}
+
+// SyncDir implements [FS].
+func (f *Faulty) SyncDir(dir string) error {
+	return f.run(Op{Kind: OpSyncDir, Path: dir}, func() error { return f.fsys.SyncDir(dir) })
+}
+
+// faultyLock is a lock held through a Faulty.
+type faultyLock struct {
+	f    *Faulty
+	lock io.Closer
+	path string
+}
+
+// Close gives the lock back, whatever it returns.
+func (l *faultyLock) Close() error {
+	return l.f.close(Op{Kind: OpUnlock, Path: l.path}, l.lock)
+}
+
+// close closes c even if the operation is to fail, as kernels do.
+func (f *Faulty) close(op Op, c io.Closer) error {
+	fault := f.begin(&op)
+	err := c.Close()
+	if fault != nil && (err == nil || f.isStopped()) {
+		err = f.failure(&op, fault)
+	}
+	return f.end(&op, err)
+}
+
+func (f *Faulty) isStopped() bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.stopped
+}
+
+// faultyFile is a file opened through a Faulty.
+type faultyFile struct {
+	f    *Faulty
+	file File
+	path string
+}
+
+// A syncFailer can fail a sync as a kernel does whose disk refuses the pages.
+type syncFailer interface{ failSync(revert bool) }
+
+// ReadAt implements [File].
+func (f *faultyFile) ReadAt(p []byte, off int64) (int, error) {
+	return f.move(OpRead, f.file.ReadAt, p, off)
+}
+
+// WriteAt implements [File].
+func (f *faultyFile) WriteAt(p []byte, off int64) (int, error) {
+	return f.move(OpWrite, f.file.WriteAt, p, off)
+}
+
+// move does a read or a write, of which a fault can let a part happen.
+func (f *faultyFile) move(kind Kind, call func([]byte, int64) (int, error), p []byte, off int64) (int, error) {
+	op := Op{Kind: kind, Path: f.path, Off: off, Len: int64(len(p))}
+	fault := f.f.begin(&op)
+	if fault == nil {
+		n, err := call(p, off)
+		return n, f.f.end(&op, err)
+	}
+	part := min(len(p), max(0, fault.Short))
+	if fault.After {
+		part = len(p)
+	}
+	n := 0
+	if part > 0 {
+		var err error
+		if n, err = call(p[:part], off); err != nil {
+			return n, f.f.end(&op, err)
+		}
+	}
+	return n, f.f.end(&op, f.f.failure(&op, fault))
+}
+
+// Sync implements [File].
+func (f *faultyFile) Sync() error { return f.sync(OpSync, f.file.Sync) }
+
+// Datasync implements [File].
+func (f *faultyFile) Datasync() error { return f.sync(OpDatasync, f.file.Datasync) }
+
+func (f *faultyFile) sync(kind Kind, call func() error) error {
+	op := Op{Kind: kind, Path: f.path}
+	fault := f.f.begin(&op)
+	if fault == nil {
+		return f.f.end(&op, call())
+	}
+	if s, ok := f.file.(syncFailer); ok && !fault.After && !fault.Stop {
+		s.failSync(fault.Revert)
+	}
+	if fault.After {
+		if err := call(); err != nil {
+			return f.f.end(&op, err)
+		}
+	}
+	return f.f.end(&op, f.f.failure(&op, fault))
+}
+
+// Preallocate implements [File].
+func (f *faultyFile) Preallocate(off, n int64) error {
+	return f.f.run(Op{Kind: OpPreallocate, Path: f.path, Off: off, Len: n}, func() error {
+		return f.file.Preallocate(off, n)
+	})
+}
+
+// Truncate implements [File].
+func (f *faultyFile) Truncate(size int64) error {
+	return f.f.run(Op{Kind: OpTruncate, Path: f.path, Off: size}, func() error {
+		return f.file.Truncate(size)
+	})
+}
+
+// Stat implements [File].
+func (f *faultyFile) Stat() (info Info, err error) {
+	err = f.f.run(Op{Kind: OpStat, Path: f.path}, func() (err error) {
+		info, err = f.file.Stat()
+		return err
+	})
+	return info, err
+}
+
+// DropCache implements [File].
+func (f *faultyFile) DropCache() error {
+	return f.f.run(Op{Kind: OpDropCache, Path: f.path}, f.file.DropCache)
+}
+
+// Close closes the file, whatever it returns.
+func (f *faultyFile) Close() error {
+	return f.f.close(Op{Kind: OpClose, Path: f.path}, f.file)
+}

@@ -1,0 +1,298 @@
+package fsys
+
+import (
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"sync"
+	"syscall"
+)
+
+const (
+	maxPageSize     = 4096
+	defaultPageSize = 4096
+	maxFileSize     = 1 << 36 // bytes
+)
+
+// MemOptions are the ways in which disks and kernels differ. The zero value is
+// a page cache of 4 KiB pages on a disk without end that shows zeros in pages
+// never written.
+type MemOptions struct {
+	// PageSize is the unit that a power cut keeps or loses, in bytes: 512 for a
+	// sector or 4096, the default, for a page.
+	PageSize int
+	// Garbage lets a power cut leave noise, or an older page of the same file, in
+	// a page that was written for the first time and has not reached the disk.
+	Garbage bool
+	// Quota is the space on the disk in bytes; 0: no limit.
+	Quota int64
+}
+
+// Mem is a file system in memory that knows what a power cut would take away:
+// see [Mem.Crash]. It keeps the promises of FS and not one more. Make one with
+// [NewMem]; its root, "/" or ".", is an empty directory. There are no symbolic
+// links, and permissions are recorded but not enforced.
+//
+// A Mem and its Files may be used by any number of goroutines at once.
+type Mem struct {
+	opts MemOptions
+
+	mu      sync.Mutex // guards everything below and every inode and directory
+	root    *directory
+	steps   []step // names changed and not yet on the disk, oldest first
+	pages   int64  // pages in use by files that have a name or are open
+	stopped bool
+}
+
+// NewMem returns an empty file system. It panics if the page size is neither
+// 512 nor 4096.
+func NewMem(opts MemOptions) *Mem {
+	if opts.PageSize == 0 {
+		opts.PageSize = defaultPageSize
+	}
+	if opts.PageSize != 512 && opts.PageSize != 4096 {
+		panic(fmt.Sprintf("fsys: page size %d is neither 512 nor 4096", opts.PageSize))
+	}
+	return &Mem{opts: opts, root: &directory{perm: 0o755}}
+}
+
+// SetQuota changes the space on the disk, in bytes; 0 removes the limit. What
+// is in use stays, even above the quota.
+func (m *Mem) SetQuota(bytes int64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.opts.Quota = bytes
+}
+
+// Used returns the space in use in bytes: whole pages, written or set aside by
+// Preallocate, of files that have a name or are open.
+func (m *Mem) Used() int64 {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.pages * int64(m.opts.PageSize)
+}
+
+// Open implements [FS].
+func (m *Mem) Open(path string, mode Mode, perm fs.FileMode) (File, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f, err := m.openLocked(path, mode, perm)
+	if err != nil {
+		return nil, pathError("open", path, err)
+	}
+	f.opens++
+	return &memFile{m: m, inode: f, path: path, mode: mode}, nil
+}
+
+func (m *Mem) openLocked(path string, mode Mode, perm fs.FileMode) (*inode, error) {
+	if mode < ReadOnly || mode > Create {
+		return nil, fmt.Errorf("%w: mode %d", fs.ErrInvalid, mode)
+	}
+	at, n, err := m.find(path)
+	if err != nil {
+		return nil, err
+	}
+	switch {
+	case n == nil && mode == Create:
+		return m.createLocked(at, perm), nil
+	case n == nil:
+		return nil, syscall.ENOENT
+	case mode == Create:
+		return nil, syscall.EEXIST
+	}
+	return asFile(n)
+}
+
+func (m *Mem) createLocked(at place, perm fs.FileMode) *inode {
+	f := &inode{perm: perm.Perm(), named: true}
+	m.take(set{at, f})
+	return f
+}
+
+// find is lookup for an operation that a stopped file system refuses.
+func (m *Mem) find(path string) (place, node, error) {
+	if m.stopped {
+		return place{}, nil, ErrCrashed
+	}
+	return m.lookup(path)
+}
+
+func asFile(n node) (*inode, error) {
+	f, ok := n.(*inode)
+	if !ok {
+		return nil, fmt.Errorf("%w but %s", ErrNotRegular, kind(n.info().Mode))
+	}
+	return f, nil
+}
+
+// Lock implements [FS].
+func (m *Mem) Lock(path string, perm fs.FileMode) (io.Closer, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	f, err := m.lockLocked(path, perm)
+	if err != nil {
+		return nil, pathError("lock", path, err)
+	}
+	return &memLock{m: m, inode: f, path: path}, nil
+}
+
+func (m *Mem) lockLocked(path string, perm fs.FileMode) (*inode, error) {
+	at, n, err := m.find(path)
+	if err != nil {
+		return nil, err
+	}
+	if n == nil {
+		n = m.createLocked(at, perm)
+	}
+	f, err := asFile(n)
+	if err != nil {
+		return nil, err
+	}
+	if f.locked {
+		return nil, ErrLocked
+	}
+	f.locked = true
+	f.opens++
+	return f, nil
+}
+
+// Mkdir implements [FS].
+func (m *Mem) Mkdir(path string, perm fs.FileMode) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	at, n, err := m.find(path)
+	switch {
+	case err != nil:
+		return pathError("mkdir", path, err)
+	case n != nil:
+		return pathError("mkdir", path, syscall.EEXIST)
+	}
+	m.take(set{at, &directory{perm: perm.Perm()}})
+	return nil
+}
+
+// Rename implements [FS]. A directory can be renamed only within its own
+// parent, and only to a name that is free.
+func (m *Mem) Rename(oldpath, newpath string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.renameLocked(oldpath, newpath); err != nil {
+		return &os.LinkError{Op: "rename", Old: oldpath, New: newpath, Err: err}
+	}
+	return nil
+}
+
+func (m *Mem) renameLocked(oldpath, newpath string) error {
+	from, n, err := m.find(oldpath)
+	if err != nil {
+		return err
+	}
+	to, over, err := m.lookup(newpath)
+	if err != nil {
+		return err
+	}
+	_, isDir := n.(*directory)
+	_, overDir := over.(*directory)
+	switch {
+	case n == nil:
+		return syscall.ENOENT
+	case n == over:
+		return nil
+	case overDir || isDir && over != nil:
+		return syscall.EEXIST
+	case isDir && from.dir != to.dir:
+		return syscall.EXDEV
+	}
+	m.take(set{from, nil}, set{to, n})
+	if f, ok := over.(*inode); ok {
+		m.unname(f)
+	}
+	return nil
+}
+
+// Remove implements [FS].
+func (m *Mem) Remove(path string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	at, n, err := m.find(path)
+	if err != nil {
+		return pathError("remove", path, err)
+	}
+	switch n := n.(type) {
+	case nil:
+		return pathError("remove", path, syscall.ENOENT)
+	case *directory:
+		return pathError("remove", path, syscall.EISDIR)
+	case *inode:
+		m.take(set{at, nil})
+		m.unname(n)
+	}
+	return nil
+}
+
+// unname is called when f has lost its name.
+func (m *Mem) unname(f *inode) {
+	f.named = false
+	m.release(f)
+}
+
+// release returns the space of f if nothing keeps it.
+func (m *Mem) release(f *inode) {
+	if !f.named && f.opens == 0 {
+		m.pages -= f.cur.pages
+	}
+}
+
+// Stat implements [FS].
+func (m *Mem) Stat(path string) (Info, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, n, err := m.find(path)
+	if err == nil && n == nil {
+		err = syscall.ENOENT
+	}
+	if err != nil {
+		return Info{}, pathError("stat", path, err)
+	}
+	return n.info(), nil
+}
+
+// List implements [FS].
+func (m *Mem) List(dir string) ([]Entry, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	d, err := m.findDir(dir)
+	if err != nil {
+		return nil, pathError("list", dir, err)
+	}
+	entries := make([]Entry, len(d.cur))
+	for i, n := range d.cur {
+		entries[i] = Entry{Name: n.name, Type: n.node.info().Mode.Type()}
+	}
+	return slices.Clip(entries), nil
+}
+
+// SyncDir implements [FS].
+func (m *Mem) SyncDir(dir string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	d, err := m.findDir(dir)
+	if err != nil {
+		return pathError("syncdir", dir, err)
+	}
+	m.syncSteps(d)
+	return nil
+}
+
+func (m *Mem) findDir(path string) (*directory, error) {
+	if m.stopped {
+		return nil, ErrCrashed
+	}
+	return m.lookupDir(path)
+}
+
+func pathError(op, path string, err error) error {
+	return &fs.PathError{Op: op, Path: path, Err: err}
+}
