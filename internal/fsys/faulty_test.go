@@ -1,6 +1,17 @@
 package fsys
 
-import "testing"
+import (
+	"errors"
+	"io"
+	"io/fs"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+)
 
 func TestFaultyConforms(t *testing.T) {
 	conformance(t, func(t *testing.T) (FS, string) { return NewFaulty(OS{}), t.TempDir() })
@@ -9,4 +20,297 @@ func TestFaultyConforms(t *testing.T) {
 		mkdir(t, m, "/store")
 		return NewFaulty(m), "/store"
 	})
+}
+
+// onBoth runs a test over the real file system and over one in memory.
+func onBoth(t *testing.T, test func(t *testing.T, f *Faulty, dir string)) {
+	t.Run("OS", func(t *testing.T) { test(t, NewFaulty(OS{}), t.TempDir()) })
+	t.Run("Mem", func(t *testing.T) { test(t, NewFaulty(newTestMem(t, MemOptions{})), "/d") })
+}
+
+// everything does each operation once, ignoring errors as far as it can.
+func everything(f *Faulty, dir string) {
+	path := filepath.Join(dir, "a")
+	if lock, err := f.Lock(filepath.Join(dir, "LOCK"), 0o600); err == nil {
+		lock.Close()
+	}
+	f.Mkdir(filepath.Join(dir, "sub"), 0o700)
+	if file, err := f.Open(path, Create, 0o600); err == nil {
+		file.Preallocate(0, 1000)
+		file.WriteAt([]byte("0123456789"), 0)
+		file.ReadAt(make([]byte, 5), 0)
+		file.Sync()
+		file.Datasync()
+		file.Truncate(5)
+		file.Stat()
+		file.DropCache()
+		file.Close()
+	}
+	f.Rename(path, path+"2")
+	if file, err := f.Open(path+"2", ReadOnly, 0); err == nil {
+		file.Close()
+	}
+	f.Stat(path + "2")
+	f.List(dir)
+	f.SyncDir(dir)
+	f.Remove(path + "2")
+}
+
+func TestOperationsAreNumberedAndSeen(t *testing.T) {
+	onBoth(t, func(t *testing.T, f *Faulty, dir string) {
+		var seen []Op
+		var kinds Kind
+		f.OnOp(func(op Op) { seen = append(seen, op); kinds |= op.Kind })
+		everything(f, dir)
+		for i, op := range seen {
+			if op.N != int64(i+1) {
+				t.Errorf("operation %d has number %d", i+1, op.N)
+			}
+		}
+		if f.Ops() != int64(len(seen)) || kinds != AnyOp {
+			t.Errorf("%d operations, %d seen; kinds not seen: %v", f.Ops(), len(seen), AnyOp&^kinds)
+		}
+	})
+}
+
+func TestEveryOperationCanFail(t *testing.T) {
+	onBoth(t, func(t *testing.T, f *Faulty, dir string) {
+		for kind := Kind(1); kind < opEnd; kind <<= 1 {
+			var transcript strings.Builder
+			f.Transcript(&transcript)
+			sub := filepath.Join(dir, strings.ReplaceAll(kind.String(), "|", ""))
+			if err := f.Mkdir(sub, 0o700); err != nil {
+				t.Fatal(err)
+			}
+			fault := f.Inject(Fault{Kinds: kind, Err: errDisk})
+			everything(f, sub)
+			f.Heal()
+			if n := strings.Count(transcript.String(), errDisk.Error()); n != 1 || fault.Hits() != 1 {
+				t.Errorf("%v: %d operations failed, %d hits; want 1\n%s", kind, n, fault.Hits(), &transcript)
+			}
+		}
+	})
+}
+
+func TestFaultHitsTheNthOnceOrForEver(t *testing.T) {
+	onBoth(t, func(t *testing.T, f *Faulty, dir string) {
+		file := create(t, f, filepath.Join(dir, "a.log"), "")
+		other := create(t, f, filepath.Join(dir, "b.snap"), "")
+		for _, tt := range []struct {
+			fault Fault
+			want  string
+		}{
+			{Fault{Kinds: OpWrite}, "x...."},
+			{Fault{Kinds: OpWrite, N: 3}, "..x.."},
+			{Fault{Kinds: OpWrite, N: 3, Forever: true}, "..xxx"},
+			{Fault{Kinds: OpWrite, N: 2, Path: "*.log"}, ".x..."},
+			{Fault{Kinds: OpWrite, N: 1, Path: "*.tmp", Forever: true}, "....."},
+			{Fault{Kinds: OpRead | OpSync, Forever: true}, "....."},
+			{Fault{N: 9}, "....x"},
+		} {
+			fault := f.Inject(tt.fault)
+			got := ""
+			for range 5 {
+				if _, err := file.WriteAt([]byte("x"), 0); err != nil {
+					got += "x"
+				} else {
+					got += "."
+				}
+				if _, err := other.Stat(); err != nil {
+					t.Errorf("%+v hit a stat: %v", tt.fault, err)
+				}
+			}
+			f.Heal()
+			if got != tt.want || fault.Hits() != int64(strings.Count(tt.want, "x")) {
+				t.Errorf("%+v: writes %s, %d hits; want %s", tt.fault, got, fault.Hits(), tt.want)
+			}
+		}
+	})
+}
+
+func TestShortWriteAndRead(t *testing.T) {
+	onBoth(t, func(t *testing.T, f *Faulty, dir string) {
+		path := filepath.Join(dir, "a")
+		file := create(t, f, path, "..........")
+		f.Inject(Fault{Kinds: OpWrite, Short: 4, Err: syscall.ENOSPC})
+		n, err := file.WriteAt([]byte("0123456789"), 0)
+		if n != 4 || !errors.Is(err, ErrNoSpace) || !errors.Is(err, syscall.ENOSPC) {
+			t.Errorf("WriteAt = %d, %v; want 4, ErrNoSpace", n, err)
+		}
+		wantContent(t, f, path, "0123......")
+		f.Inject(Fault{Kinds: OpRead, Short: 3, Err: syscall.EIO})
+		p := make([]byte, 10)
+		if n, err := file.ReadAt(p, 0); n != 3 || !errors.Is(err, syscall.EIO) || string(p[:3]) != "012" {
+			t.Errorf("ReadAt = %d, %v, %q", n, err, p[:n])
+		}
+	})
+}
+
+func TestFaultBeforeAndAfterTheEffect(t *testing.T) {
+	onBoth(t, func(t *testing.T, f *Faulty, dir string) {
+		path := filepath.Join(dir, "a")
+		create(t, f, path, "")
+		for _, after := range []bool{false, true} {
+			f.Inject(Fault{Kinds: OpRename, After: after, Err: errDisk})
+			wantErr(t, f.Rename(path, path+"2"), errDisk, path)
+			_, err := f.Stat(path + "2")
+			if done := err == nil; done != after {
+				t.Errorf("After: %v, but the rename happened: %v", after, done)
+			}
+		}
+	})
+}
+
+func TestFailedOpenAndLockLeaveNothingOpen(t *testing.T) {
+	onBoth(t, func(t *testing.T, f *Faulty, dir string) {
+		path := filepath.Join(dir, "LOCK")
+		f.Inject(Fault{Kinds: OpLock, After: true, Err: errDisk})
+		_, err := f.Lock(path, 0o600)
+		wantErr(t, err, errDisk, path)
+		lock, err := f.Lock(path, 0o600)
+		if err != nil {
+			t.Fatalf("the lock that failed is held: %v", err)
+		}
+		f.Inject(Fault{Kinds: OpUnlock, Err: errDisk})
+		wantErr(t, lock.Close(), errDisk, path)
+		if lock, err = f.Lock(path, 0o600); err != nil {
+			t.Fatalf("the lock whose Close failed is held: %v", err)
+		}
+		lock.Close()
+	})
+}
+
+func TestStopAtEveryOperation(t *testing.T) {
+	for _, fault := range []Fault{{Stop: true}, {Stop: true, After: true}, {Stop: true, Short: 5}} {
+		for n := int64(1); ; n++ {
+			m := newTestMem(t, MemOptions{})
+			f := NewFaulty(m)
+			var transcript strings.Builder
+			f.Transcript(&transcript)
+			fault.N = n
+			stop := f.Inject(fault)
+			everything(f, "/d")
+			if stop.Hits() == 0 {
+				break
+			}
+			if f.Ops() != n || strings.Count(transcript.String(), "\n") != int(n) {
+				t.Errorf("stopped at %d after %d operations\n%s", n, f.Ops(), &transcript)
+			}
+			_, err := m.List("/d")
+			wantErr(t, err, ErrCrashed, "/d")
+			_, err = f.List("/d")
+			wantErr(t, err, ErrCrashed, "/d")
+			listing(t, m.Crash(rand.New(rand.NewPCG(1, 1))), "/d")
+		}
+	}
+}
+
+func TestStopInTheMiddleOfAWrite(t *testing.T) {
+	m := newTestMem(t, MemOptions{})
+	durable(t, m, "/d/a", pages("abcd"))
+	f := NewFaulty(m)
+	file := open(t, f, "/d/a", ReadWrite)
+	f.Inject(Fault{Kinds: OpWrite, Stop: true, Short: 2 * testPage})
+	_, err := file.WriteAt([]byte(pages("ABCD")), 0)
+	wantErr(t, err, ErrCrashed, "/d/a")
+	wantStates(t, m, "a:abcd", "a:Abcd", "a:aBcd", "a:ABcd")
+	wantContent(t, m.Kill(), "/d/a", pages("ABcd"))
+}
+
+func TestStopFreesTheLocksOfARealFileSystem(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "LOCK")
+	f := NewFaulty(OS{})
+	lock, err := f.Lock(path, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Stop()
+	wantErr(t, lock.Close(), ErrCrashed, path)
+	again, err := OS{}.Lock(path, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	again.Close()
+}
+
+func TestHookDrawsCrashStates(t *testing.T) {
+	m := newTestMem(t, MemOptions{})
+	f := NewFaulty(m)
+	rng := rand.New(rand.NewPCG(1, 1))
+	states := 0
+	f.OnOp(func(Op) { listing(t, m.Crash(rng), "/d"); states++ })
+	everything(f, "/d")
+	if states != int(f.Ops()) || states == 0 {
+		t.Errorf("%d states at %d operations", states, f.Ops())
+	}
+}
+
+func TestTranscript(t *testing.T) {
+	f := NewFaulty(newTestMem(t, MemOptions{}))
+	var b strings.Builder
+	f.Transcript(&b)
+	f.Inject(Fault{Kinds: OpDatasync, Err: syscall.EIO})
+	everything(f, "/d")
+	want := `1 lock /d/LOCK -> ok
+2 unlock /d/LOCK -> ok
+3 mkdir /d/sub -> ok
+4 create /d/a -> ok
+5 preallocate /d/a 0+1000 -> ok
+6 write /d/a 0+10 -> ok
+7 read /d/a 0+5 -> ok
+8 sync /d/a -> ok
+9 datasync /d/a -> datasync /d/a: input/output error
+10 truncate /d/a 5 -> ok
+11 stat /d/a -> ok
+12 dropcache /d/a -> ok
+13 close /d/a -> ok
+14 rename /d/a -> /d/a2 -> ok
+15 open /d/a2 -> ok
+16 close /d/a2 -> ok
+17 stat /d/a2 -> ok
+18 list /d -> ok
+19 syncdir /d -> ok
+20 remove /d/a2 -> ok
+`
+	if got := b.String(); got != want && syscall.EIO.Error() == "input/output error" {
+		t.Errorf("transcript\n%swant\n%s", got, want)
+	}
+	f.Transcript(nil)
+	everything(f, "/d")
+	if strings.Count(b.String(), "\n") != strings.Count(want, "\n") {
+		t.Error("the transcript goes on after it was turned off")
+	}
+}
+
+func TestFaultyConcurrently(t *testing.T) {
+	f := NewFaulty(newTestMem(t, MemOptions{}))
+	f.Transcript(io.Discard)
+	fault := f.Inject(Fault{Kinds: OpWrite, N: 100, Err: errDisk})
+	var mu sync.Mutex
+	var numbers []int64
+	f.OnOp(func(op Op) { mu.Lock(); numbers = append(numbers, op.N); mu.Unlock() })
+	var wg sync.WaitGroup
+	for _, name := range []string{"a", "b", "c", "d"} {
+		wg.Go(func() {
+			file := create(t, f, "/d/"+name, "")
+			for range 100 {
+				file.WriteAt([]byte("x"), 0)
+				file.Sync()
+			}
+		})
+	}
+	wg.Wait()
+	slices.Sort(numbers)
+	if len(slices.Compact(numbers)) != 4*201 || fault.Hits() != 1 {
+		t.Errorf("%d distinct numbers, want %d; %d hits, want 1", len(slices.Compact(numbers)), 4*201, fault.Hits())
+	}
+}
+
+func TestFaultDefaults(t *testing.T) {
+	f := NewFaulty(newTestMem(t, MemOptions{}))
+	f.Inject(Fault{})
+	wantErr(t, f.Remove("/d/a"), io.ErrUnexpectedEOF, "/d/a")
+	wantErr(t, f.Remove("/d/a"), fs.ErrNotExist, "/d/a")
+	f.Inject(Fault{Stop: true})
+	wantErr(t, f.Remove("/d/a"), ErrCrashed, "/d/a")
 }

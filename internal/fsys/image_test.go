@@ -78,8 +78,11 @@ func TestImageAgainstOracle(t *testing.T) {
 					images, oracles = append(images, &c), append(oracles, o.clone())
 				}
 			}
-			for k := range images {
-				oracles[k].check(t, images[k], step)
+			o.check(t, im, step)
+			if step%20 == 19 { // the others, which share its pages, did not change
+				for k := range images {
+					oracles[k].check(t, images[k], step)
+				}
 			}
 		}
 	}

@@ -1,6 +1,14 @@
 package fsys
 
-import "testing"
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"syscall"
+	"testing"
+)
 
 func TestMemConforms(t *testing.T) {
 	for _, opts := range []MemOptions{{PageSize: 512}, {PageSize: 4096}} {
@@ -9,5 +17,134 @@ func TestMemConforms(t *testing.T) {
 			mkdir(t, m, "/store")
 			return m, "/store"
 		})
+	}
+}
+
+func TestQuotaStopsAWriteInItsMiddle(t *testing.T) {
+	m := newTestMem(t, MemOptions{Quota: 3 * testPage})
+	f := create(t, m, "/d/a", "")
+	n, err := f.WriteAt([]byte(pages("abcde")), 100)
+	if n != 3*testPage-100 || !errors.Is(err, ErrNoSpace) || !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("WriteAt = %d, %v; want %d, ErrNoSpace", n, err, 3*testPage-100)
+	}
+	wantSize(t, f, 3*testPage)
+	writeAt(t, f, 0, pages("xyz")) // space that the file has needs no more
+	wantUsed(t, m, 3)
+}
+
+func TestPreallocateHonoursTheQuota(t *testing.T) {
+	m := newTestMem(t, MemOptions{Quota: 100 * testPage})
+	f := create(t, m, "/d/a", pages("a"))
+	wantErr(t, f.Preallocate(0, 101*testPage), ErrNoSpace, "/d/a")
+	wantSize(t, f, testPage)
+	if err := f.Preallocate(0, 100*testPage); err != nil {
+		t.Fatal(err)
+	}
+	wantUsed(t, m, 100)
+	g := create(t, m, "/d/b", "")
+	if _, err := g.WriteAt([]byte("x"), 0); !errors.Is(err, ErrNoSpace) {
+		t.Errorf("a write beside the reserved space: %v, want ErrNoSpace", err)
+	}
+	for i := range int64(100) { // what is set aside can be written
+		writeAt(t, f, i*testPage, pages("z"))
+	}
+	wantUsed(t, m, 100)
+	fsync(t, f)
+	dirsync(t, m, "/d")
+	wantUsed(t, m.Crash(rand.New(rand.NewPCG(1, 1))), 100)
+}
+
+func TestSpaceReturns(t *testing.T) {
+	m := newTestMem(t, MemOptions{Quota: 10 * testPage})
+	f := create(t, m, "/d/a", pages("abcdefghij"))
+	if err := f.Truncate(4 * testPage); err != nil {
+		t.Fatal(err)
+	}
+	wantUsed(t, m, 4)
+	if err := m.Remove("/d/a"); err != nil {
+		t.Fatal(err)
+	}
+	wantUsed(t, m, 4) // it is open
+	writeAt(t, f, 0, pages("ABCDE"))
+	wantUsed(t, m, 5)
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wantUsed(t, m, 0)
+
+	create(t, m, "/d/b", pages("b"))
+	create(t, m, "/d/c", pages("ccc")).Close()
+	if err := m.Rename("/d/b", "/d/c"); err != nil {
+		t.Fatal(err)
+	}
+	wantUsed(t, m, 1) // c is replaced
+
+	m.SetQuota(testPage)
+	if _, err := m.Open("/d/e", Create, 0o600); err != nil {
+		t.Errorf("names need no space: %v", err)
+	}
+	m.SetQuota(0)
+	create(t, m, "/d/f", pages("0123456789ABCDEF"))
+}
+
+func TestFileTooBig(t *testing.T) {
+	m := newTestMem(t, MemOptions{})
+	f := create(t, m, "/d/a", "")
+	_, err := f.WriteAt([]byte("x"), 1<<50)
+	wantErr(t, err, syscall.EFBIG, "/d/a")
+	wantErr(t, f.Truncate(1<<50), syscall.EFBIG, "/d/a")
+	wantErr(t, f.Preallocate(0, 1<<50), syscall.EFBIG, "/d/a")
+	wantSize(t, f, 0)
+}
+
+func TestDirectoriesMoveOnlyInPlace(t *testing.T) {
+	m := newTestMem(t, MemOptions{})
+	mkdir(t, m, "/d/sub")
+	create(t, m, "/d/sub/a", "x")
+	wantErr(t, m.Rename("/d/sub", "/sub"), syscall.EXDEV, "/d/sub")
+	create(t, m, "/d/b", "")
+	wantErr(t, m.Rename("/d/sub", "/d/b"), syscall.EEXIST, "/d/sub")
+	wantErr(t, m.Rename("/d/b", "/d/sub"), syscall.EEXIST, "/d/sub")
+	if err := m.Rename("/d/sub", "/d/moved"); err != nil {
+		t.Fatal(err)
+	}
+	wantContent(t, m, "/d/moved/a", "x")
+}
+
+// TestMemConcurrently is for the race detector, and checks that operations of
+// many goroutines and crashes beside them leave each file whole.
+func TestMemConcurrently(t *testing.T) {
+	m := newTestMem(t, MemOptions{})
+	var wg sync.WaitGroup
+	for g := range 4 {
+		wg.Go(func() {
+			rng := rand.New(rand.NewPCG(uint64(g), 0))
+			path := fmt.Sprint("/d/", g)
+			f := create(t, m, path, "")
+			want := make([]byte, 20*testPage)
+			for range 100 {
+				off := rng.IntN(19 * testPage)
+				p := bytes.Repeat([]byte{byte(rng.IntN(256))}, 1+rng.IntN(testPage))
+				writeAt(t, f, int64(off), string(p))
+				copy(want[off:], p)
+				if err := errors.Join(f.Sync(), m.SyncDir("/d")); err != nil {
+					t.Error(err)
+				}
+				if got := content(t, m.Crash(rng), path); got != string(want[:len(got)]) {
+					t.Errorf("%s differs after a crash", path)
+				}
+				if got := content(t, m.Kill(), path); got != string(want[:len(got)]) {
+					t.Errorf("%s differs after a kill", path)
+				}
+			}
+		})
+	}
+	wg.Wait()
+}
+
+func wantUsed(t *testing.T, m *Mem, pages int64) {
+	t.Helper()
+	if got := m.Used(); got != pages*testPage {
+		t.Errorf("%d pages used, want %d", got/testPage, pages)
 	}
 }

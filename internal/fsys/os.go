@@ -212,6 +212,9 @@ func kind(mode fs.FileMode) string {
 // mark makes errors.Is(err, ErrNoSpace) work on an error of package os. It
 // returns any other err, and nil, as it is.
 func mark(err error) error {
+	if err == nil {
+		return nil // before pe, which is allocated
+	}
 	var pe *fs.PathError
 	if errors.As(err, &pe) {
 		pe.Err = noSpace(pe.Err)

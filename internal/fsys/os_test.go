@@ -1,7 +1,202 @@
 package fsys
 
-import "testing"
+import (
+	"errors"
+	"io/fs"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"syscall"
+	"testing"
+)
 
 func TestOSConforms(t *testing.T) {
 	conformance(t, func(t *testing.T) (FS, string) { return OS{}, t.TempDir() })
+}
+
+func TestSymlinksAreNotFollowed(t *testing.T) {
+	dir := t.TempDir()
+	target, link, dangling := filepath.Join(dir, "target"), filepath.Join(dir, "link"), filepath.Join(dir, "dangling")
+	create(t, OS{}, target, "precious")
+	symlink(t, target, link)
+	symlink(t, filepath.Join(dir, "nowhere"), dangling)
+	for _, path := range []string{link, dangling} {
+		for _, mode := range []Mode{ReadOnly, ReadWrite} {
+			_, err := OS{}.Open(path, mode, 0)
+			wantErr(t, err, ErrNotRegular, path)
+		}
+		_, err := OS{}.Open(path, Create, 0o600)
+		wantErr(t, err, fs.ErrExist, path)
+		_, err = OS{}.Lock(path, 0o600)
+		wantErr(t, err, ErrNotRegular, path)
+	}
+	if info, err := (OS{}).Stat(link); err != nil || info.Mode.Type() != fs.ModeSymlink {
+		t.Errorf("Stat of a link = %+v, %v", info, err)
+	}
+	if err := (OS{}).Rename(link, link+"2"); err != nil {
+		t.Error(err)
+	}
+	if err := (OS{}).Remove(link + "2"); err != nil {
+		t.Error(err)
+	}
+	wantContent(t, OS{}, target, "precious")
+	wantList(t, OS{}, dir, "dangling", "target")
+}
+
+func symlink(t *testing.T, target, link string) {
+	t.Helper()
+	if err := os.Symlink(target, link); err != nil {
+		t.Skip(err) // Windows needs a privilege for it
+	}
+}
+
+func TestModeIsThatOfTheCaller(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no permission bits")
+	}
+	dir := t.TempDir()
+	for _, perm := range []fs.FileMode{0o600, 0o400, 0o700} {
+		path := filepath.Join(dir, perm.String())
+		f, err := OS{}.Open(path, Create, perm)
+		if err != nil {
+			t.Fatal(err)
+		}
+		writeAt(t, f, 0, "x") // the mode is for those who come later
+		if info, err := f.Stat(); err != nil || info.Mode != perm {
+			t.Errorf("created with mode %v, %v; want %v", info.Mode, err, perm)
+		}
+		f.Close()
+	}
+	sub := filepath.Join(dir, "sub")
+	mkdir(t, OS{}, sub)
+	if info, err := (OS{}).Stat(sub); err != nil || info.Mode != fs.ModeDir|0o700 {
+		t.Errorf("directory with mode %v, %v", info.Mode, err)
+	}
+	lock, err := OS{}.Lock(filepath.Join(dir, "LOCK"), 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lock.Close()
+	if info, err := (OS{}).Stat(filepath.Join(dir, "LOCK")); err != nil || info.Mode != 0o600 || info.Size != 0 {
+		t.Errorf("lock file is %+v, %v", info, err)
+	}
+}
+
+func TestOpeningDoesNotChangeModeOrContent(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "a")
+	create(t, OS{}, path, "data").Close()
+	before, err := os.Stat(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, mode := range []Mode{ReadOnly, ReadWrite} {
+		f, err := OS{}.Open(path, mode, 0o777)
+		if err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+	}
+	if lock, err := (OS{}).Lock(path, 0o777); err != nil {
+		t.Error(err)
+	} else {
+		lock.Close()
+	}
+	after, err := os.Stat(path)
+	if err != nil || after.Mode() != before.Mode() || !after.ModTime().Equal(before.ModTime()) {
+		t.Errorf("mode %v, time %v became %v, %v", before.Mode(), before.ModTime(), after.Mode(), after.ModTime())
+	}
+	wantContent(t, OS{}, path, "data")
+}
+
+// TestLockEndsWithItsProcess runs this test binary as another process that
+// holds the lock, has a child of its own, and is killed.
+func TestLockEndsWithItsProcess(t *testing.T) {
+	if path := os.Getenv("FSYS_TEST_LOCK"); path != "" {
+		holdLock(path)
+	}
+	path := filepath.Join(t.TempDir(), "LOCK")
+	holder := exec.Command(os.Args[0], "-test.run=^TestLockEndsWithItsProcess$")
+	holder.Env = append(os.Environ(), "FSYS_TEST_LOCK="+path)
+	holder.Stderr = os.Stderr
+	out, err := holder.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	release, err := holder.StdinPipe() // the grandchild waits for its end
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer release.Close()
+	if err := holder.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := out.Read(make([]byte, 1)); err != nil {
+		t.Fatal("the other process did not get the lock:", err)
+	}
+	_, err = OS{}.Lock(path, 0o600)
+	wantErr(t, err, ErrLocked, path)
+	if err := holder.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	_, _ = holder.Process.Wait() // it was killed: that is no news
+	lock, err := OS{}.Lock(path, 0o600)
+	if err != nil {
+		t.Fatal("after kill -9 of the holder:", err)
+	}
+	lock.Close()
+}
+
+// holdLock takes the lock, starts a child that lives until standard input ends,
+// says so, and waits to be killed.
+func holdLock(path string) {
+	if _, err := (OS{}).Lock(path, 0o600); err != nil {
+		os.Exit(1)
+	}
+	child := exec.Command("sort") // reads to the end of its input, everywhere
+	child.Stdin = os.Stdin
+	if err := child.Start(); err != nil {
+		os.Exit(1)
+	}
+	os.Stdout.WriteString("L")
+	select {}
+}
+
+func TestHotPathDoesNotAllocate(t *testing.T) {
+	f := create(t, OS{}, filepath.Join(t.TempDir(), "a"), "")
+	p := make([]byte, 4096)
+	for name, call := range map[string]func() error{
+		"WriteAt":  func() error { _, err := f.WriteAt(p, 0); return err },
+		"ReadAt":   func() error { _, err := f.ReadAt(p, 0); return err },
+		"Datasync": f.Datasync,
+		"Stat":     func() error { _, err := f.Stat(); return err },
+		"Preallocate": func() error {
+			if err := f.Preallocate(0, 8192); !errors.Is(err, errors.ErrUnsupported) {
+				return err
+			}
+			return nil
+		},
+	} {
+		allocs := testing.AllocsPerRun(20, func() {
+			if err := call(); err != nil {
+				t.Fatal(err)
+			}
+		})
+		if allocs > 0 && (name != "Preallocate" || runtime.GOOS == "linux") {
+			t.Errorf("%s allocates %v times", name, allocs)
+		}
+	}
+}
+
+func TestNoSpaceIsRecognised(t *testing.T) {
+	for err, want := range map[error]bool{
+		syscall.ENOSPC: true, syscall.EDQUOT: true, syscall.EIO: false, fs.ErrClosed: false, nil: false,
+	} {
+		if got := errors.Is(noSpace(err), ErrNoSpace); got != want {
+			t.Errorf("%v is ErrNoSpace: %v, want %v", err, got, want)
+		}
+		if !errors.Is(noSpace(err), err) {
+			t.Errorf("%v is lost", err)
+		}
+	}
 }
