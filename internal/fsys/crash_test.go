@@ -328,6 +328,22 @@ func TestFailedSyncLosesPagesForGood(t *testing.T) {
 	}
 }
 
+// TestFailedSyncKeepsTheSize: the size is the journal's, and the next sync
+// commits it, without the bytes.
+func TestFailedSyncKeepsTheSize(t *testing.T) {
+	m := newTestMem(t, MemOptions{})
+	durable(t, m, "/d/a", pages("a"))
+	faulty := NewFaulty(m)
+	f := open(t, faulty, "/d/a", ReadWrite)
+	writeAt(t, f, testPage, pages("B"))
+	faulty.Inject(Fault{Kinds: Syncs, Err: errDisk})
+	wantErr(t, f.Datasync(), errDisk, "/d/a")
+	wantStates(t, m, "a:a", "a:a0")
+	fsync(t, f)
+	wantContent(t, m, "/d/a", pages("aB"))
+	wantStates(t, m, "a:a0")
+}
+
 func TestDropCacheKeepsDirtyPages(t *testing.T) {
 	m := newTestMem(t, MemOptions{})
 	f := durable(t, m, "/d/a", pages("a"))
@@ -353,6 +369,7 @@ func TestKillKeepsTheCacheAndFreesLocks(t *testing.T) {
 		t.Fatal(err)
 	}
 	k := m.Kill()
+	fsync(t, open(t, k.Kill(), "/d/a", ReadWrite)) // changes neither k nor m
 	m.Stop()
 	wantErr(t, gone.Sync(), ErrCrashed, "/d/gone")
 	wantContent(t, k, "/d/a", pages("B"))

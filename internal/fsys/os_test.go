@@ -148,7 +148,7 @@ func TestLockEndsWithItsProcess(t *testing.T) {
 }
 
 // holdLock takes the lock, starts a child that lives until standard input ends,
-// says so, and waits to be killed.
+// says so, and waits to be killed, or for the child should nobody do it.
 func holdLock(path string) {
 	if _, err := (OS{}).Lock(path, 0o600); err != nil {
 		os.Exit(1)
@@ -159,12 +159,13 @@ func holdLock(path string) {
 		os.Exit(1)
 	}
 	os.Stdout.WriteString("L")
-	select {}
+	_ = child.Wait()
+	os.Exit(1)
 }
 
 func TestHotPathDoesNotAllocate(t *testing.T) {
-	f := create(t, OS{}, filepath.Join(t.TempDir(), "a"), "")
 	p := make([]byte, 4096)
+	f := create(t, OS{}, filepath.Join(t.TempDir(), "a"), string(p))
 	for name, call := range map[string]func() error{
 		"WriteAt":  func() error { _, err := f.WriteAt(p, 0); return err },
 		"ReadAt":   func() error { _, err := f.ReadAt(p, 0); return err },

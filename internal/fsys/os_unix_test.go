@@ -40,11 +40,12 @@ func TestSpecialFilesAreRefused(t *testing.T) {
 // TestOpenChecksWhatItOpened is about a path that changes after the first look.
 func TestOpenChecksWhatItOpened(t *testing.T) {
 	dir := t.TempDir()
-	fifo, link := filepath.Join(dir, "fifo"), filepath.Join(dir, "link")
+	fifo, link, file := filepath.Join(dir, "fifo"), filepath.Join(dir, "link"), filepath.Join(dir, "file")
 	if err := unix.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	symlink(t, fifo, link)
+	create(t, OS{}, file, "")
+	symlink(t, file, link)
 	for _, path := range []string{fifo, link, "/dev/null"} {
 		_, err := openRegular(path, os.O_RDWR, 0)
 		wantErr(t, err, ErrNotRegular, path)
