@@ -1,0 +1,65 @@
+package store
+
+import (
+	"encoding/binary"
+
+	"github.com/cespare/xxhash/v2"
+)
+
+// A control is the payload of a control entry.
+//
+//	type uint8 | count uint64 | digest uint64
+type control struct {
+	kind controlKind
+	// count is, in a seal, of the log's updates; in a trailer, of the snapshot's
+	// bytes.
+	count uint64
+	// digest is, in a seal, of the checksums of the log's records up to it; in a
+	// trailer, the XXH64 of the snapshot.
+	digest uint64
+}
+
+type controlKind uint8
+
+const (
+	// mark says that all before it is durable. A store that is closed ends its
+	// log with one, which makes any damage before it evident.
+	mark controlKind = iota + 1
+	// seal ends a log: what follows is in the next one.
+	seal
+	// trailer ends a snapshot.
+	trailer
+)
+
+const (
+	controlSize = 1 + 8 + 8
+	// tailRoom is kept free at the end of the space set aside for a log: for a
+	// mark and a seal, with padding.
+	tailRoom = 4 * (frameSize + controlSize + 2*15)
+)
+
+func (c control) encode() []byte {
+	b := append(make([]byte, 0, controlSize), byte(c.kind))
+	b = binary.LittleEndian.AppendUint64(b, c.count)
+	return binary.LittleEndian.AppendUint64(b, c.digest)
+}
+
+func parseControl(b []byte) (control, bool) {
+	if len(b) != controlSize {
+		return control{}, false
+	}
+	return control{controlKind(b[0]), binary.LittleEndian.Uint64(b[1:]), binary.LittleEndian.Uint64(b[9:])}, true
+}
+
+// A logDigest is a digest of the checksums of records, in order.
+type logDigest uint64
+
+// add returns the digest with one more record.
+func (d logDigest) add(sum uint32) logDigest {
+	return (d ^ logDigest(sum)) * 0x9E3779B185EBCA87
+}
+
+// spanDigest binds the payload of an entry of more than one record to its tag.
+func spanDigest(frame, payload []byte) uint64 {
+	return xxhash.Sum64(frame)*0x9E3779B185EBCA87 ^ xxhash.Sum64(payload)
+}

@@ -1,0 +1,274 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"slices"
+
+	"github.com/stateio/stateio/internal/fsys"
+)
+
+// A loader gives a machine its state back from a directory, and changes
+// nothing there.
+type loader struct {
+	fs     fsys.FS
+	dir    string
+	m      Machine
+	list   *listing
+	target uint64 // the update to stop behind
+	owner  bool   // nobody else writes: cached pages may be dropped
+
+	store    [16]byte // id, of the first file read
+	hasStore bool
+	report   Recovery
+
+	snapshotSize int64 // bytes of the file that was restored
+
+	// The newest log, once the end of all logs was reached, and its file. Nil
+	// if there is no log.
+	file fsys.File
+	tail *logReader
+	void string // path of an empty log behind it, which is not in use yet; or ""
+}
+
+func (l *loader) path(index uint64, suffix string) string {
+	return filepath.Join(l.dir, fileName(index, suffix))
+}
+
+// load restores a snapshot and replays the logs behind it.
+func (l *loader) load() error {
+	if l.list.empty() {
+		return nil
+	}
+	for _, index := range l.list.snaps {
+		// Each snapshot begins with a new log, and is dropped before that is.
+		if _, ok := slices.BinarySearch(l.list.logs, index); !ok {
+			return l.missing(index)
+		}
+	}
+	base, err := l.loadSnapshot()
+	if err != nil {
+		return err
+	}
+	err = l.replay(base)
+	if err != nil && l.report.Snapshot == "" && len(l.report.Refused) > 0 && errors.Is(err, ErrCorrupt) {
+		// That the logs do not reach back to the beginning is the consequence.
+		return l.report.Refused[0].Err
+	}
+	return err
+}
+
+// loadSnapshot restores the newest snapshot that is whole and returns its
+// index: 0 if there is none.
+func (l *loader) loadSnapshot() (uint64, error) {
+	for i := len(l.list.snaps) - 1; i >= 0; i-- {
+		index := l.list.snaps[i]
+		if index > l.target {
+			continue
+		}
+		path := l.path(index, snapSuffix)
+		err := l.tryRestore(path, index)
+		var damage *CorruptError
+		if errors.As(err, &damage) && damage.Path == path {
+			l.report.Refused = append(l.report.Refused, RefusedSnapshot{path, err})
+			continue
+		}
+		return index, err
+	}
+	return 0, nil
+}
+
+// tryRestore verifies the snapshot at path before it restores it, so that a
+// damaged one does not touch the machine.
+func (l *loader) tryRestore(path string, index uint64) error {
+	f, size, err := openFile(l.fs, path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	s, err := newSnapReader(f, path, index, size)
+	if err != nil {
+		return err
+	}
+	err = s.verify()
+	s.close()
+	if err != nil {
+		return err
+	}
+	if err := l.sameStore(s.hdr, path); err != nil {
+		return err
+	}
+	if s, err = newSnapReader(f, path, index, size); err != nil {
+		return err
+	}
+	defer s.close()
+	if err := l.m.Restore(s); err != nil {
+		return fmt.Errorf("store: restoring %s: %w", path, err)
+	}
+	l.report.Snapshot, l.report.SnapshotIndex = path, index
+	l.report.Index, l.snapshotSize = index, size
+	l.report.Bytes += size
+	return nil
+}
+
+// sameStore makes sure that all files are of one store.
+func (l *loader) sameStore(h header, path string) error {
+	if l.hasStore && h.store != l.store {
+		return corrupt(path, 0, "it belongs to another store than the files read before")
+	}
+	l.store, l.hasStore = h.store, true
+	return nil
+}
+
+// replay applies the updates behind base, log by log.
+func (l *loader) replay(base uint64) error {
+	l.report.Index = base
+	for l.report.Index < l.target {
+		index := l.report.Index
+		i, ok := slices.BinarySearch(l.list.logs, index)
+		if !ok {
+			return l.missing(index)
+		}
+		if ended, err := l.replayLog(i); ended || err != nil {
+			return err
+		}
+		if l.report.Index == index {
+			return corrupt(l.path(index, logSuffix), 0, "a log without updates is sealed")
+		}
+	}
+	return nil
+}
+
+// missing returns the error that says that the log behind index is not there.
+func (l *loader) missing(index uint64) error {
+	return corrupt(l.path(index, logSuffix), 0, "the file is missing, with the updates behind %d", index)
+}
+
+// replayLog applies the updates of the i-th log, and reports whether it is the
+// newest.
+func (l *loader) replayLog(i int) (ended bool, err error) {
+	path := l.path(l.list.logs[i], logSuffix)
+	f, size, err := openFile(l.fs, path)
+	if err != nil {
+		return false, err
+	}
+	last := len(l.list.logs) - 1
+	if l.owner && i >= last-1 {
+		// If a sync of the last commit failed, the cache may show what the disk
+		// does not hold. Commits before a seal are known to be on the disk.
+		if err := f.DropCache(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+			return false, errors.Join(fmt.Errorf("store: %w", err), f.Close())
+		}
+	}
+	r, err := newLogReader(f, path, l.list.logs[i], size)
+	if err == nil {
+		err = l.apply(r)
+	}
+	switch {
+	case errors.Is(err, errStop):
+		l.file, l.tail = f, r
+		return true, l.checkEnd(i, r)
+	case err == nil && r.sealed:
+		err = r.checkSealed()
+	}
+	if r != nil {
+		r.close()
+	}
+	return err == nil && !r.sealed, errors.Join(err, f.Close())
+}
+
+// apply applies the updates of r up to the target. A nil error means that the
+// target was reached, or the seal.
+func (l *loader) apply(r *logReader) error {
+	if err := l.sameStore(r.hdr, r.path); err != nil {
+		return err
+	}
+	l.report.Logs++
+	for l.report.Index < l.target {
+		update, err := r.next()
+		if err != nil {
+			l.report.Bytes += r.end
+			if r.sealed {
+				return nil
+			}
+			return err
+		}
+		if _, err := l.m.Apply(update); err != nil {
+			return fmt.Errorf("store: replaying update %d, at offset %d of %s: Apply refused it, as it had not when the update was made: %w",
+				r.index, r.off, r.path, err)
+		}
+		l.report.Index++
+		l.report.Updates++
+	}
+	l.report.Bytes += r.end
+	return nil
+}
+
+// checkEnd makes sure that r, the i-th log, which has no seal, may end where
+// it does: that nothing which was acknowledged is missing.
+func (l *loader) checkEnd(i int, r *logReader) error {
+	for next, index := range l.list.logs[i+1:] {
+		path := l.path(index, logSuffix)
+		void, err := l.isVoid(path, index)
+		switch {
+		case err != nil:
+			return err
+		case !void || next > 0:
+			return corrupt(r.path, r.bad, "%s, where update %d or a seal should be: %s follows this log", r.reason, r.index+1, path)
+		case r.index < index:
+			return corrupt(r.path, r.bad, "%s, where update %d should be: %s shows that it was durable", r.reason, r.index+1, path)
+		}
+		l.void = path
+	}
+	t, err := r.readTail()
+	if err != nil {
+		return err
+	}
+	if t.proof >= 0 {
+		return corrupt(r.path, r.bad, "%s, where update %d should be: the commit of update %d at offset %d shows that it was durable",
+			r.reason, r.index+1, t.first, t.proof)
+	}
+	if l.report.TornBytes = t.torn; t.torn > 0 {
+		l.report.TornPath, l.report.TornOffset, l.report.TornReason = r.path, r.end, r.reason
+	}
+	return nil
+}
+
+// isVoid reports whether nothing was written to a log yet but its header.
+func (l *loader) isVoid(path string, index uint64) (bool, error) {
+	f, size, err := openFile(l.fs, path)
+	if err != nil {
+		return false, err
+	}
+	defer f.Close()
+	r, err := newLogReader(f, path, index, size)
+	if err != nil {
+		return false, err
+	}
+	defer r.close()
+	t, err := r.readTail()
+	return t.torn == 0, err
+}
+
+// checkSealed makes sure that nothing follows the seal.
+func (r *logReader) checkSealed() error {
+	t, err := r.readTail()
+	if err == nil && t.torn > 0 {
+		err = corrupt(r.path, r.end, "%d bytes behind the seal", t.torn)
+	}
+	return err
+}
+
+// openFile opens a file for reading and returns its size.
+func openFile(fs fsys.FS, path string) (fsys.File, int64, error) {
+	f, err := fs.Open(path, fsys.ReadOnly, 0)
+	if err != nil {
+		return nil, 0, fmt.Errorf("store: %w", err)
+	}
+	info, err := f.Stat()
+	if err != nil {
+		return nil, 0, errors.Join(fmt.Errorf("store: %w", err), f.Close())
+	}
+	return f, info.Size, nil
+}

@@ -1,0 +1,168 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+
+	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/record"
+)
+
+// A logFile is the log that updates are written to.
+type logFile struct {
+	f    fsys.File
+	path string
+	hdr  header
+
+	size    int64 // bytes of disk space set aside; guarded by mu
+	next    int64 // where the next entry goes; guarded by mu
+	durable int64 // up to here everything is on the disk; guarded by mu
+	pending bool  // space is being set aside ahead; guarded by commit
+
+	end    int64     // of what was written; guarded by commit
+	digest logDigest // of the records before end; guarded by commit
+	marked bool      // there is nothing that a mark could protect; guarded by commit
+}
+
+// createLog makes the log of the updates behind base, durably. The store has it
+// from the moment of the rename.
+func (s *Store) createLog(base uint64) (*logFile, error) {
+	path := s.path(base, logSuffix)
+	log, err := s.prepareLog(path)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.publishLog(log, path, base); err != nil {
+		return nil, err
+	}
+	return log, nil
+}
+
+// prepareLog makes a log under a temporary name and sets disk space aside.
+func (s *Store) prepareLog(path string) (*logFile, error) {
+	salt, err := newSalt()
+	if err != nil {
+		return nil, err
+	}
+	tmp := path + tmpSuffix
+	f, err := s.createTmp(tmp)
+	if err != nil {
+		return nil, err
+	}
+	log := &logFile{
+		f: f, path: tmp, hdr: header{kind: logKind, store: s.id, salt: salt},
+		next: int64(headerSize), durable: int64(headerSize), end: int64(headerSize), marked: true,
+	}
+	if err := s.setAside(log, int64(headerSize+tailRoom)); err != nil {
+		return nil, s.discard(log, err)
+	}
+	if err := f.Sync(); err != nil {
+		return nil, s.discard(log, s.wrap("making a log", err))
+	}
+	return log, nil
+}
+
+// createTmp makes a file that replaces what an attempt before may have left.
+func (s *Store) createTmp(path string) (fsys.File, error) {
+	f, err := s.fs.Open(path, fsys.Create, s.opts.FileMode)
+	if errors.Is(err, fs.ErrExist) {
+		if err = s.fs.Remove(path); err == nil {
+			f, err = s.fs.Open(path, fsys.Create, s.opts.FileMode)
+		}
+	}
+	if err != nil {
+		return nil, s.wrap("making a file", err)
+	}
+	return f, nil
+}
+
+// publishLog gives a prepared log its header and its name.
+func (s *Store) publishLog(log *logFile, path string, base uint64) error {
+	log.hdr.base = base
+	b := log.hdr.appendTo(nil)
+	log.digest = logDigest(0).addAll(b, 0)
+	_, err := log.f.WriteAt(b, 0)
+	if err == nil {
+		err = log.f.Datasync()
+	}
+	if err == nil {
+		err = s.fs.Rename(log.path, path)
+	}
+	if err != nil {
+		return s.discard(log, s.wrap("making a log", err))
+	}
+	log.path = path
+	if err := s.fs.SyncDir(s.dir); err != nil {
+		return s.discard(log, s.wrap("making a log", err))
+	}
+	return nil
+}
+
+// discard gives up a log that is not in use, because of err. If it can't be
+// removed, it is an empty one that the next Open removes.
+func (s *Store) discard(log *logFile, err error) error {
+	_ = log.f.Close()
+	_ = s.fs.Remove(log.path)
+	return err
+}
+
+// setAside makes sure that log has disk space up to offset end, and some more.
+func (s *Store) setAside(log *logFile, end int64) error {
+	if end <= log.size {
+		return nil
+	}
+	n := max(s.opts.PreallocateBytes, end-log.size)
+	err := preallocate(log.f, log.size, n)
+	if errors.Is(err, fsys.ErrNoSpace) && n > end-log.size {
+		n = end - log.size // what is needed may still be there
+		err = preallocate(log.f, log.size, n)
+	}
+	if err != nil {
+		return s.wrap(fmt.Sprintf("setting %d bytes of disk space aside for %s", n, log.path), err)
+	}
+	log.size += n
+	return nil
+}
+
+// preallocate sets aside [off, off+n) of f, by writing zeros if need be.
+func preallocate(f fsys.File, off, n int64) error {
+	err := f.Preallocate(off, n)
+	if !errors.Is(err, errors.ErrUnsupported) {
+		return err
+	}
+	zeros := make([]byte, min(n, segmentSize))
+	for end := off + n; off < end; {
+		k, err := f.WriteAt(zeros[:min(int64(len(zeros)), end-off)], off)
+		if err != nil {
+			return err
+		}
+		off += int64(k)
+	}
+	return nil
+}
+
+// addAll returns the digest with the records in b, which stand at offset off.
+func (d logDigest) addAll(b []byte, off int64) logDigest {
+	for pos := record.Aligned(off) - off; pos+record.HeaderSize <= int64(len(b)); {
+		h := record.Decode(b[pos:])
+		d = d.add(h.Sum)
+		pos = record.Aligned(off+pos+int64(h.Size())) - off
+	}
+	return d
+}
+
+// appendControl writes a control entry behind all that was written. The
+// caller holds commit and knows that no update is in a batch.
+func (s *Store) appendControl(log *logFile, c control, index uint64) error {
+	b := appendFramed(nil, log.end, log.hdr.salt, tag{index: index + 1, control: true}, c.encode())
+	if _, err := log.f.WriteAt(b, log.end); err != nil {
+		return err
+	}
+	if err := log.f.Datasync(); err != nil {
+		return err
+	}
+	log.digest = log.digest.addAll(b, log.end)
+	log.end += int64(len(b))
+	return nil
+}

@@ -1,0 +1,135 @@
+package store
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/stateio/stateio/internal/fsys"
+)
+
+// A logReader reads the updates of one log in order, and makes sure that they
+// are those that were written there: none missing, none doubled, none foreign.
+type logReader struct {
+	*entries
+	hdr    header
+	index  uint64 // of the last update read
+	sealed bool   // the log's seal was read
+	// end is where the part of the log ends that was read and found right.
+	end       int64
+	endDigest logDigest
+	back      uint32 // entries in the current batch so far
+	isMarked  bool   // no update was read since the last mark, or the start
+	err       error  // that ended reading
+}
+
+// newLogReader reads the header of the log in the first limit bytes of f.
+func newLogReader(f fsys.File, path string, base uint64, limit int64) (*logReader, error) {
+	r := &logReader{entries: newEntries(f, path, 0, limit), isMarked: true}
+	h, err := readHeader(r.entries, logKind, base)
+	if err != nil {
+		r.close()
+		return nil, err
+	}
+	r.hdr, r.index = h, base
+	r.end, r.endDigest = r.pos, r.digest
+	return r, nil
+}
+
+// resume continues at the end of what was read; the file may have grown.
+func (r *logReader) resume(limit int64) {
+	e := newEntries(r.f, r.path, r.end, limit)
+	e.digest, e.spill = r.endDigest, r.spill
+	r.close()
+	r.entries, r.err = e, nil
+}
+
+// readHeader reads the header of a file whose name says its kind and base.
+func readHeader(e *entries, k kind, base uint64) (header, error) {
+	b, err := e.next()
+	if err == io.EOF || errors.Is(err, errStop) {
+		return header{}, corrupt(e.path, 0, "the header is damaged or missing")
+	}
+	if err != nil {
+		return header{}, err
+	}
+	h, err := parseHeader(b)
+	switch {
+	case errors.Is(err, ErrVersion):
+		return h, fmt.Errorf("store: %s: %w", e.path, err)
+	case err != nil:
+		return h, corrupt(e.path, 0, "%w", err)
+	case h.kind != k:
+		return h, corrupt(e.path, 0, "it is a %v under the name of a %v", h.kind, k)
+	case h.base != base:
+		return h, corrupt(e.path, 0, "it is the %v of index %d under the name of another", h.kind, h.base)
+	}
+	return h, nil
+}
+
+// next returns the next update, which is valid until the next call; its index
+// is r.index. The error is io.EOF behind the seal, and errStop, for good, where
+// what follows is not the next entry: the log's end, or damage.
+func (r *logReader) next() ([]byte, error) {
+	for r.err == nil {
+		payload, isUpdate, err := r.step()
+		if err == nil {
+			r.end, r.endDigest = r.pos, r.digest
+			if isUpdate {
+				return payload, nil
+			}
+			continue
+		}
+		if err == io.EOF {
+			err = r.stop(r.pos, "the end of the file")
+		}
+		r.err = err
+	}
+	return nil, r.err
+}
+
+// step reads one entry and checks that it is the one that should be there.
+func (r *logReader) step() (payload []byte, isUpdate bool, err error) {
+	before := r.digest
+	b, err := r.entries.next()
+	if err != nil {
+		return nil, false, err
+	}
+	t, payload, err := parseFramed(b, r.hdr.salt, r.spans)
+	if err != nil {
+		return nil, false, r.stop(r.off, "%v", err)
+	}
+	if t.index != r.index+1 {
+		return nil, false, r.stop(r.off, "an entry that is not the one of update %d", r.index+1)
+	}
+	if t.control {
+		return nil, false, r.control(payload, before)
+	}
+	if t.back != 0 && t.back != r.back {
+		return nil, false, r.stop(r.off, "an entry of another commit")
+	}
+	r.back, r.isMarked = t.back+1, false
+	r.index++
+	return payload, true, nil
+}
+
+// control takes note of a control entry. It returns io.EOF after a seal, once
+// that is noted.
+func (r *logReader) control(payload []byte, before logDigest) error {
+	c, ok := parseControl(payload)
+	switch {
+	case !ok:
+		return r.stop(r.off, "a control entry of unknown kind")
+	case c.kind == mark:
+		r.back, r.isMarked = 0, true
+		return nil
+	case c.kind != seal:
+		return r.stop(r.off, "a control entry of unknown kind %d", c.kind)
+	case c.count != r.index-r.hdr.base || c.digest != uint64(before):
+		return r.stop(r.off, "a seal of other content: %d updates where %d are", c.count, r.index-r.hdr.base)
+	}
+	r.sealed = true
+	r.end, r.endDigest = r.pos, r.digest
+	r.err = io.EOF
+	return nil
+}

@@ -1,0 +1,35 @@
+package store
+
+import "io"
+
+// A Machine is the state that a [Store] keeps, with the code that changes it.
+//
+// The store calls Apply, Snapshot and Restore one at a time, and never while a
+// function passed to [Store.View] runs. The io.WriterTo that Snapshot returned
+// runs beside all of them.
+type Machine interface {
+	// Apply changes the state as update says. It must be deterministic: the same
+	// updates in the same order, applied to the same state, give the same state
+	// at any time and on any machine, so it must not look at clocks, random
+	// numbers, the environment or the order of a map.
+	//
+	// The result is returned to who called [Store.Update], and not kept. An error
+	// says that the update is refused: the state is then as it was before, the
+	// update is not logged, and the error goes to the caller as it is. Apply must
+	// not keep update, which belongs to the caller, nor call methods of the
+	// store. A panic in Apply fails the store and goes on to the caller.
+	Apply(update []byte) (result any, err error)
+
+	// Snapshot captures the state as it is now, and should be quick, since
+	// updates wait for it: take a copy, clone a map, keep the root of a
+	// persistent tree. The WriteTo of what it returns writes the captured state
+	// later, in the background, beside calls of Apply, which must not change it.
+	// It is called once, or not at all when the snapshot is given up. If it is
+	// also an io.Closer, it is closed at the end, whatever happened.
+	Snapshot() (io.WriterTo, error)
+
+	// Restore replaces the whole state by the one that WriteTo wrote, whatever
+	// the state was before. It need not read up to the end. The store has
+	// verified the snapshot before; an error makes [Open] fail.
+	Restore(snapshot io.Reader) error
+}

@@ -1,0 +1,101 @@
+package store
+
+import (
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"time"
+)
+
+// Options change how a store works. The zero value of each field stands for
+// its default. Open copies the struct.
+type Options struct {
+	// SnapshotBytes starts a snapshot by itself when this many bytes of log have
+	// been written since the last one. 0, the default, means the size of the last
+	// snapshot, and at least 64 MiB, so that snapshots at most double what is
+	// written. Below zero: never, and the log grows until Snapshot is called.
+	SnapshotBytes int64
+
+	// KeepSnapshots is the number of snapshots kept, with every update since the
+	// oldest of them; the default is 2. With 1, a damaged snapshot can't be
+	// replaced by an older one.
+	KeepSnapshots int
+
+	// MaxUpdate is the size of the largest update, in bytes; the default is
+	// 64 MiB, and the most 1 GiB. Larger updates in the log are still read.
+	MaxUpdate int
+
+	// MaxPending is how many bytes of updates may wait to be written while a
+	// commit is under way; further ones wait before they are applied. The default
+	// is 4 MiB. A single update may be larger.
+	MaxPending int
+
+	// SyncInterval is the least time from one commit to the next. 0, the default,
+	// commits each batch at once. With more, Update takes up to that much longer,
+	// and the disk does less: useful with many writers or with Submit.
+	SyncInterval time.Duration
+
+	// PreallocateBytes is the amount by which disk space is set aside for the
+	// log; the default is 4 MiB. Small values make commits slower, large ones
+	// waste space on a disk that is nearly full.
+	PreallocateBytes int64
+
+	// FileMode and DirMode are the permissions of files and directories that the
+	// store makes, less the umask: 0600 and 0700 by default. Those of existing
+	// ones are not changed.
+	FileMode, DirMode fs.FileMode
+
+	// Logger gets what an operator must know: what Open found, a snapshot that
+	// failed, the store's failure. The default is slog.Default().
+	Logger *slog.Logger
+}
+
+const (
+	defaultKeepSnapshots = 2
+	defaultMaxUpdate     = 64 << 20
+	maxMaxUpdate         = 1 << 30
+	defaultMaxPending    = 4 << 20
+	defaultPreallocate   = 4 << 20
+	minSnapshotBytes     = 64 << 20
+)
+
+// withDefaults returns a copy of o with every field set, or what is wrong.
+func (o *Options) withDefaults() (Options, error) {
+	var c Options
+	if o != nil {
+		c = *o
+	}
+	switch {
+	case c.KeepSnapshots < 0:
+		return c, fmt.Errorf("store: Options.KeepSnapshots is %d: it must be at least 1, or 0 for the default", c.KeepSnapshots)
+	case c.MaxUpdate < 0 || c.MaxUpdate > maxMaxUpdate:
+		return c, fmt.Errorf("store: Options.MaxUpdate is %d: it must be between 1 and %d, or 0 for the default", c.MaxUpdate, maxMaxUpdate)
+	case c.MaxPending < 0:
+		return c, fmt.Errorf("store: Options.MaxPending is %d: it must not be negative", c.MaxPending)
+	case c.SyncInterval < 0:
+		return c, fmt.Errorf("store: Options.SyncInterval is %v: it must not be negative", c.SyncInterval)
+	case c.PreallocateBytes < 0:
+		return c, fmt.Errorf("store: Options.PreallocateBytes is %d: it must not be negative", c.PreallocateBytes)
+	case c.FileMode&^fs.ModePerm != 0 || c.FileMode != 0 && c.FileMode&0o600 != 0o600:
+		return c, fmt.Errorf("store: Options.FileMode is %v: it must be permissions that let the owner read and write", c.FileMode)
+	case c.DirMode&^fs.ModePerm != 0 || c.DirMode != 0 && c.DirMode&0o700 != 0o700:
+		return c, fmt.Errorf("store: Options.DirMode is %v: it must be permissions that let the owner do everything", c.DirMode)
+	}
+	setDefault(&c.KeepSnapshots, defaultKeepSnapshots)
+	setDefault(&c.MaxUpdate, defaultMaxUpdate)
+	setDefault(&c.MaxPending, defaultMaxPending)
+	setDefault(&c.PreallocateBytes, defaultPreallocate)
+	setDefault(&c.FileMode, 0o600)
+	setDefault(&c.DirMode, 0o700)
+	if c.Logger == nil {
+		c.Logger = slog.Default()
+	}
+	return c, nil
+}
+
+func setDefault[T comparable](field *T, value T) {
+	var zero T
+	if *field == zero {
+		*field = value
+	}
+}

@@ -1,0 +1,78 @@
+package store
+
+import (
+	"runtime"
+	"strings"
+	"time"
+)
+
+// lockState locks state, unless the caller is within Apply or View.
+func (s *Store) lockState() error {
+	if s.state.TryLock() {
+		return nil
+	}
+	if s.user.Load() > 0 && withinUserCode() {
+		return s.patiently(s.state.TryLock)
+	}
+	s.state.Lock()
+	return nil
+}
+
+// rlockState is lockState, for sharing.
+func (s *Store) rlockState() error {
+	if s.state.TryRLock() {
+		return nil
+	}
+	if s.user.Load() > 0 && withinUserCode() {
+		return s.patiently(s.state.TryRLock)
+	}
+	s.state.RLock()
+	return nil
+}
+
+// patience is how long patiently tries.
+const patience = time.Second
+
+// patiently is for a caller that is within Apply or View of a store. If it is
+// another store, which is unwise but no deadlock, the lock will be free soon.
+func (s *Store) patiently(try func() bool) error {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(patience / 1000) {
+		if try() {
+			return nil
+		}
+	}
+	return errReentrant
+}
+
+var errReentrant = &opError{is: ErrReentrant, msg: "the method was called from within Apply or View, where it would wait for itself"}
+
+// withinUserCode reports whether the caller was called, directly or not, by
+// Apply or View's function of any store. It costs a microsecond or so.
+func withinUserCode() bool {
+	var pcs [64]uintptr
+	for skip := 2; ; skip += len(pcs) {
+		n := runtime.Callers(skip, pcs[:])
+		if n == 0 {
+			return false
+		}
+		frames := runtime.CallersFrames(pcs[:n])
+		for {
+			f, more := frames.Next()
+			if strings.HasSuffix(f.Function, applyFrame) || strings.HasSuffix(f.Function, viewFrame) {
+				return true
+			}
+			if !more {
+				break
+			}
+		}
+		if n < len(pcs) {
+			return false
+		}
+	}
+}
+
+// The functions of this package that call the user's.
+const (
+	applyFrame = "/store.(*Store).apply"
+	viewFrame  = "/store.(*Store).read"
+)

@@ -1,0 +1,81 @@
+package store
+
+import (
+	"encoding/binary"
+	"fmt"
+
+	"github.com/stateio/stateio/internal/entry"
+	"github.com/stateio/stateio/internal/record"
+)
+
+// A logTail is what follows the last good entry of a log.
+type logTail struct {
+	// torn is the number of bytes from the end of the last good entry to the
+	// last byte that is not zero. Zeros up to the end of the file are a clean
+	// end: space set aside.
+	torn int64
+	// proof is the offset of an entry which shows that what is broken before it
+	// was once durable, or -1. It is of the commit that begins with update first.
+	proof int64
+	first uint64
+}
+
+// readTail looks at what follows the last good entry of r.
+//
+// A batch is only written once the one before it is durable. So when an entry
+// is found whose batch begins behind the update that should be next, that
+// update was durable, and is damaged. Damage with no such entry behind it may
+// be the remainder of the last batch, torn by a crash before it was
+// acknowledged. Damage can have changed where records begin, so every position
+// is looked at; that is safe because the tag's salt is not known to who makes
+// payloads.
+func (r *logReader) readTail() (logTail, error) {
+	t := logTail{proof: -1}
+	buf := make([]byte, min(segmentSize, max(0, r.limit-r.end+record.BlockSize)))
+	for off := r.end - r.end%record.BlockSize; off < r.limit; off += segmentSize {
+		b, err := record.ReadAt(r.f, buf, off, r.limit)
+		if err != nil {
+			return t, fmt.Errorf("store: reading %s: %w", r.path, err)
+		}
+		from := int(max(0, r.end-off))
+		if record.Zero(b[from:]) {
+			continue
+		}
+		last := len(b) - 1
+		for b[last] == 0 {
+			last--
+		}
+		t.torn = off + int64(last) + 1 - r.end
+		if t.proof < 0 {
+			if at, first := r.findLater(b, from); at >= 0 {
+				t.proof, t.first = off+int64(at), first
+			}
+		}
+	}
+	return t, nil
+}
+
+// findLater looks in b, which begins with a block, from position from on for
+// an entry whose batch begins behind the next update. It returns its position
+// and the first update of the batch, or -1.
+func (r *logReader) findLater(b []byte, from int) (int, uint64) {
+	const first = record.HeaderSize + entry.HeadSize // position of the tag in a record
+	next := r.index + 1
+	for pos := from; pos+record.HeaderSize+frameSize <= len(b); pos++ {
+		// Of the checks, this one lets the least pass.
+		index := (binary.LittleEndian.Uint64(b[pos+first:]) - r.hdr.salt) >> 1
+		if index <= next || index-next > 1<<40 {
+			continue
+		}
+		back := uint64(parseTag(b[pos+record.HeaderSize:], r.hdr.salt).back)
+		if back >= index-next {
+			continue
+		}
+		block := min(pos-pos%record.BlockSize+record.BlockSize, len(b))
+		h, ok := record.Verify(b[pos:block])
+		if ok && h.Type.Starts() && h.Length >= frameSize {
+			return pos, index - back
+		}
+	}
+	return -1, 0
+}
