@@ -68,19 +68,25 @@ func (k *Block) Covers(pos int) bool {
 }
 
 // bridge returns the gap that begins with the broken record at pos of block b.
-// Two arguments lead over it:
+// Three arguments lead over it:
 //
-//   - The length was damaged: a valid record starts at q, and the broken
-//     one's checksum is right once its length is taken to reach up to q.
-//   - The length was not: type and offset are those of a header, and where
-//     the record says that it ends, a valid record starts (or another such
-//     broken one that leads to a valid one).
+//   - The length has one wrong bit: with it turned, the checksum is right.
+//   - The header was damaged: a valid record starts at q, and the broken one's
+//     checksum is right once its length is taken to reach up to q, or, if it
+//     does so already, once its type or its offset is another.
+//   - The header was not: type and offset are those of a header, and where the
+//     record says that it ends, a valid record starts (or another such broken
+//     one that leads to a valid one).
 //
-// A record in a payload passes neither, whichever single field is damaged.
+// A record in a payload passes none, whichever single bit is wrong.
 func bridge(b []byte, pos int) Gap {
 	g := Gap{From: pos, To: len(b), Claimed: claimedEnd(b, pos)}
+	if end, ok := flippedLength(b, pos); ok {
+		g.To, g.Claimed, g.Bridged = end, end, true
+		return g
+	}
 	for q := range starts(b, pos+HeaderSize+1) {
-		if lengthWas(b[pos:q]) {
+		if headerWas(b[pos:q]) {
 			g.To, g.Bridged = q, true
 			return g
 		}
@@ -92,6 +98,22 @@ func bridge(b []byte, pos int) Gap {
 		}
 	}
 	return g
+}
+
+// flippedLength returns where the broken record at pos ends if one bit of its
+// length is wrong and nothing else.
+func flippedLength(b []byte, pos int) (end int, ok bool) {
+	if len(b)-pos < HeaderSize {
+		return 0, false
+	}
+	h := Decode(b[pos:])
+	for bit := range 16 {
+		end := pos + HeaderSize + (h.Length ^ 1<<bit)
+		if pos+HeaderSize < end && end <= len(b) && sumAs(b[pos:end], h.Type, h.Offset) == h.Sum {
+			return end, true
+		}
+	}
+	return 0, false
 }
 
 // claimedEnd returns where the broken record at pos says that it ends, or pos
@@ -120,28 +142,27 @@ func claimedEnd(b []byte, pos int) int {
 	return end
 }
 
-// lengthWas reports whether the broken record at the start of b is whole when
-// it is taken to end where b does, and damaged in its header alone.
-func lengthWas(b []byte) bool {
+// headerWas reports whether the broken record at the start of b is whole when
+// it is taken to end where b does, and damaged in one field of its header.
+func headerWas(b []byte) bool {
 	h := Decode(b)
-	for _, offset := range [...]uint64{h.Offset, 0} {
-		for t := Full; t <= Last; t++ {
-			if sumAs(b, t, len(b)-HeaderSize, offset) == h.Sum {
-				return true
-			}
-		}
-		if h.Offset == 0 {
-			break
+	if h.Size() != len(b) {
+		return sumAs(b, h.Type, h.Offset) == h.Sum
+	}
+	for t := Full; t <= Last; t++ {
+		if sumAs(b, t, h.Offset) == h.Sum {
+			return true
 		}
 	}
-	return false
+	return sumAs(b, h.Type, 0) == h.Sum
 }
 
-// sumAs is the checksum that record b would have with other header fields.
-func sumAs(b []byte, t Type, length int, offset uint64) uint32 {
+// sumAs is the checksum that record b would have if its header had this type
+// and offset, and its length were right.
+func sumAs(b []byte, t Type, offset uint64) uint32 {
 	var head [HeaderSize - typeAt]byte
 	head[0] = byte(t)
-	binary.LittleEndian.PutUint16(head[lengthAt-typeAt:], uint16(length))
+	binary.LittleEndian.PutUint16(head[lengthAt-typeAt:], uint16(len(b)-HeaderSize))
 	binary.LittleEndian.PutUint64(head[offsetAt-typeAt:], offset)
 	var d xxhash.Digest
 	d.Reset()
