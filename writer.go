@@ -77,8 +77,8 @@ func (w *Writer) append(h entry.Head, payload []byte) error {
 	}
 	var head [entry.HeadSize]byte
 	h.Put(&head)
-	if need := record.EntrySize(w.off, int64(len(head)+len(payload))); int64(cap(w.scratch)) < need {
-		w.scratch = make([]byte, 0, max(need, 4<<10))
+	if need := record.Room(len(head) + len(payload)); cap(w.scratch) < need {
+		w.scratch = make([]byte, 0, need)
 	}
 	b := record.AppendEntry(w.scratch[:0], w.off, head[:], payload)
 	if cap(w.scratch) > keepScratch {

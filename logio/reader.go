@@ -22,6 +22,7 @@ type Reader struct {
 	begun  int64  // where the entry that is being read starts; -1: none is
 	bad    int64  // where the damage is that peek found
 	zeros  int64  // where zeros begin that reach up to here; -1: there are none
+	sound  int64  // up to here the block is known to be FULL records
 	lost   bool   // damage was reported, and no entry was found since
 	stream *entryStream
 }
@@ -38,7 +39,7 @@ func NewReader(r io.Reader, off int64) *Reader {
 // it were new. It keeps its memory and its limit on the length of entries.
 func (r *Reader) Reset(rd io.Reader, off int64) {
 	r.in.reset(rd, off)
-	r.start, r.at, r.begun, r.zeros = off, off, -1, -1
+	r.start, r.at, r.begun, r.zeros, r.sound = off, off, -1, -1, off
 	r.lost, r.stream = false, nil
 }
 
@@ -69,6 +70,9 @@ func (r *Reader) Offset() int64 { return r.at }
 // reader's; the next call tries again where that one failed, and no entry is
 // lost or returned twice.
 func (r *Reader) Read() ([]byte, error) {
+	if b, ok := r.quick(); ok {
+		return b, nil
+	}
 	if err := r.skipStream(); err != nil {
 		return nil, err
 	}
@@ -101,6 +105,19 @@ func (r *Reader) Read() ([]byte, error) {
 			return r.entry, nil
 		}
 	}
+}
+
+// quick returns the next entry if that is one record which is at hand, as almost
+// all of them are.
+func (r *Reader) quick() ([]byte, bool) {
+	h, ok := record.Verify(r.in.block)
+	if !ok || h.Type != record.Full || h.Offset != 0 || int64(h.Length) > r.max || r.begun >= 0 || r.stream != nil {
+		return nil, false
+	}
+	data := r.in.block[record.HeaderSize:h.Size():h.Size()]
+	r.at, r.lost = r.in.pos, false
+	r.in.advance(h.Size())
+	return data, true
 }
 
 // begin reads on to the first record of the next entry.

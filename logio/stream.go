@@ -2,6 +2,7 @@ package logio
 
 import (
 	"errors"
+	"fmt"
 	"io"
 
 	"github.com/stateio/stateio/internal/record"
@@ -24,7 +25,7 @@ func (w *Writer) AppendFrom(src io.Reader) (n int64, err error) {
 	}
 	start := w.Tell()
 	pad := int(start - w.off)
-	w.reserve(int64(pad) + streamBytes)
+	w.reserve(pad + streamBytes)
 	out := w.scratch[:pad]
 	clear(out)
 	s := &streamSource{src: src}
@@ -34,7 +35,7 @@ func (w *Writer) AppendFrom(src io.Reader) (n int64, err error) {
 		k, err := s.fill(out[at+record.HeaderSize : at+room])
 		n += int64(k)
 		if err != nil {
-			if pos > start && w.off >= start {
+			if w.off > start {
 				w.err = err
 			}
 			return n, err
@@ -69,16 +70,36 @@ func (s *streamSource) fill(b []byte) (n int, err error) {
 		n = copy(b, s.ahead[:])
 	}
 	s.begun, s.more = true, false
-	k, err := io.ReadFull(s.src, b[n:])
-	n += k
-	if err == nil {
-		_, err = io.ReadFull(s.src, s.ahead[:])
-		s.more = err == nil
+	k, more, err := readFull(s.src, b[n:])
+	if more {
+		_, s.more, err = readFull(s.src, s.ahead[:])
 	}
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		err = nil
+	return n + k, err
+}
+
+// readFull fills b, and reports that it could. Unlike io.ReadFull, it tells the
+// end of src from an io.ErrUnexpectedEOF of src, which is an error.
+func readFull(src io.Reader, b []byte) (n int, full bool, err error) {
+	for idle := 0; n < len(b); idle++ {
+		k, err := src.Read(b[n:])
+		if k < 0 || k > len(b)-n {
+			return n, false, fmt.Errorf("logio: the source returned the impossible count %d", k)
+		}
+		if n += k; k > 0 {
+			idle = 0
+		}
+		switch {
+		case n == len(b):
+			return n, true, nil
+		case err == io.EOF:
+			return n, false, nil
+		case err != nil:
+			return n, false, err
+		case idle >= 100:
+			return n, false, io.ErrNoProgress
+		}
 	}
-	return n, err
+	return n, true, nil
 }
 
 // Stream returns the next entry as a stream, for entries that need not fit in
@@ -93,7 +114,7 @@ func (r *Reader) Stream() (io.Reader, error) {
 		return nil, err
 	}
 	if r.begun >= 0 {
-		r.lost = true // an entry that Read could not get to the end of
+		r.begun, r.lost = -1, true // an entry that Read could not get to the end of
 	}
 	h, data, err := r.begin()
 	if err != nil {
@@ -165,7 +186,7 @@ func (s *entryStream) Read(p []byte) (int, error) {
 			return 0, nil
 		}
 		if err := s.next(); err != nil {
-			s.told = true
+			s.told = s.err != nil
 			return 0, err
 		}
 	}

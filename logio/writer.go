@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/stateio/stateio/internal/record"
 )
@@ -36,19 +37,20 @@ func Append(w io.Writer, off int64, data, scratch []byte) (nwrite int, err error
 	if need := record.EntrySize(off, int64(len(data))); int64(cap(scratch)) < need {
 		scratch = make([]byte, 0, need)
 	}
-	return writeAll(w, record.AppendEntry(scratch[:0], off, nil, data))
+	b := record.AppendEntry(scratch[:0], off, nil, data)
+	nwrite, err = w.Write(b)
+	return nwrite, checkWrite(nwrite, len(b), err)
 }
 
-// writeAll writes b with one call, and takes a short count for the error it is.
-func writeAll(w io.Writer, b []byte) (int, error) {
-	n, err := w.Write(b)
-	if n < 0 || n > len(b) {
-		return 0, fmt.Errorf("logio: the writer returned the impossible count %d for %d bytes", n, len(b))
+// checkWrite returns the error of a write of want bytes that returned n and err.
+func checkWrite(n, want int, err error) error {
+	switch {
+	case n < 0 || n > want:
+		return fmt.Errorf("logio: the writer returned the impossible count %d for %d bytes", n, want)
+	case err == nil && n < want:
+		return io.ErrShortWrite
 	}
-	if err == nil && n < len(b) {
-		err = io.ErrShortWrite
-	}
-	return n, err
+	return err
 }
 
 // A Writer appends entries to a log. It is not safe for concurrent use.
@@ -79,27 +81,37 @@ func (w *Writer) Append(data []byte) error {
 	if w.err != nil || len(data) == 0 {
 		return w.err
 	}
-	w.reserve(record.EntrySize(w.off, int64(len(data))))
-	return w.flush(record.AppendEntry(w.scratch[:0], w.off, nil, data))
+	if cap(w.scratch) < record.Room(len(data)) {
+		w.reserve(record.Room(len(data)))
+	}
+	b := record.AppendEntry(w.scratch[:0], w.off, nil, data)
+	n, err := w.w.Write(b)
+	w.off += int64(n)
+	if err != nil || n != len(b) || cap(b) > keepScratch {
+		return w.settle(n, len(b), err)
+	}
+	return nil
 }
 
 // Tell returns the offset at which the next entry will begin.
 func (w *Writer) Tell() int64 { return Aligned(w.off) }
 
 // reserve makes room for n bytes in the empty scratch buffer.
-func (w *Writer) reserve(n int64) {
-	if int64(cap(w.scratch)) < n {
-		w.scratch = make([]byte, 0, max(n, Blocksz))
-	}
-}
+func (w *Writer) reserve(n int) { w.scratch = slices.Grow(w.scratch[:0], n) }
 
 // flush writes the records in b, which is the scratch buffer.
 func (w *Writer) flush(b []byte) error {
-	n, err := writeAll(w.w, b)
+	n, err := w.w.Write(b)
 	w.off += int64(n)
-	w.err = err
+	return w.settle(n, len(b), err)
+}
+
+// settle ends a write of want bytes from the scratch buffer, that returned n
+// and err.
+func (w *Writer) settle(n, want int, err error) error {
 	if cap(w.scratch) > keepScratch {
 		w.scratch = nil
 	}
-	return err
+	w.err = checkWrite(n, want, err)
+	return w.err
 }
