@@ -1,6 +1,9 @@
 package record
 
-import "io"
+import (
+	"io"
+	"slices"
+)
 
 // A Tail tells where a log ends.
 type Tail struct {
@@ -25,7 +28,12 @@ type Tail struct {
 // one before it is durable, so such a record shows that what is broken now was
 // whole before.
 func FindTail(r io.ReaderAt, limit int64) (Tail, error) {
-	s := search{r: r, limit: limit, lookalike: -1, alien: -1}
+	s := search{r: r, lookalike: -1, alien: -1}
+	limit, err := sizeOf(r, limit)
+	if err != nil {
+		return Tail{}, err
+	}
+	s.limit = limit
 	nonzero, err := lastNonzero(r, limit)
 	if err != nil || nonzero < 0 {
 		return Tail{}, err
@@ -50,13 +58,12 @@ type search struct {
 	other blockAt // that an entry starts in
 
 	pieces    []piece
-	lookalike int64 // the last place in a gap where a valid record starts, or -1
-	alien     int64 // the first sound record of unknown type, or -1
-	gapAt     int64 // where the first gap starts
-	gapClaims int64 // where the record broken there says that it ends
+	lookalike int64  // the last place in a gap where a valid record starts, or -1
+	alien     int64  // the first sound record of unknown type, or -1
+	gaps      []piece // whose entry is the one that the broken header tells, last first
 }
 
-// A piece is a valid record of an entry that is not whole.
+// A piece is a record of an entry that is not whole.
 type piece struct {
 	pos, end int64
 	entry    int64 // where it says its entry starts; -1: before the log
@@ -79,10 +86,14 @@ func (s *search) visit(start int64) error {
 		if start+int64(g.From) < s.Last.End {
 			break
 		}
-		s.gapAt, s.gapClaims = start+int64(g.From), start+int64(g.Claimed)
+		at := start + int64(g.From)
 		if g.Unknown {
-			s.alien = s.gapAt
+			s.alien = at
 			continue
+		}
+		if g.Claimed > g.From {
+			offset := int64(Decode(b[g.From:]).Offset)
+			s.gaps = append(s.gaps, piece{pos: at, end: start + int64(g.Claimed), entry: at - offset})
 		}
 		for q := range starts(b[:g.To], g.From) {
 			s.lookalike = max(s.lookalike, start+int64(q))
@@ -133,15 +144,17 @@ func (s *search) whole(start, end int64) (Entry, bool, error) {
 func (s *search) judge() {
 	s.Break = Aligned(s.Last.End)
 	own := s.Break // what is broken extends at least to here
-	if s.gapAt == s.Break {
-		own = max(own, s.gapClaims)
-	}
 	s.Proof = -1
 	for _, p := range s.pieces {
 		if p.entry == s.Break {
 			own = max(own, p.end)
 		} else {
 			s.Proof = p.pos
+		}
+	}
+	for _, g := range slices.Backward(s.gaps) {
+		if g.entry == s.Break && g.pos == own {
+			own = g.end
 		}
 	}
 	if s.lookalike >= own {
@@ -173,6 +186,24 @@ func (b *blockAt) load(r io.ReaderAt, start, limit int64) ([]byte, error) {
 	b.start = start
 	b.Parse(got)
 	return got, nil
+}
+
+// sizeOf returns limit, or the size of r if that is less.
+func sizeOf(r io.ReaderAt, limit int64) (int64, error) {
+	// There is a byte before low, if low is not 0, and none from high on.
+	for low, high, at := int64(0), limit, limit; low < high; at = low + (high-low+1)/2 {
+		var buf [1]byte
+		switch b, err := ReadAt(r, buf[:], at-1, limit); {
+		case err != nil:
+			return 0, err
+		case len(b) > 0:
+			low = at
+		default:
+			high = at - 1
+		}
+		limit = high
+	}
+	return limit, nil
 }
 
 // lastNonzero returns the offset of the last byte before limit that is not
