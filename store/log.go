@@ -93,9 +93,17 @@ func (s *Store) publishLog(log *logFile, path string, base uint64) error {
 		return s.discard(log, s.wrap("making a log", err))
 	}
 	log.path = path
-	if err := s.fs.SyncDir(s.dir); err != nil {
+	err = s.fs.SyncDir(s.dir)
+	var f fsys.File
+	if err == nil {
+		// Opened anew, for its errors to tell the name that it has now.
+		f, err = s.fs.Open(path, fsys.ReadWrite, 0)
+	}
+	if err != nil {
 		return s.discard(log, s.wrap("making a log", err))
 	}
+	_ = log.f.Close() // everything in it was synced
+	log.f = f
 	return nil
 }
 

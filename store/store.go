@@ -186,13 +186,13 @@ func (s *Store) recover() error {
 		return err
 	}
 	s.id, s.index, s.durable = l.store, l.report.Index, l.report.Index
-	if l.tail == nil {
+	err = s.tidy(files)
+	switch {
+	case err != nil:
+	case l.tail == nil:
 		err = s.begin()
-	} else {
+	default:
 		err = s.proceed(l)
-	}
-	if err == nil {
-		err = s.tidy(files)
 	}
 	if err != nil {
 		return err

@@ -1,0 +1,139 @@
+package crashtest
+
+import (
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/stateio/stateio/store"
+)
+
+// A History knows what a store may hold. It is not safe for concurrent use.
+type History struct {
+	chain []uint64 // chain[k] is the digest of the first k updates
+	acked int      // that many updates were acknowledged
+	turns uint64   // makes updates different that are submitted after a crash
+}
+
+// NewHistory returns the history of a new store.
+func NewHistory() *History { return &History{chain: []uint64{0}} }
+
+// Clone returns a copy that goes its own way.
+func (h *History) Clone() *History {
+	c := *h
+	c.chain = h.chain[:len(h.chain):len(h.chain)]
+	return &c
+}
+
+// Len returns the number of updates submitted.
+func (h *History) Len() int { return len(h.chain) - 1 }
+
+// Next returns the next update to submit, of that size at least. It counts as
+// submitted from now on.
+func (h *History) Next(size int) []byte {
+	u := make([]byte, max(size, 16))
+	binary.LittleEndian.PutUint64(u, uint64(len(h.chain)))
+	binary.LittleEndian.PutUint64(u[8:], h.turns)
+	for i := 16; i < len(u); i++ {
+		u[i] = byte(i * int(h.turns|1))
+	}
+	h.chain = append(h.chain, link(h.chain[len(h.chain)-1], u))
+	return u
+}
+
+// Refused takes back the update submitted last, which was not applied.
+func (h *History) Refused() { h.chain = h.chain[:len(h.chain)-1] }
+
+// Acked notes that the first n updates are acknowledged.
+func (h *History) Acked(n int) { h.acked = max(h.acked, n) }
+
+// Check tells what is wrong with a machine that was recovered.
+func (h *History) Check(m *Machine) error {
+	k := int(m.Count)
+	switch {
+	case k < h.acked:
+		return fmt.Errorf("%d updates were acknowledged, and %d are there", h.acked, k)
+	case k > h.Len():
+		return fmt.Errorf("%d updates were submitted, and %d are there", h.Len(), k)
+	case m.Digest != h.chain[k]:
+		return fmt.Errorf("the state is not that of the first %d updates", k)
+	}
+	return nil
+}
+
+// Recovered makes the first m.Count updates the history that counts.
+func (h *History) Recovered(m *Machine) {
+	h.chain = h.chain[: m.Count+1 : m.Count+1]
+	h.acked = int(m.Count)
+	h.turns++
+}
+
+// link returns the digest of the updates behind digest and one more.
+func link(digest uint64, update []byte) uint64 {
+	return (digest+1)*0x9E3779B97F4A7C15 ^ xxhash.Sum64(update)
+}
+
+// A Machine is a state machine that keeps a digest of all updates. Its
+// snapshots are as large as it is told.
+type Machine struct {
+	Count  uint64
+	Digest uint64
+	Size   int // bytes that a snapshot has at least
+}
+
+var _ store.Machine = (*Machine)(nil)
+
+// Apply implements store.Machine.
+func (m *Machine) Apply(update []byte) (any, error) {
+	m.Count++
+	m.Digest = link(m.Digest, update)
+	return nil, nil
+}
+
+// Snapshot implements store.Machine.
+func (m *Machine) Snapshot() (io.WriterTo, error) {
+	c := *m
+	return &c, nil
+}
+
+const stateHead = 24
+
+// WriteTo writes the state: count, digest, and padding that Restore checks.
+func (m *Machine) WriteTo(w io.Writer) (int64, error) {
+	b := make([]byte, stateHead, stateHead+m.Size)
+	binary.LittleEndian.PutUint64(b, m.Count)
+	binary.LittleEndian.PutUint64(b[8:], m.Digest)
+	binary.LittleEndian.PutUint64(b[16:], uint64(m.Size))
+	for i := range m.Size {
+		b = append(b, byte(uint64(i)+m.Digest))
+	}
+	n, err := w.Write(b)
+	return int64(n), err
+}
+
+// Restore implements store.Machine.
+func (m *Machine) Restore(r io.Reader) error {
+	b, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	if len(b) < stateHead {
+		return errors.New("crashtest: the snapshot is too short")
+	}
+	m.Count = binary.LittleEndian.Uint64(b)
+	m.Digest = binary.LittleEndian.Uint64(b[8:])
+	size := binary.LittleEndian.Uint64(b[16:])
+	b = b[stateHead:]
+	if uint64(len(b)) != size {
+		return fmt.Errorf("crashtest: the snapshot has %d bytes of padding, not %d", len(b), size)
+	}
+	for i := range b {
+		if b[i] != byte(uint64(i)+m.Digest) {
+			return fmt.Errorf("crashtest: byte %d of the snapshot is wrong", i)
+		}
+	}
+	return nil
+}
