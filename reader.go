@@ -18,6 +18,8 @@ type Reader struct {
 	end   int64         // where the epoch's last entry ends, but for padding
 	log   *logio.Reader // nil: there are no updates
 	err   error         // final
+
+	behind error // damage behind end, to be reported there; nil: there is none
 }
 
 // Read returns the next update. The slice is the reader's, and valid until the
@@ -59,6 +61,8 @@ func (r *Reader) fail(err error) error {
 	switch {
 	case err == io.EOF && record.Aligned(at) < r.end:
 		r.err = r.file.corrupt(at, "there are zeros from here on, but the epoch ends at offset %d", r.end)
+	case err == io.EOF && r.behind != nil:
+		r.err = r.behind
 	case err == io.EOF:
 		r.err = err
 	case errors.Is(err, logio.ErrCorrupted):

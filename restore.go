@@ -74,7 +74,8 @@ func forgetLast(osf *os.File, size int64) error {
 // RestoreEpoch returns the state of one epoch, named by its offset, in the first
 // limit bytes of r: its snapshot, or nil if it has none, and a reader of its
 // updates. It is the way to an older state, be it because a newer one is
-// damaged. [Epochs] tells which there are.
+// damaged. [Epochs] tells which there are. If there is damage behind the last
+// update that is left of the last epoch, the reader ends with it.
 //
 // Ownership is as with [Restore]. Errors are of type [*CorruptError] for damage
 // to this epoch, wrap [ErrNoEpoch] if there is no such epoch, or else say why
@@ -84,12 +85,21 @@ func RestoreEpoch(r io.ReaderAt, limit int64, epoch uint64) (state []byte, updat
 	if err != nil {
 		return nil, nil, err
 	}
+	var behind error // damage right behind the epoch whose turn it is
 	for e, err := range f.epochs {
 		switch {
 		case e.Offset == epoch && e.known && err != nil:
 			return nil, nil, err
 		case e.Offset == epoch && e.known:
-			return f.restore(epoch, e.End)
+			state, updates, err = f.restore(epoch, e.End)
+			if err == nil {
+				updates.behind = behind
+			}
+			return state, updates, err
+		}
+		behind = nil
+		if !e.known {
+			behind = err
 		}
 	}
 	return nil, nil, f.reading(fmt.Errorf("%w: no epoch starts at offset %d", ErrNoEpoch, epoch))
