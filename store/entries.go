@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 
 	"github.com/stateio/stateio/internal/record"
 )
@@ -30,10 +31,9 @@ type entries struct {
 	start int64 // where reading began
 	pos   int64 // the next record starts here, or behind the padding here
 
-	cur   *segment // holds pos, if it is not nil
-	queue []*segment
-	free  *segment
-	ahead int64 // the offset of the segment to queue next
+	cur   *segment   // holds pos, if it is not nil
+	queue []*segment // those behind cur, in order
+	ahead int64      // the offset of the segment to queue next
 
 	off    int64     // where the entry last returned, or broken, starts
 	spans  bool      // it is of more than one record
@@ -131,12 +131,12 @@ func (e *entries) soundAt(pos int64) ([]byte, error) {
 
 // advance makes the next segment the current one.
 func (e *entries) advance() error {
-	e.free, e.cur = e.cur, nil
+	e.cur.release()
+	e.cur = nil
 	if e.limit-e.start <= 2*segmentSize {
-		s := e.segment()
-		s.load(e.f, e.start)
-		e.cur = s
-		return e.failed(s)
+		e.cur = e.segment()
+		e.cur.load(e.f, e.start)
+		return e.failed()
 	}
 	for len(e.queue) < segmentsAhead && e.ahead < e.limit {
 		s := e.segment()
@@ -147,39 +147,37 @@ func (e *entries) advance() error {
 			s.load(e.f, e.start)
 		}()
 	}
-	s := e.queue[0]
+	e.cur = e.queue[0]
 	e.queue = append(e.queue[:0], e.queue[1:]...)
-	<-s.done
-	e.cur = s
-	return e.failed(s)
+	<-e.cur.done
+	return e.failed()
 }
 
-func (e *entries) failed(s *segment) error {
-	if s.err == nil {
+// failed returns the error that the current segment could not be read with.
+func (e *entries) failed() error {
+	if e.cur.err == nil {
 		return nil
 	}
-	return fmt.Errorf("store: reading %s: %w", e.path, s.err)
+	return fmt.Errorf("store: reading %s: %w", e.path, e.cur.err)
 }
 
 // segment returns the segment at e.ahead, not loaded.
 func (e *entries) segment() *segment {
-	s := e.free
-	e.free = nil
-	size := int(min(segmentSize, e.limit-e.ahead))
-	if s == nil || cap(s.buf) < size {
-		s = &segment{buf: make([]byte, size)}
-	}
-	s.off, s.buf = e.ahead, s.buf[:size]
+	s := segments.Get().(*segment)
+	s.off, s.buf = e.ahead, s.buf[:min(segmentSize, e.limit-e.ahead)]
 	e.ahead += segmentSize
 	return s
 }
 
-// close waits for what reads ahead.
+// close waits for what reads ahead. Entries returned before are no longer
+// valid.
 func (e *entries) close() {
 	for _, s := range e.queue {
 		<-s.done
+		s.release()
 	}
-	e.queue = nil
+	e.cur.release()
+	e.queue, e.cur = nil, nil
 }
 
 // A segment is a part of a file, read and verified.
@@ -187,10 +185,19 @@ type segment struct {
 	off  int64 // of buf in the file; a block starts there
 	buf  []byte
 	err  error         // why it could not be read
-	done chan struct{} // closed when it is loaded
+	done chan struct{} // closed when it is loaded, by who reads ahead
 	// sound[i] is where the valid records of block i, which follow one another
 	// from its start, or the start of reading, end in buf.
 	sound [segmentBlocks]int
+}
+
+var segments = sync.Pool{New: func() any { return &segment{buf: make([]byte, segmentSize)} }}
+
+// release makes the memory of s available to others.
+func (s *segment) release() {
+	if s != nil {
+		segments.Put(s)
+	}
 }
 
 // load reads the segment and verifies its records from offset start of the

@@ -31,7 +31,9 @@ type logTail struct {
 // payloads.
 func (r *logReader) readTail() (logTail, error) {
 	t := logTail{proof: -1}
-	buf := make([]byte, min(segmentSize, max(0, r.limit-r.end+record.BlockSize)))
+	seg := segments.Get().(*segment)
+	defer seg.release()
+	buf := seg.buf[:segmentSize]
 	for off := r.end - r.end%record.BlockSize; off < r.limit; off += segmentSize {
 		b, err := record.ReadAt(r.f, buf, off, r.limit)
 		if err != nil {

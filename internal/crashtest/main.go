@@ -5,6 +5,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 	"sync"
@@ -53,6 +54,8 @@ func Test(t *testing.T, b Budget) {
 		replay(t, b.Seed)
 		return
 	}
+	// The heap of a run is so small that the collector would hardly rest.
+	defer debug.SetGCPercent(debug.SetGCPercent(1000))
 	var (
 		states, runs atomic.Int64
 		failed       atomic.Uint64 // seed
