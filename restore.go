@@ -1,6 +1,7 @@
 package stateio
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -88,7 +89,7 @@ func RestoreEpoch(r io.ReaderAt, limit int64, epoch uint64) (state []byte, updat
 	var behind error // damage right behind the epoch whose turn it is
 	for e, err := range f.epochs {
 		switch {
-		case e.Offset == epoch && e.known && err != nil:
+		case err != nil && (e.Offset == epoch && e.known || !errors.Is(err, ErrCorrupt)):
 			return nil, nil, err
 		case e.Offset == epoch && e.known:
 			state, updates, err = f.restore(epoch, e.End)
