@@ -1,0 +1,138 @@
+package stateio_test
+
+import (
+	"bytes"
+	"errors"
+	"os"
+	"testing"
+
+	"github.com/stateio/stateio"
+)
+
+// holeFile returns a file with the given content on a file system with holes,
+// where there is one.
+func holeFile(t *testing.T, content []byte) *os.File {
+	t.Helper()
+	f, err := os.CreateTemp(t.TempDir(), "*.state")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	fill(t, f, content)
+	return f
+}
+
+// truncated truncates f, or skips the test where that can't be done.
+func truncated(t *testing.T, f *os.File) int64 {
+	t.Helper()
+	freed, err := stateio.Truncate(f)
+	if errors.Is(err, errors.ErrUnsupported) {
+		t.Skip("the platform or the file system can't make holes: ", err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return freed
+}
+
+func longModel() *model {
+	m := &model{}
+	for i := range 10 {
+		m.snapshot(bytesOf(uint64(i), 100_000)).update(bytesOf(uint64(i), 10)).update(bytesOf(uint64(i), 40_000))
+	}
+	return m
+}
+
+// Truncate frees all epochs but the last, in place, with a Writer at work; the
+// file restores as before.
+func TestTruncateFreesTheOldEpochs(t *testing.T) {
+	m := longModel()
+	f := holeFile(t, m.file)
+	w := reopen(t, f, m)
+	freed := truncated(t, f)
+	want := int64(m.epoch() - m.epoch()%block)
+	if freed < want/2 || freed > want+block {
+		t.Errorf("freed %d bytes of %d", freed, want)
+	}
+	must(t, w, m, []byte("the writer goes on"))
+	if err := m.compare(f, int64(len(m.file))); err != nil {
+		t.Fatal(err)
+	}
+	got := content(t, f)
+	if !bytes.Equal(got[want:], m.file[want:]) || !bytes.Equal(got[:want], make([]byte, want)) {
+		t.Fatal("other bytes were changed than those before the epoch's block")
+	}
+	n := 0
+	for e, err := range stateio.Epochs(f, int64(len(m.file))) {
+		if n++; err != nil || e.Offset != m.epoch() {
+			t.Fatalf("%+v, %v", e, err)
+		}
+	}
+	if n != 1 {
+		t.Fatalf("%d epochs are left, want the last", n)
+	}
+	if _, _, err := stateio.RestoreEpoch(f, int64(len(m.file)), 0); !errors.Is(err, stateio.ErrNoEpoch) {
+		t.Fatalf("an epoch that was given back: %v, want ErrNoEpoch", err)
+	}
+	if freed := truncated(t, f); freed != 0 {
+		t.Errorf("the second time freed %d bytes", freed)
+	}
+	f.Close()
+	must(t, reopen(t, openAgain(t, f.Name()), m), m, []byte("opened anew"))
+}
+
+// A crash may leave some of the old blocks, zeroed or not: only the current
+// epoch counts.
+func TestTruncateMayBeInterrupted(t *testing.T) {
+	m := longModel()
+	n := int(m.epoch() / block)
+	for left := range n {
+		for _, front := range []bool{false, true} {
+			file := bytes.Clone(m.file)
+			if front {
+				clear(file[:left*block])
+			} else {
+				clear(file[left*block : n*block])
+			}
+			if err := m.compare(bytes.NewReader(file), int64(len(file))); err != nil {
+				t.Fatalf("%d blocks of %d: %v", left, n, err)
+			}
+			for e, err := range stateio.Epochs(bytes.NewReader(file), int64(len(file))) {
+				if e.Offset == m.epoch() && err != nil {
+					t.Fatalf("%d blocks of %d: %+v, %v", left, n, e, err)
+				}
+			}
+			injected(t, m, file)
+		}
+	}
+}
+
+func TestTruncateOfASmallFileDoesNothing(t *testing.T) {
+	for _, m := range []*model{{}, (&model{}).update(bytesOf(1, 3*block)), (&model{}).update(bytesOf(1, 10)).snapshot(nil)} {
+		f := holeFile(t, m.file)
+		if freed, err := stateio.Truncate(f); freed != 0 || err != nil {
+			t.Errorf("got %d, %v", freed, err)
+		}
+		if !bytes.Equal(content(t, f), m.file) {
+			t.Error("the file was changed")
+		}
+	}
+}
+
+// With damage in the current epoch or behind it, old epochs may be all there is:
+// they stay.
+func TestTruncateLeavesADamagedFileAlone(t *testing.T) {
+	m := longModel()
+	last := m.current()
+	for _, at := range []int64{last[0].start + 50_000, last[1].start + 20, last[0].start + 2} {
+		file := bytes.Clone(m.file)
+		file[at] ^= 1
+		f := holeFile(t, file)
+		if _, err := stateio.Truncate(f); !isCorrupt(err) {
+			t.Errorf("byte %d wrong: %v", at, err)
+		}
+		if !bytes.Equal(content(t, f), file) {
+			t.Errorf("byte %d wrong: the file was changed", at)
+		}
+	}
+}
