@@ -210,7 +210,7 @@ func (l *loader) apply(r *logReader) error {
 func (l *loader) checkEnd(i int, r *logReader) error {
 	for next, index := range l.list.logs[i+1:] {
 		path := l.path(index, logSuffix)
-		void, err := l.isVoid(path, index)
+		void, err := isVoid(l.fs, path, index)
 		switch {
 		case err != nil:
 			return err
@@ -236,8 +236,8 @@ func (l *loader) checkEnd(i int, r *logReader) error {
 }
 
 // isVoid reports whether nothing was written to a log yet but its header.
-func (l *loader) isVoid(path string, index uint64) (bool, error) {
-	f, size, err := openFile(l.fs, path)
+func isVoid(fs fsys.FS, path string, index uint64) (bool, error) {
+	f, size, err := openFile(fs, path)
 	if err != nil {
 		return false, err
 	}

@@ -19,6 +19,7 @@ type logReader struct {
 	end       int64
 	endDigest logDigest
 	back      uint32 // entries in the current batch so far
+	skipped   bool   // some of the log, because it is damaged
 	isMarked  bool   // no update was read since the last mark, or the start
 	err       error  // that ended reading
 }
@@ -125,7 +126,7 @@ func (r *logReader) control(payload []byte, before logDigest) error {
 		return nil
 	case c.kind != seal:
 		return r.stop(r.off, "a control entry of unknown kind %d", c.kind)
-	case c.count != r.index-r.hdr.base || c.digest != uint64(before):
+	case c.count != r.index-r.hdr.base || c.digest != uint64(before) && !r.skipped:
 		return r.stop(r.off, "a seal of other content: %d updates where %d are", c.count, r.index-r.hdr.base)
 	}
 	r.sealed = true

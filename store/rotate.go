@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 )
 
 // rotate captures the state for a snapshot, and begins a new log with it. It
@@ -81,9 +82,11 @@ func (s *Store) capture() (*capture, error) {
 	return c, nil
 }
 
-// callSnapshot calls Snapshot of the machine.
-func (s *Store) callSnapshot() (io.WriterTo, error) {
-	w, err := s.m.Snapshot()
+// callSnapshot calls Snapshot of the machine. The state is what it was before,
+// even if that panics, so the store goes on.
+func (s *Store) callSnapshot() (w io.WriterTo, err error) {
+	defer recovered(&err, "Snapshot of the machine")
+	w, err = s.m.Snapshot()
 	switch {
 	case err != nil:
 		return nil, fmt.Errorf("store: Snapshot of the machine: %w", err)
@@ -91,6 +94,21 @@ func (s *Store) callSnapshot() (io.WriterTo, error) {
 		return nil, errors.New("store: Snapshot of the machine returned neither a snapshot nor an error")
 	}
 	return w, nil
+}
+
+// writeTo calls WriteTo of the captured state.
+func (c *capture) writeTo(w io.Writer) (err error) {
+	defer recovered(&err, "WriteTo of the captured state")
+	_, err = c.state.WriteTo(w)
+	return err
+}
+
+// recovered makes a panic in the background an error: one of who wanted a
+// snapshot, rather than the end of the program.
+func recovered(err *error, where string) {
+	if v := recover(); v != nil {
+		*err = fmt.Errorf("store: panic in %s: %v\n%s", where, v, debug.Stack())
+	}
 }
 
 func (s *Store) openGate() {

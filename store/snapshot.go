@@ -163,7 +163,7 @@ func (s *Store) fillSnapshot(f fsys.File, path string, c *capture) (int64, error
 	if err != nil {
 		return 0, err
 	}
-	if _, err := c.state.WriteTo(w); err != nil {
+	if err := c.writeTo(w); err != nil {
 		if w.err != nil {
 			return 0, w.err
 		}

@@ -207,8 +207,8 @@ func (s *Store) recover() error {
 // begin makes the first log of a new store. On a full disk that is left to the
 // first update.
 func (s *Store) begin() error {
-	if _, err := rand.Read(s.id[:]); err != nil {
-		return fmt.Errorf("store: drawing a random number: %w", err)
+	if err := s.newID(); err != nil {
+		return err
 	}
 	log, err := s.createLog(0)
 	if errors.Is(err, ErrNoSpace) {
@@ -309,6 +309,14 @@ func (s *Store) wrap(doing string, err error) error {
 		return &opError{is: ErrNoSpace, msg: doing, cause: err}
 	}
 	return fmt.Errorf("store: %s: %w", doing, err)
+}
+
+// newID draws the identity of a new store.
+func (s *Store) newID() error {
+	if _, err := rand.Read(s.id[:]); err != nil {
+		return fmt.Errorf("store: drawing a random number: %w", err)
+	}
+	return nil
 }
 
 // newSalt returns a random salt for a file's tags.

@@ -18,6 +18,7 @@ type logTail struct {
 	// was once durable, or -1. It is of the commit that begins with update first.
 	proof int64
 	first uint64
+	index uint64 // of the entry
 }
 
 // readTail looks at what follows the last good entry of r.
@@ -49,8 +50,8 @@ func (r *logReader) readTail() (logTail, error) {
 		}
 		t.torn = off + int64(last) + 1 - r.end
 		if t.proof < 0 {
-			if at, first := r.findLater(b, from); at >= 0 {
-				t.proof, t.first = off+int64(at), first
+			if at, later := r.findLater(b, from); at >= 0 {
+				t.proof, t.index, t.first = off+int64(at), later.index, later.index-uint64(later.back)
 			}
 		}
 	}
@@ -58,26 +59,33 @@ func (r *logReader) readTail() (logTail, error) {
 }
 
 // findLater looks in b, which begins with a block, from position from on for
-// an entry whose batch begins behind the next update. It returns its position
-// and the first update of the batch, or -1.
-func (r *logReader) findLater(b []byte, from int) (int, uint64) {
-	const first = record.HeaderSize + entry.HeadSize // position of the tag in a record
+// an entry whose batch begins behind the next update. It returns its position,
+// or -1, and its tag.
+func (r *logReader) findLater(b []byte, from int) (int, tag) {
+	const at = record.HeaderSize + entry.HeadSize // of the tag, in a record
 	next := r.index + 1
 	for pos := from; pos+record.HeaderSize+frameSize <= len(b); pos++ {
 		// Of the checks, this one lets the least pass.
-		index := (binary.LittleEndian.Uint64(b[pos+first:]) - r.hdr.salt) >> 1
+		index := (binary.LittleEndian.Uint64(b[pos+at:]) - r.hdr.salt) >> 1
 		if index <= next || index-next > 1<<40 {
 			continue
 		}
-		back := uint64(parseTag(b[pos+record.HeaderSize:], r.hdr.salt).back)
-		if back >= index-next {
+		t := parseTag(b[pos+record.HeaderSize:], r.hdr.salt)
+		if uint64(t.back) >= index-next {
 			continue
 		}
 		block := min(pos-pos%record.BlockSize+record.BlockSize, len(b))
 		h, ok := record.Verify(b[pos:block])
 		if ok && h.Type.Starts() && h.Length >= frameSize {
-			return pos, index - back
+			return pos, t
 		}
 	}
-	return -1, 0
+	return -1, tag{}
+}
+
+// skip continues at the entry that t found, as if all before it had been read.
+func (r *logReader) skip(t logTail) {
+	r.end, r.index, r.back = t.proof, t.index-1, uint32(t.index-t.first)
+	r.skipped = true
+	r.resume(r.limit)
 }

@@ -1,0 +1,209 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"slices"
+
+	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/storefs"
+)
+
+// A FileReport is what [Check] found out about one file of a store.
+type FileReport struct {
+	Path  string
+	Index uint64 // in the file's name: of the last update before the log, or in the snapshot
+	Size  int64  // bytes; 0 for a file that is missing
+
+	// Updates is the number of updates in a log that can be read.
+	Updates uint64
+	// Sealed says that a log is complete, and another follows.
+	Sealed bool
+	// Torn is the number of bytes at the end of the newest log that the next Open
+	// will cut off: the remainder of a commit, or one that is being made now.
+	Torn int64
+
+	// Damage is what is wrong with the file, by offset; empty if nothing is.
+	Damage []*CorruptError
+}
+
+// Check reads every byte of the store in directory dir and reports on each of
+// its files, the logs first, by index. Whatever makes Open refuse the store, or
+// fall back to an older snapshot, is in some report's Damage, and so is damage
+// in files that Open would not read. A missing file has a report of its own.
+//
+// Check takes no lock and changes nothing, and works beside a store that is
+// open. Damage is no error; errors are those of ctx and of reading.
+func Check(ctx context.Context, dir string) ([]FileReport, error) {
+	c := &checker{ctx: ctx, fs: storefs.For(dir), dir: dir}
+	before, err := list(c.fs, dir)
+	if err != nil {
+		return nil, err
+	}
+	if before.empty() {
+		return nil, fmt.Errorf("store: there is no store in %s", dir)
+	}
+	for i, index := range before.logs {
+		if err := c.file(index, logSuffix, func(r *FileReport) error { return c.log(r, i >= len(before.logs)-2) }); err != nil {
+			return c.reports, err
+		}
+	}
+	for _, index := range before.snaps {
+		if err := c.file(index, snapSuffix, c.snapshot); err != nil {
+			return c.reports, err
+		}
+	}
+	after, err := list(c.fs, dir)
+	if err != nil {
+		return c.reports, err
+	}
+	c.chain(before, after)
+	return c.reports, nil
+}
+
+// A checker checks the files of one store.
+type checker struct {
+	ctx     context.Context
+	fs      fsys.FS
+	dir     string
+	reports []FileReport
+	store   [16]byte
+	known   bool // store is that of the first file
+}
+
+// file checks one file and keeps the report. A file that is gone was dropped
+// by the store that is open.
+func (c *checker) file(index uint64, suffix string, check func(*FileReport) error) error {
+	r := FileReport{Path: filepath.Join(c.dir, fileName(index, suffix)), Index: index}
+	err := check(&r)
+	var damage *CorruptError
+	switch {
+	case errors.As(err, &damage):
+		r.Damage = append(r.Damage, damage)
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case err != nil:
+		return err
+	}
+	c.reports = append(c.reports, r)
+	return c.ctx.Err()
+}
+
+func (c *checker) sameStore(h header, path string) error {
+	if c.known && c.store != h.store {
+		return corrupt(path, 0, "it belongs to another store than the files before")
+	}
+	c.store, c.known = h.store, true
+	return nil
+}
+
+func (c *checker) snapshot(rep *FileReport) error {
+	f, size, err := openFile(c.fs, rep.Path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	rep.Size = size
+	r, err := newSnapReader(f, rep.Path, rep.Index, size)
+	if err != nil {
+		return err
+	}
+	defer r.close()
+	if err := c.sameStore(r.hdr, rep.Path); err != nil {
+		return err
+	}
+	_, err = r.WriteTo(contextWriter{c.ctx, io.Discard})
+	return err
+}
+
+// log checks a log. One that may be the newest may end without a seal.
+func (c *checker) log(rep *FileReport, maybeNewest bool) error {
+	f, size, err := openFile(c.fs, rep.Path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	rep.Size = size
+	r, err := newLogReader(f, rep.Path, rep.Index, size)
+	if err != nil {
+		return err
+	}
+	defer func() { r.close() }()
+	if err := c.sameStore(r.hdr, rep.Path); err != nil {
+		return err
+	}
+	for seen, tail := int64(-1), (logTail{}); ; {
+		_, err := r.next()
+		switch {
+		case err == nil:
+			rep.Updates++
+			if rep.Updates%1024 == 0 && c.ctx.Err() != nil {
+				return c.ctx.Err()
+			}
+		case err == io.EOF:
+			rep.Sealed = true
+			return r.checkSealed()
+		case !errors.Is(err, errStop):
+			return err
+		case seen != r.end:
+			// The log may have been written while it was read: look again.
+			seen = r.end
+			if tail, err = r.readTail(); err != nil {
+				return err
+			}
+			if rep.Size, err = wholeFile(f); err != nil {
+				return err
+			}
+			r.resume(rep.Size)
+		case tail.proof >= 0:
+			rep.Damage = append(rep.Damage, r.damage("entry %d at offset %d shows that it was durable", tail.index, tail.proof))
+			r.skip(tail)
+		default:
+			if !maybeNewest {
+				return r.damage("a log that is not the newest ends with a seal")
+			}
+			rep.Torn = tail.torn
+			return nil
+		}
+	}
+}
+
+// damage returns the error that says that the log can't be read on.
+func (r *logReader) damage(format string, args ...any) *CorruptError {
+	return &CorruptError{Path: r.path, Offset: r.bad, Err: fmt.Errorf("%s, where update %d should be: %s", r.reason, r.index+1, fmt.Sprintf(format, args...))}
+}
+
+// chain looks for files that are missing. Those that came or went meanwhile are
+// in only one of the listings.
+func (c *checker) chain(before, after *listing) {
+	have := func(index uint64) bool {
+		return slices.Contains(before.logs, index) || slices.Contains(after.logs, index)
+	}
+	missing := func(index uint64) {
+		path := filepath.Join(c.dir, fileName(index, logSuffix))
+		if have(index) || slices.ContainsFunc(c.reports, func(r FileReport) bool { return r.Path == path }) {
+			return
+		}
+		damage := &CorruptError{Path: path, Err: fmt.Errorf("the file is missing, with the updates behind %d", index)}
+		c.reports = append(c.reports, FileReport{Path: path, Index: index, Damage: []*CorruptError{damage}})
+	}
+	var first uint64 // where the updates that are retained begin
+	for i, index := range after.snaps {
+		if i == 0 {
+			first = index
+		}
+		missing(index)
+	}
+	if len(after.snaps) == 0 {
+		missing(0)
+	}
+	for _, r := range slices.Clone(c.reports) {
+		if end := r.Index + r.Updates; r.Sealed && len(r.Damage) == 0 && end >= first && slices.Contains(after.logs, r.Index) {
+			missing(end)
+		}
+	}
+}

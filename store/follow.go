@@ -1,0 +1,262 @@
+package store
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"iter"
+	"math"
+	"path/filepath"
+
+	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/storefs"
+)
+
+// An Update is one that was made, as [Store.Updates] returns it.
+type Update struct {
+	Index uint64 // the first update ever has index 1
+	Data  []byte // the caller's
+}
+
+// Updates returns the durable updates from index from on, in order, and then
+// those that become durable, as they do, until ctx ends: then the sequence
+// ends, without an error. A from of 0 means 1; one that is not reached yet is
+// waited for. Updates that were made in earlier uses of the store are returned
+// too, as far back as they are retained.
+//
+// An error ends the sequence: ErrNotRetained if the next update is no longer
+// there, because from is too old or the caller was slower than
+// Options.KeepSnapshots allows; ErrClosed or ErrFailed when the store takes no
+// more updates and all durable ones were returned; or one of reading the log.
+//
+// The sequence can be used again, from any goroutine, and starts anew. What it
+// returns is read from the log files, so it costs nothing while it is not read.
+func (s *Store) Updates(ctx context.Context, from uint64) iter.Seq2[Update, error] {
+	return func(yield func(Update, error) bool) {
+		c := &cursor{fs: s.fs, dir: s.dir, next: max(from, 1), readable: s.readable}
+		defer c.close()
+		for ctx.Err() == nil {
+			durable, changed, err := s.progress(c.next)
+			if c.next <= durable {
+				if ok, err := c.read(ctx, durable, yield); err != nil {
+					yield(Update{}, err)
+					return
+				} else if !ok {
+					return
+				}
+				continue
+			}
+			if err != nil {
+				yield(Update{}, err)
+				return
+			}
+			select {
+			case <-changed:
+			case <-ctx.Done():
+			}
+		}
+	}
+}
+
+// ReadUpdates returns the updates in the store in directory dir from index
+// from on, up to the end of what is there. It takes no lock and changes nothing,
+// so it works beside a store that is open, whose last updates it may or may not
+// see, durable or not. Errors are those of [Store.Updates], and *CorruptError
+// for damage.
+func ReadUpdates(ctx context.Context, dir string, from uint64) iter.Seq2[Update, error] {
+	return func(yield func(Update, error) bool) {
+		c := &cursor{fs: storefs.For(dir), dir: dir, next: max(from, 1)}
+		defer c.close()
+		if _, err := c.read(ctx, math.MaxUint64, yield); err != nil && !errors.Is(err, errEnd) {
+			yield(Update{}, err)
+		} else if err := ctx.Err(); err != nil {
+			yield(Update{}, err)
+		}
+	}
+}
+
+// progress returns the index of the last durable update. If that is before
+// next, it also returns why there will be no more, or what to wait for.
+func (s *Store) progress(next uint64) (durable uint64, changed <-chan struct{}, err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if next > s.durable {
+		err = s.err
+		changed = s.changedLocked(err == nil)
+	}
+	return s.durable, changed, err
+}
+
+// readable returns how far the log behind base, open in f, may be read.
+func (s *Store) readable(base uint64, f fsys.File) (int64, error) {
+	s.mu.Lock()
+	live := s.log != nil && s.log.hdr.base == base
+	var end int64
+	if live {
+		end = s.log.durable
+	}
+	s.mu.Unlock()
+	if live {
+		return end, nil
+	}
+	return wholeFile(f)
+}
+
+func wholeFile(f fsys.File) (int64, error) {
+	info, err := f.Stat()
+	if err != nil {
+		return 0, fmt.Errorf("store: %w", err)
+	}
+	return info.Size, nil
+}
+
+// A cursor reads updates over log files.
+type cursor struct {
+	fs   fsys.FS
+	dir  string
+	next uint64 // index of the next update
+	// readable tells how far a log may be read. If it is nil, logs are read up
+	// to where they end, which is for the cursor to find out.
+	readable func(base uint64, f fsys.File) (int64, error)
+
+	f fsys.File
+	r *logReader // nil: the log with the next update is to be opened
+
+	stoppedAt int64 // where r stopped last
+	proof     int64 // offset of an entry that is not torn behind stoppedAt, or -1
+}
+
+// errEnd is what cursor.read returns at the end of all logs.
+var errEnd = errors.New("the end of the last log")
+
+// read passes updates to yield, up to index last. It reports false when yield
+// has had enough.
+func (c *cursor) read(ctx context.Context, last uint64, yield func(Update, error) bool) (bool, error) {
+	for c.next <= last && ctx.Err() == nil {
+		if c.r == nil {
+			if err := c.open(); err != nil {
+				return false, err
+			}
+		}
+		update, err := c.r.next()
+		switch {
+		case err == io.EOF:
+			c.close()
+		case errors.Is(err, errStop):
+			if err := c.stopped(); err != nil {
+				return false, err
+			}
+		case err != nil:
+			return false, err
+		case c.r.index == c.next:
+			c.next++
+			if !yield(Update{Index: c.r.index, Data: bytes.Clone(update)}, nil) {
+				return false, nil
+			}
+		}
+	}
+	return true, nil
+}
+
+// open opens the log with the next update.
+func (c *cursor) open() error {
+	l, err := list(c.fs, c.dir)
+	if err != nil {
+		return err
+	}
+	i := len(l.logs) - 1
+	for i >= 0 && l.logs[i] >= c.next {
+		i--
+	}
+	if i < 0 {
+		return c.notRetained()
+	}
+	path := filepath.Join(c.dir, fileName(l.logs[i], logSuffix))
+	f, err := c.fs.Open(path, fsys.ReadOnly, 0)
+	if errors.Is(err, fs.ErrNotExist) {
+		return c.notRetained()
+	}
+	if err != nil {
+		return fmt.Errorf("store: %w", err)
+	}
+	c.stoppedAt, c.proof = -1, -1
+	limit, err := c.limit(l.logs[i], f)
+	if err == nil {
+		c.r, err = newLogReader(f, path, l.logs[i], limit)
+	}
+	if err != nil {
+		return errors.Join(err, f.Close())
+	}
+	c.f = f
+	return nil
+}
+
+func (c *cursor) limit(base uint64, f fsys.File) (int64, error) {
+	if c.readable != nil {
+		return c.readable(base, f)
+	}
+	return wholeFile(f)
+}
+
+func (c *cursor) notRetained() error {
+	return &opError{is: ErrNotRetained, msg: fmt.Sprintf("update %d is not in %s", c.next, c.dir)}
+}
+
+// stopped is called where the log has no next entry. It returns nil if the
+// reader is to try again, because there is more to read by now.
+func (c *cursor) stopped() error {
+	limit, err := c.limit(c.r.hdr.base, c.f)
+	if err != nil {
+		return err
+	}
+	grown, reason, bad := limit > c.r.limit, c.r.reason, c.r.bad
+	again := c.stoppedAt != c.r.end
+	if again && !grown {
+		t, err := c.r.readTail()
+		if err != nil {
+			return err
+		}
+		c.stoppedAt, c.proof = c.r.end, t.proof
+	}
+	if grown || again {
+		// The log may have been written while it was read. What is still missing
+		// now, when what is behind it was there before, is not on its way.
+		c.r.resume(limit)
+		return nil
+	}
+	last, err := c.isLast()
+	switch {
+	case err != nil:
+		return err
+	case c.readable != nil || c.proof >= 0 || !last:
+		return corrupt(c.r.path, bad, "%s, where update %d should be", reason, c.r.index+1)
+	case c.r.index+1 < c.next:
+		return c.notRetained()
+	}
+	return errEnd
+}
+
+// isLast reports whether no log that is in use follows.
+func (c *cursor) isLast() (bool, error) {
+	l, err := list(c.fs, c.dir)
+	if err != nil {
+		return false, err
+	}
+	last := l.logs[len(l.logs)-1]
+	if last <= c.r.hdr.base {
+		return true, nil
+	}
+	return isVoid(c.fs, filepath.Join(c.dir, fileName(last, logSuffix)), last)
+}
+
+// close ends the use of the current log.
+func (c *cursor) close() {
+	if c.r != nil {
+		c.r.close()
+		_ = c.f.Close() // opened for reading
+	}
+	c.r, c.f = nil, nil
+}
