@@ -2,9 +2,9 @@ package inspect
 
 import (
 	"context"
+	"errors"
 	"io"
 
-	"errors"
 	"github.com/stateio/stateio"
 )
 

@@ -1,0 +1,138 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/spf13/cobra"
+)
+
+// pause is how long input may rest before what came is made durable.
+const pause = 100 * time.Millisecond
+
+const appendHelp = `append makes each line of standard input one update of the current epoch, without
+the newline at its end. The file is created if there is none, with permissions
+for its owner only; a torn tail that a crash left is cut off first.
+
+An update is durable when it was fsynced. With --batch N, one fsync covers up to N
+updates; input that pauses for 0.1 s is not left waiting for the rest of a batch.
+--ack prints, after each fsync, how many updates of this run are durable: what
+was counted survives. On an error or a signal, the same is told on standard error.
+
+A power failure (not a kill) during a batch of more than one update may leave a
+file that looks damaged at its end, as the format can't tell such a batch from
+lost data. Nothing that was counted is lost then, but append refuses to go on;
+stateio restore --epoch takes what is intact to a new file.`
+
+const appendExample = `  stateio append app.state < events.txt
+  journalctl -f -o json | stateio append --batch 1000 journal.state
+  find /etc -print0 | stateio append -0 files.state
+  curl -s https://example.org/ | stateio append --whole pages.state`
+
+// appendOptions are the flags of append.
+type appendOptions struct {
+	null, whole, ack bool
+	batch            int
+}
+
+func newAppend() *cobra.Command {
+	var o appendOptions
+	cmd := &cobra.Command{
+		Use:     "append FILE",
+		Short:   "Append each line of standard input as an update, durably",
+		Long:    appendHelp,
+		Example: appendExample,
+		Args:    arguments("FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if o.batch < 1 {
+				return usageError{fmt.Errorf("--batch %d: a batch has at least 1 update", o.batch)}
+			}
+			if o.null && o.whole {
+				return usageError{errors.New("-0 and --whole exclude each other")}
+			}
+			return runAppend(cmd, args[0], o)
+		},
+	}
+	f := cmd.Flags()
+	f.BoolVarP(&o.null, "null", "0", false, "updates end with a NUL byte instead of a newline")
+	f.BoolVar(&o.whole, "whole", false, "all of standard input is one update")
+	f.IntVar(&o.batch, "batch", 1, "fsync once for up to `N` updates")
+	f.BoolVar(&o.ack, "ack", false, "print the number of durable updates after each fsync")
+	return cmd
+}
+
+func runAppend(cmd *cobra.Command, path string, o appendOptions) error {
+	a, err := newAppender(path, true)
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	if o.ack {
+		return a.copy(cmd.Context(), o.pieces(cmd.Context(), cmd.InOrStdin()), o.batch, cmd.OutOrStdout())
+	}
+	return a.copy(cmd.Context(), o.pieces(cmd.Context(), cmd.InOrStdin()), o.batch, io.Discard)
+}
+
+// pieces returns the updates in r.
+func (o appendOptions) pieces(ctx context.Context, r io.Reader) <-chan piece {
+	switch {
+	case o.whole:
+		return readWhole(ctx, r)
+	case o.null:
+		return readUpdates(ctx, r, 0)
+	}
+	return readUpdates(ctx, r, '\n')
+}
+
+// copy appends what comes from pieces in batches, and tells ack how many
+// updates are durable.
+func (a *appender) copy(ctx context.Context, pieces <-chan piece, batch int, ack io.Writer) error {
+	timer := time.NewTimer(pause)
+	defer timer.Stop()
+	commit := func() error {
+		if a.pending == 0 {
+			return nil
+		}
+		if err := a.commit(); err != nil {
+			return err
+		}
+		// Nobody need listen.
+		_, _ = fmt.Fprintln(ack, a.durable)
+		return nil
+	}
+	for {
+		select {
+		case p := <-pieces:
+			if p.err != nil {
+				return a.ended(p.err, commit())
+			}
+			if err := a.add(p.update); err != nil {
+				return err
+			}
+			timer.Reset(pause)
+			if a.pending < batch {
+				continue
+			}
+		case <-timer.C:
+		case <-ctx.Done():
+			return a.ended(context.Cause(ctx), commit())
+		}
+		if err := commit(); err != nil {
+			return err
+		}
+	}
+}
+
+// ended returns the error for the end of input by err, after a last commit.
+func (a *appender) ended(err, commit error) error {
+	switch {
+	case commit != nil:
+		return commit
+	case errors.Is(err, io.EOF):
+		return nil
+	}
+	return fmt.Errorf("%w: %s of this run are durable in %s", err, count(a.durable, "update"), a.path)
+}

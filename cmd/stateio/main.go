@@ -1,0 +1,99 @@
+// Command stateio keeps, shows, checks and shrinks state files: logs of
+// snapshots of a program's state and of the updates made to it since.
+//
+//	stateio append app.state < events.txt   # each line, durably
+//	stateio restore app.state               # the same lines again
+//
+// Run stateio help for all commands, and stateio help COMMAND for an example of
+// each.
+//
+// The exit status is 0 on success, 1 if damage was found, 2 for a wrong command
+// line, 3 for any other failure, and 128 plus the number of the signal after an
+// interrupt (130) or a request to terminate (143).
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/stateio/stateio"
+)
+
+// Exit statuses; a signal's is 128 plus its number.
+const (
+	exitOK      = 0
+	exitDamage  = 1
+	exitUsage   = 2
+	exitFailure = 3
+)
+
+func main() {
+	ignoreSignals()
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	go func() {
+		cancel(interrupted{<-signals})
+		signal.Reset() // the second one ends it at once
+	}()
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run runs the command line args and returns the exit status.
+func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	root := newRoot()
+	root.SetArgs(args)
+	root.SetIn(stdin)
+	root.SetOut(stdout)
+	root.SetErr(stderr)
+	command, err := root.ExecuteContextC(ctx)
+	status := statusOf(err)
+	if err == nil || isBrokenPipe(err) {
+		return exitOK
+	}
+	message := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "stateio: "), "inspect: ")
+	fmt.Fprintln(stderr, "stateio: "+strings.ReplaceAll(message, "\n", "\nstateio: "))
+	if status == exitUsage {
+		fmt.Fprintf(stderr, "Run %s --help for how it is used.\n", command.CommandPath())
+	}
+	return status
+}
+
+// interrupted is the error of what a signal has ended.
+type interrupted struct{ os.Signal }
+
+func (i interrupted) Error() string { return i.String() }
+
+// A usageError is one in the command line.
+type usageError struct{ error }
+
+func (e usageError) Unwrap() error { return e.error }
+
+// errDamage is the error of a command that has told about damage already.
+var errDamage = errors.New("damage was found")
+
+// statusOf returns the exit status for err.
+func statusOf(err error) int {
+	var signal interrupted
+	var usage usageError
+	switch {
+	case err == nil:
+		return exitOK
+	case errors.As(err, &signal):
+		if n, ok := signal.Signal.(syscall.Signal); ok {
+			return 128 + int(n)
+		}
+		return exitFailure
+	case errors.As(err, &usage):
+		return exitUsage
+	case errors.Is(err, errDamage), errors.Is(err, stateio.ErrCorrupt):
+		return exitDamage
+	}
+	return exitFailure
+}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/spf13/cobra"
+)
+
+const rootHelp = `stateio keeps the state of a program in a file: a log of snapshots of the state
+and of the updates made to it since. What it has acknowledged survives kills and
+power failures; what a crash cut short is told from damage.
+
+Exit status: 0 success, 1 damage was found, 2 wrong command line, 3 any other
+failure, 128 + n ended by signal n.`
+
+const rootExample = `  stateio append app.state < events.txt    # each line, durably
+  stateio restore app.state                # the same lines again
+  stateio log app.state                    # what is in the file
+  stateio verify app.state                 # is it sound?`
+
+// newRoot returns the command line.
+func newRoot() *cobra.Command {
+	root := &cobra.Command{
+		Use:           "stateio",
+		Short:         "Keep, show, check and shrink state files",
+		Long:          rootHelp,
+		Example:       rootExample,
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args:          unknownCommand,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			return cmd.Help()
+		},
+	}
+	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
+	root.AddCommand(
+		newAppend(), newSnapshot(), newRestore(),
+		newLog(), newEpochs(), newVerify(),
+		newTruncate(), newCompact(), newVersion(),
+	)
+	return root
+}
+
+// unknownCommand returns the error for arguments that name no command.
+func unknownCommand(_ *cobra.Command, args []string) error {
+	if len(args) == 0 {
+		return nil
+	}
+	return usageError{fmt.Errorf("there is no command %q", args[0])}
+}
+
+// arguments returns a check that there are arguments as named: the last are
+// optional in brackets, and any number if they end with dots.
+func arguments(names ...string) cobra.PositionalArgs {
+	needed := 0
+	for _, name := range names {
+		if name[0] != '[' {
+			needed++
+		}
+	}
+	many := len(names) > 0 && strings.HasSuffix(names[len(names)-1], "...")
+	return func(_ *cobra.Command, args []string) error {
+		switch {
+		case len(args) < needed:
+			return usageError{fmt.Errorf("%s is missing", strings.TrimRight(names[len(args)], "."))}
+		case len(args) > len(names) && !many:
+			return usageError{fmt.Errorf("there is an argument too many: %s", args[len(names)])}
+		}
+		return nil
+	}
+}

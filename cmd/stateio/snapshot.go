@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+)
+
+const snapshotHelp = `snapshot appends all of standard input as a snapshot of the state, durably. It
+begins a new epoch: what restore gives is from then on this state and the updates
+after it. Earlier epochs stay in the file until stateio truncate or stateio
+compact gives their space back.`
+
+const snapshotExample = `  stateio snapshot app.state < state.json
+
+  # fold the updates of a file into its state
+  stateio restore app.state > lines.txt && stateio snapshot app.state < lines.txt`
+
+func newSnapshot() *cobra.Command {
+	return &cobra.Command{
+		Use:     "snapshot FILE",
+		Short:   "Append standard input as a snapshot of the state, durably",
+		Long:    snapshotHelp,
+		Example: snapshotExample,
+		Args:    arguments("FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runSnapshot(cmd.Context(), args[0], cmd.InOrStdin())
+		},
+	}
+}
+
+func runSnapshot(ctx context.Context, path string, in io.Reader) error {
+	a, err := newAppender(path, false)
+	if err != nil {
+		return err
+	}
+	defer a.close()
+	var p piece
+	select {
+	case p = <-readWhole(ctx, in):
+	case <-ctx.Done():
+		p.err = context.Cause(ctx)
+	}
+	if p.err != nil {
+		return fmt.Errorf("%w: nothing was appended to %s", p.err, path)
+	}
+	return a.snapshot(p.update)
+}

@@ -1,0 +1,31 @@
+//go:build unix
+
+package main
+
+import (
+	"errors"
+	"os"
+	"os/signal"
+	"syscall"
+)
+
+// ignoreSignals makes errors of what would end the process: writing to a pipe
+// that nobody reads any more, and beyond the largest size that a file may have.
+func ignoreSignals() { signal.Ignore(syscall.SIGPIPE, syscall.SIGXFSZ) }
+
+// isBrokenPipe reports whether err is that of writing to a pipe that nobody
+// reads any more.
+func isBrokenPipe(err error) bool { return errors.Is(err, syscall.EPIPE) }
+
+// noFollow makes opening a symbolic link an error.
+const noFollow = syscall.O_NOFOLLOW
+
+// syncDir makes the names in a directory durable.
+func syncDir(path string) error {
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer dir.Close()
+	return dir.Sync()
+}

@@ -1,0 +1,52 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/spf13/cobra"
+	"github.com/stateio/stateio"
+)
+
+const truncateHelp = `truncate gives the space of all epochs before the current one back to the file
+system, in place: it makes a hole of the file's front, in multiples of 32 KiB. The
+file's size, its offsets and what it restores to stay the same, and it may be in
+use. The older epochs are gone afterwards.
+
+It works on Linux, on file systems that can make holes (ext4, XFS, Btrfs, tmpfs).
+Elsewhere, use stateio compact. The damaged are refused: what is intact in older
+epochs may be all there is.`
+
+const truncateExample = `  stateio truncate app.state
+  du -h app.state`
+
+func newTruncate() *cobra.Command {
+	return &cobra.Command{
+		Use:     "truncate FILE",
+		Short:   "Give the space of obsolete epochs back, in place",
+		Long:    truncateHelp,
+		Example: truncateExample,
+		Args:    arguments("FILE"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			return runTruncate(args[0], cmd.OutOrStdout())
+		},
+	}
+}
+
+func runTruncate(path string, stdout io.Writer) error {
+	file, err := openDirect(path, false)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	freed, err := stateio.Truncate(file)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return fmt.Errorf("%w: no holes can be made here; use stateio compact %s", err, path)
+	}
+	if err != nil {
+		return advise(err, path)
+	}
+	_, err = fmt.Fprintf(stdout, "%s: %s given back\n", path, count(freed, "byte"))
+	return err
+}
