@@ -123,8 +123,7 @@ func (f file) entryAt(off, end int64) (record.Entry, error) {
 // open reads entry e: it returns the head, and a reader of the log up to limit
 // with the entry's payload as its stream.
 func (f file) open(e record.Entry, limit int64) (h entry.Head, p payload, err error) {
-	p.log = logio.NewReader(io.NewSectionReader(f.r, e.Start, limit-e.Start), e.Start)
-	p.log.SetMaxEntry(0) // the file holds what it holds
+	p.log = f.log(e.Start, limit)
 	if p.Reader, err = p.log.Stream(); err != nil {
 		return h, p, f.convert(err, p.log.Offset())
 	}
@@ -138,6 +137,13 @@ func (f file) open(e record.Entry, limit int64) (h entry.Head, p payload, err er
 		return h, p, f.noEntry(e.Start, b)
 	}
 	return h, p, nil
+}
+
+// log returns a reader of the log from start to end.
+func (f file) log(start, end int64) *logio.Reader {
+	r := logio.NewReader(io.NewSectionReader(f.r, start, end-start), start)
+	r.SetMaxEntry(0) // the file holds what it holds
+	return r
 }
 
 // A payload is that of an entry which is being read.

@@ -9,6 +9,7 @@ import (
 
 	"github.com/stateio/stateio/internal/entry"
 	"github.com/stateio/stateio/internal/osfile"
+	"github.com/stateio/stateio/internal/record"
 )
 
 // Restore returns the state in the first limit bytes of r: the last snapshot,
@@ -130,6 +131,10 @@ func (f file) openEpoch(epoch uint64, end int64) (updates *Reader, snapshot payl
 	if end == 0 {
 		return updates, payload{}, nil
 	}
+	if epoch == 0 && f.beginsWithUpdate() {
+		updates.log = f.log(0, end)
+		return updates, payload{}, nil
+	}
 	e, err := f.entryAt(int64(epoch), end)
 	if err != nil {
 		return nil, payload{}, err
@@ -138,13 +143,17 @@ func (f file) openEpoch(epoch uint64, end int64) (updates *Reader, snapshot payl
 	if err != nil {
 		return nil, payload{}, err
 	}
-	updates.log = p.log
-	switch {
-	case h.Kind == entry.Snapshot:
-		return updates, p, nil
-	case epoch == 0:
-		p.log.Reset(io.NewSectionReader(f.r, 0, end), 0)
-		return updates, payload{}, nil
+	if h.Kind != entry.Snapshot {
+		return nil, payload{}, f.corrupt(e.Start, "the snapshot of epoch %d should be here, but it is an update", epoch)
 	}
-	return nil, payload{}, f.corrupt(e.Start, "the snapshot of epoch %d should be here, but it is an update", epoch)
+	updates.log = p.log
+	return updates, p, nil
+}
+
+// beginsWithUpdate reports whether the first entry looks like an update; reading
+// it will tell whether it is one.
+func (f file) beginsWithUpdate() bool {
+	var buf [record.HeaderSize + 1]byte
+	b, err := record.ReadAt(f.r, buf[:], 0, f.limit)
+	return err == nil && len(b) == len(buf) && entry.Kind(b[record.HeaderSize]) == entry.Update
 }

@@ -7,8 +7,12 @@ import (
 	"github.com/stateio/stateio/internal/record"
 )
 
-// maxInput is the size in bytes that the buffer of an input grows to.
-const maxInput = 8 * Blocksz
+// The size in bytes of the buffer of an input: at first, and when the log is
+// longer.
+const (
+	minInput = Blocksz
+	maxInput = 8 * Blocksz
+)
 
 // An input reads a log block by block, in pieces of many blocks.
 type input struct {
@@ -93,8 +97,11 @@ func (in *input) makeRoom(left int) {
 		return
 	}
 	buf := in.buf
-	if len(buf) < maxInput {
-		buf = make([]byte, max(2*len(buf), record.BlockSize))
+	switch len(buf) {
+	case 0:
+		buf = make([]byte, minInput)
+	case minInput:
+		buf = make([]byte, maxInput)
 	}
 	in.end = copy(buf, in.buf[in.next:in.end])
 	in.buf, in.next = buf, 0

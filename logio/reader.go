@@ -3,6 +3,7 @@ package logio
 import (
 	"io"
 	"math"
+	"slices"
 
 	"github.com/stateio/stateio/internal/record"
 )
@@ -44,8 +45,8 @@ func (r *Reader) Reset(rd io.Reader, off int64) {
 }
 
 // SetMaxEntry sets the length in bytes of the longest entry that Read accepts.
-// An n of zero or less removes the limit. The reader never allocates more than
-// twice what an entry has shown to hold.
+// An n of zero or less removes the limit. The reader allocates no more than
+// 2 MiB, or twice what an entry has shown to hold, if that is more.
 func (r *Reader) SetMaxEntry(n int64) {
 	if n <= 0 {
 		n = math.MaxInt64
@@ -100,6 +101,7 @@ func (r *Reader) Read() ([]byte, error) {
 		if int64(len(r.entry))+int64(len(data)) > r.max {
 			return nil, r.tooLong(h)
 		}
+		r.grow(len(data))
 		r.entry = append(r.entry, data...)
 		if h.Type == record.Last {
 			return r.entry, nil
@@ -110,13 +112,15 @@ func (r *Reader) Read() ([]byte, error) {
 // quick returns the next entry if that is one record which is at hand, as almost
 // all of them are.
 func (r *Reader) quick() ([]byte, bool) {
-	h, ok := record.Verify(r.in.block)
-	if !ok || h.Type != record.Full || h.Offset != 0 || int64(h.Length) > r.max || r.begun >= 0 || r.stream != nil {
+	if r.begun >= 0 || r.stream != nil {
 		return nil, false
 	}
-	data := r.in.block[record.HeaderSize:h.Size():h.Size()]
+	data, ok := record.FullData(r.in.block)
+	if !ok || int64(len(data)) > r.max {
+		return nil, false
+	}
 	r.at, r.lost = r.in.pos, false
-	r.in.advance(h.Size())
+	r.in.advance(record.HeaderSize + len(data))
 	return data, true
 }
 
@@ -184,6 +188,22 @@ func (r *Reader) proceed() (record.Header, []byte, error) {
 func (r *Reader) corrupted(pos int64) error {
 	r.at, r.begun, r.lost = pos, -1, true
 	return ErrCorrupted
+}
+
+// grow makes room for n more bytes of the entry: first for some blocks, then for
+// many, so that one of a megabyte is not moved over and over, then for twice as
+// much as it has.
+func (r *Reader) grow(n int) {
+	need := len(r.entry) + n
+	switch {
+	case need <= cap(r.entry):
+	case need <= 8*Blocksz:
+		r.entry = slices.Grow(r.entry, 8*Blocksz-len(r.entry))
+	case need <= 64*Blocksz:
+		r.entry = slices.Grow(r.entry, 64*Blocksz-len(r.entry))
+	default:
+		r.entry = slices.Grow(r.entry, need)
+	}
 }
 
 // tooLong gives up the entry that has begun, whose record h was read last.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync"
 )
 
 // ReadAt fills b from offset off of r, at most up to limit, and returns the
@@ -42,6 +43,9 @@ type Entry struct {
 // walkBuffer is how much of a log is read at once where an entry is followed.
 const walkBuffer = 8 * BlockSize
 
+// buffers are for what is read here and not returned.
+var buffers = sync.Pool{New: func() any { return new([walkBuffer]byte) }}
+
 // FindEntry follows the entry whose first record is at offset start, checking
 // every record. It reports false, and the offset of the first record that is
 // not right, if there is no whole, valid entry before limit. The error, if
@@ -50,15 +54,18 @@ func FindEntry(r io.ReaderAt, start, limit int64) (e Entry, bad int64, ok bool, 
 	if start < 0 || start >= limit || Aligned(start) != start {
 		return e, start, false, nil
 	}
-	buf := make([]byte, min(walkBuffer, limit-start))
+	buf := buffers.Get().(*[walkBuffer]byte)
+	defer buffers.Put(buf)
+	size := BlockSize
 	e.Start = start
 	var have []byte // bytes from pos on
 	for pos := start; ; {
 		left := int(BlockSize - pos%BlockSize)
 		if len(have) < left {
-			if have, err = ReadAt(r, buf[:pieceSize(len(buf), pos)], pos, limit); err != nil {
+			if have, err = ReadAt(r, buf[:size-int(pos%BlockSize)], pos, limit); err != nil {
 				return e, pos, false, err
 			}
+			size = walkBuffer
 		}
 		h, sound := Verify(have[:min(left, len(have))])
 		if !sound || h.Offset != uint64(pos-start) || h.Type != typeOf(pos == start, h.Type.Ends()) {
@@ -90,13 +97,4 @@ func Covered(r io.ReaderAt, pos, limit int64) (bool, error) {
 		return false, err
 	}
 	return b.Covers(int(in)), nil
-}
-
-// pieceSize returns how many of n bytes to read at pos so that the piece ends
-// at a block's end, when that makes it no smaller than a block.
-func pieceSize(n int, pos int64) int {
-	if in := int(pos % BlockSize); n-in >= BlockSize {
-		return n - in
-	}
-	return n
 }

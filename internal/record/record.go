@@ -117,24 +117,18 @@ func MayBeTorn(b []byte) bool {
 	return h.Offset == 0 && (n <= typeAt || h.Type.Starts())
 }
 
-// FullRun returns how many bytes of b, from its start, are valid FULL records one
-// behind the other. It checks them in one go, which keeps more of a processor
-// busy than one at a time.
-func FullRun(b []byte) int {
-	n := 0
-	for {
-		h, ok := Verify(b[n:])
-		if !ok || h.Type != Full || h.Offset != 0 {
-			return n
-		}
-		n += h.Size()
+// FullData returns the data of the record at the start of b, if that is a valid
+// FULL one. Other records it does not take the time to check.
+func FullData(b []byte) ([]byte, bool) {
+	if len(b) < HeaderSize || Type(b[typeAt]) != Full {
+		return nil, false
 	}
-}
-
-// FullData returns the data of the valid FULL record at the start of b.
-func FullData(b []byte) []byte {
-	n := HeaderSize + int(binary.LittleEndian.Uint16(b[lengthAt:]))
-	return b[HeaderSize:n:n]
+	h := Decode(b)
+	end := HeaderSize + h.Length
+	if end > len(b) || h.Offset != 0 || sum(b[:end]) != h.Sum {
+		return nil, false
+	}
+	return b[HeaderSize:end:end], true
 }
 
 // Seal fills in the header of record b, whose data is in place. It says whether

@@ -58,8 +58,8 @@ type search struct {
 	other blockAt // that an entry starts in
 
 	pieces    []piece
-	lookalike int64  // the last place in a gap where a valid record starts, or -1
-	alien     int64  // the first sound record of unknown type, or -1
+	lookalike int64   // the last place in a gap where a valid record starts, or -1
+	alien     int64   // the first sound record of unknown type, or -1
 	gaps      []piece // whose entry is the one that the broken header tells, last first
 }
 
@@ -209,9 +209,10 @@ func sizeOf(r io.ReaderAt, limit int64) (int64, error) {
 // lastNonzero returns the offset of the last byte before limit that is not
 // zero, or -1 if there is none.
 func lastNonzero(r io.ReaderAt, limit int64) (int64, error) {
-	buf := make([]byte, min(walkBuffer, max(limit, 0)))
-	for end := limit; end > 0; {
-		start := max(0, (end-1)/BlockSize*BlockSize+BlockSize-walkBuffer)
+	buf := buffers.Get().(*[walkBuffer]byte)
+	defer buffers.Put(buf)
+	for end, size := limit, int64(BlockSize); end > 0; size = walkBuffer {
+		start := max(0, (end-1)/BlockSize*BlockSize+BlockSize-size)
 		b, err := ReadAt(r, buf[:end-start], start, end)
 		if err != nil {
 			return 0, err
