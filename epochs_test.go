@@ -122,6 +122,24 @@ func TestEpochsBeforeABrokenSnapshotCanBeRestored(t *testing.T) {
 	}
 }
 
+// An error of reading on the way past a broken snapshot ends the walk.
+func TestAReadErrorBehindABrokenSnapshotEndsTheWalk(t *testing.T) {
+	m := longModel()
+	m.file[m.current()[0].start+5] ^= 1
+	for n := 1; n < 100; n++ {
+		var last error
+		found := 0
+		for _, err := range stateio.Epochs(&flaky{bytes.NewReader(m.file), n, 0}, int64(len(m.file))) {
+			if last = err; err == nil {
+				found++
+			}
+		}
+		if errors.Is(last, errDisk) == (found == 9) || errors.Is(last, errDisk) && errors.Is(last, stateio.ErrCorrupt) {
+			t.Fatalf("failing at read %d: %d epochs, then %v", n, found, last)
+		}
+	}
+}
+
 // Epochs stops where its loop does, and when nothing is whole.
 func TestEpochsStopsWhereItsLoopDoes(t *testing.T) {
 	m := (&model{}).snapshot(nil).snapshot(nil).snapshot(nil)

@@ -226,6 +226,44 @@ func TestAReadOnlyFileIsRestoredButNotOpenedForWriting(t *testing.T) {
 	}
 }
 
+// What can't be read is an error, and no empty file.
+func TestFilesThatCannotBeReadAreRefused(t *testing.T) {
+	m := longModel()
+	name := holeFile(t, m.file).Name()
+	f, err := os.OpenFile(name, os.O_WRONLY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { f.Close() })
+	dir, err := os.Open(t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { dir.Close() })
+	for _, f := range []*os.File{f, dir} {
+		if _, _, _, err := stateio.RestoreFile(f); err == nil || errors.Is(err, stateio.ErrCorrupt) || !strings.HasPrefix(err.Error(), "stateio: ") {
+			t.Errorf("RestoreFile(%s): %v", f.Name(), err)
+		}
+		if _, err := stateio.Truncate(f); err == nil || errors.Is(err, stateio.ErrCorrupt) {
+			t.Errorf("Truncate(%s): %v", f.Name(), err)
+		}
+		if _, err := stateio.NewFileWriter(f); err == nil || errors.Is(err, stateio.ErrCorrupt) {
+			t.Errorf("NewFileWriter(%s): %v", f.Name(), err)
+		}
+	}
+	readOnly, err := os.Open(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { readOnly.Close() })
+	if _, err := stateio.Truncate(readOnly); err == nil {
+		t.Error("Truncate of a file that is open for reading: no error")
+	}
+	if !bytes.Equal(content(t, readOnly), m.file) {
+		t.Error("the file was changed")
+	}
+}
+
 // What NewFileWriter does between its steps can be left at any of them: the
 // file before the cut and after it opens the same.
 func TestACrashWhileOpeningIsNoDifferentFromNone(t *testing.T) {

@@ -42,11 +42,11 @@ func opensWithout(t *testing.T, m *model, tail []byte) {
 		t.Fatalf("opening: %v", err)
 	}
 	m = m.prefix(len(m.ops))
-	for i := range 100 {
+	for i := range count(20) {
 		must(t, w, m, bytesOf(uint64(i), 10))
 	}
 	if err := m.compare(f, int64(len(m.file))); err != nil {
-		t.Fatalf("after 100 updates: %v", err)
+		t.Fatalf("after more updates: %v", err)
 	}
 	if !bytes.Equal(content(t, f), m.file) {
 		t.Fatal("the file is not that of its entries")
@@ -235,7 +235,7 @@ func TestDamageAmongTheUpdatesIsReportedAndNeverCut(t *testing.T) {
 // snapshot behind them are a clean end, is reported when one restores it.
 func TestLostUpdatesAtTheEndOfAnOldEpochAreReported(t *testing.T) {
 	for _, size := range []int{10, 40_000} { // in the same block as the snapshot; in an earlier one, too
-		m := (&model{}).snapshot(bytesOf(1, 10)).update(bytesOf(2, 10)).update(bytesOf(3, size)).snapshot(bytesOf(4, 10))
+		m := (&model{}).snapshot(bytesOf(1, 10)).update(bytesOf(2, 10)).update(bytesOf(3, size)).snapshot(bytesOf(4, 2*size))
 		for _, lost := range []string{"zeros", "garbage"} {
 			file := bytes.Clone(m.file)
 			clear(file[m.ops[2].start:m.ops[2].end])

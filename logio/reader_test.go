@@ -250,6 +250,12 @@ func TestAnEntryOverTheLimitIsRefusedInBoundedMemory(t *testing.T) {
 	}
 }
 
+// A long entry's buffer is not kept for ever; the entries behind are whole.
+func TestLongEntriesAreFollowedByOthers(t *testing.T) {
+	m := (&model{}).add(bytesOf(1, 9<<20), bytesOf(2, 100_000), []byte("short"), bytesOf(3, 40_000))
+	expect(t, m.file, 0, m.datas(0)...)
+}
+
 // endlessEntry is a log of one FIRST and MIDDLE records without end.
 type endlessEntry struct {
 	n    uint64

@@ -3,6 +3,7 @@ package record_test
 import (
 	"bytes"
 	"errors"
+	"io"
 	"testing"
 
 	"github.com/stateio/stateio/internal/record"
@@ -165,5 +166,56 @@ func TestFindEntryFollowsWholeEntriesOnly(t *testing.T) {
 	}
 	if in, err := record.Covered(r, record.BlockSize, int64(len(b))); in || err != nil {
 		t.Errorf("a block's start is covered, %v", err)
+	}
+}
+
+// eof returns io.EOF with the last bytes, liar what no reader may.
+type (
+	eof  struct{ *bytes.Reader }
+	liar int
+)
+
+func (r eof) ReadAt(b []byte, off int64) (int, error) {
+	n, _ := r.Reader.ReadAt(b[:min(len(b), 1000)], off)
+	if off+int64(n) == r.Size() {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+func (l liar) ReadAt([]byte, int64) (int, error) { return int(l), nil }
+
+func TestReadAtTakesReadersAtTheirWord(t *testing.T) {
+	want := bytesOf(1, 10_000)
+	for _, c := range []struct{ off, limit, n int64 }{{0, 10_000, 10_000}, {0, 20_000, 10_000}, {5, 7, 2}, {9_999, 1 << 60, 1}, {10_000, 20_000, 0}, {50, 3, 0}} {
+		got, err := record.ReadAt(eof{bytes.NewReader(want)}, make([]byte, 10_000), c.off, c.limit)
+		if err != nil || !bytes.Equal(got, want[min(c.off, 10_000):min(c.off, 10_000)+c.n]) {
+			t.Errorf("from %d up to %d: %d bytes, %v", c.off, c.limit, len(got), err)
+		}
+	}
+	for _, n := range []liar{-1, 101} {
+		if _, err := record.ReadAt(n, make([]byte, 100), 0, 100); err == nil {
+			t.Errorf("a count of %d is taken for good", n)
+		}
+	}
+	if _, err := record.ReadAt(liar(0), make([]byte, 100), 0, 100); !errors.Is(err, io.ErrNoProgress) {
+		t.Errorf("got %v, want io.ErrNoProgress", err)
+	}
+}
+
+// Entries are followed over padding, and with pieces of many blocks.
+func TestFindEntryOverManyBlocks(t *testing.T) {
+	b, _ := log(bytesOf(1, record.MaxData-40), bytesOf(2, 2_000_000))
+	start := int64(record.HeaderSize + record.MaxData - 40)
+	e, _, ok, err := record.FindEntry(bytes.NewReader(b), start, int64(len(b)))
+	if err != nil || !ok || e.Size != 2_000_000 || e.End != int64(len(b)) {
+		t.Fatalf("%+v, %v, %v", e, ok, err)
+	}
+	for bad := start; bad < e.End; bad += 99_991 {
+		b[bad] ^= 1
+		if e, at, ok, err := record.FindEntry(bytes.NewReader(b), start, int64(len(b))); ok || err != nil || at > bad || bad-at >= record.BlockSize {
+			t.Fatalf("byte %d wrong: %+v, %d, %v", bad, e, at, err)
+		}
+		b[bad] ^= 1
 	}
 }
