@@ -17,13 +17,16 @@ const appendHelp = `append makes each line of standard input one update of the c
 the newline at its end. The file is created if there is none, with permissions
 for its owner only; a torn tail that a crash left is cut off first.
 
+If FILE is a directory, the updates are appended to the store in it, or to a new
+one if the directory is empty. No program may have it open meanwhile.
+
 An update is durable when it was fsynced. With --batch N, one fsync covers up to N
 updates; input that pauses for 0.1 s is not left waiting for the rest of a batch.
 --ack prints, after each fsync, how many updates of this run are durable: what
 was counted survives. On an error or a signal, the same is told on standard error.
 
 A power failure (not a kill) during a batch of more than one update may leave a
-file that looks damaged at its end, as the format can't tell such a batch from
+state file (not a store) that looks damaged at its end, as the format can't tell such a batch from
 lost data. Nothing that was counted is lost then, but append refuses to go on;
 stateio restore --epoch takes what is intact to a new file.`
 
@@ -41,11 +44,11 @@ type appendOptions struct {
 func newAppend() *cobra.Command {
 	var o appendOptions
 	cmd := &cobra.Command{
-		Use:     "append FILE",
+		Use:     "append FILE|DIR",
 		Short:   "Append each line of standard input as an update, durably",
 		Long:    appendHelp,
 		Example: appendExample,
-		Args:    arguments("FILE"),
+		Args:    arguments("FILE or DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if o.batch < 1 {
 				return usageError{fmt.Errorf("--batch %d: a batch has at least 1 update", o.batch)}
@@ -65,15 +68,43 @@ func newAppend() *cobra.Command {
 }
 
 func runAppend(cmd *cobra.Command, path string, o appendOptions) error {
-	a, err := newAppender(path, true)
+	j, err := openJournal(path, true)
 	if err != nil {
 		return err
 	}
-	defer a.close()
+	ack := io.Discard
 	if o.ack {
-		return a.copy(cmd.Context(), o.pieces(cmd.Context(), cmd.InOrStdin()), o.batch, cmd.OutOrStdout())
+		ack = cmd.OutOrStdout()
 	}
-	return a.copy(cmd.Context(), o.pieces(cmd.Context(), cmd.InOrStdin()), o.batch, io.Discard)
+	err = appendAll(cmd.Context(), j, o.pieces(cmd.Context(), cmd.InOrStdin()), o.batch, ack)
+	return errors.Join(err, j.close())
+}
+
+// A journal is what updates and snapshots are appended to: a state file or a
+// store.
+type journal interface {
+	// add appends an update, to be made durable by the next commit.
+	add(update []byte) error
+	// commit makes durable what was added.
+	commit() error
+	// snapshot appends a snapshot, and makes it durable.
+	snapshot(state []byte) error
+	// close gives up the lock. All that was committed is durable before.
+	close() error
+	// progress returns how many updates of this run are durable, and how many
+	// were added and are not.
+	progress() (durable, pending int)
+	// name is the path.
+	name() string
+}
+
+// openJournal opens the state file or the store at path. It creates a file if
+// there is nothing and create says so.
+func openJournal(path string, create bool) (journal, error) {
+	if isDir(path) {
+		return openStore(path)
+	}
+	return newAppender(path, create)
 }
 
 // pieces returns the updates in r.
@@ -87,38 +118,38 @@ func (o appendOptions) pieces(ctx context.Context, r io.Reader) <-chan piece {
 	return readUpdates(ctx, r, '\n')
 }
 
-// copy appends what comes from pieces in batches, and tells ack how many
+// appendAll appends what comes from pieces in batches, and tells ack how many
 // updates are durable.
-func (a *appender) copy(ctx context.Context, pieces <-chan piece, batch int, ack io.Writer) error {
+func appendAll(ctx context.Context, j journal, pieces <-chan piece, batch int, ack io.Writer) error {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
 	commit := func() error {
-		if a.pending == 0 {
+		if _, pending := j.progress(); pending == 0 {
 			return nil
 		}
-		if err := a.commit(); err != nil {
+		if err := j.commit(); err != nil {
 			return err
 		}
-		// Nobody need listen.
-		_, _ = fmt.Fprintln(ack, a.durable)
+		durable, _ := j.progress()
+		_, _ = fmt.Fprintln(ack, durable) // nobody need listen
 		return nil
 	}
 	for {
 		select {
 		case p := <-pieces:
 			if p.err != nil {
-				return a.ended(p.err, commit())
+				return ended(j, p.err, commit())
 			}
-			if err := a.add(p.update); err != nil {
+			if err := j.add(p.update); err != nil {
 				return err
 			}
 			timer.Reset(pause)
-			if a.pending < batch {
+			if _, pending := j.progress(); pending < batch {
 				continue
 			}
 		case <-timer.C:
 		case <-ctx.Done():
-			return a.ended(context.Cause(ctx), commit())
+			return ended(j, context.Cause(ctx), commit())
 		}
 		if err := commit(); err != nil {
 			return err
@@ -127,12 +158,13 @@ func (a *appender) copy(ctx context.Context, pieces <-chan piece, batch int, ack
 }
 
 // ended returns the error for the end of input by err, after a last commit.
-func (a *appender) ended(err, commit error) error {
+func ended(j journal, err, commit error) error {
 	switch {
 	case commit != nil:
 		return commit
 	case errors.Is(err, io.EOF):
 		return nil
 	}
-	return fmt.Errorf("%w: %s of this run are durable in %s", err, count(a.durable, "update"), a.path)
+	durable, _ := j.progress()
+	return fmt.Errorf("%w: %s of this run are durable in %s", err, count(durable, "update"), j.name())
 }

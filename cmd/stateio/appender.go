@@ -10,8 +10,7 @@ import (
 	"github.com/stateio/stateio"
 )
 
-// An appender appends entries to a state file and makes them durable in
-// batches.
+// An appender is the journal of a state file.
 type appender struct {
 	path    string
 	file    *os.File
@@ -75,10 +74,8 @@ func (a *appender) begin() error {
 	return nil
 }
 
-// add appends an update, to be made durable by the next commit.
 func (a *appender) add(update []byte) error { return a.append(a.w.Update, update) }
 
-// snapshot appends a snapshot, and makes it durable.
 func (a *appender) snapshot(state []byte) error {
 	if err := a.append(a.w.Snapshot, state); err != nil {
 		return err
@@ -95,7 +92,6 @@ func (a *appender) append(write func([]byte) error, payload []byte) error {
 	return nil
 }
 
-// commit makes durable what was added.
 func (a *appender) commit() error {
 	if a.pending == 0 {
 		return nil
@@ -140,8 +136,13 @@ func (a *appender) failed(err error, rest string) error {
 		a.path, a.end, err, count(a.durable, "update"), rest)
 }
 
-// close closes the file, which gives up its lock. What was committed is durable.
-func (a *appender) close() { a.file.Close() }
+func (a *appender) progress() (durable, pending int) { return a.durable, a.pending }
+
+func (a *appender) name() string { return a.path }
+
+// close closes the file, which gives up its lock. What was committed is durable,
+// whatever becomes of that.
+func (a *appender) close() error { return a.file.Close() }
 
 // count says how many of what there are.
 func count[N int | int64](n N, what string) string {

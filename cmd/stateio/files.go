@@ -10,6 +10,7 @@ import (
 	"github.com/stateio/stateio"
 	"github.com/stateio/stateio/inspect"
 	"github.com/stateio/stateio/internal/record"
+	"github.com/stateio/stateio/store"
 )
 
 // openRead opens a state file for reading, and returns its size.
@@ -132,7 +133,7 @@ func regular(path string, info fs.FileInfo) error {
 	case mode&fs.ModeSymlink != 0:
 		return fmt.Errorf("%s is a symbolic link, and is not followed for writing: name the file itself", path)
 	case mode.IsDir():
-		return fmt.Errorf("%s is a directory, not a state file", path)
+		return fmt.Errorf("%s is a directory: this is for state files; append, snapshot, restore, log and verify work on stores, too", path)
 	}
 	return fmt.Errorf("%s is not a regular file: a state file must be one", path)
 }
@@ -152,4 +153,12 @@ func advise(err error, path string) error {
 		return err
 	}
 	return fmt.Errorf("%w; stateio verify %s lists all of the damage, stateio epochs what restore --epoch gives back", err, path)
+}
+
+// adviseStore does the same for a store.
+func adviseStore(err error, dir string) error {
+	if !errors.Is(err, store.ErrCorrupt) {
+		return err
+	}
+	return fmt.Errorf("%w; stateio verify %s lists all of the damage, stateio restore --at gives back what is before it", err, dir)
 }

@@ -23,7 +23,12 @@ append cuts off, is no damage.
 
 The file may be in use. With --json each line is an object, with the fields
 offset, end, kind (update or snapshot), epoch, previous (of a snapshot), size and
-preview; or offset, end, kind (damage or torn tail), place and reason.`
+preview; or offset, end, kind (damage or torn tail), place and reason.
+
+If FILE is a directory, log prints the updates and snapshots of the store in it:
+index, kind, size, and the payload or the name of the snapshot's file. It ends
+where there is damage. The files of a store are state files, with a header and
+tags in them, and can be looked at one by one.`
 
 const logExample = `  stateio log app.state
   stateio log app.state | tail -n 3
@@ -32,12 +37,15 @@ const logExample = `  stateio log app.state
 func newLog() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
-		Use:     "log FILE",
+		Use:     "log FILE|DIR",
 		Short:   "Print a line for each entry",
 		Long:    logHelp,
 		Example: logExample,
-		Args:    arguments("FILE"),
+		Args:    arguments("FILE or DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if isDir(args[0]) {
+				return runStoreLog(cmd.Context(), args[0], asJSON, cmd.OutOrStdout())
+			}
 			return runLog(cmd.Context(), args[0], asJSON, cmd.OutOrStdout())
 		},
 	}
@@ -179,6 +187,15 @@ func appendPreview(line, prefix []byte, size int64, width int) []byte {
 	line = append(line, '"')
 	room, shown := width-3, 0 // the quotes, and a sign that there is more
 	for shown < len(prefix) {
+		if c := prefix[shown]; ' ' <= c && c <= '~' && c != '"' && c != '\\' {
+			if room == 0 {
+				break
+			}
+			line = append(line, c)
+			room--
+			shown++
+			continue
+		}
 		r, n := utf8.DecodeRune(prefix[shown:])
 		var quoted []byte
 		if r == utf8.RuneError && n == 1 {

@@ -23,6 +23,7 @@ import (
 	"syscall"
 
 	"github.com/stateio/stateio"
+	"github.com/stateio/stateio/store"
 )
 
 // Exit statuses; a signal's is 128 plus its number.
@@ -57,7 +58,10 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	if err == nil || isBrokenPipe(err) {
 		return exitOK
 	}
-	message := strings.TrimPrefix(strings.TrimPrefix(err.Error(), "stateio: "), "inspect: ")
+	message := err.Error()
+	for _, name := range []string{"stateio: ", "inspect: ", "store: "} {
+		message = strings.TrimPrefix(message, name)
+	}
 	fmt.Fprintln(stderr, "stateio: "+strings.ReplaceAll(message, "\n", "\nstateio: "))
 	if status == exitUsage {
 		fmt.Fprintf(stderr, "Run %s --help for how it is used.\n", command.CommandPath())
@@ -92,7 +96,7 @@ func statusOf(err error) int {
 		return exitFailure
 	case errors.As(err, &usage):
 		return exitUsage
-	case errors.Is(err, errDamage), errors.Is(err, stateio.ErrCorrupt):
+	case errors.Is(err, errDamage), errors.Is(err, stateio.ErrCorrupt), errors.Is(err, store.ErrCorrupt):
 		return exitDamage
 	}
 	return exitFailure

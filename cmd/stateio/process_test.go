@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +15,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/stateio/stateio/store"
 )
 
 // exitStatus returns the exit status in the error of running a command.
@@ -73,9 +76,21 @@ func TestKilledAppendLosesNothingAcknowledged(t *testing.T) {
 	if testing.Short() {
 		t.Skip("kills many processes")
 	}
-	for _, batch := range []string{"1", "7", "1000"} {
-		t.Run("batch "+batch, func(t *testing.T) {
-			path := filepath.Join(t.TempDir(), "app.state")
+	for name, target := range map[string]struct {
+		batch string
+		store bool
+	}{
+		"file":             {"1", false},
+		"file, batch 7":    {"7", false},
+		"file, batch 1000": {"1000", false},
+		"store":            {"1", true},
+		"store, batch 100": {"100", true},
+	} {
+		t.Run(name, func(t *testing.T) {
+			path, batch := t.TempDir(), target.batch
+			if !target.store {
+				path = filepath.Join(path, "app.state")
+			}
 			done := 0 // lines in the file
 			for run := range 12 {
 				acked := killedAppend(t, path, batch, done, 1+run*run*3)
@@ -237,7 +252,36 @@ func TestLogAndVerifyRunBesideAWriter(t *testing.T) {
 	}
 }
 
-func TestDamageAnywhereIsReportedOrHarmless(t *testing.T) {
+func TestStoreInUseCanBeReadButNotWritten(t *testing.T) {
+	dir := t.TempDir()
+	s, err := store.Open(dir, &blindMachine{}, &store.Options{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range 20 {
+		if _, err := s.Update(t.Context(), []byte(strings.TrimSuffix(numbered(i, i+1), "\n"))); err != nil {
+			t.Fatal(err)
+		}
+		if restored, _ := runStateio(t, 0, nil, "restore", dir); restored != numbered(0, i+1) {
+			t.Fatalf("restored %q", restored)
+		}
+		shown, _ := runStateio(t, 0, nil, "log", dir)
+		if n := strings.Count(shown, " update "); n != i+1 {
+			t.Fatalf("%d of %d updates shown:\n%s", n, i+1, shown)
+		}
+		runStateio(t, 0, nil, "verify", dir)
+	}
+	for _, command := range []string{"append", "snapshot"} {
+		if _, errs := runStateio(t, 3, strings.NewReader("x"), command, dir); !strings.Contains(errs, "is open elsewhere") {
+			t.Fatal(errs)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestVerifyExitsWithDamageWhereverItIs(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "app.state")
 	runStateio(t, 0, strings.NewReader(numbered(0, 5)), "append", path)

@@ -17,18 +17,20 @@ file is in use.
 The exit status is 0 if nothing is damaged. A torn tail is no damage: that is what
 a crash left of a write that was never acknowledged, and the next append cuts it
 off. It is 1 on any damage, also where that is of no consequence for the current
-state: the last line for each file says whether it is.`
+state: the last line for each file says whether it is.
+
+A directory is verified as a store: all of its files, and that none is missing.`
 
 const verifyExample = `  stateio verify app.state
   stateio verify /var/lib/*/*.state || echo damaged`
 
 func newVerify() *cobra.Command {
 	return &cobra.Command{
-		Use:     "verify FILE...",
+		Use:     "verify FILE|DIR...",
 		Short:   "Check files, and print every damaged range",
 		Long:    verifyHelp,
 		Example: verifyExample,
-		Args:    arguments("FILE..."),
+		Args:    arguments("FILE or DIR..."),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return runVerify(cmd.Context(), args, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
@@ -40,7 +42,13 @@ func runVerify(ctx context.Context, paths []string, stdout, stderr io.Writer) er
 	var failed []error
 	damaged := 0
 	for _, path := range paths {
-		sound, err := verifyFile(ctx, path, stdout, stderr)
+		var sound bool
+		var err error
+		if isDir(path) {
+			sound, err = verifyStore(ctx, path, stdout)
+		} else {
+			sound, err = verifyFile(ctx, path, stdout, stderr)
+		}
 		switch {
 		case err != nil && (ctx.Err() != nil || isBrokenPipe(err)):
 			return err
