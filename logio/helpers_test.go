@@ -112,7 +112,7 @@ func (r result) String() string {
 			continue
 		}
 		s = append(strconv.AppendInt(append(s, ' '), int64(len(b)), 10), ':')
-		s = append(s, b[:min(len(b), 8)]...)
+		s = strconv.AppendQuote(s, string(b[:min(len(b), 8)]))
 	}
 	return string(s)
 }
