@@ -48,7 +48,7 @@ func Check(ctx context.Context, dir string) ([]FileReport, error) {
 		return nil, fmt.Errorf("store: there is no store in %s", dir)
 	}
 	for i, index := range before.logs {
-		if err := c.file(index, logSuffix, func(r *FileReport) error { return c.log(r, i >= len(before.logs)-2) }); err != nil {
+		if err := c.file(index, logSuffix, func(r *FileReport) error { return c.log(r, before.logs[i+1:]) }); err != nil {
 			return c.reports, err
 		}
 	}
@@ -120,8 +120,9 @@ func (c *checker) snapshot(rep *FileReport) error {
 	return err
 }
 
-// log checks a log. One that may be the newest may end without a seal.
-func (c *checker) log(rep *FileReport, maybeNewest bool) error {
+// log checks a log. It may end without a seal if none of the later logs is in
+// use.
+func (c *checker) log(rep *FileReport, later []uint64) error {
 	f, size, err := openFile(c.fs, rep.Path)
 	if err != nil {
 		return err
@@ -136,7 +137,7 @@ func (c *checker) log(rep *FileReport, maybeNewest bool) error {
 	if err := c.sameStore(r.hdr, rep.Path); err != nil {
 		return err
 	}
-	for seen, tail := int64(-1), (logTail{}); ; {
+	for seen, tail, last := int64(-1), (logTail{}), true; ; {
 		_, err := r.next()
 		switch {
 		case err == nil:
@@ -152,6 +153,9 @@ func (c *checker) log(rep *FileReport, maybeNewest bool) error {
 		case seen != r.end:
 			// The log may have been written while it was read: look again.
 			seen = r.end
+			if last, err = c.unused(later); err != nil {
+				return err
+			}
 			if tail, err = r.readTail(); err != nil {
 				return err
 			}
@@ -163,13 +167,27 @@ func (c *checker) log(rep *FileReport, maybeNewest bool) error {
 			rep.Damage = append(rep.Damage, r.damage("entry %d at offset %d shows that it was durable", tail.index, tail.proof))
 			r.skip(tail)
 		default:
-			if !maybeNewest {
-				return r.damage("a log that is not the newest ends with a seal")
+			if !last && rep.Updates+uint64(tail.torn) > 0 {
+				return r.damage("later logs are in use, so this one had a seal")
 			}
 			rep.Torn = tail.torn
 			return nil
 		}
 	}
+}
+
+// unused reports whether all of these logs are empty.
+func (c *checker) unused(logs []uint64) (bool, error) {
+	for _, index := range logs {
+		void, err := isVoid(c.fs, filepath.Join(c.dir, fileName(index, logSuffix)), index)
+		if err != nil && !errors.Is(err, ErrCorrupt) {
+			return false, ignoreNotExist(err)
+		}
+		if !void {
+			return false, nil
+		}
+	}
+	return true, nil
 }
 
 // damage returns the error that says that the log can't be read on.

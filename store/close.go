@@ -38,20 +38,24 @@ func (s *Store) close() error {
 	return err
 }
 
-// protect ends the log with a mark, and gives unused space back.
+// protect ends the log with a seal and an empty log behind it, so that any
+// damage to it, and the loss of any file, will be noticed. Without that, all
+// is durable nevertheless, so it is no error if there is no space for it.
 func (s *Store) protect() error {
-	log := s.log
-	if log == nil {
+	if s.log == nil {
 		return nil
 	}
-	if !log.marked {
-		if err := s.appendControl(log, control{kind: mark}, s.index); err != nil {
-			// Everything is durable; only the mark may not be.
-			return s.wrap("closing "+log.path, err)
+	if s.log.hdr.base < s.index {
+		next, err := s.prepareLog(s.path(s.index, logSuffix))
+		if err == nil {
+			err = s.switchLog(next, s.index)
+		}
+		if err != nil && !errors.Is(err, ErrNoSpace) {
+			return err
 		}
 	}
 	// Zeros up to the end of a file mean the same as its end.
-	_ = log.f.Truncate(log.end)
+	_ = s.log.f.Truncate(s.log.end)
 	return nil
 }
 

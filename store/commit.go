@@ -69,7 +69,6 @@ func (s *Store) commitBatch() error {
 	if err == nil {
 		log.digest = log.digest.addAll(b.buf, b.start)
 		log.end = b.start + int64(len(b.buf))
-		log.marked = false
 	}
 	return s.settle(b, log, err, time.Since(start))
 }

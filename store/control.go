@@ -4,6 +4,8 @@ import (
 	"encoding/binary"
 
 	"github.com/cespare/xxhash/v2"
+
+	"github.com/stateio/stateio/internal/record"
 )
 
 // A control is the payload of a control entry.
@@ -22,20 +24,17 @@ type control struct {
 type controlKind uint8
 
 const (
-	// mark says that all before it is durable. A store that is closed ends its
-	// log with one, which makes any damage before it evident.
-	mark controlKind = iota + 1
 	// seal ends a log: what follows is in the next one.
-	seal
+	seal controlKind = iota + 1
 	// trailer ends a snapshot.
 	trailer
 )
 
 const (
 	controlSize = 1 + 8 + 8
-	// tailRoom is kept free at the end of the space set aside for a log: for a
-	// mark and a seal, with padding.
-	tailRoom = 4 * (frameSize + controlSize + 2*15)
+	// tailRoom is kept free at the end of the space set aside for a log: for the
+	// seal, which may be split in two by the end of a block, and padding.
+	tailRoom = maxFrame + controlSize + 3*record.HeaderSize
 )
 
 func (c control) encode() []byte {

@@ -167,9 +167,9 @@ func (c *cursor) open() error {
 	if err != nil {
 		return err
 	}
-	i := len(l.logs) - 1
-	for i >= 0 && l.logs[i] >= c.next {
-		i--
+	i, err := c.find(l)
+	if err != nil {
+		return err
 	}
 	if i < 0 {
 		return c.notRetained()
@@ -192,6 +192,32 @@ func (c *cursor) open() error {
 	}
 	c.f = f
 	return nil
+}
+
+// find returns the position of the log with the next update, or -1.
+func (c *cursor) find(l *listing) (int, error) {
+	for i := len(l.logs) - 1; i >= 0; i-- {
+		base := l.logs[i]
+		if base == c.next-1 {
+			return i, nil
+		}
+		if base < c.next {
+			// One that is empty never came into use.
+			void, err := isVoid(c.fs, filepath.Join(c.dir, fileName(base, logSuffix)), base)
+			if err != nil || !void {
+				return i, ignoreNotExist(err)
+			}
+		}
+	}
+	return -1, nil
+}
+
+// ignoreNotExist returns err, unless it says that a file is gone.
+func ignoreNotExist(err error) error {
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
 }
 
 func (c *cursor) limit(base uint64, f fsys.File) (int64, error) {

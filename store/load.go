@@ -25,11 +25,15 @@ type loader struct {
 
 	snapshotSize int64 // bytes of the file that was restored
 
-	// The newest log, once the end of all logs was reached, and its file. Nil
-	// if there is no log.
-	file fsys.File
+	doubtful uint64   // logs from this one on may have an end that is not durable
+	toSync   []string // paths of those that were replayed
+
+	// The newest log, read to its end and closed. Nil if there is none, or the
+	// target was reached before.
 	tail *logReader
-	void string // path of an empty log behind it, which is not in use yet; or ""
+	// voids are the paths of empty logs behind it, which are not in use: at most
+	// one, unless the file system refused to rename files, and did so anyway.
+	voids []string
 }
 
 func (l *loader) path(index uint64, suffix string) string {
@@ -124,6 +128,11 @@ func (l *loader) sameStore(h header, path string) error {
 // replay applies the updates behind base, log by log.
 func (l *loader) replay(base uint64) error {
 	l.report.Index = base
+	if l.owner {
+		if err := l.findDoubtful(); err != nil {
+			return err
+		}
+	}
 	for l.report.Index < l.target {
 		index := l.report.Index
 		i, ok := slices.BinarySearch(l.list.logs, index)
@@ -135,6 +144,25 @@ func (l *loader) replay(base uint64) error {
 		}
 		if l.report.Index == index {
 			return corrupt(l.path(index, logSuffix), 0, "a log without updates is sealed")
+		}
+	}
+	return nil
+}
+
+// findDoubtful finds the logs whose ends may not be durable: the last one, and
+// the one before if nothing was written to the last one yet.
+func (l *loader) findDoubtful() error {
+	for i := len(l.list.logs) - 1; i >= 0; i-- {
+		l.doubtful = l.list.logs[i]
+		if i == 0 {
+			break
+		}
+		void, err := isVoid(l.fs, l.path(l.doubtful, logSuffix), l.doubtful)
+		if err != nil {
+			return err
+		}
+		if !void {
+			break
 		}
 	}
 	return nil
@@ -153,29 +181,27 @@ func (l *loader) replayLog(i int) (ended bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	last := len(l.list.logs) - 1
-	if l.owner && i >= last-1 {
-		// If a sync of the last commit failed, the cache may show what the disk
-		// does not hold. Commits before a seal are known to be on the disk.
+	defer f.Close()
+	if l.owner && l.list.logs[i] >= l.doubtful {
+		// If a sync failed before, the cache may show what the disk does not hold.
 		if err := f.DropCache(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
-			return false, errors.Join(fmt.Errorf("store: %w", err), f.Close())
+			return false, fmt.Errorf("store: %w", err)
 		}
+		l.toSync = append(l.toSync, path)
 	}
 	r, err := newLogReader(f, path, l.list.logs[i], size)
-	if err == nil {
-		err = l.apply(r)
+	if err != nil {
+		return false, err
 	}
-	switch {
+	defer r.close()
+	switch err = l.apply(r); {
 	case errors.Is(err, errStop):
-		l.file, l.tail = f, r
+		l.tail = r
 		return true, l.checkEnd(i, r)
 	case err == nil && r.sealed:
-		err = r.checkSealed()
+		return false, r.checkSealed()
 	}
-	if r != nil {
-		r.close()
-	}
-	return err == nil && !r.sealed, errors.Join(err, f.Close())
+	return true, err
 }
 
 // apply applies the updates of r up to the target. A nil error means that the
@@ -208,18 +234,18 @@ func (l *loader) apply(r *logReader) error {
 // checkEnd makes sure that r, the i-th log, which has no seal, may end where
 // it does: that nothing which was acknowledged is missing.
 func (l *loader) checkEnd(i int, r *logReader) error {
-	for next, index := range l.list.logs[i+1:] {
+	for _, index := range l.list.logs[i+1:] {
 		path := l.path(index, logSuffix)
 		void, err := isVoid(l.fs, path, index)
 		switch {
 		case err != nil:
 			return err
-		case !void || next > 0:
+		case !void:
 			return corrupt(r.path, r.bad, "%s, where update %d or a seal should be: %s follows this log", r.reason, r.index+1, path)
 		case r.index < index:
 			return corrupt(r.path, r.bad, "%s, where update %d should be: %s shows that it was durable", r.reason, r.index+1, path)
 		}
-		l.void = path
+		l.voids = append(l.voids, path)
 	}
 	t, err := r.readTail()
 	if err != nil {

@@ -22,7 +22,6 @@ type logFile struct {
 
 	end    int64     // of what was written; guarded by commit
 	digest logDigest // of the records before end; guarded by commit
-	marked bool      // there is nothing that a mark could protect; guarded by commit
 }
 
 // createLog makes the log of the updates behind base, durably. The store has it
@@ -52,7 +51,7 @@ func (s *Store) prepareLog(path string) (*logFile, error) {
 	}
 	log := &logFile{
 		f: f, path: tmp, hdr: header{kind: logKind, store: s.id, salt: salt},
-		next: int64(headerSize), durable: int64(headerSize), end: int64(headerSize), marked: true,
+		next: int64(headerSize), durable: int64(headerSize), end: int64(headerSize),
 	}
 	if err := s.setAside(log, int64(headerSize+tailRoom)); err != nil {
 		return nil, s.discard(log, err)
@@ -86,14 +85,16 @@ func (s *Store) publishLog(log *logFile, path string, base uint64) error {
 	if err == nil {
 		err = log.f.Datasync()
 	}
-	if err == nil {
-		err = s.fs.Rename(log.path, path)
-	}
 	if err != nil {
 		return s.discard(log, s.wrap("making a log", err))
 	}
+	tmp := log.path
 	log.path = path
-	err = s.fs.SyncDir(s.dir)
+	if err = s.fs.Rename(tmp, path); err != nil {
+		_ = s.fs.Remove(tmp) // whatever happened, it has one of the names
+	} else {
+		err = s.fs.SyncDir(s.dir)
+	}
 	var f fsys.File
 	if err == nil {
 		// Opened anew, for its errors to tell the name that it has now.
@@ -108,7 +109,7 @@ func (s *Store) publishLog(log *logFile, path string, base uint64) error {
 }
 
 // discard gives up a log that is not in use, because of err. If it can't be
-// removed, it is an empty one that the next Open removes.
+// removed, it is an empty one, which the next Open removes.
 func (s *Store) discard(log *logFile, err error) error {
 	_ = log.f.Close()
 	_ = s.fs.Remove(log.path)

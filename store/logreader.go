@@ -20,13 +20,12 @@ type logReader struct {
 	endDigest logDigest
 	back      uint32 // entries in the current batch so far
 	skipped   bool   // some of the log, because it is damaged
-	isMarked  bool   // no update was read since the last mark, or the start
 	err       error  // that ended reading
 }
 
 // newLogReader reads the header of the log in the first limit bytes of f.
 func newLogReader(f fsys.File, path string, base uint64, limit int64) (*logReader, error) {
-	r := &logReader{entries: newEntries(f, path, 0, limit), isMarked: true}
+	r := &logReader{entries: newEntries(f, path, 0, limit)}
 	h, err := readHeader(r.entries, logKind, base)
 	if err != nil {
 		r.close()
@@ -109,7 +108,7 @@ func (r *logReader) step() (payload []byte, isUpdate bool, err error) {
 	if t.back != 0 && t.back != r.back {
 		return nil, false, r.stop(r.off, "an entry of another commit")
 	}
-	r.back, r.isMarked = t.back+1, false
+	r.back = t.back + 1
 	r.index++
 	return payload, true, nil
 }
@@ -121,9 +120,6 @@ func (r *logReader) control(payload []byte, before logDigest) error {
 	switch {
 	case !ok:
 		return r.stop(r.off, "a control entry of unknown kind")
-	case c.kind == mark:
-		r.back, r.isMarked = 0, true
-		return nil
 	case c.kind != seal:
 		return r.stop(r.off, "a control entry of unknown kind %d", c.kind)
 	case c.count != r.index-r.hdr.base || c.digest != uint64(before) && !r.skipped:

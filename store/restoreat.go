@@ -31,10 +31,6 @@ func RestoreAt(dir string, m Machine, index uint64) error {
 	}
 	l := &loader{fs: fs, dir: dir, m: m, list: files, target: index}
 	err = l.load()
-	if l.file != nil {
-		l.tail.close()
-		err = errors.Join(err, l.file.Close())
-	}
 	if err == nil && l.report.Index < index {
 		err = &opError{is: ErrNotRetained, msg: fmt.Sprintf("%s ends with update %d, before %d", dir, l.report.Index, index)}
 	}

@@ -120,11 +120,17 @@ func (s *Store) openGate() {
 
 // switchLog makes next the log, which begins behind index.
 func (s *Store) switchLog(next *logFile, index uint64) error {
+	old := s.log
+	s.mu.Lock()
+	err := s.setAside(old, old.end+tailRoom)
+	s.mu.Unlock()
+	if err != nil {
+		return s.discard(next, err)
+	}
 	if err := s.publishLog(next, s.path(index, logSuffix), index); err != nil {
 		return err
 	}
-	old := s.log
-	err := s.appendControl(old, control{kind: seal, count: index - old.hdr.base, digest: uint64(old.digest)}, index)
+	err = s.appendControl(old, control{kind: seal, count: index - old.hdr.base, digest: uint64(old.digest)}, index)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {

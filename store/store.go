@@ -178,10 +178,6 @@ func (s *Store) recover() error {
 	}
 	l := &loader{fs: s.fs, dir: s.dir, m: s.m, list: files, target: math.MaxUint64, owner: true}
 	err = l.load()
-	if l.file != nil {
-		defer l.file.Close()
-		defer l.tail.close()
-	}
 	if err != nil {
 		return err
 	}
@@ -210,6 +206,10 @@ func (s *Store) begin() error {
 	if err := s.newID(); err != nil {
 		return err
 	}
+	// An Open before this one may have made the directory, and failed here.
+	if err := s.fs.SyncDir(filepath.Dir(s.dir)); err != nil {
+		return s.wrap("making a store", err)
+	}
 	log, err := s.createLog(0)
 	if errors.Is(err, ErrNoSpace) {
 		return nil
@@ -228,28 +228,51 @@ func (s *Store) proceed(l *loader) error {
 	if err != nil {
 		return s.wrap("opening", err)
 	}
-	if l.report.TornBytes > 0 {
-		err = f.Truncate(l.tail.end)
-	}
-	if err == nil {
-		// What another process left in the cache is not durable yet.
-		err = f.Sync()
-	}
-	if err == nil && l.void != "" {
-		err = s.fs.Remove(l.void)
-	}
-	if err == nil {
-		err = s.fs.SyncDir(s.dir)
-	}
-	if err != nil {
-		return errors.Join(s.wrap("recovering "+path, err), f.Close())
+	if err := s.settleFiles(f, l); err != nil {
+		_ = f.Close()
+		return s.wrap("recovering "+path, err)
 	}
 	s.setLog(&logFile{
 		f: f, path: path, hdr: l.tail.hdr, digest: l.tail.endDigest,
 		size: l.tail.end, end: l.tail.end, next: l.tail.end, durable: l.tail.end,
-		marked: l.tail.isMarked,
 	})
 	return nil
+}
+
+// settleFiles makes durable what was recovered: what a process that was killed
+// left in the cache is not. The newest log is open in f.
+func (s *Store) settleFiles(f fsys.File, l *loader) error {
+	for _, path := range l.toSync {
+		if path == l.tail.path {
+			continue
+		}
+		if err := s.syncFile(path); err != nil {
+			return err
+		}
+	}
+	if l.report.TornBytes > 0 {
+		if err := f.Truncate(l.tail.end); err != nil {
+			return err
+		}
+	}
+	if err := f.Sync(); err != nil {
+		return err
+	}
+	for _, void := range l.voids {
+		if err := s.fs.Remove(void); err != nil {
+			return err
+		}
+	}
+	return s.fs.SyncDir(s.dir)
+}
+
+func (s *Store) syncFile(path string) error {
+	f, err := s.fs.Open(path, fsys.ReadWrite, 0)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return f.Sync()
 }
 
 // setLog makes log the one that is written.
@@ -276,7 +299,14 @@ func (s *Store) noteSnapshot(l *loader) {
 	}
 	s.sinceSnapshot = l.report.Bytes - l.snapshotSize
 	s.setAuto()
+	if l.report.Logs > manyLogs && s.opts.SnapshotBytes >= 0 {
+		s.autoAt = 0 // with the next commit
+	}
 }
+
+// manyLogs is how many logs, one for each time the store was closed, may have to
+// be replayed before a snapshot is due however small they are.
+const manyLogs = 64
 
 func (s *Store) logRecovery() {
 	r := s.recovery

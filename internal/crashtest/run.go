@@ -28,12 +28,13 @@ type Run struct {
 	perGen     int // crash states drawn in a generation, about
 }
 
-// A state is what a power cut left, with what may be found there.
+// A state is what a power cut left, or the end of a process, with what may be
+// found there.
 type state struct {
 	mem   *fsys.Mem
 	hist  *History
 	depth int
-	where string // the operation before which the power went
+	where string // what happened, before which operation
 }
 
 // NewRun returns the run of a seed. dir, a path in the root of the file system,
@@ -65,7 +66,7 @@ func (r *Run) Do() error {
 // with states that crashes leave during all of that.
 func (r *Run) generation(st state) error {
 	g := &generation{Run: r, state: st, fs: fsys.NewFaulty(st.mem)}
-	g.note("generation %d, after a power cut before %s", st.depth, st.where)
+	g.note("generation %d, after %s", st.depth, st.where)
 	if st.depth < Generations {
 		g.left = max(1, r.perGen>>(2*st.depth))
 		g.every = 1 + r.rng.IntN(8)
@@ -75,7 +76,7 @@ func (r *Run) generation(st state) error {
 	defer storefs.Mount(r.dir, g.fs)()
 	err := g.live()
 	if err != nil {
-		return fmt.Errorf("generation %d, after a power cut before %s: %w", st.depth, st.where, err)
+		return fmt.Errorf("generation %d, after %s: %w", st.depth, st.where, err)
 	}
 	if g.err != nil {
 		return g.err
@@ -116,7 +117,13 @@ func (g *generation) onOp(op fsys.Op) {
 	}
 	if g.left > 0 && g.rng.IntN(g.every) == 0 {
 		g.left--
-		g.drawn = append(g.drawn, state{mem: g.mem.Crash(g.rng), hist: g.hist.Clone(), depth: g.depth + 1, where: op.String()})
+		next := state{hist: g.hist.Clone(), depth: g.depth + 1, where: "a power cut before " + op.String()}
+		if g.rng.IntN(4) == 0 {
+			next.mem, next.where = g.mem.Kill(), "being killed before "+op.String()
+		} else {
+			next.mem = g.mem.Crash(g.rng)
+		}
+		g.drawn = append(g.drawn, next)
 	}
 	switch {
 	case g.busy || g.s == nil:

@@ -1,0 +1,307 @@
+package store_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"maps"
+	"math/rand/v2"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stateio/stateio/internal/crashtest"
+	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/storefs"
+	"github.com/stateio/stateio/store"
+)
+
+// mount makes a file system in memory the one of dir until the test ends.
+func mount(t testing.TB, dir string, fs fsys.FS) {
+	t.Helper()
+	t.Cleanup(storefs.Mount(dir, fs))
+}
+
+// files are the contents of a directory.
+type files map[string][]byte
+
+func readFiles(t testing.TB, fs fsys.FS, dir string) files {
+	t.Helper()
+	l, err := fs.List(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fl := files{}
+	for _, e := range l {
+		f, err := fs.Open(filepath.Join(dir, e.Name), fsys.ReadOnly, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		info, err := f.Stat()
+		if err != nil {
+			t.Fatal(err)
+		}
+		b := make([]byte, info.Size)
+		if n, err := f.ReadAt(b, 0); n < len(b) {
+			t.Fatal(err)
+		}
+		f.Close()
+		if e.Name != "LOCK" {
+			fl[e.Name] = b
+		}
+	}
+	return fl
+}
+
+// mem returns a file system that holds fl in dir.
+func (fl files) mem(t testing.TB, dir string) *fsys.Mem {
+	t.Helper()
+	m := fsys.NewMem(fsys.MemOptions{})
+	if err := m.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	for name, b := range fl {
+		f, err := m.Open(filepath.Join(dir, name), fsys.Create, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := f.WriteAt(b, 0); err != nil {
+			t.Fatal(err)
+		}
+		f.Close()
+	}
+	return m
+}
+
+func (fl files) names() []string { return slices.Sorted(maps.Keys(fl)) }
+
+// build makes a store with updates of these sizes and a snapshot after each 0,
+// closes it, and returns its files and state.
+func build(t testing.TB, dir string, keep int, sizes ...int) (files, crashtest.Machine) {
+	t.Helper()
+	mem := fsys.NewMem(fsys.MemOptions{})
+	defer storefs.Mount(dir, mem)()
+	m := &crashtest.Machine{Size: 100}
+	h := crashtest.NewHistory()
+	s := open(t, dir, m, &store.Options{KeepSnapshots: keep, SnapshotBytes: -1, PreallocateBytes: 4096})
+	for _, size := range sizes {
+		if size == 0 {
+			if err := s.Snapshot(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			continue
+		}
+		if _, err := s.Update(t.Context(), h.Next(size)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return readFiles(t, mem, dir), *m
+}
+
+// judge opens the damaged store fl. The outcome may be that Open names what is
+// corrupt, or that the state is the right one nevertheless; mustFail leaves
+// only the first.
+func judge(t testing.TB, dir string, fl files, want crashtest.Machine, mustFail bool) error {
+	t.Helper()
+	mem := fl.mem(t, dir)
+	defer storefs.Mount(dir, mem)()
+	m := &crashtest.Machine{Size: want.Size}
+	s, err := store.Open(dir, m, quiet(nil))
+	if err == nil {
+		s.Close()
+		if *m != want {
+			return fmt.Errorf("Open succeeded with %d updates of %d", m.Count, want.Count)
+		}
+		if mustFail {
+			return errors.New("Open succeeded")
+		}
+		return nil
+	}
+	var damage *store.CorruptError
+	if !errors.Is(err, store.ErrCorrupt) || !errors.As(err, &damage) {
+		return fmt.Errorf("Open: %w, want ErrCorrupt", err)
+	}
+	if !strings.HasPrefix(damage.Path, dir) || !strings.HasPrefix(err.Error(), "store: ") {
+		return fmt.Errorf("Open: %w, which does not name the file", err)
+	}
+	reports, err := store.Check(t.Context(), dir)
+	if err != nil {
+		return fmt.Errorf("Check: %w", err)
+	}
+	for _, r := range reports {
+		if len(r.Damage) > 0 {
+			return nil
+		}
+	}
+	return fmt.Errorf("Check finds nothing wrong where Open says: %w", damage)
+}
+
+// Each single bit of a store matters, or does not matter.
+func TestEveryBitFlipIsFoundOrHarmless(t *testing.T) {
+	const dir = "/bits"
+	fl, want := build(t, dir, 2, 20, 30, 0, 40, 16, 0, 50, 60, 70)
+	step := 1
+	if testing.Short() {
+		step = 17
+	}
+	for _, name := range fl.names() {
+		for bit := 0; bit < 8*len(fl[name]); bit += step {
+			fl[name][bit/8] ^= 1 << (bit % 8)
+			if err := judge(t, dir, fl, want, false); err != nil {
+				t.Errorf("%s with bit %d flipped: %v", name, bit, err)
+			}
+			fl[name][bit/8] ^= 1 << (bit % 8)
+		}
+	}
+}
+
+// In a log that is needed, each bit matters, but for those of the seal: when a
+// crash comes between the new log and the seal of the old one, it can be torn.
+func TestEveryBitOfANeededLogMatters(t *testing.T) {
+	const dir = "/needed"
+	fl, want := build(t, dir, 2, 20, 0, 40, 16, 50)
+	const sealSize = 15 + 9 + 12 + 17
+	b := fl["00000000000000000001.log"]
+	for bit := range 8 * len(b) {
+		b[bit/8] ^= 1 << (bit % 8)
+		if err := judge(t, dir, fl, want, bit/8 < len(b)-sealSize); err != nil {
+			t.Errorf("bit %d of %d flipped: %v", bit, 8*len(b), err)
+		}
+		b[bit/8] ^= 1 << (bit % 8)
+	}
+}
+
+// sizes of a store of several blocks, with entries of one and of more blocks.
+var manySizes = func() (sizes []int) {
+	rng := rand.New(rand.NewPCG(7, 7))
+	for i := range 150 {
+		switch {
+		case i%50 == 49:
+			sizes = append(sizes, 0)
+		case i%10 == 3:
+			sizes = append(sizes, 32_753-21-8) // so that entries look alike, block by block
+		default:
+			sizes = append(sizes, 16+rng.IntN(3000))
+		}
+	}
+	return sizes
+}()
+
+func TestEveryMisplacedPageOrBlockIsFound(t *testing.T) {
+	const dir = "/pages"
+	fl, want := build(t, dir, 2, manySizes...)
+	other, _ := build(t, dir, 2, manySizes...)
+	rng := rand.New(rand.NewPCG(1, 1))
+	for _, unit := range []int{512, 4096, 32768} {
+		for _, name := range fl.names() {
+			good := fl[name]
+			n := (len(good) + unit - 1) / unit
+			at := func(b []byte, i int) []byte { return b[min(i*unit, len(b)):min((i+1)*unit, len(b))] }
+			for i := range n {
+				if testing.Short() && rng.IntN(8) > 0 {
+					continue
+				}
+				j := rng.IntN(n)
+				for what, bad := range map[string][]byte{
+					"zeroed":   replace(good, i*unit, make([]byte, len(at(good, i)))),
+					"foreign":  replace(good, i*unit, at(other[name], i)),
+					"doubled":  replace(good, i*unit, at(good, j)),
+					"swapped":  replace(replace(good, i*unit, at(good, j)), j*unit, at(good, i)),
+					"missing":  slices.Concat(good[:i*unit], good[min((i+1)*unit, len(good)):]),
+					"repeated": slices.Concat(good[:i*unit], at(good, i), good[i*unit:]),
+					"cut":      good[:i*unit],
+				} {
+					fl[name] = bad
+					// The last log is empty, and what follows its header may be the
+					// remainder of a first commit.
+					last := name == "00000000000000000147.log" && what == "repeated"
+					mustFail := !last && !bytes.Equal(bytes.TrimRight(bad, "\x00"), bytes.TrimRight(good, "\x00")) && strings.HasSuffix(name, ".log") && name != fl.names()[0]
+					if err := judge(t, dir, fl, want, mustFail && needed(fl, name)); err != nil {
+						t.Errorf("%s, %d bytes at %d of %d %s (with those at %d): %v", name, unit, i*unit, len(good), what, j*unit, err)
+					}
+				}
+			}
+			fl[name] = good
+		}
+	}
+}
+
+// needed reports whether Open has to read the log of that name.
+func needed(fl files, name string) bool {
+	newest := ""
+	for _, n := range fl.names() {
+		if base, ok := strings.CutSuffix(n, ".snap"); ok {
+			newest = base + ".log"
+		}
+	}
+	return name >= newest
+}
+
+func replace(b []byte, at int, with []byte) []byte {
+	b = bytes.Clone(b)
+	copy(b[at:], with)
+	return b
+}
+
+func TestEveryMissingFileIsFound(t *testing.T) {
+	const dir = "/missing"
+	fl, want := build(t, dir, 2, manySizes...)
+	for _, name := range fl.names() {
+		less := maps.Clone(fl)
+		delete(less, name)
+		// Without a snapshot, there is one less to fall back to.
+		if err := judge(t, dir, less, want, strings.HasSuffix(name, ".log")); err != nil {
+			t.Errorf("without %s: %v", name, err)
+		}
+	}
+	only := maps.Clone(fl)
+	for _, name := range fl.names() {
+		if strings.HasSuffix(name, ".snap") {
+			delete(only, name)
+		}
+	}
+	if err := judge(t, dir, only, want, true); err != nil {
+		t.Errorf("without snapshots: %v", err)
+	}
+}
+
+func TestADamagedNewestSnapshotIsReplacedByTheOneBefore(t *testing.T) {
+	const dir = "/fallback"
+	fl, want := build(t, dir, 2, 100, 0, 200, 300, 0, 400)
+	const newest = "00000000000000000003.snap"
+	fl[newest][len(fl[newest])/2] ^= 1
+	mount(t, dir, fl.mem(t, dir))
+	m := &crashtest.Machine{Size: want.Size}
+	s := open(t, dir, m, nil)
+	if *m != want {
+		t.Errorf("got %d updates, want %d", m.Count, want.Count)
+	}
+	r := s.Recovery()
+	if len(r.Refused) != 1 || filepath.Base(r.Refused[0].Path) != newest || !errors.Is(r.Refused[0].Err, store.ErrCorrupt) {
+		t.Errorf("refused %+v, want %s", r.Refused, newest)
+	}
+	if r.SnapshotIndex != 1 || r.Logs != 3 || !strings.Contains(r.String(), newest) || strings.Contains(r.String(), "\n") {
+		t.Errorf("recovery: %v", r)
+	}
+}
+
+func TestFilesUnderTheNamesOfOthersAreRefused(t *testing.T) {
+	const dir = "/names"
+	fl, want := build(t, dir, 2, 100, 0, 200, 300, 0, 400)
+	foreign, _ := build(t, dir, 2, 100, 0, 200, 300, 0, 400)
+	for name, content := range map[string][]byte{
+		"00000000000000000003.log": fl["00000000000000000001.log"],
+		"00000000000000000009.log": fl["00000000000000000003.log"],
+		"00000000000000000004.log": foreign["00000000000000000004.log"],
+	} {
+		bad := maps.Clone(fl)
+		bad[name] = content
+		if err := judge(t, dir, bad, want, true); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
