@@ -231,6 +231,39 @@ func TestDamageAmongTheUpdatesIsReportedAndNeverCut(t *testing.T) {
 	}
 }
 
+// Valid entries behind the end, left over from an older life of the file, are
+// never replayed in silence, nor do they take the file back to their epoch.
+func TestOldEntriesBehindTheEndAreRefused(t *testing.T) {
+	old := (&model{}).update([]byte("old")).update(bytesOf(1, 200)).snapshot([]byte("old state")).update([]byte("older"))
+	m := (&model{}).update(bytesOf(2, 30)).snapshot(bytesOf(3, 300)).update([]byte("new"))
+	for _, o := range old.ops {
+		for _, stray := range []int{0, 1, 20} { // torn bytes before them
+			file := append(bytes.Clone(m.file), bytesOf(4, stray)...)
+			file = append(file, old.file[o.start:o.end]...)
+			err := m.compare(bytes.NewReader(file), int64(len(file)))
+			if o.snapshot && stray == 0 {
+				continue // it is a whole snapshot that names an epoch
+			}
+			if !isCorrupt(err) && !errors.Is(err, errWrong) {
+				t.Fatalf("%d stray bytes: %v", stray, err)
+			}
+			f := tempFile(t, file)
+			if _, err := stateio.NewFileWriter(f); !isCorrupt(err) || !bytes.Equal(content(t, f), file) {
+				t.Fatalf("%d stray bytes: opening: %v", stray, err)
+			}
+			// Whoever restores it comes to an error at the latest in the updates.
+			if _, _, updates, err := stateio.RestoreFile(f); err == nil {
+				for _, uerr := range updates.All() {
+					err = uerr
+				}
+				if !isCorrupt(err) {
+					t.Fatalf("%d stray bytes: restored without an error", stray)
+				}
+			}
+		}
+	}
+}
+
 // What is lost at the end of an old epoch, of which neither its zeros nor the
 // snapshot behind them are a clean end, is reported when one restores it.
 func TestLostUpdatesAtTheEndOfAnOldEpochAreReported(t *testing.T) {
