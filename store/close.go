@@ -13,8 +13,16 @@ func (s *Store) Close() error {
 	if s.user.Load() > 0 && withinUserCode() {
 		return errReentrant
 	}
-	s.closing.Do(func() { s.closed = s.close() })
-	return s.closed
+	s.mu.Lock()
+	first := !s.closing
+	s.closing = true
+	s.mu.Unlock()
+	if first {
+		s.closeErr = s.close()
+		close(s.closed)
+	}
+	<-s.closed
+	return s.closeErr
 }
 
 func (s *Store) close() error {

@@ -66,8 +66,10 @@ type Store struct {
 	ctx     context.Context
 	cancel  context.CancelFunc // ends background work
 	workers sync.WaitGroup
-	closing sync.Once
-	closed  error // result of Close
+
+	closing  bool          // Close was called; guarded by mu
+	closed   chan struct{} // closed when Close is through
+	closeErr error         // its result, then
 }
 
 // Open opens the store in the directory dir, which it makes if it is not there,
@@ -96,7 +98,7 @@ func Open(dir string, m Machine, opts *Options) (*Store, error) {
 	s := &Store{
 		fs: storefs.For(dir), dir: dir, opts: o, m: m,
 		fill: new(batch), spare: new(batch),
-		wake: make(chan struct{}, 1),
+		wake: make(chan struct{}, 1), closed: make(chan struct{}),
 	}
 	if err := s.acquire(); err != nil {
 		return nil, err

@@ -25,18 +25,17 @@ func (s *Store) read(read func() error) error {
 }
 
 // Sync waits until all that was applied before the call is durable. The errors
-// are ErrFailed, ErrClosed, and that of ctx.
+// are ErrFailed and that of ctx.
 func (s *Store) Sync(ctx context.Context) error {
 	s.mu.Lock()
-	if s.durable == s.index && s.err == nil {
-		s.mu.Unlock()
-		return nil
-	}
 	p := place{index: s.index}
 	switch {
-	case s.err != nil:
+	case s.durable == s.index:
+		s.mu.Unlock()
+		return nil
+	case s.failure() != nil:
 		defer s.mu.Unlock()
-		return s.err
+		return s.failure()
 	case s.fill.updates > 0:
 		p.done = s.fill.wait()
 		s.rouse()

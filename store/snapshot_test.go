@@ -1,0 +1,223 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+
+	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/store"
+)
+
+func TestSnapshotsBoundTheLogAndAreKept(t *testing.T) {
+	const dir = "/keep"
+	mem, _ := memory(t, dir)
+	s := open(t, dir, &journal{}, &store.Options{KeepSnapshots: 3, SnapshotBytes: -1})
+	var want []string
+	for i := range 6 {
+		for j := range 10 {
+			u := fmt.Sprint(i, j)
+			update(t, s, u)
+			want = append(want, u)
+		}
+		for range 2 { // the second has nothing to do
+			if err := s.Snapshot(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	st := s.Stats()
+	if st.Snapshots != 6 || st.SnapshotIndex != 60 || st.SinceSnapshot != 0 || st.SnapshotBytes == 0 {
+		t.Errorf("stats: %+v", st)
+	}
+	s.Close()
+	got := readFiles(t, mem, dir).names()
+	if !slices.Equal(got, []string{
+		"00000000000000000040.log", "00000000000000000040.snap", "00000000000000000050.log", "00000000000000000050.snap",
+		"00000000000000000060.log", "00000000000000000060.snap",
+	}) {
+		t.Errorf("the directory holds %q", got)
+	}
+	wantUpdates(t, dir, want...)
+}
+
+func TestSnapshotsStartByThemselves(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const dir = "/auto"
+		memory(t, dir)
+		s := open(t, dir, &journal{}, &store.Options{SnapshotBytes: 10_000})
+		for range 100 {
+			update(t, s, strings.Repeat("u", 964)) // 1000 in the log
+			synctest.Wait()
+		}
+		if st := s.Stats(); st.Snapshots < 9 || st.Snapshots > 10 || st.SinceSnapshot > 11_000 {
+			t.Errorf("%d snapshots were made of 100 kB of log, %d bytes since the last", st.Snapshots, st.SinceSnapshot)
+		}
+		s.Close()
+	})
+}
+
+// troubled is a journal whose snapshots go wrong.
+type troubled struct {
+	journal
+	snapshot func() (io.WriterTo, error)
+}
+
+func (m *troubled) Snapshot() (io.WriterTo, error) { return m.snapshot() }
+
+// captured is a state that counts calls of Close.
+type captured struct {
+	write  func(w io.Writer) error
+	closed *int
+}
+
+func (c captured) WriteTo(w io.Writer) (int64, error) { return 0, c.write(w) }
+
+func (c captured) Close() error {
+	*c.closed++
+	return nil
+}
+
+func TestAFailingSnapshotDoesNotHurtUpdates(t *testing.T) {
+	const dir = "/trouble"
+	_, fs := memory(t, dir)
+	m := &troubled{}
+	s := open(t, dir, m, &store.Options{SnapshotBytes: -1})
+	closed, captures := 0, 0
+	good := func(w io.Writer) error { _, err := journalState(m.updates[:1]).WriteTo(w); return err }
+	bad := errors.New("bad state")
+	capture := func(write func(w io.Writer) error) func() (io.WriterTo, error) {
+		return func() (io.WriterTo, error) {
+			captures++
+			return captured{write, &closed}, nil
+		}
+	}
+	var want []string
+	for i, tt := range []struct {
+		name     string
+		snapshot func() (io.WriterTo, error)
+		fault    fsys.Fault
+		want     string
+	}{
+		{"error", func() (io.WriterTo, error) { return nil, bad }, fsys.Fault{}, "bad state"},
+		{"nil", func() (io.WriterTo, error) { return nil, nil }, fsys.Fault{}, "neither"},
+		{"panic", func() (io.WriterTo, error) { panic("ouch") }, fsys.Fault{}, "ouch"},
+		{"write error", capture(func(io.Writer) error { return bad }), fsys.Fault{}, "bad state"},
+		{"write panic", capture(func(io.Writer) error { panic("ouch") }), fsys.Fault{}, "ouch"},
+		{"create", capture(good), fsys.Fault{Kinds: fsys.OpCreate, Path: "*.snap.tmp"}, "unexpected EOF"},
+		{"create log", capture(good), fsys.Fault{Kinds: fsys.OpCreate, Path: "*.log.tmp"}, "unexpected EOF"},
+		{"write file", capture(good), fsys.Fault{Kinds: fsys.OpWrite, Path: "*.snap.tmp"}, "unexpected EOF"},
+		{"sync", capture(good), fsys.Fault{Kinds: fsys.OpSync, Path: "*.snap.tmp"}, "unexpected EOF"},
+		{"read back", capture(good), fsys.Fault{Kinds: fsys.OpRead, Path: "*.snap.tmp"}, "unexpected EOF"},
+		{"lost write", capture(good), fsys.Fault{Kinds: fsys.OpDropCache, Path: "*.snap.tmp"}, "unexpected EOF"},
+		{"rename", capture(good), fsys.Fault{Kinds: fsys.OpRename, Path: "*.snap"}, "unexpected EOF"},
+		{"rename log", capture(good), fsys.Fault{Kinds: fsys.OpRename, Path: "*.log"}, "unexpected EOF"},
+	} {
+		m.snapshot = tt.snapshot
+		u := fmt.Sprint(i)
+		update(t, s, u)
+		want = append(want, u)
+		if tt.fault.Kinds != 0 {
+			fs.Inject(tt.fault)
+		}
+		err := s.Snapshot(t.Context())
+		fs.Heal()
+		if err == nil || !strings.Contains(err.Error(), tt.want) || !strings.HasPrefix(err.Error(), "store: ") {
+			t.Errorf("%s: got error %v, want one with %q", tt.name, err, tt.want)
+		}
+		if st := s.Stats(); st.SnapshotsFailed != uint64(i+1) || st.SnapshotError == nil || st.Snapshots != 0 {
+			t.Errorf("%s: stats: %+v", tt.name, st)
+		}
+		if closed != captures {
+			t.Errorf("%s: %d states were captured, %d closed", tt.name, captures, closed)
+		}
+	}
+	m.snapshot = m.journal.Snapshot
+	if err := s.Snapshot(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if st := s.Stats(); st.SnapshotError != nil || st.Snapshots != 1 {
+		t.Errorf("stats: %+v", st)
+	}
+	s.Close()
+	wantUpdates(t, dir, want...)
+}
+
+// Updates go on while a snapshot is written, and it is that of its moment.
+func TestUpdatesGoOnWhileASnapshotIsWritten(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const dir = "/beside"
+		mem, _ := memory(t, dir)
+		m := &troubled{}
+		s := open(t, dir, m, &store.Options{SnapshotBytes: -1})
+		update(t, s, "one")
+		gate := make(chan struct{})
+		m.snapshot = func() (io.WriterTo, error) {
+			state, err := m.journal.Snapshot()
+			closed := 0
+			return captured{func(w io.Writer) error {
+				<-gate
+				_, err := state.WriteTo(w)
+				return err
+			}, &closed}, err
+		}
+		done := make(chan error, 1)
+		go func() { done <- s.Snapshot(t.Context()) }()
+		synctest.Wait()
+		update(t, s, "two")
+		ctx, cancel := context.WithCancel(t.Context())
+		cancel()
+		wantIs(t, s.Snapshot(ctx), context.Canceled)
+		update(t, s, "three")
+		close(gate)
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		synctest.Wait()
+		s.Close()
+		names := readFiles(t, mem, dir).names()
+		if !slices.Contains(names, "00000000000000000001.snap") {
+			t.Errorf("the directory holds %q", names)
+		}
+		wantUpdates(t, dir, "one", "two", "three")
+	})
+}
+
+func TestCloseGivesUpASnapshot(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const dir = "/giveup"
+		mem, _ := memory(t, dir)
+		m := &troubled{}
+		s := open(t, dir, m, &store.Options{SnapshotBytes: -1})
+		update(t, s, "one")
+		closed := 0
+		m.snapshot = func() (io.WriterTo, error) {
+			return captured{func(w io.Writer) error {
+				for { // a state without end
+					if _, err := w.Write(make([]byte, 100_000)); err != nil {
+						return err
+					}
+				}
+			}, &closed}, nil
+		}
+		done := make(chan error, 1)
+		go func() { done <- s.Snapshot(t.Context()) }()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+		if err := <-done; !errors.Is(err, store.ErrClosed) {
+			t.Errorf("the snapshot: %v, want ErrClosed", err)
+		}
+		for _, name := range readFiles(t, mem, dir).names() {
+			if strings.Contains(name, "snap") {
+				t.Errorf("%s was left", name)
+			}
+		}
+		wantUpdates(t, dir, "one")
+	})
+}
