@@ -1,0 +1,12 @@
+module github.com/stateio/stateio/examples/kv
+
+go 1.26.0
+
+replace github.com/stateio/stateio => ../..
+
+require github.com/stateio/stateio v0.0.0-00010101000000-000000000000
+
+require (
+	github.com/cespare/xxhash/v2 v2.3.0 // indirect
+	golang.org/x/sys v0.49.0 // indirect
+)
