@@ -12,7 +12,7 @@ import (
 func TestCrash(t *testing.T) {
 	count := int64(1_000_000)
 	if testing.Short() {
-		count = 20_000
+		count = 5000
 	}
 	crashtest.Test(t, crashtest.NewBudget(t, count))
 }

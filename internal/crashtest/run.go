@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"strings"
+	"sync"
 
 	"github.com/stateio/stateio/internal/fsys"
 	"github.com/stateio/stateio/internal/storefs"
@@ -101,7 +102,12 @@ type generation struct {
 	every int  // operations between draws, on average
 	burst int  // updates to submit during the next write to a log
 	busy  bool // in the middle of an operation
-	err   error
+
+	leader       int  // the update during whose commit others were submitted, or 0
+	leaderSynced bool // its sync was begun
+
+	mu  sync.Mutex // guards hist's count of what was acknowledged
+	err error
 }
 
 func (g *generation) note(format string, args ...any) {
@@ -115,9 +121,10 @@ func (g *generation) onOp(op fsys.Op) {
 	if op.Kind&fsys.Changes == 0 {
 		return
 	}
+	g.ackLeader(op)
 	if g.left > 0 && g.rng.IntN(g.every) == 0 {
 		g.left--
-		next := state{hist: g.hist.Clone(), depth: g.depth + 1, where: "a power cut before " + op.String()}
+		next := state{hist: g.history(), depth: g.depth + 1, where: "a power cut before " + op.String()}
 		if g.rng.IntN(4) == 0 {
 			next.mem, next.where = g.mem.Kill(), "being killed before "+op.String()
 		} else {
@@ -131,11 +138,39 @@ func (g *generation) onOp(op fsys.Op) {
 		// Submitted from within a commit, they make up the next batch: the same
 		// one at each replay of the seed.
 		n := g.burst
-		g.burst = 0
+		g.burst, g.leader = 0, g.hist.Len()
 		g.meanwhile(n, g.submit)
 	case strings.Contains(op.Path, ".snap") && g.rng.IntN(4) == 0:
 		g.meanwhile(1, g.update)
 	}
+}
+
+// ackLeader notes that an update is acknowledged while others were submitted,
+// when the next operation after its sync begins. The goroutine that made it may
+// come to note it earlier or later, which must make no difference to a replay.
+func (g *generation) ackLeader(op fsys.Op) {
+	switch {
+	case g.leader == 0:
+	case g.leaderSynced:
+		g.ack(g.leader)
+		g.leader, g.leaderSynced = 0, false
+	case op.Kind == fsys.OpDatasync:
+		g.leaderSynced = true
+	}
+}
+
+// ack notes that the first n updates are acknowledged.
+func (g *generation) ack(n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.hist.Acked(n)
+}
+
+// history returns a copy of the history.
+func (g *generation) history() *History {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.hist.Clone()
 }
 
 // meanwhile does something n times in the middle of an operation.
@@ -212,11 +247,11 @@ func (g *generation) update() error {
 	if _, err := g.s.Update(context.Background(), g.hist.Next(g.size())); err != nil {
 		return err
 	}
-	g.hist.Acked(n)
+	g.ack(n)
 	if err := g.s.Sync(context.Background()); err != nil {
 		return err
 	}
-	g.hist.Acked(g.hist.Len())
+	g.ack(g.hist.Len())
 	return nil
 }
 

@@ -1,0 +1,188 @@
+package store_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/store"
+)
+
+func TestOneStoreAtATime(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, &journal{}, nil)
+	_, err := store.Open(dir, &journal{}, nil)
+	wantIs(t, err, store.ErrLocked)
+	if !strings.Contains(err.Error(), dir) {
+		t.Errorf("%q does not name the directory", err)
+	}
+	wantIs(t, store.Import(dir, bytes.NewReader(nil), 0), store.ErrLocked)
+	s.Close()
+	open(t, dir, &journal{}, nil).Close()
+}
+
+func TestOptionsAreChecked(t *testing.T) {
+	for name, o := range map[string]store.Options{
+		"KeepSnapshots": {KeepSnapshots: -1}, "MaxUpdate": {MaxUpdate: 1<<30 + 1}, "MaxPending": {MaxPending: -1},
+		"SyncInterval": {SyncInterval: -1}, "PreallocateBytes": {PreallocateBytes: -1},
+		"FileMode": {FileMode: 0o400}, "DirMode": {DirMode: fs.ModeDir | 0o700},
+	} {
+		_, err := store.Open("/none", &journal{}, &o)
+		if err == nil || !strings.HasPrefix(err.Error(), "store: Options."+name) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	if _, err := store.Open("/none", nil, nil); err == nil || !strings.HasPrefix(err.Error(), "store: ") {
+		t.Errorf("a nil machine: %v", err)
+	}
+}
+
+func TestFilesArePrivate(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows has no such permissions")
+	}
+	dir := filepath.Join(t.TempDir(), "a", "b")
+	s := open(t, dir, &journal{}, nil)
+	update(t, s, "one")
+	if err := s.Snapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	for _, d := range []string{dir, filepath.Dir(dir)} {
+		if info, err := os.Stat(d); err != nil || info.Mode().Perm() != 0o700 {
+			t.Errorf("%s has mode %v, want 0700", d, info.Mode())
+		}
+	}
+	names, err := os.ReadDir(dir)
+	if err != nil || len(names) < 3 {
+		t.Fatal(names, err)
+	}
+	for _, e := range names {
+		if info, err := e.Info(); err != nil || info.Mode() != 0o600 {
+			t.Errorf("%s has mode %v, want 0600", e.Name(), info.Mode())
+		}
+	}
+}
+
+// newerVersion gives every file of a store the format version 2.
+func newerVersion(fl files) {
+	for _, b := range fl {
+		const record = 15 + 9 + 43
+		binary.LittleEndian.PutUint16(b[15+9+8:], 2)
+		binary.LittleEndian.PutUint32(b, uint32(xxhash.Sum64(b[4:record])))
+	}
+}
+
+func TestANewerVersionIsRefusedWithoutSideEffects(t *testing.T) {
+	const dir = "/newer"
+	fl, _ := build(t, dir, 2, 20, 0, 30)
+	newerVersion(fl)
+	mem := fl.mem(t, dir)
+	mount(t, dir, mem)
+	_, err := store.Open(dir, &journal{}, quiet(nil))
+	wantIs(t, err, store.ErrVersion)
+	if errors.Is(err, store.ErrCorrupt) || !strings.Contains(err.Error(), "version 2") || !strings.Contains(err.Error(), dir) {
+		t.Errorf("the error is %q", err)
+	}
+	after := readFiles(t, mem, dir)
+	if !maps.EqualFunc(fl, after, bytes.Equal) {
+		t.Errorf("the directory holds %q, want %q, unchanged", after.names(), fl.names())
+	}
+	if _, err := mem.Stat(dir + "/LOCK"); err == nil {
+		t.Error("a lock file was made")
+	}
+}
+
+func TestADirectoryWithForeignFilesIsRefused(t *testing.T) {
+	dir := t.TempDir()
+	notes := filepath.Join(dir, "notes.txt")
+	if err := os.WriteFile(notes, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	_, err := store.Open(dir, &journal{}, nil)
+	if err == nil || !strings.Contains(err.Error(), "notes.txt") {
+		t.Errorf("Open: %v", err)
+	}
+	_, err = store.Open(notes, &journal{}, nil)
+	if err == nil || !strings.Contains(err.Error(), "not a directory") {
+		t.Errorf("Open of a file: %v", err)
+	}
+	if names, _ := os.ReadDir(dir); len(names) != 1 {
+		t.Errorf("the directory holds %v", names)
+	}
+}
+
+func TestForeignFilesInAStoreAreLeftAlone(t *testing.T) {
+	const dir = "/foreign"
+	fl, want := build(t, dir, 2, 20, 30)
+	extra := []string{"00000000000000000001.log.bak", "1.log", "notes.txt", "x.tmp"}
+	for _, name := range extra {
+		fl[name] = []byte("mine")
+	}
+	fl["00000000000000000009.snap.tmp"] = []byte("unfinished")
+	mem := fl.mem(t, dir)
+	mount(t, dir, mem)
+	m := &journal{}
+	open(t, dir, m, nil).Close()
+	if len(m.updates) != int(want.Count) {
+		t.Errorf("%d updates, want %d", len(m.updates), want.Count)
+	}
+	after := readFiles(t, mem, dir).names()
+	for _, name := range extra {
+		if !slices.Contains(after, name) {
+			t.Errorf("%s is gone", name)
+		}
+	}
+	if slices.Contains(after, "00000000000000000009.snap.tmp") {
+		t.Error("an unfinished snapshot was left")
+	}
+}
+
+func TestWhatHasTheNameOfAFileAndIsNoneIsRefused(t *testing.T) {
+	for name, make := range map[string]func(path string) error{
+		"symlink":   func(path string) error { return os.Symlink("/etc/passwd", path) },
+		"directory": func(path string) error { return os.Mkdir(path, 0o700) },
+		"fifo":      mkfifo,
+	} {
+		for _, file := range []string{"LOCK", "00000000000000000000.log", "00000000000000000005.snap"} {
+			dir := t.TempDir()
+			open(t, dir, &journal{}, nil).Close()
+			path := filepath.Join(dir, file)
+			_ = os.Remove(path)
+			if err := make(path); errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EPERM) {
+				t.Logf("%s: %v", name, err)
+				continue
+			} else if err != nil {
+				t.Fatal(err)
+			}
+			_, err := store.Open(dir, &journal{}, quiet(nil))
+			if err == nil || !strings.Contains(err.Error(), file) || !errors.Is(err, fsys.ErrNotRegular) || !strings.HasPrefix(err.Error(), "store: ") {
+				t.Errorf("%s as %s: %v", name, file, err)
+			}
+		}
+	}
+}
+
+func TestADirectoryThatCannotBeWrittenIsRefused(t *testing.T) {
+	const dir = "/readonly"
+	_, faulty := memory(t, dir)
+	open(t, dir, &journal{}, nil).Close()
+	faulty.Inject(fsys.Fault{Kinds: fsys.OpLock, Err: syscall.EROFS, Forever: true})
+	_, err := store.Open(dir, &journal{}, quiet(nil))
+	wantIs(t, err, syscall.EROFS)
+	if !strings.Contains(err.Error(), dir) {
+		t.Errorf("%q does not name the directory", err)
+	}
+}

@@ -1,0 +1,295 @@
+package store_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"maps"
+	"os"
+	"strings"
+
+	"github.com/stateio/stateio/store"
+)
+
+// counters is a set of named counters: a state machine as small as can be.
+type counters struct{ n map[string]int }
+
+// Apply adds one to the counter that update names.
+func (c *counters) Apply(update []byte) (any, error) {
+	name := string(update)
+	if name == "" {
+		return nil, fmt.Errorf("a counter needs a name")
+	}
+	c.n[name]++
+	return c.n[name], nil
+}
+
+func (c *counters) Snapshot() (io.WriterTo, error) { return values(maps.Clone(c.n)), nil }
+
+func (c *counters) Restore(r io.Reader) error {
+	c.n = nil
+	return json.NewDecoder(r).Decode(&c.n)
+}
+
+// values are the counters at some moment.
+type values map[string]int
+
+func (v values) WriteTo(w io.Writer) (int64, error) { return 0, json.NewEncoder(w).Encode(v) }
+
+// temp returns a directory for an example.
+func temp() (dir string, remove func()) {
+	dir, err := os.MkdirTemp("", "store")
+	if err != nil {
+		log.Fatal(err)
+	}
+	return dir, func() { os.RemoveAll(dir) }
+}
+
+var silent = &store.Options{Logger: slog.New(slog.DiscardHandler)}
+
+func example(dir string) (*store.Store, *counters) {
+	c := &counters{n: map[string]int{}}
+	s, err := store.Open(dir, c, silent)
+	if err != nil {
+		log.Fatal(err)
+	}
+	return s, c
+}
+
+func ExampleOpen() {
+	dir, remove := temp()
+	defer remove()
+	for range 2 { // the program, started twice
+		c := &counters{n: map[string]int{}}
+		s, err := store.Open(dir, c, silent)
+		if err != nil {
+			log.Fatal(err)
+		}
+		n, err := s.Update(context.Background(), []byte("starts")) // nil: it is on the disk
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println("start", n)
+		if err := s.Close(); err != nil {
+			log.Fatal(err)
+		}
+	}
+	// Output:
+	// start 1
+	// start 2
+}
+
+func ExampleStore_Update() {
+	dir, remove := temp()
+	defer remove()
+	s, _ := example(dir)
+	defer s.Close()
+	n, err := s.Update(context.Background(), []byte("a"))
+	fmt.Println(n, err)
+	_, err = s.Update(context.Background(), nil)
+	fmt.Println(err)
+	// Output:
+	// 1 <nil>
+	// a counter needs a name
+}
+
+func ExampleStore_Submit() {
+	dir, remove := temp()
+	defer remove()
+	s, _ := example(dir)
+	defer s.Close()
+	var tickets []*store.Ticket
+	for range 3 { // one commit for all, most likely
+		t, err := s.Submit([]byte("a"))
+		if err != nil {
+			log.Fatal(err)
+		}
+		tickets = append(tickets, t)
+	}
+	for _, t := range tickets {
+		fmt.Println(t.Index(), t.Result(), t.Wait(context.Background()))
+	}
+	// Output:
+	// 1 1 <nil>
+	// 2 2 <nil>
+	// 3 3 <nil>
+}
+
+func ExampleStore_View() {
+	dir, remove := temp()
+	defer remove()
+	s, c := example(dir)
+	defer s.Close()
+	if _, err := s.Update(context.Background(), []byte("a")); err != nil {
+		log.Fatal(err)
+	}
+	err := s.View(func() error {
+		fmt.Println(c.n["a"])
+		return nil
+	})
+	fmt.Println(err)
+	// Output:
+	// 1
+	// <nil>
+}
+
+func ExampleStore_Updates() {
+	dir, remove := temp()
+	defer remove()
+	s, _ := example(dir)
+	defer s.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	go func() {
+		for _, name := range []string{"a", "b", "c"} {
+			if _, err := s.Update(context.Background(), []byte(name)); err != nil {
+				log.Print(err)
+			}
+		}
+	}()
+	for u, err := range s.Updates(ctx, 1) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(u.Index, string(u.Data))
+		if u.Index == 3 {
+			cancel()
+		}
+	}
+	// Output:
+	// 1 a
+	// 2 b
+	// 3 c
+}
+
+func ExampleStore_Snapshot() {
+	dir, remove := temp()
+	defer remove()
+	s, _ := example(dir)
+	if _, err := s.Update(context.Background(), []byte("a")); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(s.Snapshot(context.Background()))
+	s.Close()
+	s, c := example(dir)
+	defer s.Close()
+	fmt.Println(c.n["a"], s.Recovery().SnapshotIndex, s.Recovery().Updates)
+	// Output:
+	// <nil>
+	// 1 1 0
+}
+
+func ExampleStore_Backup() {
+	dir, remove := temp()
+	defer remove()
+	s, _ := example(dir)
+	defer s.Close()
+	if _, err := s.Update(context.Background(), []byte("a")); err != nil {
+		log.Fatal(err)
+	}
+	var backup bytes.Buffer
+	index, err := s.Backup(context.Background(), &backup)
+	fmt.Println(index, err)
+
+	other, removeOther := temp()
+	defer removeOther()
+	if err := store.Import(other, bytes.NewReader(backup.Bytes()), int64(backup.Len())); err != nil {
+		log.Fatal(err)
+	}
+	s2, c := example(other)
+	defer s2.Close()
+	fmt.Println(c.n)
+	// Output:
+	// 1 <nil>
+	// map[a:1]
+}
+
+func ExampleImport() {
+	dir, remove := temp()
+	defer remove()
+	empty := strings.NewReader("") // a state file that was never written to
+	fmt.Println(store.Import(dir, empty, 0))
+	// Output: <nil>
+}
+
+func ExampleRestoreAt() {
+	dir, remove := temp()
+	defer remove()
+	s, _ := example(dir)
+	for range 5 {
+		if _, err := s.Update(context.Background(), []byte("a")); err != nil {
+			log.Fatal(err)
+		}
+	}
+	s.Close()
+	c := &counters{n: map[string]int{}}
+	err := store.RestoreAt(dir, c, 3)
+	fmt.Println(c.n, err)
+	// Output: map[a:3] <nil>
+}
+
+func ExampleReadUpdates() {
+	dir, remove := temp()
+	defer remove()
+	s, _ := example(dir)
+	for _, name := range []string{"a", "b"} {
+		if _, err := s.Update(context.Background(), []byte(name)); err != nil {
+			log.Fatal(err)
+		}
+	}
+	s.Close()
+	for u, err := range store.ReadUpdates(context.Background(), dir, 1) {
+		fmt.Println(u.Index, string(u.Data), err)
+	}
+	// Output:
+	// 1 a <nil>
+	// 2 b <nil>
+}
+
+func ExampleCheck() {
+	dir, remove := temp()
+	defer remove()
+	s, _ := example(dir)
+	if _, err := s.Update(context.Background(), []byte("a")); err != nil {
+		log.Fatal(err)
+	}
+	s.Close()
+	files, err := store.Check(context.Background(), dir)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, f := range files {
+		fmt.Println(f.Index, f.Updates, f.Sealed, len(f.Damage))
+	}
+	// Output:
+	// 0 1 true 0
+	// 1 0 false 0
+}
+
+// account is a typed machine: the sum of all deposits.
+type account struct{ sum int }
+
+func (a *account) Apply(d struct{ Amount int }) (int, error) { a.sum += d.Amount; return a.sum, nil }
+
+func (a *account) Snapshot() (io.WriterTo, error) {
+	return bytes.NewBufferString(fmt.Sprint(a.sum)), nil
+}
+
+func (a *account) Restore(r io.Reader) error { _, err := fmt.Fscan(r, &a.sum); return err }
+
+func ExampleOpenTyped() {
+	dir, remove := temp()
+	defer remove()
+	s, err := store.OpenTyped(dir, &account{}, nil, silent) // updates are written as JSON
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer s.Close()
+	sum, err := s.Update(context.Background(), struct{ Amount int }{5})
+	fmt.Println(sum+1, err)
+	// Output: 6 <nil>
+}
