@@ -69,19 +69,19 @@ func TestEveryCutOpensAppendsTearsAndOpensAgain(t *testing.T) {
 // cuts returns the cuts of a model to try: every one of a small model, or with
 // STATEIO_SWEEP, else those near the ends of blocks and entries and a sample.
 func cuts(m *model) (cuts []int64) {
-	step := int64(97)
+	step := int64(199)
 	switch size := len(m.file); {
 	case sweep() > 1 || size < 4<<10 && !testing.Short():
 		step = 1
 	case testing.Short():
-		step = 1009
+		step = 2003
 	}
 	for cut := int64(0); cut <= int64(len(m.file)); cut++ {
 		in := cut % block
-		near := cut%step == 0 || (in < 20 || in > block-20) && !(testing.Short() && cut%3 != 0)
+		near := cut%step == 0 || (in < 20 || in > block-20) && !(testing.Short() && cut%7 != 0)
 		if len(m.ops) < 10 {
 			for _, o := range m.ops {
-				near = near || o.start-cut < 3 && cut-o.start < 27
+				near = near || o.start-cut < 3 && cut-o.start < 27 && !(testing.Short() && cut%7 != 0)
 			}
 		}
 		if near {

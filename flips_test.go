@@ -34,7 +34,7 @@ func flipModels(size int) map[string]*model {
 func TestEveryFlippedBitIsAnErrorOrHarmless(t *testing.T) {
 	for name, m := range flipModels(200 << 10) {
 		t.Run(name, func(t *testing.T) {
-			step := len(m.file) * 8 / count(20_000)
+			step := len(m.file) * 8 / count(3000)
 			if sweep() > 1 {
 				step = 1
 			}
@@ -123,13 +123,14 @@ func TestLostPagesOfObsoleteEpochsHurtNothing(t *testing.T) {
 	}
 }
 
-// Bursts of up to 64 bits are noticed like single bits.
+// Bursts of up to 64 bits are noticed like single bits, but for those that reach
+// into the last entry: they may take the one before along.
 func TestBurstsAreAnErrorOrHarmless(t *testing.T) {
 	for name, m := range flipModels(40 << 10) {
 		t.Run(name, func(t *testing.T) {
 			rng := rand.New(rand.NewPCG(3, 4))
 			n := len(m.ops)
-			for range count(4000) {
+			for range count(2000) {
 				file := bytes.Clone(m.file)
 				at := rng.IntN(len(file) - 8)
 				for i := range 2 + rng.IntN(63) {
@@ -137,7 +138,8 @@ func TestBurstsAreAnErrorOrHarmless(t *testing.T) {
 				}
 				err := m.compare(bytes.NewReader(file), int64(len(file)))
 				if errors.Is(err, errWrong) && int64(at+8) >= m.ops[n-1].start {
-					err = m.prefix(n-1).compare(bytes.NewReader(file), int64(len(file)))
+					// The end was hit: what the burst hit looks torn.
+					err = m.prefix(m.whole(int64(at))).compare(bytes.NewReader(file), int64(len(file)))
 				}
 				if errors.Is(err, errWrong) {
 					t.Fatalf("burst at %d: %v", at, err)

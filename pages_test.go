@@ -176,7 +176,8 @@ func TestAnEntryWhoseFirstBlockIsLostRollsNothingBack(t *testing.T) {
 	if err := acked.compare(bytes.NewReader(file), int64(len(file))); err != nil {
 		t.Fatal(err)
 	}
-	for bit := last.start * 8; bit < last.end*8; bit += 1 + int64(count(1))%7 { // G6b
+	step := int64(20_000 / count(4000))
+	for bit := last.start * 8; bit < last.end*8; bit += max(1, step) { // G6b
 		file := bytes.Clone(m.file)
 		file[bit/8] ^= 1 << (bit % 8)
 		if err := acked.compare(bytes.NewReader(file), int64(len(file))); err != nil && !isCorrupt(err) {
