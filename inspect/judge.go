@@ -130,15 +130,12 @@ func (s *scan) whole(end int64) {
 
 // misplaced says why entry e does not belong where it is, or nothing.
 func (s *scan) misplaced(e Entry) string {
-	strict := s.known && e.Offset >= int64(s.epoch) && e.End <= s.last.Last.End
 	switch {
-	case e.Kind == Snapshot && strict && e.Epoch != s.epoch:
+	case e.Kind == Snapshot && s.known && e.Epoch > s.epoch && e.End <= s.last.Last.End:
 		return fmt.Sprintf("a snapshot is among the updates of epoch %d", s.epoch)
 	case e.Kind == Snapshot:
 	case e.Epoch >= uint64(e.Offset) && e.Epoch != 0:
 		return fmt.Sprintf("an update says that it belongs to epoch %d, which lies behind it", e.Epoch)
-	case strict && e.Epoch != s.epoch:
-		return fmt.Sprintf("an update of epoch %d is among those of epoch %d", e.Epoch, s.epoch)
 	case s.atKnown && e.Epoch != s.at:
 		return fmt.Sprintf("an update of epoch %d is among those of epoch %d", e.Epoch, s.at)
 	}
@@ -182,8 +179,10 @@ func (s *scan) flush() {
 	s.report(d, place)
 }
 
-// report reports damage. A must that it contains is fulfilled.
+// report reports damage, and what must be reported before it. A must that it
+// contains is fulfilled.
 func (s *scan) report(d flaw, place Place) {
+	s.settle(d.from)
 	if s.stop {
 		return
 	}
