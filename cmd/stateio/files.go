@@ -41,24 +41,33 @@ func openWrite(path string, create bool) (*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := checkStart(file); err != nil {
-			file.Close()
-			return nil, err
-		}
-		// The writer is not used: it syncs every entry by itself.
-		_, err = stateio.NewFileWriter(file)
-		if err == nil && isAt(file, path) {
+		held, err := lock(file, path)
+		if held {
 			return file, nil
 		}
 		file.Close()
-		switch {
-		case errors.Is(err, stateio.ErrLocked):
-			return nil, fmt.Errorf("%w; wait for it to end, or stop it", err)
-		case err != nil:
-			return nil, advise(err, path)
+		if err != nil {
+			return nil, err
 		}
-		// It was replaced, by stateio compact say, before we had the lock.
 	}
+}
+
+// lock makes an open state file ready for appending. It reports false if path
+// names another file by now: stateio compact has replaced it before it was
+// locked.
+func lock(file *os.File, path string) (bool, error) {
+	if err := checkStart(file); err != nil {
+		return false, err
+	}
+	// The writer is not used: it syncs every entry by itself.
+	_, err := stateio.NewFileWriter(file)
+	switch {
+	case errors.Is(err, stateio.ErrLocked):
+		return false, fmt.Errorf("%w; wait for it to end, or stop it", err)
+	case err != nil:
+		return false, advise(err, path)
+	}
+	return isAt(file, path), nil
 }
 
 // checkStart returns an error unless file is empty, begins with an entry, or with

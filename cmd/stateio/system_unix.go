@@ -9,9 +9,9 @@ import (
 	"syscall"
 )
 
-// ignoreSignals makes errors of what would end the process: writing to a pipe
-// that nobody reads any more, and beyond the largest size that a file may have.
-func ignoreSignals() { signal.Ignore(syscall.SIGPIPE, syscall.SIGXFSZ) }
+// ignoreSignals makes an error of what would end the process: writing to a pipe
+// that nobody reads any more.
+func ignoreSignals() { signal.Ignore(syscall.SIGPIPE) }
 
 // isBrokenPipe reports whether err is that of writing to a pipe that nobody
 // reads any more.

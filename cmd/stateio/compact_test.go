@@ -1,0 +1,139 @@
+package main
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/stateio/stateio"
+)
+
+// stateFile returns a file with entries: a snapshot for each payload that
+// begins with "=", an update for any other.
+func stateFile(t *testing.T, payloads ...string) (*os.File, int64) {
+	t.Helper()
+	var b bytes.Buffer
+	w := stateio.NewWriter(&b, 0, 0)
+	for _, p := range payloads {
+		write := w.Update
+		if p[0] == '=' {
+			write = w.Snapshot
+		}
+		if err := write([]byte(p)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "state")
+	if err := os.WriteFile(path, b.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	file, err := os.Open(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { file.Close() })
+	return file, int64(b.Len())
+}
+
+func TestCompactComparesWhatItWrote(t *testing.T) {
+	src, size := stateFile(t, "old", "=state", "one", "two")
+	for name, c := range map[string]struct {
+		entries []string
+		cut     int64
+		same    bool
+	}{
+		"the same":            {[]string{"=state", "one", "two"}, 0, true},
+		"another state":       {[]string{"=stale", "one", "two"}, 0, false},
+		"another update":      {[]string{"=state", "one", "too"}, 0, false},
+		"one update less":     {[]string{"=state", "one"}, 0, false},
+		"one update more":     {[]string{"=state", "one", "two", "three"}, 0, false},
+		"split otherwise":     {[]string{"=state", "onet", "wo"}, 0, false},
+		"no state":            {[]string{"one", "two"}, 0, false},
+		"more than one epoch": {[]string{"=old", "=state", "one", "two"}, 0, false},
+		"cut short":           {[]string{"=state", "one", "two"}, 1, false},
+		"an entry is cut off": {[]string{"=state", "one", "two"}, 27, false},
+		"nothing":             {nil, 0, false},
+	} {
+		dst, n := stateFile(t, c.entries...)
+		if err := sameState(t.Context(), src, size, dst, n-c.cut); (err == nil) != c.same {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+func TestAFileThatWasReplacedIsNotWrittenTo(t *testing.T) {
+	src, _ := stateFile(t, "=state", "one")
+	file, err := openDirect(src.Name(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer file.Close()
+	if err := compactInPlace(t.Context(), src.Name(), io.Discard, io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if held, err := lock(file, src.Name()); held || err != nil {
+		t.Fatalf("%v, %v", held, err)
+	}
+}
+
+func TestAppendBesideCompactLosesNothing(t *testing.T) {
+	const updates = 30
+	path := filepath.Join(t.TempDir(), "app.state")
+	a, err := newAppender(path, true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := a.close(); err != nil {
+		t.Fatal(err)
+	}
+	var wg sync.WaitGroup
+	stop := make(chan struct{})
+	wg.Go(func() {
+		for {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			err := compactInPlace(t.Context(), path, io.Discard, io.Discard)
+			if err != nil && !errors.Is(err, stateio.ErrLocked) {
+				t.Error(err)
+				return
+			}
+		}
+	})
+	var want strings.Builder
+	for i := range updates {
+		update := strconv.Itoa(i)
+		want.WriteString(update + "\n")
+		for {
+			err := appendOne(path, update)
+			if err == nil {
+				break
+			}
+			if !errors.Is(err, stateio.ErrLocked) {
+				t.Fatal(err)
+			}
+		}
+	}
+	close(stop)
+	wg.Wait()
+	if restored, _ := runStateio(t, 0, nil, "restore", path); restored != want.String() {
+		t.Fatalf("restored %d of %d updates", strings.Count(restored, "\n"), updates)
+	}
+}
+
+// appendOne appends an update, durably.
+func appendOne(path, update string) error {
+	a, err := newAppender(path, false)
+	if err != nil {
+		return err
+	}
+	return errors.Join(a.add([]byte(update)), a.commit(), a.close())
+}
