@@ -104,8 +104,12 @@ func testReadAtEnd(t *testing.T, fsys FS, dir string) {
 		want string
 		err  error
 	}{
-		{0, 10, "0123456789", nil}, {3, 4, "3456", nil}, {8, 4, "89", io.EOF},
-		{10, 1, "", io.EOF}, {5000, 1, "", io.EOF}, {0, 0, "", nil},
+		{0, 10, "0123456789", nil},
+		{3, 4, "3456", nil},
+		{8, 4, "89", io.EOF},
+		{10, 1, "", io.EOF},
+		{5000, 1, "", io.EOF},
+		{0, 0, "", nil},
 	} {
 		p := make([]byte, tt.n)
 		n, err := f.ReadAt(p, tt.off)
