@@ -27,6 +27,9 @@ func (b *batch) wait() *signal {
 	return b.done
 }
 
+// alone reports whether b is the work of one writer, who commits it.
+func (b *batch) alone() bool { return b.updates <= 1 && b.done == nil }
+
 // finish tells the waiters of b. The caller holds mu.
 func (b *batch) finish(err error) {
 	if b.done != nil {

@@ -14,7 +14,7 @@ func (s *Store) committer() {
 			return
 		case <-s.wake:
 		}
-		for s.hasPending() {
+		for s.pending() > 0 {
 			if !s.interval(last) {
 				return
 			}
@@ -26,10 +26,27 @@ func (s *Store) committer() {
 	}
 }
 
-func (s *Store) hasPending() bool {
+// pending returns the number of updates that wait to be written.
+func (s *Store) pending() int {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.fill.updates > 0
+	return int(s.fill.updates)
+}
+
+// gather lets the writers that the last commit has woken join the next one,
+// as long as they come: it takes them microseconds, and the disk a lot more. A
+// writer that is alone does not wait for others.
+func (s *Store) gather() {
+	s.mu.Lock()
+	alone := s.alone && s.fill.alone()
+	s.mu.Unlock()
+	if alone {
+		return
+	}
+	for before, n := 0, s.pending(); n > before; n = s.pending() {
+		before = n
+		runtime.Gosched()
+	}
 }
 
 // interval waits until it is time for the commit after that at last. It
@@ -54,8 +71,7 @@ func (s *Store) interval(last time.Time) bool {
 // Commit point: Datasync returns nil. Until then nobody is told, and after an
 // error nobody ever is: the disk may hold any part of the batch.
 func (s *Store) commitBatch() error {
-	// The writers that the last commit has woken join this one.
-	runtime.Gosched()
+	s.gather()
 	b, log, err := s.take()
 	if b == nil {
 		return err
@@ -100,6 +116,7 @@ func (s *Store) settle(b *batch, log *logFile, err error, took time.Duration) er
 		s.stats.commit(b, took)
 		s.sinceSnapshot += int64(len(b.buf))
 	}
+	s.alone = b.alone()
 	b.finish(err)
 	s.flight, s.spare = nil, b
 	s.announce()

@@ -47,6 +47,7 @@ type Store struct {
 	fill    *batch   // updates applied and not yet taken for writing
 	flight  *batch   // being written, or nil
 	spare   *batch   // neither
+	alone   bool     // the last batch was the work of one writer
 	durable uint64   // index of the last durable update
 	gate    bool     // no update may be applied: the log is being changed
 	err     error    // why the store takes no more updates: ErrFailed or ErrClosed
