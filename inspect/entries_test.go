@@ -209,7 +209,8 @@ func TestAReadErrorIsNoDamage(t *testing.T) {
 			t.Fatalf("broken from %d on: %v", from, err)
 		}
 		var last error
-		for _, last = range inspect.Entries(r, int64(l.Len())) {
+		for _, err := range inspect.Entries(r, int64(l.Len())) {
+			last = err
 		}
 		if !errors.Is(last, errDisk) {
 			t.Fatalf("broken from %d on: %v", from, last)

@@ -54,7 +54,6 @@ func newLog(t testing.TB, seed uint64, sizes ...int) *logFile {
 // entrySize returns the size of the last entry of log b, whose payload has n
 // bytes: found by the description of the format, not by the codec.
 func entrySize(b []byte, n int) int64 {
-	const block = 32 << 10
 	for back := n + 9 + 15; ; back++ {
 		at := len(b) - back
 		if typ := b[at+4]; (typ == 1 || typ == 2) && binary.LittleEndian.Uint64(b[at+7:]) == 0 &&
@@ -66,7 +65,6 @@ func entrySize(b []byte, n int) int64 {
 
 // records returns how many records an entry of n bytes has that starts at at.
 func records(at, n int) int {
-	const block = 32 << 10
 	k := 1
 	for room := block - at%block - 15; n > room; room = block - 15 {
 		n -= room

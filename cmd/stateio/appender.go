@@ -48,8 +48,7 @@ func newAppender(path string, create bool) (*appender, error) {
 	}
 	a := &appender{path: path, file: file, sink: &sink{file: file}}
 	if err := a.begin(); err != nil {
-		file.Close()
-		return nil, err
+		return nil, errors.Join(err, file.Close())
 	}
 	return a, nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 	"github.com/stateio/stateio"
@@ -175,8 +176,8 @@ func digest(ctx context.Context, file *os.File, size int64) (sum [sha256.Size]by
 		case err != nil:
 			return sum, err
 		}
-		fmt.Fprintln(h, e.Kind, e.Size)
-		if _, err := io.Copy(h, e.Payload()); err != nil {
+		head := strings.NewReader(fmt.Sprintln(e.Kind, e.Size))
+		if _, err := io.Copy(h, io.MultiReader(head, e.Payload())); err != nil {
 			return sum, err
 		}
 	}

@@ -41,7 +41,10 @@ func runEpochs(path string, stdout io.Writer) error {
 	}
 	defer file.Close()
 	table := tabwriter.NewWriter(stdout, 0, 8, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(table, "EPOCH\tEND\tSNAPSHOT\tSIZE\t")
+	line := func(format string, args ...any) {
+		_, _ = fmt.Fprintf(table, format, args...) // Flush reports what went wrong
+	}
+	line("EPOCH\tEND\tSNAPSHOT\tSIZE\t\n")
 	var damage []error
 	for e, err := range stateio.Epochs(file, size) {
 		switch {
@@ -54,7 +57,7 @@ func runEpochs(path string, stdout io.Writer) error {
 			if e.StateSize >= 0 {
 				state = strconv.FormatInt(e.StateSize, 10)
 			}
-			fmt.Fprintf(table, "%d\t%d\t%s\t%d\t\n", e.Offset, e.End, state, e.End-int64(e.Offset))
+			line("%d\t%d\t%s\t%d\t\n", e.Offset, e.End, state, e.End-int64(e.Offset))
 		}
 	}
 	if err := table.Flush(); err != nil {

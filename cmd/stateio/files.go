@@ -27,8 +27,7 @@ func openRead(path string) (*os.File, int64, error) {
 		return nil, 0, missing(err)
 	}
 	if info, err = file.Stat(); err != nil {
-		file.Close()
-		return nil, 0, err
+		return nil, 0, errors.Join(err, file.Close())
 	}
 	return file, info.Size(), nil
 }
@@ -45,8 +44,7 @@ func openWrite(path string, create bool) (*os.File, error) {
 		if held {
 			return file, nil
 		}
-		file.Close()
-		if err != nil {
+		if err := errors.Join(err, file.Close()); err != nil {
 			return nil, err
 		}
 	}

@@ -51,7 +51,7 @@ func TestInputIsSplitIntoUpdates(t *testing.T) {
 func TestInputThatBreaksOffEndsWithAWholeLine(t *testing.T) {
 	broken := errors.New("broken")
 	in := io.MultiReader(strings.NewReader("one\ntw"), iotest.ErrReader(broken))
-	if got, err := collect(readUpdates(t.Context(), in, '\n')); err != broken || !slices.Equal(got, []string{"one"}) {
+	if got, err := collect(readUpdates(t.Context(), in, '\n')); !errors.Is(err, broken) || !slices.Equal(got, []string{"one"}) {
 		t.Fatalf("got %q, %v", got, err)
 	}
 }

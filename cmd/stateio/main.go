@@ -15,7 +15,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"os"
 	"os/signal"
@@ -62,10 +61,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	for _, name := range []string{"stateio: ", "inspect: ", "store: "} {
 		message = strings.TrimPrefix(message, name)
 	}
-	fmt.Fprintln(stderr, "stateio: "+strings.ReplaceAll(message, "\n", "\nstateio: "))
+	message = "stateio: " + strings.ReplaceAll(message, "\n", "\nstateio: ") + "\n"
 	if status == exitUsage {
-		fmt.Fprintf(stderr, "Run %s --help for how it is used.\n", command.CommandPath())
+		message += "Run " + command.CommandPath() + " --help for how it is used.\n"
 	}
+	_, _ = io.WriteString(stderr, message) // there is nowhere else to tell
 	return status
 }
 

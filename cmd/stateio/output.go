@@ -100,9 +100,9 @@ func (o *output) discard() {
 	case o.file == nil:
 		_ = o.Flush() // the command fails with a better reason
 	default:
-		o.file.Close()
+		_ = o.file.Close() // it is of no use any more
 		if o.temp {
-			os.Remove(o.file.Name())
+			_ = os.Remove(o.file.Name())
 		}
 	}
 }

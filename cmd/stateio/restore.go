@@ -125,7 +125,7 @@ func (o restoreOptions) open(file *os.File, size int64) (state []byte, updates *
 // noState tells that there is no state, and why, if a file should have it.
 func (o restoreOptions) noState(cmd *cobra.Command, why string) {
 	if o.state != "-" {
-		fmt.Fprintf(cmd.ErrOrStderr(), "stateio: %s: %s was not written\n", why, o.state)
+		cmd.PrintErrf("stateio: %s: %s was not written\n", why, o.state)
 	}
 }
 
