@@ -1,0 +1,92 @@
+package statetest
+
+import (
+	"errors"
+	"fmt"
+	"io"
+)
+
+// captureCheck writes captured states late: after further updates, after other
+// snapshots, and after Restore.
+var captureCheck = &check{
+	name: "a captured snapshot does not change",
+	promise: "WriteTo writes the captured state later, in the background, beside calls of Apply, which must not change it; " +
+		"it runs beside all of Apply, Snapshot and Restore",
+	run: func(tr *trial) (err error) {
+		tr.accepted()
+		var held captures
+		defer func() { err = errors.Join(err, held.releaseAll()) }()
+		m := tr.newMachine()
+		for k := range len(tr.log) + 1 {
+			state, err := capture(m)
+			if err != nil {
+				return err
+			}
+			held = append(held, captured{state, k})
+			if len(held) > maxHeld {
+				if err := tr.write(&held, tr.rng.IntN(len(held)-1), fmt.Sprintf("update %d was made", k)); err != nil {
+					return err
+				}
+			}
+			if k < len(tr.log) {
+				if err := applyAll(m, tr.log[k:k+1]); err != nil {
+					return err
+				}
+			}
+		}
+		for len(held) > maxHeld/2 {
+			if err := tr.write(&held, 0, "all updates were made"); err != nil {
+				return err
+			}
+		}
+		empty, err := snapshot(tr.newMachine())
+		if err != nil {
+			return err
+		}
+		if err := restore(m, empty); err != nil {
+			return err
+		}
+		for len(held) > 0 {
+			if err := tr.write(&held, len(held)-1, "another snapshot was restored"); err != nil {
+				return err
+			}
+		}
+		return nil
+	},
+}
+
+// maxHeld is how many captured states are held at once: each may be as large as
+// the state.
+const maxHeld = 8
+
+// captures are states to be written.
+type captures []captured
+
+type captured struct {
+	state io.WriterTo
+	k     int // updates before it
+}
+
+// write writes the i-th of the states held, and checks it.
+func (tr *trial) write(held *captures, i int, after string) error {
+	c := (*held)[i]
+	*held = append((*held)[:i:i], (*held)[i+1:]...)
+	b, err := written(c.state)
+	if err != nil {
+		return err
+	}
+	if err := tr.expectSnapshot(b, c.k); err != nil {
+		return fmt.Errorf("the state captured after %s, and written after %s, is another one: "+
+			"what Snapshot returns shares memory with what Apply or Restore change\n%w", plural(c.k, "update"), after, err)
+	}
+	return nil
+}
+
+// releaseAll releases what is left when the check ends early.
+func (held captures) releaseAll() error {
+	var errs []error
+	for _, c := range held {
+		errs = append(errs, release(c.state))
+	}
+	return errors.Join(errs...)
+}

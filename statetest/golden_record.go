@@ -1,0 +1,76 @@
+package statetest
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/stateio/stateio"
+)
+
+// goldenEpochs is how many snapshots a recorded log holds: the more, the closer
+// a failure tells which update it is that gives another state.
+const goldenEpochs = 4
+
+// recordLog writes the log of the stream into the folder, unless it is there
+// already. Nothing that is there is ever changed: it stands for the versions of
+// the program that wrote it.
+func (tr *trial) recordLog(dir string) error {
+	tr.accepted()
+	log, state, err := tr.encodeLog()
+	if err != nil {
+		return err
+	}
+	// The name is the content, so that a version which writes other snapshots
+	// records a log of its own. If those differ each time, updates are all that
+	// can be told apart.
+	name := xxhash.New()
+	if tr.equal == nil {
+		_, _ = name.Write(log)
+	} else {
+		for _, u := range tr.log {
+			_, _ = fmt.Fprintf(name, "%d:%s", len(u), u)
+		}
+	}
+	path := filepath.Join(dir, fmt.Sprintf("%016x", name.Sum64()))
+	if _, err := os.Stat(path + goldenLog); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if err := os.MkdirAll(dir, 0o755); err != nil {
+		return err
+	}
+	if err := os.WriteFile(path+goldenState, state, 0o644); err != nil {
+		return err
+	}
+	return os.WriteFile(path+goldenLog, log, 0o644)
+}
+
+// encodeLog returns the log as a state file, and a snapshot of its end.
+func (tr *trial) encodeLog() (log, state []byte, err error) {
+	var b bytes.Buffer
+	w := stateio.NewWriter(&b, 0, 0)
+	m := tr.newMachine()
+	each := len(tr.log)/goldenEpochs + 1
+	for i, u := range tr.log {
+		if err := errorOf(apply(m, u), w.Update(u)); err != nil {
+			return nil, nil, err
+		}
+		if (i+1)%each != 0 {
+			continue
+		}
+		state, err := snapshot(m)
+		if err != nil {
+			return nil, nil, err
+		}
+		if err := w.Snapshot(state); err != nil {
+			return nil, nil, err
+		}
+	}
+	state, err = snapshot(m)
+	return b.Bytes(), state, err
+}
