@@ -55,10 +55,19 @@ type logDigest uint64
 
 // add returns the digest with one more record.
 func (d logDigest) add(sum uint32) logDigest {
-	return (d ^ logDigest(sum)) * 0x9E3779B185EBCA87
+	return (d ^ logDigest(sum)) * digestFactor
 }
 
-// spanDigest binds the payload of an entry of more than one record to its tag.
-func spanDigest(frame, payload []byte) uint64 {
-	return xxhash.Sum64(frame)*0x9E3779B185EBCA87 ^ xxhash.Sum64(payload)
+// digestFactor is odd, so that no digest loses what went into it.
+const digestFactor = 0x9E3779B185EBCA87
+
+// bindRecords is the sum of an entry of several records whose first one holds
+// frame and sum: rest is the digest of the other records' checksums.
+func bindRecords(frame []byte, rest logDigest) uint64 {
+	return xxhash.Sum64(frame)*digestFactor ^ uint64(rest)
+}
+
+// bindPayload is the sum of an entry whose first record has no room for it.
+func bindPayload(frame, payload []byte) uint64 {
+	return xxhash.Sum64(frame)*digestFactor ^ xxhash.Sum64(payload)
 }

@@ -47,13 +47,17 @@
 // counts updates, or in a snapshot its chunks; back counts the entries of the
 // same commit before this one. So no block, page or file can be missing,
 // doubled, or in another's place without being noticed, and no payload can pose
-// as an entry. The sum of an entry that extends over several records is the XXH64 of
-// head and tag, times 0x9E3779B185EBCA87, exclusive-or the XXH64 of the payload.
+// as an entry. The sum of an entry of several records binds them together: it is
+// the XXH64 of head and tag, times 0x9E3779B185EBCA87, exclusive-or the digest of
+// the checksums of all records but the first (or the XXH64 of the payload, if
+// head, tag and sum do not fit the first record).
+//
+// The digest of checksums is d = (d ^ checksum) * 0x9E3779B185EBCA87 for one after
+// the other, from 0.
 //
 // A log ends with a control entry of kind 1, the seal, and another log follows;
 // only the newest that is in use has none. Its count is that of the updates, its
-// digest runs over the checksums of the log's records: d = (d ^ checksum) *
-// 0x9E3779B185EBCA87, from 0. A snapshot ends with one of kind 2, the trailer:
+// digest that of the checksums of all records before. A snapshot ends with one of kind 2, the trailer:
 // count and XXH64 of the bytes of the state.
 //
 // # Commit points

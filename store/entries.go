@@ -36,7 +36,7 @@ type entries struct {
 	ahead int64      // the offset of the segment to queue next
 
 	off    int64     // where the entry last returned, or broken, starts
-	spans  bool      // it is of more than one record
+	span   span      // the records that it was put together from
 	digest logDigest // of all records before pos
 	spill  []byte    // the entry put together from records
 	bad    int64     // where next found what made it return errStop
@@ -58,12 +58,14 @@ func (e *entries) next() ([]byte, error) {
 		e.off = e.pos
 		return nil, err
 	}
-	if e.spans = h.Type == record.First; h.Offset != 0 || !h.Type.Starts() {
+	if h.Offset != 0 || !h.Type.Starts() {
 		return nil, e.stop(e.off, "a %v record where an entry should begin", h.Type)
 	}
-	if !e.spans {
+	e.span = span{}
+	if h.Type == record.Full {
 		return data, nil
 	}
+	e.span.first = len(data)
 	e.spill = append(e.spill[:0], data...)
 	for start := e.off; ; {
 		h, data, err := e.record()
@@ -81,6 +83,7 @@ func (e *entries) next() ([]byte, error) {
 			return nil, e.stop(e.off, "an entry longer than any update")
 		}
 		e.spill = append(e.spill, data...)
+		e.span.rest = e.span.rest.add(h.Sum)
 		if h.Type == record.Last {
 			return e.spill, nil
 		}

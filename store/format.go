@@ -121,16 +121,29 @@ func frame(b *[maxFrame]byte, salt uint64, t tag) []byte {
 }
 
 // appendFramed appends the records of a numbered entry at offset off. An entry
-// of more than one record has a digest before its payload, because only the
-// first record holds the tag: it binds the others to it.
+// of more than one record has a sum before its payload, because only the first
+// record holds the tag: it binds the others to it.
 func appendFramed(dst []byte, off int64, salt uint64, t tag, payload []byte) []byte {
 	var b [maxFrame]byte
 	head := frame(&b, salt, t)
-	if !fits(off, len(payload)) {
-		binary.LittleEndian.PutUint64(b[frameSize:], spanDigest(head, payload))
-		head = b[:]
+	if fits(off, len(payload)) {
+		return record.AppendEntry(dst, off, head, payload)
 	}
-	return record.AppendEntry(dst, off, head, payload)
+	at := len(dst) + int(record.Aligned(off)-off)
+	first := record.BlockSize - int(record.Aligned(off)%record.BlockSize) - record.HeaderSize
+	if first < maxFrame {
+		binary.LittleEndian.PutUint64(b[frameSize:], bindPayload(head, payload))
+		return record.AppendEntry(dst, off, b[:], payload)
+	}
+	dst = record.AppendEntry(dst, off, b[:], payload)
+	var rest logDigest
+	next := at + record.HeaderSize + first // behind the first record, where a block begins
+	for pos := next; pos < len(dst); pos += record.BlockSize {
+		rest = rest.add(record.Decode(dst[pos:]).Sum)
+	}
+	binary.LittleEndian.PutUint64(dst[at+record.HeaderSize+frameSize:], bindRecords(head, rest))
+	record.Seal(dst[at:next], true, false, 0)
+	return dst
 }
 
 // framedSize returns how many bytes appendFramed appends at offset off for a
@@ -157,22 +170,31 @@ func parseTag(b []byte, salt uint64) tag {
 
 var errFrame = errors.New("an entry of another kind than a store writes")
 
-// parseFramed decodes entry b of a file with that salt. spans says that it is
-// of more than one record.
-func parseFramed(b []byte, salt uint64, spans bool) (t tag, payload []byte, err error) {
+// A span says of which records an entry was put together.
+type span struct {
+	first int       // bytes of data in the first record; 0: there is only one
+	rest  logDigest // of the checksums of the others
+}
+
+// parseFramed decodes entry b of a file with that salt.
+func parseFramed(b []byte, salt uint64, s span) (t tag, payload []byte, err error) {
 	head, _, ok := entry.Split(b)
 	if !ok || head != (entry.Head{Kind: entry.Update}) || len(b) < frameSize {
 		return t, nil, errFrame
 	}
 	t, payload = parseTag(b, salt), b[frameSize:]
-	if !spans {
+	if s.first == 0 {
 		return t, payload, nil
 	}
 	if len(payload) < spanSize {
 		return t, nil, errFrame
 	}
 	sum, payload := binary.LittleEndian.Uint64(payload), payload[spanSize:]
-	if sum != spanDigest(b[:frameSize], payload) {
+	want := bindRecords(b[:frameSize], s.rest)
+	if s.first < maxFrame {
+		want = bindPayload(b[:frameSize], payload)
+	}
+	if sum != want {
 		return t, nil, errors.New("an entry whose blocks do not belong together")
 	}
 	return t, payload, nil

@@ -95,7 +95,7 @@ func (r *logReader) step() (payload []byte, isUpdate bool, err error) {
 	if err != nil {
 		return nil, false, err
 	}
-	t, payload, err := parseFramed(b, r.hdr.salt, r.spans)
+	t, payload, err := parseFramed(b, r.hdr.salt, r.span)
 	if err != nil {
 		return nil, false, r.stop(r.off, "%v", err)
 	}

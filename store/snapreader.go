@@ -77,7 +77,7 @@ func (s *snapReader) next() ([]byte, error) {
 	case err != nil:
 		return nil, err
 	}
-	t, payload, err := parseFramed(b, s.hdr.salt, s.e.spans)
+	t, payload, err := parseFramed(b, s.hdr.salt, s.e.span)
 	if err != nil {
 		return nil, corrupt(s.e.path, s.e.off, "%w", err)
 	}
