@@ -1,0 +1,161 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+)
+
+// BenchmarkCommit is the comparison that the command commit makes, short: one
+// op is one round. Metrics are the store's speed, and how often as fast as each
+// other engine it is.
+func BenchmarkCommit(b *testing.B) {
+	for _, n := range []int{1, 16, 256} {
+		b.Run(fmt.Sprint("goroutines=", n), func(b *testing.B) {
+			r, err := newRace(b.TempDir(), engines(), n)
+			if err != nil {
+				b.Fatal(err)
+			}
+			for b.Loop() {
+				if err := r.round(context.Background(), 100*time.Millisecond); err != nil {
+					b.Error(err)
+					break
+				}
+			}
+			b.ReportMetric(0, "ns/op") // means nothing here
+			b.ReportMetric(median(r.rates[0]), "updates/s")
+			for i, e := range r.engines[1:] {
+				b.ReportMetric(r.ratio(i+1), "x-"+strings.ReplaceAll(e.name, " ", "-"))
+			}
+			if err := r.close(); err != nil {
+				b.Error(err)
+			}
+		})
+	}
+}
+
+// Every engine takes updates of many goroutines, and writes them to its files.
+func TestEngines(t *testing.T) {
+	for _, e := range engines() {
+		t.Run(e.name, func(t *testing.T) {
+			dir, goroutines := t.TempDir(), 8
+			w, err := e.open(dir, goroutines)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if e.whole {
+				goroutines = 1
+			}
+			var wg sync.WaitGroup
+			for g := range goroutines {
+				wg.Go(func() {
+					for i := range 3 {
+						if err := w.Write(numbered(g, i)); err != nil {
+							t.Error(err)
+						}
+					}
+				})
+			}
+			wg.Wait()
+			if err := w.Close(); err != nil {
+				t.Fatal(err)
+			}
+			files := readAll(t, dir)
+			for g := range goroutines {
+				for i := range 3 {
+					if !bytes.Contains(files, numbered(g, i)) {
+						t.Errorf("update %d of goroutine %d is in no file", i, g)
+					}
+				}
+			}
+		})
+	}
+}
+
+// numbered returns an update that is like no other.
+func numbered(g, i int) []byte {
+	return fmt.Appendf(nil, "update %0*d", updateSize-len("update "), g*1000+i)
+}
+
+// readAll returns what is in all files below dir.
+func readAll(t *testing.T, dir string) (all []byte) {
+	t.Helper()
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		b, err := os.ReadFile(path)
+		all = append(all, b...)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// Each command prints a table with a line for all that it compares.
+func TestCommands(t *testing.T) {
+	for _, tt := range []struct {
+		args string
+		want []string
+	}{
+		{"commit -rounds 1 -time 10ms -goroutines 2", []string{"store", "bound", "pebble", "bbolt", "sqlite"}},
+		{"commit -rounds 1 -time 10ms -goroutines 1 -only pebble", []string{"store", "pebble"}},
+		{"commit -rounds 1 -time 10ms -goroutines 1", []string{"store", "bound", "etcd wal", "raft-wal", "tidwall/wal", "pebble", "bbolt", "sqlite"}},
+		{"replay -rounds 2 -updates 1000", []string{"read + XXH64, from the disk", "Open, from the disk", "read + XXH64, cached", "RestoreAt, cached"}},
+		{"snapshot -rounds 2 -size 2 -time 20ms", []string{"store, 16 writers", "  and a snapshot", "plain loop, 1 writer", "  and a file copy"}},
+	} {
+		t.Run(tt.args, func(t *testing.T) {
+			t.Chdir(t.TempDir())
+			var out strings.Builder
+			if err := run(t.Context(), strings.Fields(tt.args), &out); err != nil {
+				t.Fatal(err)
+			}
+			table, _, _ := strings.Cut(out.String(), "\n\n")
+			lines := strings.Split(table, "\n")[1:]
+			if len(lines) != len(tt.want) {
+				t.Fatalf("there should be %d lines:\n%s", len(tt.want), out.String())
+			}
+			for i, line := range lines {
+				if !strings.HasPrefix(line, tt.want[i]+"  ") || !strings.Contains(line, "x") {
+					t.Errorf("line %d should be about %s:\n%s", i, tt.want[i], out.String())
+				}
+			}
+		})
+	}
+}
+
+func TestWrongCommands(t *testing.T) {
+	for _, args := range []string{"race", "commit -goroutines 0", "commit -goroutines x", "commit -only nothing", "commit -dir /nowhere/at/all"} {
+		if err := run(t.Context(), strings.Fields(args), &strings.Builder{}); err == nil {
+			t.Errorf("bench %s was done", args)
+		}
+	}
+}
+
+func TestQuantile(t *testing.T) {
+	for _, tt := range []struct {
+		values []int
+		q      float64
+		want   int
+	}{
+		{[]int{5}, 0, 5},
+		{[]int{5}, 1, 5},
+		{[]int{3, 1, 2}, 0, 1},
+		{[]int{3, 1, 2}, 0.5, 2},
+		{[]int{3, 1, 2}, 1, 3},
+		{[]int{4, 3, 1, 2}, 0.99, 4},
+	} {
+		if got := quantile(tt.values, tt.q); got != tt.want {
+			t.Errorf("quantile(%v, %v) = %d, want %d", tt.values, tt.q, got, tt.want)
+		}
+	}
+}

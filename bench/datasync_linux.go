@@ -1,0 +1,14 @@
+package main
+
+import (
+	"os"
+
+	"golang.org/x/sys/unix"
+)
+
+func datasync(f *os.File) error { return unix.Fdatasync(int(f.Fd())) }
+
+// dropCache makes the kernel forget the pages of f, which must be synced.
+func dropCache(f *os.File) error {
+	return unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
+}

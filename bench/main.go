@@ -1,0 +1,63 @@
+// Command bench compares package store with other ways to make small writes
+// durable, and with what the disk and the processor allow.
+//
+//	go run ./bench commit     updates a second, beside peers and a bound
+//	go run ./bench replay     opening a store, beside reading and hashing its log
+//	go run ./bench snapshot   latency of updates while a snapshot is written
+//
+// Each prints its table and has flags (-h) for size and duration. Whatever is
+// compared runs in turn, in rounds, and figures are medians over the rounds:
+// the speed of disks and shared machines drifts, ratios within a round hold.
+//
+// The directory, -dir, must be on the disk in question: /tmp is often in
+// memory, where a sync costs nothing. The default is the working directory.
+package main
+
+import (
+	"context"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+)
+
+// A command does one comparison and writes its table to out. It parses args
+// with flags.
+type command func(ctx context.Context, flags *flag.FlagSet, args []string, out io.Writer) error
+
+var commands = map[string]command{
+	"commit":   commitCommand,
+	"replay":   replayCommand,
+	"snapshot": snapshotCommand,
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	defer stop()
+	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string, out io.Writer) error {
+	if len(args) == 0 {
+		args = []string{"commit"}
+	}
+	do, ok := commands[args[0]]
+	if !ok {
+		return fmt.Errorf("no comparison is called %q: there are commit, replay and snapshot", args[0])
+	}
+	return do(ctx, flag.NewFlagSet("bench "+args[0], flag.ExitOnError), args[1:], out)
+}
+
+// inTempDir calls do with a new directory in parent and removes it afterwards.
+func inTempDir(parent string, do func(dir string) error) error {
+	dir, err := os.MkdirTemp(parent, "stateio-bench-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir) //nolint:errcheck // what is left is in a directory that tells its origin
+	return do(dir)
+}

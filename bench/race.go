@@ -1,0 +1,121 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A race lets engines make updates in turn, round by round.
+type race struct {
+	goroutines int
+	engines    []engine
+	writers    []writer
+	rates      [][]float64 // updates a second, of each engine, by round
+}
+
+// newRace opens those engines in dir that take updates of so many goroutines.
+func newRace(dir string, all []engine, goroutines int) (*race, error) {
+	r := &race{goroutines: goroutines}
+	for i, e := range all {
+		if goroutines > 1 && !e.concurrent {
+			continue
+		}
+		own := filepath.Join(dir, strconv.Itoa(i))
+		err := os.Mkdir(own, 0o700)
+		var w writer
+		if err == nil {
+			w, err = e.open(own, goroutines)
+		}
+		if err == nil {
+			r.engines, r.writers = append(r.engines, e), append(r.writers, w)
+			_, _, err = r.run(len(r.writers)-1, slice) // warm up
+		}
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("%s: %w", e.name, err), r.close())
+		}
+	}
+	r.rates = make([][]float64, len(r.engines))
+	return r, nil
+}
+
+// slice is how long an engine runs before the next one does.
+const slice = 50 * time.Millisecond
+
+// round lets each engine run for the given time in all, a slice at a time in
+// turn, so that what else goes on in the machine hits all of them.
+func (r *race) round(ctx context.Context, each time.Duration) error {
+	updates, took := make([]float64, len(r.engines)), make([]time.Duration, len(r.engines))
+	for left := each; left > 0; left -= slice {
+		for i, e := range r.engines {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			n, d, err := r.run(i, min(left, slice))
+			if err != nil {
+				return fmt.Errorf("%s: %w", e.name, err)
+			}
+			updates[i], took[i] = updates[i]+n, took[i]+d
+		}
+	}
+	for i := range r.engines {
+		r.rates[i] = append(r.rates[i], updates[i]/took[i].Seconds())
+	}
+	return nil
+}
+
+// run lets an engine make updates for the given time, and returns how many it
+// made and how long that took until the last was durable.
+func (r *race) run(i int, d time.Duration) (updates float64, took time.Duration, err error) {
+	goroutines, perWrite := r.goroutines, 1
+	if r.engines[i].whole {
+		goroutines, perWrite = 1, r.goroutines
+	}
+	runtime.GC() // the garbage of others
+	var wg sync.WaitGroup
+	var writes atomic.Int64
+	var failed error
+	var once sync.Once
+	start := time.Now()
+	for range goroutines {
+		wg.Go(func() {
+			update := make([]byte, updateSize)
+			for time.Since(start) < d {
+				if err := r.writers[i].Write(update); err != nil {
+					once.Do(func() { failed = err })
+					return
+				}
+				writes.Add(1)
+			}
+		})
+	}
+	wg.Wait()
+	return float64(writes.Load() * int64(perWrite)), time.Since(start), failed
+}
+
+func (r *race) close() error {
+	var errs []error
+	for _, w := range r.writers {
+		errs = append(errs, w.Close())
+	}
+	return errors.Join(errs...)
+}
+
+// ratio returns how much faster the first engine is than engine i: the median
+// of the ratios of each round.
+func (r *race) ratio(i int) float64 { return median(ratios(r.rates[0], r.rates[i])) }
+
+func (r *race) table() string {
+	t := newTable(fmt.Sprintf("goroutines: %d", r.goroutines), "updates/s", "store is", "one write")
+	for i, e := range r.engines {
+		t.line(e.name, fmt.Sprintf("%.0f", median(r.rates[i])), fmt.Sprintf("%.2fx", r.ratio(i)), e.what)
+	}
+	return t.String()
+}

@@ -1,0 +1,177 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/cespare/xxhash/v2"
+
+	"github.com/stateio/stateio/store"
+)
+
+func replayCommand(ctx context.Context, flags *flag.FlagSet, args []string, out io.Writer) error {
+	dir := flags.String("dir", ".", "directory for the files, on the disk to measure")
+	rounds := flags.Int("rounds", 5, "rounds; figures are medians over them")
+	updates := flags.Int("updates", 2_000_000, "updates in the log")
+	size := flags.Int("size", updateSize, "size of an update in bytes")
+	_ = flags.Parse(args) // ends the program on an error
+	return inTempDir(*dir, func(dir string) error {
+		r := &replay{dir: dir, updates: uint64(*updates)}
+		if err := r.fill(*size); err != nil {
+			return err
+		}
+		for range *rounds {
+			if err := r.round(ctx); err != nil {
+				return err
+			}
+		}
+		return r.print(out, *size)
+	})
+}
+
+// A replay opens a store again and again, in turn with a loop that reads the
+// store's log and hashes it, on one core, and does nothing else.
+//
+// From the disk means that the pages of the log are dropped before, as after a
+// reboot: Open drops them itself, since what the page cache shows need not be
+// what the disk holds. RestoreAt does not, so it is compared with the loop over
+// cached pages.
+type replay struct {
+	dir     string
+	updates uint64
+	bytes   int64 // size of the log
+
+	open, read             []time.Duration // from the disk, by round
+	restore, readCached    []time.Duration // from the page cache
+	openMemory, restMemory int64           // bytes, the most of all rounds
+}
+
+func (r *replay) options() *store.Options {
+	return &store.Options{SnapshotBytes: -1, PreallocateBytes: 64 << 20, Logger: slog.New(slog.DiscardHandler)}
+}
+
+func (r *replay) log() string { return filepath.Join(r.dir, fmt.Sprintf("%020d.log", 0)) }
+
+// fill makes the store.
+func (r *replay) fill(size int) error {
+	s, err := store.Open(r.dir, stateless{}, r.options())
+	if err != nil {
+		return err
+	}
+	update := make([]byte, size)
+	for range r.updates {
+		if _, err := s.Submit(update); err != nil {
+			return errors.Join(err, s.Close())
+		}
+	}
+	if err := s.Close(); err != nil {
+		return err
+	}
+	info, err := os.Stat(r.log())
+	if err == nil {
+		r.bytes = info.Size()
+	}
+	return err
+}
+
+func (r *replay) round(ctx context.Context) error {
+	for _, step := range []func() error{r.timeRead, r.timeOpen, r.timeReadCached, r.timeRestore} {
+		if err := errors.Join(ctx.Err(), step()); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (r *replay) timeOpen() error {
+	if err := r.drop(); err != nil {
+		return err
+	}
+	var s *store.Store
+	start := time.Now()
+	memory, err := peakMemory(func() (err error) {
+		s, err = store.Open(r.dir, stateless{}, r.options())
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	r.open = append(r.open, time.Since(start))
+	r.openMemory = max(r.openMemory, memory)
+	if s.Index() != r.updates {
+		err = fmt.Errorf("the store has %d updates, not %d", s.Index(), r.updates)
+	}
+	return errors.Join(err, s.Close())
+}
+
+func (r *replay) timeRestore() error {
+	start := time.Now()
+	memory, err := peakMemory(func() error { return store.RestoreAt(r.dir, stateless{}, r.updates) })
+	r.restore = append(r.restore, time.Since(start))
+	r.restMemory = max(r.restMemory, memory)
+	return err
+}
+
+func (r *replay) timeRead() error {
+	err := r.drop()
+	start := time.Now()
+	err = errors.Join(err, r.readLog())
+	r.read = append(r.read, time.Since(start))
+	return err
+}
+
+func (r *replay) timeReadCached() error {
+	err := r.readLog() // into the cache
+	start := time.Now()
+	err = errors.Join(err, r.readLog())
+	r.readCached = append(r.readCached, time.Since(start))
+	return err
+}
+
+// readLog reads the log and hashes it.
+func (r *replay) readLog() error {
+	f, err := os.Open(r.log())
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	h := xxhash.New()
+	n, err := io.CopyBuffer(h, struct{ io.Reader }{f}, make([]byte, 256<<10))
+	if err == nil && n != r.bytes {
+		err = fmt.Errorf("%s has %d bytes, not %d", r.log(), n, r.bytes)
+	}
+	return err
+}
+
+// drop makes the kernel forget the log.
+func (r *replay) drop() error {
+	f, err := os.Open(r.log())
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	return dropCache(f)
+}
+
+func (r *replay) print(out io.Writer, size int) error {
+	t := newTable(fmt.Sprintf("%d updates of %d bytes, a log of %d MB", r.updates, size, r.bytes/1e6), "MB/s", "of the loop", "extra memory")
+	line := func(name string, took, loop []time.Duration, memory string) {
+		t.line(name, fmt.Sprintf("%.0f", float64(r.bytes)/1e6/median(took).Seconds()),
+			fmt.Sprintf("%.2fx", median(ratios(loop, took))), memory)
+	}
+	line("read + XXH64, from the disk", r.read, r.read, "")
+	line("Open, from the disk", r.open, r.read, mebibytes(r.openMemory))
+	line("read + XXH64, cached", r.readCached, r.readCached, "")
+	line("RestoreAt, cached", r.restore, r.readCached, mebibytes(r.restMemory))
+	_, err := io.WriteString(out, t.String())
+	return err
+}
+
+func mebibytes(n int64) string { return fmt.Sprintf("%.1f MiB", float64(n)/(1<<20)) }
