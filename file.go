@@ -169,17 +169,16 @@ func (f file) convert(err error, off int64) error {
 	return f.reading(err)
 }
 
-// checkTornStart reports an error if what the file begins with, where there is
-// no whole entry, can't be what a crash leaves of a first one. That keeps
-// writers from cutting off what somebody else wrote.
+// checkTornStart reports an error if the file, which has no whole entry, can't be
+// what a crash leaves of a first one. That keeps writers from cutting off what
+// somebody else wrote.
 func (f file) checkTornStart() error {
-	var buf [record.HeaderSize]byte
-	b, err := record.ReadAt(f.r, buf[:], 0, f.limit)
+	torn, err := record.MayBeTorn(f.r, f.limit)
 	if err != nil {
 		return f.reading(err)
 	}
-	if record.MayBeTorn(b) {
+	if torn {
 		return nil
 	}
-	return f.corrupt(0, "this is no state file: it holds no entry, and what it begins with is not the rest of one")
+	return f.corrupt(0, "this is no state file: it holds no entry, and is not what a crash leaves of a first one")
 }

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 
 	"github.com/stateio/stateio/internal/osfile"
@@ -20,7 +21,9 @@ import (
 // synced together with its directory.
 //
 // The error wraps [ErrLocked] if the file is locked, and is a [*CorruptError] if
-// there is damage in the current epoch or behind it: then nothing is changed.
+// there is damage in the current epoch or behind it: then nothing is changed. It
+// wraps [fs.ErrNotExist] if the file was removed, or replaced by another of its
+// name, since it was opened.
 // Other errors say why an operation on the file failed.
 func NewFileWriter(osf *os.File) (*Writer, error) {
 	fail := func(doing string, err error) (*Writer, error) {
@@ -38,6 +41,12 @@ func NewFileWriter(osf *os.File) (*Writer, error) {
 			err = fmt.Errorf("it is %w by another writer; only one at a time can have the file", err)
 		}
 		return fail("opening", err)
+	}
+	switch gone, err := osfile.Removed(osf); {
+	case err != nil:
+		return fail("opening", err)
+	case gone:
+		return fail("opening", errRemoved)
 	}
 	// What an earlier process left to be written is written, or known not to be.
 	if err := osf.Sync(); err != nil {
@@ -69,7 +78,10 @@ func NewFileWriter(osf *os.File) (*Writer, error) {
 	return w, nil
 }
 
-var errNotRegular = errors.New("it is not a regular file")
+var (
+	errNotRegular = errors.New("it is not a regular file")
+	errRemoved    = fmt.Errorf("it has been removed, or replaced by another file of that name, since it was opened: open it anew: %w", fs.ErrNotExist)
+)
 
 // checkedEnd finds the end of a file of the given size, and reads all of the
 // current epoch, so that nothing is appended behind damage.

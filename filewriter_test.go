@@ -5,9 +5,11 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 
@@ -203,6 +205,21 @@ func TestFilesThatCannotBeWrittenAreRefused(t *testing.T) {
 	}
 	if _, err := stateio.Truncate(closed); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("Truncate of a closed file: %v", err)
+	}
+}
+
+// What is written to a file without a name is lost: it may have been replaced
+// between opening it and getting the lock.
+func TestARemovedFileIsRefused(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("an open file can't be removed on Windows")
+	}
+	f := tempFile(t, nil)
+	if err := os.Remove(f.Name()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := stateio.NewFileWriter(f); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "removed") {
+		t.Errorf("NewFileWriter = %v", err)
 	}
 }
 

@@ -37,14 +37,11 @@ func Truncate(osf *os.File) (freed int64, err error) {
 		return 0, err
 	}
 	n := int64(last.epoch - last.epoch%logio.Blocksz)
-	if n == 0 {
-		return 0, nil
-	}
 	if err := osf.Sync(); err != nil {
 		return fail("syncing", err)
 	}
 	osfile.Forget(osf, n)
-	if err := f.check(last); err != nil {
+	if err := f.check(last); err != nil || n == 0 {
 		return 0, err
 	}
 	before, err := osfile.Allocated(osf)

@@ -136,3 +136,12 @@ func TestTruncateLeavesADamagedFileAlone(t *testing.T) {
 		}
 	}
 }
+
+// That there is nothing to free is only known of a file that is sound.
+func TestTruncateOfASmallDamagedFileIsAnError(t *testing.T) {
+	m := (&model{}).update(bytesOf(1, 100)).update(bytesOf(2, 100))
+	m.file[50] ^= 1
+	if _, err := stateio.Truncate(tempFile(t, m.file)); !isCorrupt(err) {
+		t.Errorf("got %v", err)
+	}
+}

@@ -49,12 +49,11 @@ func (s *scan) must(from, to int64, reason string) {
 
 // checkStart finds out whether a file without entries can be a state file.
 func (s *scan) checkStart() error {
-	var buf [record.HeaderSize]byte
-	b, err := record.ReadAt(s.r, buf[:], 0, s.limit)
+	torn, err := record.MayBeTorn(s.r, s.limit)
 	if err != nil {
 		return s.fail(err, 0)
 	}
-	s.foreign = !record.MayBeTorn(b)
+	s.foreign = !torn
 	return nil
 }
 
@@ -229,7 +228,7 @@ func (s *scan) finish() {
 	rest := flaw{s.last.Last.End, s.limit, "what a write has left that a crash cut short"}
 	place := TornTail
 	if s.foreign {
-		rest.reason = "this is no state file: it holds no entry, and what it begins with is not the rest of one"
+		rest.reason = "this is no state file: it holds no entry, and is not what a crash leaves of a first one"
 		place = Current
 	}
 	s.report(rest, place)

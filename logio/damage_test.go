@@ -132,6 +132,15 @@ func TestALeadingLastIsPassedOver(t *testing.T) {
 	expect(t, front, 0, m.datas(1)...)
 }
 
+// Behind entries that were read, the rest of one that began before the reader
+// did is damage: something else stood there.
+func TestAMiddleBehindOtherEntriesIsDamage(t *testing.T) {
+	m := (&model{}).add(bytesOf(1, block-15), bytesOf(2, block-15), bytesOf(3, block-15), []byte("behind"))
+	other := (&model{}).add(bytesOf(4, 5*block))
+	copy(m.file[2*block:3*block], other.file[2*block:])
+	expect(t, m.file, block, m.entries[1].data, nil, []byte("behind"))
+}
+
 // The records of an entry must be its own: G17.
 func TestRecordsOfAnotherEntryAreNotSplicedIn(t *testing.T) {
 	m := (&model{}).add(bytesOf(1, 2*block-200), bytesOf(2, block), []byte("three"))

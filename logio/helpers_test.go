@@ -48,15 +48,6 @@ func (m *model) add(entries ...[]byte) *model {
 	return m
 }
 
-// prefix is the model of the first n entries. It shares no spare capacity.
-func (m *model) prefix(n int) *model {
-	p := &model{entries: m.entries[:n:n]}
-	if n > 0 {
-		p.file = m.file[:m.entries[n-1].end:m.entries[n-1].end]
-	}
-	return p
-}
-
 // appendRecord appends one record.
 func appendRecord(file []byte, kind byte, offset uint64, data []byte) []byte {
 	rec := binary.LittleEndian.AppendUint16([]byte{kind}, uint16(len(data)))

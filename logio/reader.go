@@ -16,6 +16,7 @@ const DefaultMaxEntry = 1 << 30
 type Reader struct {
 	in    input
 	start int64 // where reading began
+	lead  int64 // up to here there were only records of an entry that began before
 	max   int64 // length of the longest entry
 
 	at     int64  // see Offset
@@ -23,7 +24,6 @@ type Reader struct {
 	begun  int64  // where the entry that is being read starts; -1: none is
 	bad    int64  // where the damage is that peek found
 	zeros  int64  // where zeros begin that reach up to here; -1: there are none
-	sound  int64  // up to here the block is known to be FULL records
 	lost   bool   // damage was reported, and no entry was found since
 	stream *entryStream
 }
@@ -40,7 +40,7 @@ func NewReader(r io.Reader, off int64) *Reader {
 // it were new. It keeps its memory and its limit on the length of entries.
 func (r *Reader) Reset(rd io.Reader, off int64) {
 	r.in.reset(rd, off)
-	r.start, r.at, r.begun, r.zeros, r.sound = off, off, -1, -1, off
+	r.start, r.lead, r.at, r.begun, r.zeros = off, Aligned(max(off, 0)), off, -1, -1
 	r.lost, r.stream = false, nil
 }
 
@@ -143,6 +143,7 @@ func (r *Reader) begin() (record.Header, []byte, error) {
 			r.bad = r.in.pos
 			r.in.advance(h.Size())
 			if r.precedes(h) {
+				r.lead = r.in.pos
 				continue
 			}
 		}
@@ -156,7 +157,7 @@ func (r *Reader) begin() (record.Header, []byte, error) {
 // before the reader does: it was no use to start reading there, but no damage.
 func (r *Reader) precedes(h record.Header) bool {
 	entry, ok := h.Entry(r.bad)
-	return (h.Type == record.Middle || h.Type == record.Last) && (!ok || entry < r.start)
+	return r.bad == r.lead && (h.Type == record.Middle || h.Type == record.Last) && (!ok || entry < r.start)
 }
 
 // proceed reads the next record of the entry that has begun.

@@ -62,6 +62,8 @@ func lock(file *os.File, path string) (bool, error) {
 	switch {
 	case errors.Is(err, stateio.ErrLocked):
 		return false, fmt.Errorf("%w; wait for it to end, or stop it", err)
+	case errors.Is(err, fs.ErrNotExist):
+		return false, nil
 	case err != nil:
 		return false, advise(err, path)
 	}

@@ -36,6 +36,11 @@ func Allocated(f *os.File) (int64, error) { return allocated(f) }
 // (https://lwn.net/Articles/752063/); this is how to see what was.
 func Forget(f *os.File, off int64) { forget(f, off) }
 
+// Removed reports whether f has no name any more: it was removed, or another file
+// renamed to its name, since it was opened. Where that can't be known (all but
+// Unix) it is false.
+func Removed(f *os.File) (bool, error) { return removed(f) }
+
 // SyncDir makes the name of f durable in its directory, where the platform has
 // a way to.
 func SyncDir(f *os.File) error {

@@ -4,6 +4,7 @@ package osfile
 
 import (
 	"errors"
+	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -17,4 +18,14 @@ func retry(op func() error) error {
 			return err
 		}
 	}
+}
+
+func removed(f *os.File) (gone bool, err error) {
+	err = control(f, func(fd uintptr) error {
+		var st unix.Stat_t
+		err := unix.Fstat(int(fd), &st)
+		gone = st.Nlink == 0
+		return err
+	})
+	return gone, err
 }

@@ -10,6 +10,8 @@ import (
 // Windows has no handle of a directory that can be synced; NTFS journals names.
 const canSyncDir = false
 
+func removed(*os.File) (bool, error) { return false, nil }
+
 func retry(op func() error) error { return op() }
 
 // lock locks one byte far past any file's end: Windows locks keep others from

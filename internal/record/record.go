@@ -105,18 +105,6 @@ func Verify(b []byte) (Header, bool) {
 	return h, sum(b[:HeaderSize+h.Length]) == h.Sum
 }
 
-// MayBeTorn reports whether b may be what a crash leaves of the first up to
-// [HeaderSize] bytes of a log: zeros, or part of a header that starts an entry.
-func MayBeTorn(b []byte) bool {
-	if Zero(b) {
-		return true
-	}
-	var whole [HeaderSize]byte
-	n := copy(whole[:], b)
-	h := Decode(whole[:])
-	return h.Offset == 0 && (n <= typeAt || h.Type.Starts())
-}
-
 // FullData returns the data of the record at the start of b, if that is a valid
 // FULL one. Other records it does not take the time to check.
 func FullData(b []byte) ([]byte, bool) {

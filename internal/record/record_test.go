@@ -130,22 +130,6 @@ func TestZero(t *testing.T) {
 	}
 }
 
-func TestMayBeTorn(t *testing.T) {
-	for _, kind := range []byte{1, 2} {
-		b := rec(kind, 0, bytesOf(3, 100))[:record.HeaderSize]
-		for n := range len(b) + 1 {
-			if !record.MayBeTorn(b[:n]) {
-				t.Errorf("%d bytes of a header of type %d can't be torn", n, kind)
-			}
-		}
-	}
-	for _, s := range []string{"hello", "\x00\x00\x00\x00\x03", "\x00\x00\x00\x00\x01\x00\x00\x01", "0123\x01__________________"} {
-		if record.MayBeTorn([]byte(s)) {
-			t.Errorf("%q can be the start of a log", s)
-		}
-	}
-}
-
 // A block whose records are all whole is nothing but these; one broken record
 // among them hides no other, whichever bit is wrong.
 func TestParseFindsEveryRecordButTheBrokenOne(t *testing.T) {
