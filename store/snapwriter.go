@@ -7,13 +7,8 @@ import (
 	"github.com/stateio/stateio/internal/record"
 )
 
-const (
-	// snapBuffer is how much of a snapshot is written at once, in bytes.
-	snapBuffer = 4 * record.BlockSize
-	// snapSyncBytes is how much of a snapshot may be written before it is synced.
-	// Were it all synced at the end, commits would wait behind it at the disk.
-	snapSyncBytes = 4 << 20
-)
+// snapBuffer is how much of a snapshot is written at once, in bytes.
+const snapBuffer = 4 * record.BlockSize
 
 // A snapWriter writes a snapshot in chunks, each one record that fills its
 // block. The memory it needs does not depend on the snapshot's size.
@@ -28,6 +23,7 @@ type snapWriter struct {
 	bytes  uint64 // of the state
 	digest xxhash.Digest
 	synced int64 // offset up to which the file was synced
+	pace   *pacer
 	err    error // the first one, final
 }
 
@@ -36,7 +32,7 @@ func newSnapWriter(s *Store, f fsys.File, index uint64) (*snapWriter, error) {
 	if err != nil {
 		return nil, err
 	}
-	w := &snapWriter{s: s, f: f, hdr: header{kind: snapKind, store: s.id, base: index, salt: salt}}
+	w := &snapWriter{s: s, f: f, hdr: header{kind: snapKind, store: s.id, base: index, salt: salt}, pace: newPacer(s)}
 	w.out = w.hdr.appendTo(make([]byte, 0, record.BlockSize))
 	w.digest.Reset()
 	return w, nil
@@ -78,16 +74,16 @@ func (w *snapWriter) append(payload []byte, ctl bool) {
 
 // flush writes what is buffered.
 func (w *snapWriter) flush() {
-	if err := w.s.ctx.Err(); err != nil {
-		w.err = &opError{is: ErrClosed, msg: "the snapshot was given up because the store was closed"}
+	if w.err = w.s.givenUp(); w.err != nil {
 		return
 	}
 	_, err := w.f.WriteAt(w.out, w.off)
 	w.off += int64(len(w.out))
 	w.out = w.out[:0]
-	if err == nil && w.off-w.synced >= snapSyncBytes {
+	if err == nil && w.off-w.synced >= paceBytes {
 		w.synced = w.off
 		err = w.f.Datasync()
+		w.pace.pause()
 	}
 	w.err = w.s.wrap("writing a snapshot", err)
 }
