@@ -12,14 +12,16 @@ import (
 	"github.com/stateio/stateio/store"
 )
 
-// besideCheck has a store make one snapshot after the other while it makes
-// updates. Its aim is the race detector; that the snapshots are right is checked
-// too.
+// besideCheck makes snapshots while updates are made: alone, for the race
+// detector, and in a store.
 var besideCheck = &check{
 	name:    "snapshots are made beside updates",
 	promise: "the io.WriterTo that Snapshot returned runs beside all of Apply, Snapshot and Restore",
 	run: func(tr *trial) error {
 		tr.accepted()
+		if err := tr.race(); err != nil {
+			return err
+		}
 		fs, dir, opts := fsys.NewMem(fsys.MemOptions{}), newDir(), &store.Options{SnapshotBytes: -1, PreallocateBytes: 1 << 16}
 		m := &observer{Machine: tr.newMachine()}
 		s, err := openOn(fs, dir, m, opts)
@@ -47,7 +49,37 @@ var besideCheck = &check{
 	},
 }
 
-// makeAll makes the updates, and snapshots at the same time.
+// race writes captured states with nothing that orders it and the updates made
+// meanwhile, so that the race detector reports all memory that both use.
+func (tr *trial) race() error {
+	const meanwhile = 8 // updates
+	m := tr.newMachine()
+	for from := 0; from < len(tr.log); from += meanwhile {
+		state, err := capture(m)
+		if err != nil {
+			return err
+		}
+		var b []byte
+		done := make(chan error, 1)
+		go func() {
+			done <- guarded(func() (err error) {
+				b, err = written(state)
+				return err
+			})
+		}()
+		err = applyAll(m, tr.log[from:min(from+meanwhile, len(tr.log))])
+		if err := errorOf(<-done, err); err != nil {
+			return err
+		}
+		if err := tr.expectSnapshot(b, from); err != nil {
+			return fmt.Errorf("the state captured after %s, and written while others were made, is another one:\n%w",
+				plural(from, "update"), err)
+		}
+	}
+	return nil
+}
+
+// makeAll makes the updates, and snapshots at the same time and at the end.
 func makeAll(s *store.Store, log [][]byte) error {
 	done := make(chan struct{})
 	snapshots := make(chan error, 1)
@@ -74,7 +106,10 @@ func makeAll(s *store.Store, log [][]byte) error {
 		}
 	}
 	close(done)
-	return errors.Join(err, <-snapshots)
+	if err := errors.Join(err, <-snapshots); err != nil {
+		return err
+	}
+	return s.Snapshot(context.Background())
 }
 
 // An observer is a machine that remembers the snapshots made of it.

@@ -66,7 +66,7 @@ func (s *sum) Restore(r io.Reader) error {
 func sumRunner(bug sum, equal func(a, b store.Machine) bool) *runner {
 	return &runner{
 		subject: subject{newMachine: func() store.Machine { m := bug; return &m }, equal: equal},
-		opts:    Options{CrashStates: 200, FormatUpdate: quote},
+		opts:    Options{CrashStates: 200, FormatUpdate: quote}, shrinkTime: time.Hour,
 	}
 }
 
@@ -84,6 +84,14 @@ func bytesUpTo(n int) (updates [][]byte) {
 	return updates
 }
 
+// seeds are those to try.
+func seeds() uint64 {
+	if testing.Short() {
+		return 1
+	}
+	return 3
+}
+
 func TestPowerCutsFindBugsByThemselves(t *testing.T) {
 	for _, test := range []struct {
 		bug     sum
@@ -96,7 +104,7 @@ func TestPowerCutsFindBugsByThemselves(t *testing.T) {
 		{sum{panicsAfter: true}, "the machine panicked: after Restore", 2},
 	} {
 		t.Run(fmt.Sprintf("%+v", test.bug), func(t *testing.T) {
-			for seed := range uint64(3) {
+			for seed := range seeds() {
 				r := sumRunner(test.bug, equalSums)
 				r.opts.Seed = seed
 				f := r.try(crashCheck, bytesUpTo(60))
@@ -118,9 +126,6 @@ func TestSnapshotsBesideUpdatesFindBugsByThemselves(t *testing.T) {
 		f := r.try(besideCheck, bytesUpTo(60))
 		if f == nil {
 			t.Fatalf("%+v: the bug was not found", bug)
-		}
-		if !strings.Contains(f.err.Error(), "the snapshot that a store made after ") {
-			t.Fatal(f.err)
 		}
 	}
 }
@@ -176,12 +181,12 @@ func TestJudge(t *testing.T) {
 
 func TestPowerCutsGoOnAsLongAsWanted(t *testing.T) {
 	r := sumRunner(sum{}, nil)
-	r.opts.CrashStates = 3000
+	r.opts.CrashStates = 1000
 	if f := r.try(crashCheck, bytesUpTo(20)); f != nil {
 		t.Fatal(f.err)
 	}
-	if r.crashStates < 3000 {
-		t.Errorf("%d states, 3000 were asked for", r.crashStates)
+	if r.crashStates < 1000 {
+		t.Errorf("%d states, 1000 were asked for", r.crashStates)
 	}
 	r.opts.CrashStates, r.opts.CrashTime = 1, 200*time.Millisecond
 	start := time.Now()

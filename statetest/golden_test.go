@@ -43,7 +43,7 @@ func files(t *testing.T, dir string) map[string]string {
 func recorded(t *testing.T, newMachine func() store.Machine, opts statetest.Options) string {
 	t.Helper()
 	opts.Golden, opts.UpdateGolden = filepath.Join(t.TempDir(), "testdata", "golden"), true
-	opts.Updates = 40
+	opts.Updates, opts.CrashStates = 24, 1
 	mustPass(t, newMachine, commands(1), &opts)
 	return opts.Golden
 }
@@ -64,7 +64,7 @@ func TestGoldenLogsReplay(t *testing.T) {
 		t.Fatalf("recorded %d files, want a log and a state", len(before))
 	}
 	// Another stream now; the logs are what they were.
-	mustPass(t, newTree, commands(2), &statetest.Options{Golden: dir, Updates: 40})
+	mustPass(t, newTree, commands(2), &statetest.Options{Golden: dir, Updates: 24, CrashStates: 1})
 	if !maps.Equal(files(t, dir), before) {
 		t.Fatal("a run that records nothing has changed the folder")
 	}
@@ -73,7 +73,7 @@ func TestGoldenLogsReplay(t *testing.T) {
 func TestGoldenRecordsOnlyWhatIsNew(t *testing.T) {
 	dir := recorded(t, newCloned, statetest.Options{})
 	before := files(t, dir)
-	again := &statetest.Options{Golden: dir, Updates: 40, UpdateGolden: true}
+	again := &statetest.Options{Golden: dir, Updates: 24, CrashStates: 1, UpdateGolden: true}
 	mustPass(t, newCloned, commands(1), again)
 	if !maps.Equal(files(t, dir), before) {
 		t.Fatal("recording the same log again has changed the folder")
@@ -91,7 +91,7 @@ func TestGoldenRecordsOnlyWhatIsNew(t *testing.T) {
 }
 
 func TestGoldenWithEqualRecordsEachStreamOnce(t *testing.T) {
-	opts := statetest.Options{Equal: equalGobbed, Updates: 40}
+	opts := statetest.Options{Equal: equalGobbed, Updates: 24, CrashStates: 1}
 	dir := recorded(t, newGobbed, opts)
 	before := files(t, dir)
 	opts.Golden, opts.UpdateGolden = dir, true
@@ -107,7 +107,7 @@ func TestGoldenFlags(t *testing.T) {
 		if err := flag.Set(name, "true"); err != nil {
 			t.Fatal(err)
 		}
-		mustPass(t, newCloned, commands(1), &statetest.Options{Golden: dir, Updates: 40})
+		mustPass(t, newCloned, commands(1), &statetest.Options{Golden: dir, Updates: 24, CrashStates: 1})
 		if err := flag.Set(name, "false"); err != nil {
 			t.Fatal(err)
 		}
@@ -176,7 +176,7 @@ func TestGoldenFindsAMachineThatHasChanged(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			dir := recorded(t, newCloned, statetest.Options{})
-			mustFail(t, changed(test.machine), commands(1), &statetest.Options{Golden: dir, Updates: 40}, goldenFailed, test.says, dir)
+			mustFail(t, changed(test.machine), commands(1), &statetest.Options{Golden: dir, Updates: 24, CrashStates: 1}, goldenFailed, test.says, dir)
 		})
 	}
 }
@@ -213,7 +213,7 @@ func equalCloned(a, b store.Machine) bool { return maps.Equal(a.(*cloned).m, b.(
 
 func TestGoldenWantsSomethingToCheck(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "none")
-	mustFail(t, newCloned, commands(1), &statetest.Options{Golden: dir}, goldenFailed, "holds no log", "-statetest.update")
+	mustFail(t, newCloned, commands(1), &statetest.Options{Golden: dir, Updates: 24, CrashStates: 1}, goldenFailed, "holds no log", "-statetest.update")
 }
 
 func TestGoldenReportsADamagedLog(t *testing.T) {
@@ -227,7 +227,7 @@ func TestGoldenReportsADamagedLog(t *testing.T) {
 			}
 		}
 	}
-	mustFail(t, newCloned, commands(1), &statetest.Options{Golden: dir, Updates: 40}, goldenFailed, "corrupt")
+	mustFail(t, newCloned, commands(1), &statetest.Options{Golden: dir, Updates: 24, CrashStates: 1}, goldenFailed, "corrupt")
 }
 
 // The directory of a store and the file of a backup, put into the folder, are
@@ -261,7 +261,7 @@ func TestGoldenTakesStoresAndBackups(t *testing.T) {
 		t.Fatal(err)
 	}
 	before := files(t, dir)
-	opts := &statetest.Options{Golden: dir, Updates: 40}
+	opts := &statetest.Options{Golden: dir, Updates: 24, CrashStates: 1}
 	mustFail(t, newCloned, commands(1), opts, goldenFailed, "no state is recorded for")
 
 	opts.UpdateGolden = true

@@ -365,6 +365,10 @@ var plantedBugs = []plantedBug{
 // Each bug is found by the check that is meant for it, whatever the seed, and
 // told with a short sequence of updates.
 func TestPlantedBugsAreFound(t *testing.T) {
+	seeds, updates := uint64(3), 120
+	if testing.Short() {
+		seeds, updates = 1, 50
+	}
 	for _, bug := range plantedBugs {
 		t.Run(bug.name, func(t *testing.T) {
 			t.Parallel()
@@ -373,12 +377,8 @@ func TestPlantedBugsAreFound(t *testing.T) {
 				m.m, m.kept = map[string]string{}, map[string][]byte{}
 				return &m
 			}
-			seeds := uint64(3)
-			if testing.Short() {
-				seeds = 1
-			}
 			for seed := range seeds {
-				text := mustFail(t, newMachine, commands(seed), &statetest.Options{Updates: 120},
+				text := mustFail(t, newMachine, commands(seed), &statetest.Options{Updates: updates},
 					fmt.Sprintf("check %q failed: ", bug.check), bug.says, "\nThe contract: ", "\nSeed ",
 					"STATEIO_CRASH_SEED=", "go test -run '^TestRecorded$/^some_case$'")
 				if seed == 0 {

@@ -36,7 +36,7 @@ func TestRaceDetectorFindsWriteToSharingMemory(t *testing.T) {
 					}), nil
 				},
 			}
-		}, commands(1), nil)
+		}, commands(1), &statetest.Options{Updates: 20, CrashStates: 1})
 		return
 	}
 	exe, err := os.Executable()

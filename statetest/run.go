@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"iter"
 	"testing"
+	"time"
 
 	"github.com/stateio/stateio/store"
 )
@@ -34,7 +35,7 @@ func Run(t testing.TB, newMachine func() store.Machine, updates iter.Seq[[]byte]
 		t.Errorf("statetest: Run needs a function that makes machines and a stream of updates, not nil")
 		return
 	}
-	r := &runner{subject: subject{newMachine: newMachine, equal: o.Equal}, opts: o}
+	r := &runner{subject: subject{newMachine: newMachine, equal: o.Equal}, opts: o, shrinkTime: shrinkTime}
 	stream := take(updates, o.Updates)
 	if len(stream) == 0 {
 		t.Errorf("statetest: the stream holds no updates, so there is nothing to check")
@@ -91,8 +92,9 @@ type check struct {
 type runner struct {
 	subject
 	opts        Options
-	refused     int // updates of the stream
-	crashStates int // opened and judged
+	refused     int           // updates of the stream
+	crashStates int           // opened and judged
+	shrinkTime  time.Duration // to spend at most on looking for fewer updates
 }
 
 // take returns copies of the first n updates of a stream.

@@ -35,7 +35,7 @@ func TestRunSaysWhatIsWrongWithItsArguments(t *testing.T) {
 }
 
 func TestRunSaysWhatItDid(t *testing.T) {
-	r := mustPass(t, newCloned, commands(1), &statetest.Options{Seed: 5, Updates: 100})
+	r := mustPass(t, newCloned, commands(1), &statetest.Options{Seed: 5, Updates: 100, CrashStates: 1})
 	if s := fmt.Sprint(r.logs); !strings.Contains(s, "statetest: 100 updates, ") || !strings.Contains(s, " crash states, seed 5") ||
 		strings.Contains(s, "no update was refused") || strings.Contains(s, " 0 of them refused") {
 		t.Errorf("Run says %q", r.logs)
@@ -47,7 +47,7 @@ func TestRunSaysWhatItDid(t *testing.T) {
 			}
 		}
 	}
-	r = mustPass(t, newCloned, sets, nil)
+	r = mustPass(t, newCloned, sets, &statetest.Options{CrashStates: 1})
 	if s := fmt.Sprint(r.logs); !strings.Contains(s, "statetest: 10 updates, 0 of them refused") || !strings.Contains(s, "no update was refused") {
 		t.Errorf("Run says %q", r.logs)
 	}
@@ -75,9 +75,9 @@ func TestEnvironment(t *testing.T) {
 		}
 		return n
 	}
-	t.Setenv("STATEIO_CRASH_COUNT", "2000")
-	if n := states(); n < 2000 {
-		t.Errorf("%d crash states, 2000 were asked for", n)
+	t.Setenv("STATEIO_CRASH_COUNT", "800")
+	if n := states(); n < 800 {
+		t.Errorf("%d crash states, 800 were asked for", n)
 	}
 	t.Setenv("STATEIO_CRASH_COUNT", "")
 	t.Setenv("STATEIO_CRASH_TIME", "300ms")
@@ -110,6 +110,9 @@ func TestMachinesThatShareStateAreFound(t *testing.T) {
 
 // The bugs are found as well where states are compared by Equal.
 func TestPlantedBugsAreFoundWithEqual(t *testing.T) {
+	if testing.Short() {
+		t.Skip("a long sweep")
+	}
 	equal := func(a, b store.Machine) bool {
 		x, y := a.(*planted), b.(*planted)
 		return maps.Equal(x.m, y.m) && maps.EqualFunc(x.kept, y.kept, bytes.Equal)

@@ -6,7 +6,7 @@ import (
 )
 
 const (
-	// shrinkTime is how long is spent at most on looking for fewer updates.
+	// shrinkTime is enough for most machines, and bearable with a slow one.
 	shrinkTime = 10 * time.Second
 	// attempts is how often a sequence is tried, with other random choices, until
 	// it is taken for one that does not show the failure.
@@ -15,7 +15,7 @@ const (
 
 // shrink leaves out updates as long as what is left still fails the same check.
 func (r *runner) shrink(f *failure) *failure {
-	end := time.Now().Add(shrinkTime)
+	end := time.Now().Add(r.shrinkTime)
 	for size := len(f.updates); size > 0; {
 		found := false
 		for to := len(f.updates); to > 0; {

@@ -271,17 +271,21 @@ func (s *lockedState) Close() error {
 }
 
 func TestMachinesOfEveryStylePass(t *testing.T) {
+	var opts statetest.Options
+	if testing.Short() {
+		opts.Updates = 80
+	}
 	for name, newMachine := range map[string]func() store.Machine{
 		"map with clone": newCloned, "persistent tree": newTree, "encode at once": newEncoded,
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			mustPass(t, newMachine, commands(1), nil)
+			mustPass(t, newMachine, commands(1), &opts)
 		})
 	}
 	t.Run("any order", func(t *testing.T) {
 		t.Parallel()
-		mustPass(t, newGobbed, commands(1), &statetest.Options{Equal: equalGobbed})
+		mustPass(t, newGobbed, commands(1), &statetest.Options{Equal: equalGobbed, Updates: opts.Updates})
 	})
 	t.Run("lock while writing", func(t *testing.T) {
 		t.Parallel()
@@ -290,7 +294,7 @@ func TestMachinesOfEveryStylePass(t *testing.T) {
 			m := newLocked()
 			made = append(made, m.(*locked))
 			return m
-		}, commands(1), nil)
+		}, commands(1), &opts)
 		for _, m := range made {
 			if m.open != 0 {
 				t.Fatalf("%d captured states were not closed", m.open)

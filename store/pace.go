@@ -7,7 +7,10 @@ import "time"
 // find in its way at the disk.
 const paceBytes = 1 << 20
 
-// A pacer makes the writing and verifying of a snapshot leave half of the disk's
+// paceShare is how many times as long as it worked a snapshot pauses.
+const paceShare = 3
+
+// A pacer makes the writing and verifying of a snapshot leave most of the disk's
 // and the processor's time to commits, as long as there are any.
 type pacer struct {
 	s       *Store
@@ -27,14 +30,14 @@ func (p *pacer) Write(b []byte) (int, error) {
 	return len(b), p.s.givenUp()
 }
 
-// pause sleeps as long as the work since the last pause has taken, if updates
-// were made meanwhile.
+// pause sleeps for a time in proportion to the work since the last pause, if
+// there were commits meanwhile.
 func (p *pacer) pause() {
 	p.s.mu.Lock()
 	batches := p.s.stats.batches
 	p.s.mu.Unlock()
 	if batches != p.batches {
-		t := time.NewTimer(time.Since(p.since))
+		t := time.NewTimer(paceShare * time.Since(p.since))
 		defer t.Stop()
 		select {
 		case <-t.C:
