@@ -183,3 +183,52 @@ func suffer(t *testing.T, fault fsys.Fault) bool {
 	}
 	return injection.Hits() > 0
 }
+
+// A fault during the recovery from a crash, and a crash then, leaves a store
+// that opens afterwards.
+func TestFaultsDuringRecovery(t *testing.T) {
+	const dir = "/recovery"
+	runs := 60
+	if testing.Short() {
+		runs = 10
+	}
+	for seed := range uint64(runs) {
+		rng := rand.New(rand.NewPCG(seed, 5))
+		mem := fsys.NewMem(fsys.MemOptions{Garbage: seed%2 == 0, PageSize: []int{512, 4096}[seed%2]})
+		p := &patient{t: t, dir: dir, mem: mem, fs: fsys.NewFaulty(mem), h: crashtest.NewHistory()}
+		crash := p.fs.Inject(fsys.Fault{Kinds: fsys.Changes, N: 10 + rng.Int64N(80), Stop: true})
+		unmount := storefs.Mount(dir, p.fs)
+		p.live()
+		unmount()
+		if crash.Hits() == 0 {
+			t.Fatal("the crash did not come")
+		}
+		for n := int64(1); ; n++ {
+			after := mem.Crash(rng)
+			faulty := fsys.NewFaulty(after)
+			hit := faulty.Inject(fsys.Fault{N: n, Err: syscall.EIO, Forever: rng.IntN(2) == 0})
+			unmount := storefs.Mount(dir, faulty)
+			s, err := store.Open(dir, &crashtest.Machine{}, quiet(nil))
+			if err == nil {
+				s.Close()
+			}
+			unmount()
+			for _, left := range []*fsys.Mem{after.Kill(), after.Crash(rng)} {
+				unmount := storefs.Mount(dir, left)
+				m := &crashtest.Machine{}
+				s, err := store.Open(dir, m, quiet(nil))
+				if err == nil {
+					err = p.h.Check(m)
+					s.Close()
+				}
+				unmount()
+				if err != nil {
+					t.Fatalf("seed %d, a fault at operation %d of the recovery: %v", seed, n, err)
+				}
+			}
+			if hit.Hits() == 0 {
+				break
+			}
+		}
+	}
+}

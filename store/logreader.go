@@ -123,7 +123,8 @@ func (r *logReader) control(payload []byte, before logDigest) error {
 	case c.kind != seal:
 		return r.stop(r.off, "a control entry of unknown kind %d", c.kind)
 	case c.count != r.index-r.hdr.base || c.digest != uint64(before) && !r.skipped:
-		return r.stop(r.off, "a seal of other content: %d updates where %d are", c.count, r.index-r.hdr.base)
+		// It is whole, so no crash has torn it.
+		return corrupt(r.path, r.off, "the seal is that of other updates than the %d that are there", r.index-r.hdr.base)
 	}
 	r.sealed = true
 	r.end, r.endDigest = r.pos, r.digest
