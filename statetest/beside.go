@@ -22,31 +22,36 @@ var besideCheck = &check{
 		if err := tr.race(); err != nil {
 			return err
 		}
-		fs, dir, opts := fsys.NewMem(fsys.MemOptions{}), newDir(), &store.Options{SnapshotBytes: -1, PreallocateBytes: 1 << 16}
-		m := &observer{Machine: tr.newMachine()}
-		s, err := openOn(fs, dir, m, opts)
-		if err != nil {
-			return err
-		}
-		err = makeAll(s, tr.log)
-		if err := errorOf(err, s.Close()); err != nil {
-			return err
-		}
-		for _, c := range m.taken {
-			if err := tr.expectSnapshot(c.b, c.k); err != nil {
-				return fmt.Errorf("the snapshot that a store made after %s, while it went on with updates, is of another state:\n%w",
-					plural(c.k, "update"), err)
-			}
-		}
-		again := tr.newMachine()
-		if s, err = openOn(fs, dir, again, opts); err != nil {
-			return err
-		}
-		if err := errorOf(tr.expect(again, len(tr.log)), s.Close()); err != nil {
-			return fmt.Errorf("a store that was closed and opened again holds another state:\n%w", err)
-		}
-		return nil
+		return tr.inStore()
 	},
+}
+
+// inStore has a store make one snapshot after the other beside all updates.
+func (tr *trial) inStore() error {
+	fs, dir, opts := fsys.NewMem(fsys.MemOptions{}), newDir(), &store.Options{SnapshotBytes: -1, PreallocateBytes: 1 << 16}
+	m := &observer{Machine: tr.newMachine()}
+	s, err := openOn(fs, dir, m, opts)
+	if err != nil {
+		return err
+	}
+	err = makeAll(s, tr.log)
+	if err := errorOf(err, s.Close()); err != nil {
+		return err
+	}
+	for _, c := range m.taken {
+		if err := tr.expectSnapshot(c.b, c.k); err != nil {
+			return fmt.Errorf("the snapshot that a store made after %s, while it went on with updates, is of another state:\n%w",
+				plural(c.k, "update"), err)
+		}
+	}
+	again := tr.newMachine()
+	if s, err = openOn(fs, dir, again, opts); err != nil {
+		return err
+	}
+	if err := errorOf(tr.expect(again, len(tr.log)), s.Close()); err != nil {
+		return fmt.Errorf("a store that was closed and opened again holds another state:\n%w", err)
+	}
+	return nil
 }
 
 // race writes captured states with nothing that orders it and the updates made

@@ -121,11 +121,22 @@ func TestPowerCutsFindBugsByThemselves(t *testing.T) {
 }
 
 func TestSnapshotsBesideUpdatesFindBugsByThemselves(t *testing.T) {
-	for _, bug := range []sum{{forgets: true}, {resets: true}} {
-		r := sumRunner(bug, equalSums)
-		f := r.try(besideCheck, bytesUpTo(60))
-		if f == nil {
-			t.Fatalf("%+v: the bug was not found", bug)
+	for _, test := range []struct {
+		bug   sum
+		equal func(a, b store.Machine) bool
+		says  string
+	}{
+		{sum{forgets: true}, equalSums, "the snapshot that a store made after "},
+		{sum{resets: true}, nil, "a store that was closed and opened again holds another state"},
+	} {
+		tr := &trial{subject: sumRunner(test.bug, test.equal).subject, updates: bytesUpTo(60)}
+		tr.accepted()
+		if err := tr.inStore(); err == nil || !strings.Contains(err.Error(), test.says) {
+			t.Errorf("%+v: %v, want %q", test.bug, err, test.says)
+		}
+		r := sumRunner(sum{forgets: true}, equalSums)
+		if f := r.try(besideCheck, bytesUpTo(60)); f == nil || !strings.Contains(f.err.Error(), "written while others were made") {
+			t.Errorf("the bug was not found without a store: %+v", f)
 		}
 	}
 }

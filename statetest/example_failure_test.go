@@ -28,7 +28,7 @@ func ExampleRun_failure() {
 	//
 	// The contract: Restore replaces the whole state by the one that WriteTo wrote, whatever the state was before.
 	//
-	// The shortest sequence that shows it, 1 update:
+	// The shortest sequence of updates that shows it (1):
 	//    1  `{"From":"","To":"eve","Amount":56}`
 	//
 	// Seed 1; repeat it with

@@ -90,9 +90,9 @@ func (r *runner) listUpdates(b *strings.Builder, f *failure) {
 		b.WriteString("\nNo update is needed to show it.\n")
 		return
 	case f.sure:
-		fmt.Fprintf(b, "\nThe shortest sequence that shows it, %s:\n", plural(n, "update"))
+		fmt.Fprintf(b, "\nThe shortest sequence of updates that shows it (%d):\n", n)
 	default:
-		fmt.Fprintf(b, "\nA sequence that shows it, %s (there may be a shorter one):\n", plural(n, "update"))
+		fmt.Fprintf(b, "\nA sequence of updates that shows it (%d; there may be a shorter one):\n", n)
 	}
 	for i, u := range f.updates {
 		if i == maxListed {

@@ -399,7 +399,7 @@ func listed(text string) (n int) {
 	if strings.Contains(text, "No update is needed to show it") {
 		return 0
 	}
-	_, list, ok := strings.Cut(text, "The shortest sequence that shows it")
+	_, list, ok := strings.Cut(text, "The shortest sequence of updates that shows it")
 	if !ok {
 		return 1 << 30
 	}
