@@ -78,10 +78,11 @@ func cuts(m *model) (cuts []int64) {
 	}
 	for cut := int64(0); cut <= int64(len(m.file)); cut++ {
 		in := cut % block
-		near := cut%step == 0 || (in < 20 || in > block-20) && !(testing.Short() && cut%7 != 0)
+		skip := testing.Short() && cut%7 != 0
+		near := cut%step == 0 || (in < 20 || in > block-20) && !skip
 		if len(m.ops) < 10 {
 			for _, o := range m.ops {
-				near = near || o.start-cut < 3 && cut-o.start < 27 && !(testing.Short() && cut%7 != 0)
+				near = near || o.start-cut < 3 && cut-o.start < 27 && !skip
 			}
 		}
 		if near {

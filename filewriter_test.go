@@ -81,7 +81,7 @@ func child(name string) {
 		if err := w.Update([]byte("acked")); err != nil {
 			panic(err)
 		}
-		os.Stdout.WriteString("acked\n")
+		_, _ = os.Stdout.WriteString("acked\n")
 	}
 }
 

@@ -210,7 +210,7 @@ func tempFile(t testing.TB, content []byte) *os.File {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { f.Close(); os.Remove(f.Name()) })
+	t.Cleanup(func() { _ = f.Close(); _ = os.Remove(f.Name()) })
 	fill(t, f, content)
 	return f
 }

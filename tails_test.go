@@ -294,8 +294,10 @@ func TestLostUpdatesAtTheEndOfAnOldEpochAreReported(t *testing.T) {
 // A file without an entry that does not begin as one could is somebody else's,
 // and is not cut.
 func TestAFileThatIsNoStateFileIsNotCut(t *testing.T) {
-	for _, text := range []string{"hello, world\n", "#!/bin/sh\n", "SQLite format 3\x00 and more", strings.Repeat("text ", 20_000),
-		"\x7fELF\x02\x01\x01" + strings.Repeat("\x00", 20) + "a program"} {
+	for _, text := range []string{
+		"hello, world\n", "#!/bin/sh\n", "SQLite format 3\x00 and more", strings.Repeat("text ", 20_000),
+		"\x7fELF\x02\x01\x01" + strings.Repeat("\x00", 20) + "a program",
+	} {
 		f := tempFile(t, []byte(text))
 		if _, err := stateio.NewFileWriter(f); !isCorrupt(err) || !strings.Contains(err.Error(), "no state file") {
 			t.Errorf("%.10q: %v", text, err)

@@ -34,26 +34,26 @@ func everything(f *Faulty, dir string) {
 	if lock, err := f.Lock(filepath.Join(dir, "LOCK"), 0o600); err == nil {
 		lock.Close()
 	}
-	f.Mkdir(filepath.Join(dir, "sub"), 0o700)
+	_ = f.Mkdir(filepath.Join(dir, "sub"), 0o700)
 	if file, err := f.Open(path, Create, 0o600); err == nil {
-		file.Preallocate(0, 1000)
-		file.WriteAt([]byte("0123456789"), 0)
-		file.ReadAt(make([]byte, 5), 0)
-		file.Sync()
-		file.Datasync()
-		file.Truncate(5)
-		file.Stat()
-		file.DropCache()
+		_ = file.Preallocate(0, 1000)
+		_, _ = file.WriteAt([]byte("0123456789"), 0)
+		_, _ = file.ReadAt(make([]byte, 5), 0)
+		_ = file.Sync()
+		_ = file.Datasync()
+		_ = file.Truncate(5)
+		_, _ = file.Stat()
+		_ = file.DropCache()
 		file.Close()
 	}
-	f.Rename(path, path+"2")
+	_ = f.Rename(path, path+"2")
 	if file, err := f.Open(path+"2", ReadOnly, 0); err == nil {
 		file.Close()
 	}
-	f.Stat(path + "2")
-	f.List(dir)
-	f.SyncDir(dir)
-	f.Remove(path + "2")
+	_, _ = f.Stat(path + "2")
+	_, _ = f.List(dir)
+	_ = f.SyncDir(dir)
+	_ = f.Remove(path + "2")
 }
 
 func TestOperationsAreNumberedAndSeen(t *testing.T) {
@@ -294,8 +294,8 @@ func TestFaultyConcurrently(t *testing.T) {
 		wg.Go(func() {
 			file := create(t, f, "/d/"+name, "")
 			for range 100 {
-				file.WriteAt([]byte("x"), 0)
-				file.Sync()
+				_, _ = file.WriteAt([]byte("x"), 0)
+				_ = file.Sync()
 			}
 		})
 	}

@@ -176,8 +176,11 @@ func (f *osFile) Close() error {
 // checkRegular reports what is wrong with path as a file to open.
 func checkRegular(path string) error {
 	fi, err := os.Lstat(path)
+	var pathErr *fs.PathError
+	if errors.As(err, &pathErr) {
+		pathErr.Op = "open"
+	}
 	if err != nil {
-		err.(*fs.PathError).Op = "open"
 		return err
 	}
 	return regular(path, fi.Mode())

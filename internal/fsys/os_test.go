@@ -158,7 +158,7 @@ func holdLock(path string) {
 	if err := child.Start(); err != nil {
 		os.Exit(1)
 	}
-	os.Stdout.WriteString("L")
+	_, _ = os.Stdout.WriteString("L")
 	_ = child.Wait()
 	os.Exit(1)
 }

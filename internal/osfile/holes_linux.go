@@ -53,7 +53,7 @@ func allocated(f *os.File) (n int64, err error) {
 	err = control(f, func(fd uintptr) error {
 		var st unix.Stat_t
 		err := unix.Fstat(int(fd), &st)
-		n = int64(st.Blocks) * 512
+		n = st.Blocks * 512
 		return err
 	})
 	return n, err
