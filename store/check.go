@@ -170,6 +170,9 @@ func (c *checker) log(rep *FileReport, later []uint64) error {
 			if !last && rep.Updates+uint64(tail.torn) > 0 {
 				return r.damage("later logs are in use, so this one had a seal")
 			}
+			if n := len(later); n > 0 && later[n-1] > r.index {
+				return r.damage("the log behind update %d shows that it was durable", later[n-1])
+			}
 			rep.Torn = tail.torn
 			return nil
 		}

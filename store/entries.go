@@ -97,25 +97,23 @@ func (e *entries) stop(at int64, format string, args ...any) error {
 
 // record returns the next record and its data.
 func (e *entries) record() (record.Header, []byte, error) {
-	for {
-		if left := record.BlockSize - e.pos%record.BlockSize; left <= record.HeaderSize {
-			e.pos += left
-		}
-		if e.pos >= e.limit {
-			return record.Header{}, nil, io.EOF
-		}
-		b, err := e.soundAt(e.pos)
-		if err != nil {
-			return record.Header{}, nil, err
-		}
-		if len(b) == 0 {
-			return record.Header{}, nil, e.stop(e.pos, "no valid record")
-		}
-		h := record.Decode(b)
-		e.pos += int64(h.Size())
-		e.digest = e.digest.add(h.Sum)
-		return h, b[record.HeaderSize:h.Size():h.Size()], nil
+	if left := record.BlockSize - e.pos%record.BlockSize; left <= record.HeaderSize {
+		e.pos += left
 	}
+	if e.pos >= e.limit {
+		return record.Header{}, nil, io.EOF
+	}
+	b, err := e.soundAt(e.pos)
+	if err != nil {
+		return record.Header{}, nil, err
+	}
+	if len(b) == 0 {
+		return record.Header{}, nil, e.stop(e.pos, "no valid record")
+	}
+	h := record.Decode(b)
+	e.pos += int64(h.Size())
+	e.digest = e.digest.add(h.Sum)
+	return h, b[record.HeaderSize:h.Size():h.Size()], nil
 }
 
 // soundAt returns the valid records of the block from pos on.

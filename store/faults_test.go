@@ -124,8 +124,13 @@ func TestFaultsAtEveryOperation(t *testing.T) {
 	for _, kind := range kinds {
 		t.Run(kind.String(), func(t *testing.T) {
 			for _, fault := range []fsys.Fault{
-				{Err: syscall.EIO}, {Err: syscall.ENOSPC}, {Err: syscall.EMFILE},
-				{Err: syscall.EIO, After: true}, {Err: syscall.EIO, Short: 1}, {Err: syscall.ENOSPC, Short: 700}, {Err: syscall.EIO, Revert: true},
+				{Err: syscall.EIO},
+				{Err: syscall.ENOSPC},
+				{Err: syscall.EMFILE},
+				{Err: syscall.EIO, After: true},
+				{Err: syscall.EIO, Short: 1},
+				{Err: syscall.ENOSPC, Short: 700},
+				{Err: syscall.EIO, Revert: true},
 			} {
 				for _, forever := range []bool{false, true} {
 					fault.Kinds, fault.Forever = kind, forever

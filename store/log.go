@@ -18,7 +18,6 @@ type logFile struct {
 	size    int64 // bytes of disk space set aside; guarded by mu
 	next    int64 // where the next entry goes; guarded by mu
 	durable int64 // up to here everything is on the disk; guarded by mu
-	pending bool  // space is being set aside ahead; guarded by commit
 
 	end    int64     // of what was written; guarded by commit
 	digest logDigest // of the records before end; guarded by commit

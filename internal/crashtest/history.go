@@ -38,7 +38,7 @@ func (h *History) Next(size int) []byte {
 	binary.LittleEndian.PutUint64(u, uint64(len(h.chain)))
 	binary.LittleEndian.PutUint64(u[8:], h.turns)
 	for i := 16; i < len(u); i++ {
-		u[i] = byte(i * int(h.turns|1))
+		u[i] = byte(i*int(h.turns|1) + 7*len(h.chain))
 	}
 	h.chain = append(h.chain, link(h.chain[len(h.chain)-1], u))
 	return u
