@@ -285,7 +285,7 @@ func firstDifference(a, b []byte) int {
 func TestExchangedPartsOfEntriesAreFound(t *testing.T) {
 	const dir = "/exchanged"
 	const block = 32 << 10
-	const twoBlocks = 2*(block-15) - 9 - 12 - 8
+	const twoBlocks = 2*block - 3*15 - 9 - 12 - 8 // with its records' headers
 	fl, want := build(t, dir, 2, 100, twoBlocks, twoBlocks, 200, killed)
 	b := fl["00000000000000000000.log"]
 	swapped := replace(replace(b, block, b[3*block:4*block]), 3*block, b[block:2*block])
@@ -295,6 +295,30 @@ func TestExchangedPartsOfEntriesAreFound(t *testing.T) {
 	fl["00000000000000000000.log"] = swapped
 	if err := judge(t, dir, fl, want, true); err != nil {
 		t.Error(err)
+	}
+}
+
+// Blocks that hold one whole entry each fit in any place.
+func TestExchangedWholeEntriesAreFound(t *testing.T) {
+	const dir = "/whole"
+	const block = 32 << 10
+	const oneBlock = block - 15 - 9 - 12
+	sizes := []int{oneBlock - 67, oneBlock, oneBlock, oneBlock, oneBlock, oneBlock, killed}
+	fl, want := build(t, dir, 2, sizes...)
+	foreign, _ := build(t, dir, 2, sizes...)
+	const name = "00000000000000000000.log"
+	b := fl[name]
+	at := func(b []byte, i int) []byte { return b[i*block : (i+1)*block] }
+	for what, bad := range map[string][]byte{
+		"swapped": replace(replace(b, 2*block, at(b, 3)), 3*block, at(b, 2)),
+		"doubled": replace(b, 3*block, at(b, 2)),
+		"missing": slices.Concat(b[:2*block], b[3*block:]),
+		"foreign": replace(b, 2*block, at(foreign[name], 2)),
+	} {
+		fl[name] = bad
+		if err := judge(t, dir, fl, want, true); err != nil {
+			t.Errorf("%s: %v", what, err)
+		}
 	}
 }
 
