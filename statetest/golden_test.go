@@ -281,3 +281,23 @@ func TestGoldenTakesStoresAndBackups(t *testing.T) {
 		return p.correct(bytes.ToUpper(update[:len(update)-1]))
 	}}), commands(1), opts, "check")
 }
+
+// A version that writes other snapshots of the same updates records a log of its
+// own.
+func TestGoldenRecordsEachEncoding(t *testing.T) {
+	dir := recorded(t, newCloned, statetest.Options{})
+	v2 := changed(planted{
+		snapshot: func(p *planted) (io.WriterTo, error) { return versioned{"v2\n", lines(maps.Clone(p.m))}, nil },
+		restore: func(p *planted, r io.Reader) error {
+			b, err := io.ReadAll(r)
+			if err != nil {
+				return err
+			}
+			return p.cloned.Restore(bytes.NewReader(bytes.TrimPrefix(b, []byte("v2\n"))))
+		},
+	})
+	mustFail(t, v2, commands(1), &statetest.Options{Golden: dir, Updates: 24, CrashStates: 1, UpdateGolden: true}, goldenFailed, "encoded in another way now")
+	if n := len(files(t, dir)); n != 4 {
+		t.Errorf("%d files, want two logs and two states", n)
+	}
+}
