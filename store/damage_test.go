@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"maps"
 	"math/rand/v2"
 	"path/filepath"
@@ -378,6 +379,32 @@ func TestADamagedNewestSnapshotIsReplacedByTheOneBefore(t *testing.T) {
 	}
 	if r.SnapshotIndex != 1 || r.Logs != 3 || !strings.Contains(r.String(), newest) || strings.Contains(r.String(), "\n") {
 		t.Errorf("recovery: %v", r)
+	}
+}
+
+// untouched is a machine that must not be restored.
+type untouched struct {
+	crashtest.Machine
+	restored int
+}
+
+func (m *untouched) Restore(r io.Reader) error {
+	m.restored++
+	return m.Machine.Restore(r)
+}
+
+// With no other snapshot, the logs are replayed from the beginning, on a machine
+// that is still in its initial state.
+func TestADamagedSnapshotDoesNotTouchTheMachine(t *testing.T) {
+	const dir = "/untouched"
+	fl, want := build(t, dir, 2, 100, snapshot, 200)
+	snap := fl["00000000000000000001.snap"]
+	snap[len(snap)-1] ^= 1
+	mount(t, dir, fl.mem(t, dir))
+	m := &untouched{Machine: crashtest.Machine{Size: want.Size}}
+	s := open(t, dir, m, nil)
+	if m.restored > 0 || m.Machine != want || s.Recovery().Snapshot != "" || s.Recovery().Updates != 2 {
+		t.Errorf("restored %d times, %d updates: %v", m.restored, m.Count, s.Recovery())
 	}
 }
 
