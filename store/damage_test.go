@@ -382,6 +382,25 @@ func TestADamagedNewestSnapshotIsReplacedByTheOneBefore(t *testing.T) {
 	}
 }
 
+// Damage that the checksum of its record does not show.
+func TestTheTrailerProvesTheSnapshot(t *testing.T) {
+	const dir = "/trailer"
+	fl, want := build(t, dir, 2, 100, snapshot, 200)
+	const header = 15 + 9 + 43
+	chunk := fl["00000000000000000001.snap"][header:]
+	h, ok := record.Verify(chunk)
+	if !ok || h.Type != record.Full {
+		t.Fatalf("no chunk behind the header: %+v", h)
+	}
+	chunk[h.Size()-1] ^= 1
+	record.Seal(chunk[:h.Size()], true, true, 0)
+	mount(t, dir, fl.mem(t, dir))
+	m := &crashtest.Machine{Size: want.Size}
+	if s := open(t, dir, m, nil); *m != want || len(s.Recovery().Refused) != 1 {
+		t.Errorf("%d updates: %v", m.Count, s.Recovery())
+	}
+}
+
 // untouched is a machine that must not be restored.
 type untouched struct {
 	crashtest.Machine
