@@ -147,7 +147,7 @@ func (c *checker) log(rep *FileReport, later []uint64) error {
 			}
 		case err == io.EOF:
 			rep.Sealed = true
-			return r.checkSealed()
+			return nil
 		case !errors.Is(err, errStop):
 			return err
 		case seen != r.end:

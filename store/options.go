@@ -36,8 +36,9 @@ type Options struct {
 	SyncInterval time.Duration
 
 	// PreallocateBytes is the amount by which disk space is set aside for the
-	// log; the default is 4 MiB. Small values make commits slower, large ones
-	// waste space on a disk that is nearly full.
+	// log, and zeroed; the default is 4 MiB. Small values make commits slower,
+	// large ones make one commit in many take longer, and waste space on a disk
+	// that is nearly full.
 	PreallocateBytes int64
 
 	// FileMode and DirMode are the permissions of files and directories that the

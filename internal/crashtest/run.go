@@ -103,8 +103,7 @@ type generation struct {
 	burst int  // updates to submit during the next write to a log
 	busy  bool // in the middle of an operation
 
-	leader       int  // the update during whose commit others were submitted, or 0
-	leaderSynced bool // its sync was begun
+	leader int // the update during whose sync others were submitted, or 0
 
 	mu  sync.Mutex // guards hist's count of what was acknowledged
 	err error
@@ -121,7 +120,12 @@ func (g *generation) onOp(op fsys.Op) {
 	if op.Kind&fsys.Changes == 0 {
 		return
 	}
-	g.ackLeader(op)
+	if g.leader > 0 && !g.busy {
+		// Its sync is over. The goroutine that made the update may come to note
+		// that earlier or later, which must make no difference to a replay.
+		g.ack(g.leader)
+		g.leader = 0
+	}
 	if g.left > 0 && g.rng.IntN(g.every) == 0 {
 		g.left--
 		next := state{hist: g.history(), depth: g.depth + 1, where: "a power cut before " + op.String()}
@@ -134,7 +138,7 @@ func (g *generation) onOp(op fsys.Op) {
 	}
 	switch {
 	case g.busy || g.s == nil:
-	case g.burst > 0 && op.Kind == fsys.OpWrite && strings.HasSuffix(op.Path, ".log"):
+	case g.burst > 0 && op.Kind == fsys.OpDatasync && strings.HasSuffix(op.Path, ".log"):
 		// Submitted from within a commit, they make up the next batch: the same
 		// one at each replay of the seed.
 		n := g.burst
@@ -142,20 +146,6 @@ func (g *generation) onOp(op fsys.Op) {
 		g.meanwhile(n, g.submit)
 	case strings.Contains(op.Path, ".snap") && g.rng.IntN(4) == 0:
 		g.meanwhile(1, g.update)
-	}
-}
-
-// ackLeader notes that an update is acknowledged while others were submitted,
-// when the next operation after its sync begins. The goroutine that made it may
-// come to note it earlier or later, which must make no difference to a replay.
-func (g *generation) ackLeader(op fsys.Op) {
-	switch {
-	case g.leader == 0:
-	case g.leaderSynced:
-		g.ack(g.leader)
-		g.leader, g.leaderSynced = 0, false
-	case op.Kind == fsys.OpDatasync:
-		g.leaderSynced = true
 	}
 }
 
