@@ -1,6 +1,7 @@
 package store
 
 import (
+	"fmt"
 	"runtime"
 	"time"
 )
@@ -72,7 +73,7 @@ func (s *Store) interval(last time.Time) bool {
 // error nobody ever is: the disk may hold any part of the batch.
 func (s *Store) commitBatch() error {
 	s.gather()
-	b, log, err := s.take()
+	b, log, size, err := s.take()
 	if b == nil {
 		return err
 	}
@@ -83,6 +84,9 @@ func (s *Store) commitBatch() error {
 		err = log.f.Datasync()
 	}
 	if err == nil {
+		err = log.intact(size)
+	}
+	if err == nil {
 		log.digest = log.digest.addAll(b.buf, b.start)
 		log.end = b.start + int64(len(b.buf))
 	}
@@ -90,18 +94,18 @@ func (s *Store) commitBatch() error {
 }
 
 // take makes the pending batch the one in flight. It returns nil if there is
-// none, or the store's failure.
-func (s *Store) take() (*batch, *logFile, error) {
+// none, or the store's failure. The log had that size by then.
+func (s *Store) take() (*batch, *logFile, int64, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	b := s.fill
 	if b.updates == 0 {
-		return nil, nil, s.failure()
+		return nil, nil, 0, s.failure()
 	}
 	s.flight, s.fill, s.spare = b, s.spare, nil
 	s.fill.reset(s.log.next)
 	s.announce() // there is room again
-	return b, s.log, nil
+	return b, s.log, s.log.size, nil
 }
 
 // settle tells everybody what became of batch b.
@@ -109,7 +113,8 @@ func (s *Store) settle(b *batch, log *logFile, err error, took time.Duration) er
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
-		err = s.fail(s.wrap("committing to "+log.path, err))
+		// Not by wrap: it is no ErrNoSpace, which says that nothing was applied.
+		err = s.fail(fmt.Errorf("store: committing to %s: %w", log.path, err))
 	} else {
 		s.durable += uint64(b.updates)
 		log.durable = log.end

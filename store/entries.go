@@ -210,7 +210,7 @@ func (s *segment) load(f io.ReaderAt, start int64) {
 	}
 	for i := range s.sound {
 		pos, end := i*record.BlockSize, min((i+1)*record.BlockSize, len(b))
-		pos = max(pos, int(min(start-s.off, int64(end))))
+		pos = max(pos, int(min(max(start-s.off, 0), int64(end))))
 		for pos < end {
 			h, ok := record.Verify(b[pos:end])
 			if !ok || h.Length == 0 {

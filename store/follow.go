@@ -10,6 +10,7 @@ import (
 	"iter"
 	"math"
 	"path/filepath"
+	"slices"
 
 	"github.com/stateio/stateio/internal/fsys"
 	"github.com/stateio/stateio/internal/storefs"
@@ -84,7 +85,9 @@ func (s *Store) progress(next uint64) (durable uint64, changed <-chan struct{}, 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if next > s.durable {
-		err = s.err
+		if s.flight == nil && s.fill.updates == 0 {
+			err = s.err // else more are on their way, also while the store is closed
+		}
 		changed = s.changedLocked(err == nil)
 	}
 	return s.durable, changed, err
@@ -125,6 +128,8 @@ type cursor struct {
 	f fsys.File
 	r *logReader // nil: the log with the next update is to be opened
 
+	sealed uint64 // index of the last update in the log that was read to its seal
+
 	stoppedAt int64 // where r stopped last
 	proof     int64 // offset of an entry that is not torn behind stoppedAt, or -1
 }
@@ -144,6 +149,7 @@ func (c *cursor) read(ctx context.Context, last uint64, yield func(Update, error
 		update, err := c.r.next()
 		switch {
 		case err == io.EOF:
+			c.sealed = c.r.index
 			c.close()
 		case errors.Is(err, errStop):
 			if err := c.stopped(); err != nil {
@@ -173,6 +179,9 @@ func (c *cursor) open() error {
 	}
 	if i < 0 {
 		return c.notRetained()
+	}
+	if l.logs[i] < c.sealed {
+		return c.gap(l)
 	}
 	path := filepath.Join(c.dir, fileName(l.logs[i], logSuffix))
 	f, err := c.fs.Open(path, fsys.ReadOnly, 0)
@@ -227,6 +236,15 @@ func (c *cursor) limit(base uint64, f fsys.File) (int64, error) {
 	return wholeFile(f)
 }
 
+// gap says why no log that goes on behind c.sealed has the next update.
+func (c *cursor) gap(l *listing) error {
+	_, there := slices.BinarySearch(l.logs, c.sealed)
+	if there || len(l.snaps) > 0 && c.sealed < l.snaps[0] {
+		return c.notRetained() // it was never made, or dropped
+	}
+	return corrupt(filepath.Join(c.dir, fileName(c.sealed, logSuffix)), 0, "the file is missing, with the updates behind %d", c.sealed)
+}
+
 func (c *cursor) notRetained() error {
 	return &opError{is: ErrNotRetained, msg: fmt.Sprintf("update %d is not in %s", c.next, c.dir)}
 }
@@ -270,6 +288,9 @@ func (c *cursor) isLast() (bool, error) {
 	l, err := list(c.fs, c.dir)
 	if err != nil {
 		return false, err
+	}
+	if len(l.logs) == 0 {
+		return true, nil
 	}
 	last := l.logs[len(l.logs)-1]
 	if last <= c.r.hdr.base {

@@ -100,7 +100,7 @@ func (l *loader) tryRestore(path string, index uint64) error {
 	if err != nil {
 		return err
 	}
-	if err := l.sameStore(s.hdr, path); err != nil {
+	if err := l.sameAsLog(s.hdr, path); err != nil {
 		return err
 	}
 	if s, err = newSnapReader(f, path, index, size); err != nil {
@@ -114,6 +114,26 @@ func (l *loader) tryRestore(path string, index uint64) error {
 	l.report.Index, l.snapshotSize = index, size
 	l.report.Bytes += size
 	return nil
+}
+
+// sameAsLog makes sure that the snapshot with header h is of the store that the
+// log behind it is of, before the machine gets to see it.
+func (l *loader) sameAsLog(h header, path string) error {
+	log := l.path(h.base, logSuffix)
+	f, size, err := openFile(l.fs, log)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	r, err := newLogReader(f, log, h.base, min(size, int64(headerSize)))
+	if err != nil {
+		return err
+	}
+	r.close()
+	if r.hdr.store != h.store {
+		return corrupt(path, 0, "it belongs to another store than %s", log)
+	}
+	return l.sameStore(h, path)
 }
 
 // sameStore makes sure that all files are of one store.
@@ -274,8 +294,8 @@ func isVoid(fs fsys.FS, path string, index uint64) (bool, error) {
 		return false, err
 	}
 	defer r.close()
-	t, err := r.readTail()
-	return t.torn == 0, err
+	touched, err := r.touched()
+	return !touched, err
 }
 
 // openFile opens a file for reading and returns its size.

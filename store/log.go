@@ -23,6 +23,20 @@ type logFile struct {
 	digest logDigest // of the records before end; guarded by commit
 }
 
+// intact makes sure that nobody has removed the log, or cut it to less than size.
+func (log *logFile) intact(size int64) error {
+	info, err := log.f.Stat()
+	switch {
+	case err != nil:
+		return err
+	case info.Links == 0:
+		return errors.New("somebody has removed the file")
+	case info.Size < size:
+		return fmt.Errorf("somebody has cut the file from %d bytes to %d", size, info.Size)
+	}
+	return nil
+}
+
 // createLog makes the log of the updates behind base, durably. The store has it
 // from the moment of the rename.
 func (s *Store) createLog(base uint64) (*logFile, error) {

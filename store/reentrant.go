@@ -1,8 +1,8 @@
 package store
 
 import (
+	"reflect"
 	"runtime"
-	"strings"
 	"time"
 )
 
@@ -58,7 +58,7 @@ func withinUserCode() bool {
 		frames := runtime.CallersFrames(pcs[:n])
 		for {
 			f, more := frames.Next()
-			if strings.HasSuffix(f.Function, applyFrame) || strings.HasSuffix(f.Function, viewFrame) {
+			if f.Function == applyFrame || f.Function == viewFrame {
 				return true
 			}
 			if !more {
@@ -72,7 +72,7 @@ func withinUserCode() bool {
 }
 
 // The functions of this package that call the user's.
-const (
-	applyFrame = "/store.(*Store).apply"
-	viewFrame  = "/store.(*Store).read"
+var (
+	applyFrame = runtime.FuncForPC(reflect.ValueOf((*Store).apply).Pointer()).Name()
+	viewFrame  = runtime.FuncForPC(reflect.ValueOf((*Store).read).Pointer()).Name()
 )

@@ -1,8 +1,11 @@
 package store
 
 import (
+	"context"
 	"errors"
 	"fmt"
+	"io/fs"
+	"slices"
 
 	"github.com/stateio/stateio/internal/storefs"
 )
@@ -18,8 +21,8 @@ func RestoreAt(dir string, m Machine, index uint64) error {
 	if m == nil {
 		return errors.New("store: restoring needs a Machine, not nil")
 	}
-	fs := storefs.For(dir)
-	files, err := list(fs, dir)
+	fsy := storefs.For(dir)
+	files, err := list(fsy, dir)
 	if err != nil {
 		return err
 	}
@@ -29,12 +32,35 @@ func RestoreAt(dir string, m Machine, index uint64) error {
 	if !files.reaches(index) {
 		return &opError{is: ErrNotRetained, msg: fmt.Sprintf("the state of update %d is older than what is kept in %s", index, dir)}
 	}
-	l := &loader{fs: fs, dir: dir, m: m, list: files, target: index}
+	l := &loader{fs: fsy, dir: dir, m: m, list: files, target: index}
 	err = l.load()
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		now, lerr := list(fsy, dir)
+		switch {
+		case lerr != nil:
+		case !now.reaches(index):
+			return &opError{is: ErrNotRetained, msg: fmt.Sprintf("the state of update %d was dropped from %s meanwhile", index, dir)}
+		case len(now.snaps) > 0 && now.snaps[0] <= index && !slices.Equal(now.snaps, files.snaps):
+			return RestoreAt(dir, m, index) // from a newer snapshot, which replaces what m holds
+		}
+	case errors.Is(err, ErrCorrupt):
+		// A store that is open writes on behind index: look at the whole again, in
+		// the way that allows for that.
+		if whole, cerr := undamaged(dir); cerr == nil && whole {
+			return &opError{is: ErrNotRetained, msg: fmt.Sprintf("update %d is not yet durable in %s", index, dir)}
+		}
+	}
 	if err == nil && l.report.Index < index {
 		err = &opError{is: ErrNotRetained, msg: fmt.Sprintf("%s ends with update %d, before %d", dir, l.report.Index, index)}
 	}
 	return err
+}
+
+// undamaged reports whether Check finds nothing wrong.
+func undamaged(dir string) (bool, error) {
+	reports, err := Check(context.Background(), dir)
+	return !slices.ContainsFunc(reports, func(r FileReport) bool { return len(r.Damage) > 0 }), err
 }
 
 // reaches reports whether there is a file to start from for the state of index.

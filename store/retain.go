@@ -1,5 +1,7 @@
 package store
 
+import "slices"
+
 // retain removes snapshots beyond Options.KeepSnapshots, and the logs that hold
 // only updates before the oldest one kept. The caller holds snapshots.
 //
@@ -9,12 +11,14 @@ func (s *Store) retain() error {
 	if err != nil {
 		return err
 	}
-	drop := len(l.snaps) - s.opts.KeepSnapshots
+	whole := slices.DeleteFunc(slices.Clone(l.snaps), s.refused)
+	drop := len(whole) - s.opts.KeepSnapshots
 	if drop <= 0 {
 		return nil
 	}
-	oldest := l.snaps[drop]
-	if err := s.remove(l.snaps[:drop], snapSuffix); err != nil {
+	oldest := whole[drop]
+	i, _ := slices.BinarySearch(l.snaps, oldest)
+	if err := s.remove(l.snaps[:i], snapSuffix); err != nil {
 		return err
 	}
 	n := 0
@@ -22,6 +26,14 @@ func (s *Store) retain() error {
 		n++
 	}
 	return s.remove(l.logs[:n], logSuffix)
+}
+
+// refused reports whether Open found the snapshot of index damaged. It can be
+// made again only while there was no update.
+func (s *Store) refused(index uint64) bool {
+	return index != s.recovery.Index && slices.ContainsFunc(s.recovery.Refused, func(r RefusedSnapshot) bool {
+		return r.Path == s.path(index, snapSuffix)
+	})
 }
 
 // remove removes files, durably.

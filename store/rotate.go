@@ -31,8 +31,8 @@ func (s *Store) rotate() (c *capture, err error) {
 	s.commit.Lock()
 	defer s.wakeIfPending()
 	defer s.commit.Unlock()
-	c, err = s.capture()
 	defer s.openGate()
+	c, err = s.capture()
 	if err == nil && c != nil {
 		err = s.commitBatch()
 	}
@@ -124,6 +124,12 @@ func (s *Store) switchLog(next *logFile, index uint64) error {
 	s.mu.Lock()
 	err := s.setAside(old, old.end+tailRoom)
 	s.mu.Unlock()
+	if err == nil {
+		// The new log must come to lie beside the old one.
+		if _, err = s.fs.Stat(old.path); err != nil {
+			err = s.wrap("beginning a log: the one in use has lost its name", err)
+		}
+	}
 	if err != nil {
 		return s.discard(next, err)
 	}
@@ -134,7 +140,8 @@ func (s *Store) switchLog(next *logFile, index uint64) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
-		return s.fail(s.wrap("sealing "+old.path, err))
+		_ = next.f.Close() // it stays, and is not in use
+		return s.fail(fmt.Errorf("store: sealing %s: %w", old.path, err))
 	}
 	s.setLog(next)
 	// What was set aside and not used goes back. If not, that is no harm.

@@ -47,7 +47,11 @@ func (s *Store) goSnapshotLocked(done chan<- error) error {
 	if s.err != nil {
 		return s.err
 	}
-	s.workers.Go(func() { done <- s.makeSnapshot() })
+	s.workers.Go(func() {
+		err := errors.New("store: Snapshot or WriteTo ended its goroutine") // by runtime.Goexit
+		defer func() { done <- err }()
+		err = s.makeSnapshot()
+	})
 	return nil
 }
 

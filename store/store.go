@@ -101,6 +101,12 @@ func Open(dir string, m Machine, opts *Options) (*Store, error) {
 		fill: new(batch), spare: new(batch),
 		wake: make(chan struct{}, 1), closed: make(chan struct{}),
 	}
+	if _, ok := s.fs.(fsys.OS); ok {
+		// The working directory may change while the store is open.
+		if s.dir, err = filepath.Abs(dir); err != nil {
+			return nil, fmt.Errorf("store: %w", err)
+		}
+	}
 	if err := s.acquire(); err != nil {
 		return nil, err
 	}

@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"slices"
+	"strings"
 	"testing"
 
 	"github.com/stateio/stateio/store"
@@ -121,5 +123,29 @@ func TestUpdatesSurviveReopening(t *testing.T) {
 			t.Fatal(err)
 		}
 		t.Log(s.Recovery())
+	}
+}
+
+// Where an entry ends just before, at, or behind the end of a block, what
+// follows is found nevertheless.
+func TestEntriesAroundTheEndOfABlock(t *testing.T) {
+	const header, head = 15 + 9 + 43, 15 + 9 + 12
+	for left := -40; left <= 100; left++ {
+		dir := fmt.Sprint("/edge", left)
+		memory(t, dir)
+		s := open(t, dir, &journal{}, nil)
+		first := strings.Repeat("x", 32<<10-header-head-left)
+		update(t, s, first)
+		update(t, s, "next")
+		if err := s.Snapshot(t.Context()); err != nil {
+			t.Error(err)
+		}
+		update(t, s, first)
+		update(t, s, "next")
+		s.Close()
+		m := &journal{}
+		if err := store.RestoreAt(dir, m, 4); err != nil || !slices.Equal(m.updates, []string{first, "next", first, "next"}) {
+			t.Errorf("with %d bytes left of a block: %d updates, %v", left, len(m.updates), err)
+		}
 	}
 }

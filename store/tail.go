@@ -58,6 +58,22 @@ func (r *logReader) readTail() (logTail, error) {
 	return t, nil
 }
 
+// touched reports whether anything but zeros follows the last good entry of r.
+func (r *logReader) touched() (bool, error) {
+	seg := segments.Get().(*segment)
+	defer seg.release()
+	for off := r.end; off < r.limit; off += segmentSize {
+		b, err := record.ReadAt(r.f, seg.buf[:segmentSize], off, r.limit)
+		if err != nil {
+			return false, fmt.Errorf("store: reading %s: %w", r.path, err)
+		}
+		if !record.Zero(b) {
+			return true, nil
+		}
+	}
+	return false, nil
+}
+
 // findLater looks in b, which begins with a block, from position from on for
 // an entry whose batch begins behind the next update. It returns its position,
 // or -1, and its tag.
