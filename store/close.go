@@ -7,8 +7,9 @@ import "errors"
 // applied yet gets ErrClosed. A second call waits for the first and returns the
 // same.
 //
-// The error is ErrFailed if the store had failed, or does now: what was
-// acknowledged is durable in any case.
+// The error is ErrFailed if the store had failed, or does now; or it says what
+// kept it from sealing the log; what was acknowledged is durable in any case. With
+// ErrReentrant, from within Apply or View, nothing is closed.
 func (s *Store) Close() error {
 	if s.user.Load() > 0 && withinUserCode() {
 		return errReentrant

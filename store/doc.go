@@ -91,9 +91,10 @@
 //
 // # What can't be noticed
 //
-// After a crash, damage to the last commit of the newest log, with nothing
-// behind it, looks like a commit that the crash interrupted, and is cut off with
-// a warning. After Close there is no such case: the seal and the empty log
-// behind it give any damage away. A directory whose logs and snapshots are all
-// gone is a new store.
+// After a crash, damage that reaches from some commit of the newest log to the
+// last one, with nothing whole behind it, looks like a commit that the crash
+// interrupted: it is cut off with a warning, or taken for the end if it is all
+// zeros. A page may hold several commits. After Close there is no such case, unless
+// the disk was full: the seal and the empty log behind it give any damage away. A
+// directory whose logs and snapshots are all gone is a new store.
 package store

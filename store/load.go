@@ -46,6 +46,9 @@ func (l *loader) load() error {
 		return nil
 	}
 	for _, index := range l.list.snaps {
+		if index > l.target {
+			break
+		}
 		// Each snapshot begins with a new log, and is dropped before that is.
 		if _, ok := slices.BinarySearch(l.list.logs, index); !ok {
 			return l.missing(index)

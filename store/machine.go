@@ -16,13 +16,14 @@ type Machine interface {
 	// The result is returned to who called [Store.Update], and not kept. An error
 	// says that the update is refused: the state is then as it was before, the
 	// update is not logged, and the error goes to the caller as it is. Apply must
-	// not keep update, which belongs to the caller, nor call methods of the
-	// store. A panic in Apply fails the store and goes on to the caller.
+	// not keep update, which belongs to the caller, nor change it (what it leaves
+	// there is logged), nor call methods of the store. A panic in Apply fails the store and goes on to the caller.
 	Apply(update []byte) (result any, err error)
 
 	// Snapshot captures the state as it is now, and should be quick, since
 	// updates wait for it: take a copy, clone a map, keep the root of a
-	// persistent tree. The WriteTo of what it returns writes the captured state
+	// persistent tree. Several captured states may be there at once, as when
+	// Backup runs beside a snapshot. The WriteTo of what it returns writes the captured state
 	// later, in the background, beside calls of Apply, which must not change it.
 	// It is called once, or not at all when the snapshot is given up. If it is
 	// also an io.Closer, it is closed at the end, whatever happened.

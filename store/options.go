@@ -47,7 +47,8 @@ type Options struct {
 	FileMode, DirMode fs.FileMode
 
 	// Logger gets what an operator must know: what Open found, a snapshot that
-	// failed, the store's failure. The default is slog.Default().
+	// failed, the store's failure. Its handler must not call the store. The
+	// default is slog.Default().
 	Logger *slog.Logger
 }
 
