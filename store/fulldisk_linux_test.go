@@ -78,7 +78,7 @@ func fillDisk(t *testing.T, mnt string) {
 			t.Fatal(err)
 		}
 		defer f.Close()
-		size := int64(fs.Bavail)*int64(fs.Bsize) - leave // Bsize is an int32 at times
+		size := int64(fs.Bavail)*int64(fs.Bsize) - leave //nolint:unconvert // Bsize is an int32 at times
 		if size <= 0 {
 			return // XFS takes its time to give back what was removed
 		}

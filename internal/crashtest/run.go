@@ -111,7 +111,7 @@ type generation struct {
 
 func (g *generation) note(format string, args ...any) {
 	if g.transcript != nil {
-		fmt.Fprintf(g.transcript, "-- "+format+"\n", args...)
+		_, _ = fmt.Fprintf(g.transcript, "-- "+format+"\n", args...) // it is in memory
 	}
 }
 

@@ -1,0 +1,483 @@
+package store_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stateio/stateio"
+	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/storefs"
+	"github.com/stateio/stateio/store"
+)
+
+// check ends the test if there is an error.
+func check(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// boundedRead reads with a bound on the file system operations.
+func boundedRead(t *testing.T, f *fsys.Faulty, dir string, from uint64) (n int, last error) {
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	start := f.Ops()
+	f.OnOp(func(op fsys.Op) {
+		if op.N-start > 2000 {
+			cancel()
+		}
+	})
+	defer f.OnOp(nil)
+	for _, err := range store.ReadUpdates(ctx, dir, from) {
+		if last = err; err == nil {
+			n++
+		}
+	}
+	return n, last
+}
+
+func TestReadUpdatesBeyondTheEndOfAClosedStore(t *testing.T) {
+	const dir = "/r1"
+	_, f := memory(t, dir)
+	s := open(t, dir, &journal{}, nil)
+	for i := range 5 {
+		update(t, s, fmt.Sprint(i))
+	}
+	s.Close()
+	_, err := boundedRead(t, f, dir, 7)
+	if !errors.Is(err, store.ErrNotRetained) {
+		t.Errorf("got %v, want ErrNotRetained (context canceled: it never ends)", err)
+	}
+}
+
+func TestReadUpdatesWithAMissingLog(t *testing.T) {
+	const dir = "/r2"
+	mem, f := memory(t, dir)
+	s := open(t, dir, &journal{}, &store.Options{SnapshotBytes: -1, KeepSnapshots: 9})
+	for i := range 3 {
+		update(t, s, fmt.Sprint(i))
+		check(t, s.Snapshot(t.Context()))
+	}
+	s.Close()
+	if err := mem.Remove(dir + "/00000000000000000001.log"); err != nil {
+		t.Fatal(err)
+	}
+	_, err := boundedRead(t, f, dir, 1)
+	if !errors.Is(err, store.ErrCorrupt) {
+		t.Errorf("got %v, want ErrCorrupt (context canceled: it never ends)", err)
+	}
+}
+
+func TestACommitThatFailsForSpaceIsNotErrNoSpace(t *testing.T) {
+	const dir = "/r3"
+	_, f := memory(t, dir)
+	m := &journal{}
+	s := open(t, dir, m, nil)
+	update(t, s, "a")
+	f.Inject(fsys.Fault{Kinds: fsys.OpWrite, Path: "*.log", Err: syscall.ENOSPC})
+	_, err := s.Update(context.Background(), []byte("b"))
+	wantIs(t, err, store.ErrFailed)
+	if errors.Is(err, store.ErrNoSpace) && len(m.updates) == 2 {
+		t.Errorf("ErrNoSpace says that the update was not applied, and it was: %v", err)
+	}
+}
+
+type hooked struct {
+	journal
+	n    int
+	hook func(n int)
+}
+
+func (h *hooked) Apply(u []byte) (any, error) {
+	h.n++
+	h.hook(h.n)
+	return h.journal.Apply(u)
+}
+
+func TestRestoreAtBesideALiveStore(t *testing.T) {
+	const dir = "/r4"
+	memory(t, dir)
+	s := open(t, dir, &journal{}, nil)
+	update(t, s, "a")
+	m := &hooked{hook: func(int) { update(t, s, "b"); update(t, s, "c") }}
+	err := store.RestoreAt(dir, m, 1000)
+	if !errors.Is(err, store.ErrNotRetained) {
+		t.Errorf("got %v, want ErrNotRetained", err)
+	}
+}
+
+func TestRestoreAtBesideARotation(t *testing.T) {
+	const dir = "/r4b"
+	memory(t, dir)
+	s := open(t, dir, &journal{}, &store.Options{SnapshotBytes: -1})
+	update(t, s, "a")
+	for range 8 { // so that the end is not yet read when the rotation comes
+		update(t, s, strings.Repeat("x", 1<<20))
+	}
+	m := &hooked{hook: func(n int) {
+		if n == 1 {
+			check(t, s.Snapshot(context.Background()))
+			update(t, s, "b")
+		}
+	}}
+	err := store.RestoreAt(dir, m, 1000)
+	if !errors.Is(err, store.ErrNotRetained) {
+		t.Errorf("got %v, want ErrNotRetained", err)
+	}
+}
+
+func TestRestoreAtWhatIsDroppedMeanwhile(t *testing.T) {
+	const dir = "/r5"
+	memory(t, dir)
+	s := open(t, dir, &journal{}, &store.Options{SnapshotBytes: -1, KeepSnapshots: 2})
+	for range 2 {
+		update(t, s, "a")
+		update(t, s, "a")
+		check(t, s.Snapshot(t.Context()))
+	}
+	update(t, s, "a")
+	m := &hooked{hook: func(n int) {
+		if n == 1 {
+			for range 3 {
+				update(t, s, "a")
+				check(t, s.Snapshot(context.Background()))
+			}
+		}
+	}}
+	if err := store.RestoreAt(dir, m, 3); err != nil {
+		t.Errorf("what was open already is read to its end: %v", err)
+	}
+	if err := store.RestoreAt(dir, &hooked{hook: func(int) {}}, 3); !errors.Is(err, store.ErrNotRetained) {
+		t.Errorf("what was dropped: got %v, want ErrNotRetained", err)
+	}
+	const dir2 = "/r52"
+	memory(t, dir2)
+	s = open(t, dir2, &journal{}, &store.Options{SnapshotBytes: -1, KeepSnapshots: 2})
+	update(t, s, "a")
+	check(t, s.Snapshot(t.Context()))
+	f := m
+	f.n, f.hook = 0, func(n int) {}
+	// the snapshot is dropped between the listing and the opening
+	fa := fsys.NewFaulty(storefs.For(dir2))
+	unmount := storefs.Mount(dir2, fa)
+	defer unmount()
+	done := false
+	fa.OnOp(func(op fsys.Op) {
+		if op.Kind == fsys.OpOpen && strings.HasSuffix(op.Path, ".snap") && !done {
+			done = true
+			for range 3 {
+				update(t, s, "a")
+				check(t, s.Snapshot(context.Background()))
+			}
+		}
+	})
+	err := store.RestoreAt(dir2, &journal{}, 1)
+	if !errors.Is(err, store.ErrNotRetained) {
+		t.Errorf("got %v, want ErrNotRetained", err)
+	}
+}
+
+func TestUpdatesReturnsAllDurableOnesBeforeErrClosed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const dir = "/r6"
+		memory(t, dir)
+		s := open(t, dir, &journal{}, &store.Options{SyncInterval: time.Hour})
+		update(t, s, "first")
+		var got []string
+		var last error
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			for u, err := range s.Updates(context.Background(), 1) {
+				if last = err; err == nil {
+					got = append(got, string(u.Data))
+				}
+			}
+		}()
+		synctest.Wait()
+		var ts []*store.Ticket
+		for range 3 {
+			tk, err := s.Submit([]byte("x"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			ts = append(ts, tk)
+		}
+		synctest.Wait()
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		<-done
+		for _, tk := range ts {
+			if err := tk.Wait(t.Context()); err != nil {
+				t.Error(err)
+			}
+		}
+		if len(got) != 4 || !errors.Is(last, store.ErrClosed) {
+			t.Errorf("got %q and %v; 4 updates are durable and acknowledged", got, last)
+		}
+	})
+}
+
+func TestAForeignNewestSnapshotIsRefused(t *testing.T) {
+	const dir = "/r7"
+	a, m := build(t, dir, 5, 10, 0, 10, 0, 10)
+	b, _ := build(t, dir, 5, 10, 0, 10, 0, 10)
+	name := "00000000000000000002.snap"
+	if a[name] == nil || b[name] == nil {
+		t.Fatal(a.names())
+	}
+	a[name] = b[name]
+	mem := a.mem(t, dir)
+	defer storefs.Mount(dir, mem)()
+	got := &hookedM{}
+	_ = got
+	jm := m
+	jm.Count, jm.Digest = 0, 0
+	s, err := store.Open(dir, &jm, quiet(nil))
+	if err != nil {
+		t.Fatalf("the snapshot before and the logs are whole: %v", err)
+	}
+	s.Close()
+	if jm != m {
+		t.Error("wrong state")
+	}
+}
+
+type hookedM struct{}
+
+func TestALogDeletedWhileOpen(t *testing.T) {
+	dir := t.TempDir()
+	m := &journal{}
+	s := open(t, dir, m, nil)
+	update(t, s, "a")
+	check(t, os.Remove(filepath.Join(dir, "00000000000000000000.log")))
+	_, err := s.Update(context.Background(), []byte("b"))
+	if err == nil {
+		t.Error("acknowledged an update into a file without a name")
+	}
+}
+
+func TestALogTruncatedWhileOpen(t *testing.T) {
+	dir := t.TempDir()
+	m := &journal{}
+	s := open(t, dir, m, nil)
+	update(t, s, "a")
+	check(t, os.Truncate(filepath.Join(dir, "00000000000000000000.log"), 0))
+	_, err := s.Update(context.Background(), []byte("b"))
+	if err == nil {
+		t.Error("acknowledged an update behind a hole")
+	}
+}
+
+func TestDirectoryReplacedWhileOpen(t *testing.T) {
+	top := t.TempDir()
+	dir := filepath.Join(top, "s")
+	s := open(t, dir, &journal{}, nil)
+	update(t, s, "a")
+	check(t, os.Rename(dir, dir+".old"))
+	check(t, os.Mkdir(dir, 0o700))
+	err := s.Snapshot(t.Context())
+	_, uerr := s.Update(context.Background(), []byte("b"))
+	s.Close()
+	if err == nil || uerr != nil {
+		t.Errorf("Snapshot gives %v, Update %v", err, uerr)
+	}
+	if uerr == nil {
+		_, e1 := store.Open(dir, &journal{}, quiet(nil))
+		m := &journal{}
+		_, e2 := store.Open(dir+".old", m, quiet(nil))
+		if len(m.updates) != 2 {
+			t.Errorf("acknowledged, and in neither directory does a store open: %v; %v", e1, e2)
+		}
+	}
+}
+
+func TestRelativeDirAndChdir(t *testing.T) {
+	top := t.TempDir()
+	t.Chdir(top)
+	check(t, os.Mkdir("sub", 0o700))
+	check(t, os.Mkdir("sub/data", 0o700))
+	s := open(t, "data", &journal{}, nil)
+	update(t, s, "a")
+	check(t, os.Chdir("sub"))
+	err := s.Snapshot(t.Context())
+	update(t, s, "b")
+	cerr := s.Close()
+	check(t, os.Chdir(top))
+	if err != nil || cerr != nil {
+		t.Errorf("Snapshot gives %v, Close %v", err, cerr)
+	}
+	m := &journal{}
+	s2, err := store.Open("data", m, quiet(nil))
+	if err != nil || len(m.updates) != 2 {
+		t.Errorf("recovered %q, %v", m.updates, err)
+	}
+	if s2 != nil {
+		s2.Close()
+	}
+}
+
+func TestOpenReadsTheNewestLogOnce(t *testing.T) {
+	const dir = "/r11"
+	mem, f := memory(t, dir)
+	s := open(t, dir, &journal{}, &store.Options{SnapshotBytes: -1})
+	update(t, s, "a")
+	check(t, s.Snapshot(t.Context()))
+	for range 8 {
+		update(t, s, strings.Repeat("x", 1<<20))
+	}
+	f.Stop()
+	_ = mem
+	f2 := fsys.NewFaulty(mem.Kill())
+	mount(t, dir, f2)
+	var n int64
+	f2.OnOp(func(op fsys.Op) {
+		if op.Kind == fsys.OpRead {
+			n += op.Len
+		}
+	})
+	s = open(t, dir, &journal{}, nil)
+	if n > s.Recovery().Bytes*2 {
+		t.Errorf("read %d bytes to recover %d", n, s.Recovery().Bytes)
+	}
+}
+
+func TestFilesAreClosedWhenTheSealFails(t *testing.T) {
+	const dir = "/r12"
+	_, f := memory(t, dir)
+	opened := map[string]int{}
+	f.OnOp(func(op fsys.Op) {
+		switch op.Kind {
+		case fsys.OpOpen, fsys.OpCreate:
+			opened["n"]++
+		case fsys.OpClose:
+			opened["n"]--
+		}
+	})
+	s := open(t, dir, &journal{}, nil)
+	update(t, s, "a")
+	before := opened["n"]
+	in := f.Inject(fsys.Fault{Kinds: fsys.OpDatasync, Path: "00000000000000000000.log", Err: syscall.EIO})
+	err := s.Snapshot(t.Context())
+	if in.Hits() != 1 {
+		t.Fatal("no hit", err)
+	}
+	s.Close()
+	if opened["n"] != 0 {
+		t.Errorf("%d files are open after Close (before the snapshot: %d)", opened["n"], before)
+	}
+}
+
+func TestKeepSnapshotsCountsWholeOnes(t *testing.T) {
+	const dir = "/r13"
+	a, _ := build(t, dir, 2, 10, 0, 10, 0, 10)
+	name := "00000000000000000002.snap"
+	a[name][len(a[name])/2] ^= 1
+	mem := a.mem(t, dir)
+	mount(t, dir, mem)
+	m := &journal{}
+	_ = m
+	s := open(t, dir, &plainMachine{}, &store.Options{KeepSnapshots: 2, SnapshotBytes: -1})
+	if len(s.Recovery().Refused) != 1 {
+		t.Fatal("not refused")
+	}
+	if err := s.Snapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	s.Close()
+	fl := readFiles(t, mem, dir)
+	good := 0
+	for n := range fl {
+		if strings.HasSuffix(n, ".snap") && n != name {
+			good++
+		}
+	}
+	if good < 2 {
+		t.Errorf("%d snapshots that are whole are kept, want 2", good)
+	}
+}
+
+// plainMachine keeps what it is given.
+type plainMachine struct{ b []byte }
+
+func (p *plainMachine) Apply(u []byte) (any, error)    { p.b = append(p.b, u...); return nil, nil }
+func (p *plainMachine) Snapshot() (io.WriterTo, error) { return bytes.NewReader(bytes.Clone(p.b)), nil }
+
+func (p *plainMachine) Restore(r io.Reader) error {
+	var err error
+	p.b, err = io.ReadAll(r)
+	return err
+}
+
+// goexits ends the goroutine that captures its state.
+type goexits struct{ journal }
+
+func (*goexits) Snapshot() (io.WriterTo, error) { runtime.Goexit(); return nil, nil }
+
+func TestGoexitInSnapshot(t *testing.T) {
+	const dir = "/r17"
+	memory(t, dir)
+	s, _ := store.Open(dir, &goexits{}, quiet(nil))
+	update(t, s, "a")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	err := s.Snapshot(ctx)
+	_, uerr := s.Update(ctx, []byte("b"))
+	if err == nil || uerr != nil {
+		t.Errorf("Snapshot gives %v, Update %v", err, uerr)
+	}
+	ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+	defer cancel()
+	if _, err := s.Update(ctx, []byte("b")); err != nil {
+		t.Errorf("updates hang: %v", err)
+	}
+}
+
+func TestBackupOfAnEmptyState(t *testing.T) {
+	const dir = "/r19"
+	memory(t, dir)
+	s := open(t, dir, &plainMachine{}, nil)
+	var b bytes.Buffer
+	if _, err := s.Backup(t.Context(), &b); err != nil {
+		t.Fatal(err)
+	}
+	state, _, _, err := stateio.Restore(bytes.NewReader(b.Bytes()), int64(b.Len()))
+	if err != nil || state == nil {
+		t.Errorf("state %v, %v", state, err)
+	}
+	memory(t, "/r19b")
+	if err := store.Import("/r19b", bytes.NewReader(b.Bytes()), int64(b.Len())); err != nil {
+		t.Fatal(err)
+	}
+	_ = open(t, "/r19b", &plainMachine{}, nil)
+}
+
+func TestFollowerOfAnEmptiedDirectory(t *testing.T) {
+	const dir = "/r21"
+	mem, _ := memory(t, dir)
+	s := open(t, dir, &journal{}, nil)
+	update(t, s, "a")
+	for _, err := range store.ReadUpdates(t.Context(), dir, 1) {
+		if err != nil {
+			t.Log(err)
+			break
+		}
+		if err := mem.Remove(dir + "/00000000000000000000.log"); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Fatal(err)
+		}
+	}
+}
