@@ -313,11 +313,11 @@ func TestRelativeDirAndChdir(t *testing.T) {
 	check(t, os.Mkdir("sub/data", 0o700))
 	s := open(t, "data", &journal{}, nil)
 	update(t, s, "a")
-	check(t, os.Chdir("sub"))
+	t.Chdir("sub")
 	err := s.Snapshot(t.Context())
 	update(t, s, "b")
 	cerr := s.Close()
-	check(t, os.Chdir(top))
+	t.Chdir(top)
 	if err != nil || cerr != nil {
 		t.Errorf("Snapshot gives %v, Close %v", err, cerr)
 	}
