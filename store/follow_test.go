@@ -7,6 +7,8 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 
@@ -41,8 +43,9 @@ func TestUpdatesReturnsThePastAndFollowsThePresent(t *testing.T) {
 		s := open(t, dir, &journal{}, &store.Options{KeepSnapshots: 100, SnapshotBytes: -1})
 		want := fill(t, s, 0, 35)
 		ctx, cancel := context.WithCancel(t.Context())
+		var mu sync.Mutex // guards got
 		got := map[uint64][]string{}
-		ended := 0
+		var ended atomic.Int64
 		for _, from := range []uint64{0, 1, 2, 11, 35, 36, 60} {
 			go func() {
 				for u, err := range s.Updates(ctx, from) {
@@ -50,12 +53,14 @@ func TestUpdatesReturnsThePastAndFollowsThePresent(t *testing.T) {
 						t.Errorf("from %d: %v", from, err)
 						break
 					}
+					mu.Lock()
 					if want := max(from, 1) + uint64(len(got[from])); u.Index != want {
 						t.Errorf("from %d: index %d, want %d", from, u.Index, want)
 					}
 					got[from] = append(got[from], string(u.Data))
+					mu.Unlock()
 				}
-				ended++
+				ended.Add(1)
 			}()
 			synctest.Wait()
 		}
@@ -68,8 +73,8 @@ func TestUpdatesReturnsThePastAndFollowsThePresent(t *testing.T) {
 		}
 		cancel()
 		synctest.Wait()
-		if ended != 7 {
-			t.Errorf("%d of 7 sequences ended with their context", ended)
+		if n := ended.Load(); n != 7 {
+			t.Errorf("%d of 7 sequences ended with their context", n)
 		}
 		go func() {
 			var last error
@@ -77,12 +82,12 @@ func TestUpdatesReturnsThePastAndFollowsThePresent(t *testing.T) {
 				last = err
 			}
 			wantIs(t, last, store.ErrClosed)
-			ended++
+			ended.Add(1)
 		}()
 		synctest.Wait()
 		s.Close()
 		synctest.Wait()
-		if ended != 8 {
+		if ended.Load() != 8 {
 			t.Error("the sequence did not end when the store was closed")
 		}
 	})

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -277,25 +278,25 @@ func TestCloseWaitsForWhatIsPending(t *testing.T) {
 			}()
 		}
 		synctest.Wait()
-		closed := 0
+		var closed atomic.Int64
 		for range 3 {
 			go func() {
 				if err := s.Close(); err != nil {
 					t.Error(err)
 				}
-				closed++
+				closed.Add(1)
 			}()
 		}
 		synctest.Wait()
-		if closed > 0 {
+		if closed.Load() > 0 {
 			t.Error("Close returned while a commit was under way")
 		}
 		_, err := s.Update(t.Context(), []byte("late"))
 		wantIs(t, err, store.ErrClosed)
 		release()
 		synctest.Wait()
-		if acked+refused != 10 || closed != 3 || int(s.Index()) != acked {
-			t.Errorf("%d acknowledged, %d refused, index %d, %d calls of Close returned", acked, refused, s.Index(), closed)
+		if acked+refused != 10 || closed.Load() != 3 || int(s.Index()) != acked {
+			t.Errorf("%d acknowledged, %d refused, index %d, %d calls of Close returned", acked, refused, s.Index(), closed.Load())
 		}
 		wantIs(t, s.Sync(t.Context()), nil)
 		_, err = s.Submit(nil)
