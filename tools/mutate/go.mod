@@ -1,0 +1,3 @@
+module github.com/stateio/stateio/tools/mutate
+
+go 1.26.0
