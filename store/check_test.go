@@ -1,0 +1,367 @@
+package store_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"maps"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/storefs"
+	"github.com/stateio/stateio/store"
+)
+
+// summary tells what Check reports, a line for each file.
+func summary(reports []store.FileReport) string {
+	var b strings.Builder
+	for _, r := range reports {
+		fmt.Fprintf(&b, "%s index=%d size=%d updates=%d", filepath.Base(r.Path), r.Index, r.Size, r.Updates)
+		if r.Sealed {
+			b.WriteString(" sealed")
+		}
+		if r.Torn > 0 {
+			fmt.Fprintf(&b, " torn=%d", r.Torn)
+		}
+		for _, d := range r.Damage {
+			fmt.Fprintf(&b, " damage@%d", d.Offset)
+			if d.Path != r.Path {
+				fmt.Fprintf(&b, " of %s", d.Path)
+			}
+		}
+		b.WriteByte('\n')
+	}
+	return b.String()
+}
+
+// checked returns the summary of what Check says of these files.
+func checked(t *testing.T, fl files) string {
+	t.Helper()
+	const dir = "/checked"
+	defer storefs.Mount(dir, fl.mem(t, dir))()
+	reports, err := store.Check(t.Context(), dir)
+	if err != nil {
+		t.Error(err)
+	}
+	return summary(reports)
+}
+
+// Sizes of what the stores here hold. A header has 67 bytes, an update of n
+// bytes 36+n, a seal or trailer 53.
+const (
+	headerLen = 67
+	entryLen  = 36
+	sealLen   = 53
+)
+
+const (
+	log0  = "00000000000000000000.log"
+	log1  = "00000000000000000001.log"
+	log3  = "00000000000000000003.log"
+	log4  = "00000000000000000004.log"
+	snap1 = "00000000000000000001.snap"
+	snap3 = "00000000000000000003.snap"
+)
+
+// checkedStore is a store with logs of 1, 2, 1 and no updates, and snapshots
+// between the first three, closed.
+func checkedStore(t *testing.T) files {
+	t.Helper()
+	fl, _ := build(t, "/whole", 9, 20, snapshot, 30, 40, snapshot, 50)
+	return fl
+}
+
+// lines returns what Check is to say of checkedStore, with some lines replaced,
+// and others of files that are missing.
+func lines(fl files, instead map[string]string, missing ...string) string {
+	var b strings.Builder
+	for _, name := range []string{log0, log1, log3, log4, snap1, snap3} {
+		line, ok := instead[name]
+		switch {
+		case ok:
+		case strings.HasSuffix(name, ".snap"), name == log4:
+			line = fmt.Sprintf("size=%d updates=0", len(fl[name]))
+		case name == log1:
+			line = fmt.Sprintf("size=%d updates=2 sealed", len(fl[name]))
+		default:
+			line = fmt.Sprintf("size=%d updates=1 sealed", len(fl[name]))
+		}
+		if line != "" {
+			fmt.Fprintf(&b, "%s index=%c %s\n", name, name[19], line)
+		}
+	}
+	for _, name := range missing {
+		fmt.Fprintf(&b, "%s index=%c size=0 updates=0 damage@0\n", name, name[19])
+	}
+	return b.String()
+}
+
+func TestCheckReportsOnEveryFileOfAWholeStore(t *testing.T) {
+	fl := checkedStore(t)
+	if n := headerLen + entryLen + 20 + sealLen; len(fl[log0]) != n {
+		t.Fatalf("the first log has %d bytes, want %d", len(fl[log0]), n)
+	}
+	if got, want := checked(t, fl), lines(fl, nil); got != want {
+		t.Errorf("got\n%swant\n%s", got, want)
+	}
+}
+
+func TestCheckNamesWhatIsWrong(t *testing.T) {
+	whole := checkedStore(t)
+	other, _ := build(t, "/other", 9, 20, snapshot, 30, 40, snapshot, 50)
+	n := func(name string) int { return len(whole[name]) }
+	line := fmt.Sprintf
+	type instead = map[string]string
+	for _, tt := range []struct {
+		name    string
+		harm    func(fl files)
+		want    instead
+		missing []string
+	}{
+		{
+			"a bit of the first update of two", func(fl files) { fl[log1][headerLen+20] ^= 1 },
+			instead{log1: line("size=%d updates=1 sealed damage@%d", n(log1), headerLen)}, nil,
+		},
+		{
+			"a bit of the only update", func(fl files) { fl[log3][headerLen+20] ^= 1 },
+			instead{log3: line("size=%d updates=0 sealed damage@%d", n(log3), headerLen)}, nil,
+		},
+		{
+			"a bit of the update behind which nothing whole is",
+			func(fl files) { fl[log3] = fl[log3][:n(log3)-sealLen-1] },
+			instead{log3: line("size=%d updates=0 damage@%d", n(log3)-sealLen-1, headerLen)}, nil,
+		},
+		{
+			"a seal that is missing", func(fl files) { fl[log1] = fl[log1][:n(log1)-sealLen] },
+			instead{log1: line("size=%d updates=2 damage@%d", n(log1)-sealLen, n(log1)-sealLen)}, nil,
+		},
+		{
+			"a seal that is missing, before a log that is not in use", func(fl files) { fl[log3] = fl[log3][:n(log3)-sealLen] },
+			instead{log3: line("size=%d updates=1", n(log3)-sealLen)}, nil,
+		},
+		{
+			"a seal that is torn, before a log that is not in use", func(fl files) { fl[log3][n(log3)-1] ^= 1 },
+			instead{log3: line("size=%d updates=1 torn=%d", n(log3), sealLen)}, nil,
+		},
+		{
+			"a header", func(fl files) { fl[log1][30] ^= 1 },
+			instead{log1: line("size=%d updates=0 damage@0", n(log1))}, nil,
+		},
+		{
+			"the name of another log", func(fl files) { fl[log1] = fl[log0] },
+			instead{log1: line("size=%d updates=0 damage@0", n(log0))}, nil,
+		},
+		{
+			"a log of another store", func(fl files) { fl[log1] = other[log1] },
+			instead{log1: line("size=%d updates=0 damage@0", n(log1))}, nil,
+		},
+		{
+			"a snapshot of another store", func(fl files) { fl[snap3] = other[snap3] },
+			instead{snap3: line("size=%d updates=0 damage@0", n(snap3))}, nil,
+		},
+		{
+			"a bit of a snapshot", func(fl files) { fl[snap3][headerLen+20] ^= 1 },
+			instead{snap3: line("size=%d updates=0 damage@%d", n(snap3), headerLen)}, nil,
+		},
+		{
+			"a snapshot's header", func(fl files) { fl[snap1][30] ^= 1 },
+			instead{snap1: line("size=%d updates=0 damage@0", n(snap1))}, nil,
+		},
+		{
+			"bytes behind a snapshot", func(fl files) { fl[snap1] = append(fl[snap1], 1, 2, 3) },
+			instead{snap1: line("size=%d updates=0 damage@%d", n(snap1)+3, n(snap1))}, nil,
+		},
+		{
+			"a snapshot without its trailer", func(fl files) { fl[snap1] = fl[snap1][:n(snap1)-sealLen] },
+			instead{snap1: line("size=%d updates=0 damage@%d", n(snap1)-sealLen, n(snap1)-sealLen)}, nil,
+		},
+		{"a log in the middle", func(fl files) { delete(fl, log1) }, instead{log1: ""}, []string{log1}},
+		{"the log behind the last snapshot", func(fl files) { delete(fl, log3) }, instead{log3: ""}, []string{log3}},
+		{"the newest log", func(fl files) { delete(fl, log4) }, instead{log4: ""}, []string{log4}},
+		{
+			"a log and its snapshot", func(fl files) { delete(fl, log3); delete(fl, snap3) },
+			instead{log3: "", snap3: ""}, []string{log3},
+		},
+		{
+			"the first log, and the snapshots", func(fl files) { delete(fl, log0); delete(fl, snap1); delete(fl, snap3) },
+			instead{log0: "", snap1: "", snap3: ""}, []string{log0},
+		},
+		{"the first log, which is not needed", func(fl files) { delete(fl, log0) }, instead{log0: ""}, nil},
+		{"the first snapshot, which is not needed", func(fl files) { delete(fl, snap1) }, instead{snap1: ""}, nil},
+	} {
+		fl := files{}
+		for name, b := range whole {
+			fl[name] = bytes.Clone(b)
+		}
+		tt.harm(fl)
+		if got, want := checked(t, fl), lines(whole, tt.want, tt.missing...); got != want {
+			t.Errorf("%s: got\n%swant\n%s", tt.name, got, want)
+		}
+	}
+}
+
+// An empty log behind one that was not sealed is not in use yet: whatever it was
+// to follow may be torn.
+func TestCheckAllowsForALogThatIsNotInUse(t *testing.T) {
+	fl, _ := build(t, "/unused", 9, 20, 30, killed)
+	whole := fl[log0]
+	used := headerLen + 2*entryLen + 20 + 30
+	next, _ := build(t, "/next", 9, killed)
+	for _, tt := range []struct {
+		name string
+		harm func()
+		want string
+	}{
+		{"as it was left", func() {}, fmt.Sprintf("%s index=0 size=%d updates=2\n", log0, len(whole))},
+		{
+			"with a torn update",
+			func() { fl[log0] = replace(whole, used-1, []byte{whole[used-1] ^ 1}) },
+			fmt.Sprintf("%s index=0 size=%d updates=1 torn=%d\n", log0, len(whole), entryLen+30),
+		},
+		{
+			"with garbage behind",
+			func() { fl[log0] = replace(whole, used+9, []byte{7}) },
+			fmt.Sprintf("%s index=0 size=%d updates=2 torn=10\n", log0, len(whole)),
+		},
+	} {
+		tt.harm()
+		if got := checked(t, fl); got != tt.want {
+			t.Errorf("%s: got\n%swant\n%s", tt.name, got, tt.want)
+		}
+	}
+	// A log of 2 that holds no update yet, of whatever store: its header is damaged.
+	fl[log0] = whole
+	fl["00000000000000000002.log"] = next[log0]
+	want := fmt.Sprintf("%s index=0 size=%d updates=2 damage@%d\n", log0, len(whole), used) +
+		fmt.Sprintf("00000000000000000002.log index=2 size=%d updates=0 damage@0\n", len(next[log0]))
+	if got := checked(t, fl); got != want {
+		t.Errorf("with a foreign log behind it: got\n%swant\n%s", got, want)
+	}
+}
+
+func TestCheckOfNoStoreIsAnError(t *testing.T) {
+	memory(t, "/none")
+	if _, err := store.Check(t.Context(), "/none"); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("of a directory that is missing: %v", err)
+	}
+	const dir = "/nothing"
+	mem := files{"notes.txt": nil}.mem(t, dir)
+	mount(t, dir, mem)
+	if r, err := store.Check(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "no store in "+dir) || len(r) > 0 {
+		t.Errorf("of a directory without a store: %v, %v", r, err)
+	}
+}
+
+func TestCheckEndsWithItsContext(t *testing.T) {
+	const dir = "/ended"
+	sizes := make([]int, 3000)
+	for i := range sizes {
+		sizes[i] = 16
+	}
+	fl, _ := build(t, dir, 9, sizes...)
+	mem := fl.mem(t, dir)
+	ctx, cancel := context.WithCancel(t.Context())
+	f := fsys.NewFaulty(mem)
+	mount(t, dir, f)
+	f.OnOp(func(op fsys.Op) {
+		if op.Kind == fsys.OpRead {
+			cancel()
+		}
+	})
+	r, err := store.Check(ctx, dir)
+	if !errors.Is(err, context.Canceled) || len(r) > 0 {
+		t.Errorf("got %v and %s", err, summary(r))
+	}
+	// Between files, too.
+	fl = checkedStore(t)
+	mount(t, dir, fl.mem(t, dir))
+	if r, err := store.Check(ctx, dir); !errors.Is(err, context.Canceled) || len(r) != 1 {
+		t.Errorf("got %v and\n%s", err, summary(r))
+	}
+}
+
+// What fails while files are read is an error, and never taken for damage or
+// for the end of something.
+func TestFaultsWhileReadingAreErrors(t *testing.T) {
+	const dir = "/reading"
+	fl := checkedStore(t)
+	torn, _ := build(t, "/torn", 9, 20, snapshot, 30, killed)
+	for what, read := range map[string]func() error{
+		"Check": func() error {
+			reports, err := store.Check(t.Context(), dir)
+			for _, r := range reports {
+				if len(r.Damage) > 0 {
+					t.Errorf("Check reports damage: %s", summary(reports))
+				}
+			}
+			return err
+		},
+		"RestoreAt": func() error { return store.RestoreAt(dir, &plainMachine{}, 2) },
+		"ReadUpdates": func() error {
+			for u, err := range store.ReadUpdates(t.Context(), dir, 1) {
+				if err != nil || u.Index == 2 {
+					return err
+				}
+			}
+			return errors.New("it ended by itself")
+		},
+	} {
+		for _, content := range []files{fl, torn} {
+			for _, kind := range []fsys.Kind{fsys.OpOpen, fsys.OpList, fsys.OpStat, fsys.OpRead} {
+				hits := 0
+				for n := int64(1); ; n++ {
+					f := fsys.NewFaulty(content.mem(t, dir))
+					fault := f.Inject(fsys.Fault{Kinds: kind, N: n, Err: syscall.EIO, Forever: true})
+					unmount := storefs.Mount(dir, f)
+					err := read()
+					unmount()
+					if fault.Hits() == 0 {
+						break
+					}
+					hits++
+					if !errors.Is(err, syscall.EIO) || !strings.HasPrefix(err.Error(), "store: ") {
+						t.Errorf("%s with %v number %d failing: %v", what, kind, n, err)
+					}
+				}
+				if hits == 0 {
+					t.Errorf("%s: no %v was hit", what, kind)
+				}
+			}
+		}
+	}
+}
+
+func TestReadingClosesItsFiles(t *testing.T) {
+	const dir = "/closes"
+	whole := checkedStore(t)
+	damaged := maps.Clone(whole)
+	for _, name := range []string{log0, log1, snap3} {
+		damaged[name] = replace(damaged[name], headerLen+20, []byte{1, 2, 3, 4})
+	}
+	damaged[snap1] = damaged[snap1][:20]
+	for _, content := range []files{whole, damaged} {
+		f := fsys.NewFaulty(content.mem(t, dir))
+		unmount := storefs.Mount(dir, f)
+		opened, all := 0, 0
+		f.OnOp(func(op fsys.Op) {
+			switch op.Kind {
+			case fsys.OpOpen:
+				opened++
+				all++
+			case fsys.OpClose:
+				opened--
+			}
+		})
+		_, err := store.Check(t.Context(), dir)
+		_ = store.RestoreAt(dir, &plainMachine{}, 4)
+		unmount()
+		if err != nil || opened != 0 || all < 7 {
+			t.Errorf("%d of %d files were left open (%v)", opened, all, err)
+		}
+	}
+}
