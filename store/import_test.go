@@ -1,0 +1,97 @@
+package store_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io/fs"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stateio/stateio"
+
+	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/storefs"
+	"github.com/stateio/stateio/store"
+)
+
+// Whatever fails during an Import, it says so, and either can be made again or
+// has made the whole store; never a part of one that opens.
+func TestAFailedImportCanBeMadeAgain(t *testing.T) {
+	const dir = "/again"
+	updates := make([]string, 40) // more than is written at once
+	for i := range updates {
+		updates[i] = fmt.Sprint(i, strings.Repeat("u", 10_000))
+	}
+	for _, snapshot := range [][]string{nil, {"s"}} {
+		file := stateFile(t, snapshot, updates...)
+		doImport := func() error { return store.Import(dir, bytes.NewReader(file), int64(len(file))) }
+		failed := 0
+		for kind := fsys.OpOpen; kind < fsys.AnyOp; kind <<= 1 {
+			for n := int64(1); ; n++ {
+				mem := fsys.NewMem(fsys.MemOptions{})
+				f := fsys.NewFaulty(mem)
+				fault := f.Inject(fsys.Fault{Kinds: kind, N: n, Err: syscall.EIO})
+				unmount := storefs.Mount(dir, f)
+				err := doImport()
+				f.Heal()
+				if fault.Hits() == 0 {
+					unmount()
+					break
+				}
+				name := fmt.Sprintf("%v number %d failing", kind, n)
+				if err != nil {
+					failed++
+					if !errors.Is(err, syscall.EIO) || !strings.HasPrefix(err.Error(), "store: ") {
+						t.Errorf("%s: %v", name, err)
+					}
+					if s, err := store.Open(dir, &journal{}, quiet(nil)); err == nil {
+						if n := s.Index(); n != 0 && n != uint64(len(updates)) {
+							t.Errorf("%s: a store of %d updates", name, n)
+						}
+						s.Close()
+						unmount()
+						continue
+					}
+					if err := doImport(); err != nil && !errors.Is(err, fs.ErrExist) {
+						t.Errorf("%s, and once more: %v", name, err)
+					}
+				}
+				m := &journal{}
+				s := open(t, dir, m, nil)
+				if want := slices.Concat(snapshot, updates); !slices.Equal(m.updates, want) || s.Index() != uint64(len(updates)) {
+					t.Errorf("%s: the store holds %d updates at index %d", name, len(m.updates), s.Index())
+				}
+				s.Close()
+				unmount()
+			}
+		}
+		if failed < 10 {
+			t.Errorf("only %d faults made Import fail", failed)
+		}
+	}
+}
+
+func TestImportRefusesADamagedFile(t *testing.T) {
+	const dir = "/damaged"
+	file := stateFile(t, []string{"s"}, "one", "two", "three")
+	whole := bytes.Clone(file)
+	for _, at := range []int{20, len(file) / 2} {
+		memory(t, dir)
+		file[at] ^= 1
+		err := store.Import(dir, bytes.NewReader(file), int64(len(file)))
+		wantIs(t, err, stateio.ErrCorrupt)
+		file[at] ^= 1
+		if err := store.Import(dir, bytes.NewReader(whole), int64(len(whole))); err != nil {
+			t.Errorf("of the whole file afterwards: %v", err)
+		}
+		m := &journal{}
+		s := open(t, dir, m, nil)
+		if !slices.Equal(m.updates, []string{"s", "one", "two", "three"}) || s.Index() != 3 {
+			t.Errorf("recovered %q at index %d", m.updates, s.Index())
+		}
+		s.Close()
+	}
+}
