@@ -30,8 +30,9 @@ type Epoch struct {
 // reads what is needed for walking from one to the other, but not the updates.
 //
 // An epoch whose snapshot is damaged comes with a [*CorruptError], as does, with
-// an Epoch of zeros, damage at the end of the file; the walk then goes on with
-// the last epoch before that is found. An error of reading ends the walk.
+// an Epoch of zeros but for a StateSize of -1, damage at the end of the file; the
+// walk then goes on with the last epoch before that is found. An error of reading
+// ends the walk.
 func Epochs(r io.ReaderAt, limit int64) iter.Seq2[Epoch, error] {
 	return func(yield func(Epoch, error) bool) {
 		f, err := newFile(r, limit)
