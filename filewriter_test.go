@@ -27,7 +27,7 @@ func TestASecondWriterGetsErrLocked(t *testing.T) {
 		t.Fatal(err)
 	}
 	_, err := stateio.NewFileWriter(g)
-	if !errors.Is(err, stateio.ErrLocked) || !strings.Contains(err.Error(), f.Name()) {
+	if !errors.Is(err, stateio.ErrLocked) || !strings.Contains(err.Error(), f.Name()) || !strings.Contains(err.Error(), "only one at a time") {
 		t.Fatalf("got %v, want ErrLocked", err)
 	}
 	if got := content(t, f); len(got) != len(m.file)+4 {

@@ -1,0 +1,113 @@
+package stateio_test
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+
+	"github.com/stateio/stateio"
+)
+
+// Where an update should be and something else is, reading ends for good, and
+// says what is there, and where.
+func TestReaderTellsWhatIsAmongTheUpdates(t *testing.T) {
+	for what, want := range map[string]string{
+		"short":                                "the entry has 5 bytes, fewer than the 9",
+		"\x03\x00\x00\x00\x00\x00\x00\x00\x00": "of unknown kind 3",
+		"\x01\x05\x00\x00\x00\x00\x00\x00\x00": "an update of epoch 5 is among those of epoch 0",
+		"\x02\x00\x00\x00\x00\x00\x00\x00\x00": "a snapshot is among the updates of epoch 0",
+	} {
+		update := "\x01\x00\x00\x00\x00\x00\x00\x00\x00u"
+		file, _ := appendLog(nil, []byte(update))
+		first := int64(len(file))
+		file, at := appendLog(file, []byte(what))
+		file, _ = appendLog(file, []byte(update))
+		_, epoch, r, err := stateio.Restore(bytes.NewReader(file), int64(len(file)))
+		if err != nil || epoch != 0 {
+			t.Fatalf("%q: epoch %d, %v", what, epoch, err)
+		}
+		if b, err := r.Read(); err != nil || string(b) != "u" || r.Offset() != 0 {
+			t.Errorf("%q: the update before gives %q at %d, %v", what, b, r.Offset(), err)
+		}
+		for range 2 {
+			b, err := r.Read()
+			var damage *stateio.CorruptError
+			if !errors.As(err, &damage) || b != nil || damage.Offset != at || at != first || !strings.Contains(err.Error(), want) {
+				t.Errorf("%q: got %q and %v, want %q at %d", what, b, err, want, at)
+			}
+			if r.Offset() != at {
+				t.Errorf("%q: Offset() = %d, want %d", what, r.Offset(), at)
+			}
+		}
+	}
+}
+
+// Damage behind the last epoch's last whole update ends reading it, also when the
+// epoch is asked for; that of another epoch does not.
+func TestDamageEndsTheEpochThatItFollows(t *testing.T) {
+	m := (&model{}).snapshot(bytesOf(1, 10)).update(bytesOf(2, 10)).
+		snapshot(bytesOf(3, 10)).update(bytesOf(4, 10)).
+		update(bytesOf(5, 100_000)).update(bytesOf(6, 100_000))
+	file := bytes.Clone(m.file)
+	for _, o := range m.ops[4:] {
+		file[o.start+40] ^= 1
+	}
+	for epoch, want := range map[uint64]bool{uint64(m.ops[2].start): true, 0: false} {
+		state, r, err := stateio.RestoreEpoch(bytes.NewReader(file), int64(len(file)), epoch)
+		if err != nil || len(state) != 10 {
+			t.Fatalf("epoch %d: a state of %d bytes, %v", epoch, len(state), err)
+		}
+		if _, err := r.Read(); err != nil {
+			t.Errorf("epoch %d: the update before the damage: %v", epoch, err)
+		}
+		_, err = r.Read()
+		if isCorrupt(err) != want || !want && err != io.EOF {
+			t.Errorf("epoch %d ends with %v", epoch, err)
+		}
+		var damage *stateio.CorruptError
+		if errors.As(err, &damage) && (damage.Offset != m.ops[4].start || r.Offset() != damage.Offset) {
+			t.Errorf("epoch %d: the damage is at %d, Offset() %d, want %d", epoch, damage.Offset, r.Offset(), m.ops[4].start)
+		}
+	}
+}
+
+// An epoch is not restored without the snapshot that it is to start with.
+func TestAnEpochWithoutItsSnapshotIsRefused(t *testing.T) {
+	m := (&model{}).update(bytesOf(1, 10)).snapshot(bytesOf(2, 10)).update(bytesOf(3, 10))
+	wrong := bytes.Clone(m.file[:m.ops[1].start])
+	wrong, at := appendLog(wrong, append([]byte{1, 0, 0, 0, 0, 0, 0, 0, 0}, "no snapshot"...))
+	wrong = append(wrong, m.file[m.ops[1].end:]...)
+	wrong, _ = appendLog(wrong[:len(wrong):len(wrong)], append([]byte{1, byte(at), byte(at >> 8), 0, 0, 0, 0, 0, 0}, "behind it"...))
+	limit := int64(len(wrong))
+	if _, _, _, err := stateio.Restore(bytes.NewReader(wrong), limit); !isCorrupt(err) || !strings.Contains(err.Error(), "should be here, but it is an update") {
+		t.Errorf("Restore: %v", err)
+	}
+	state, r, err := stateio.RestoreEpoch(bytes.NewReader(wrong), limit, uint64(at))
+	if !isCorrupt(err) || state != nil || r != nil {
+		t.Errorf("RestoreEpoch: a state of %d bytes, %v", len(state), err)
+	}
+	if _, err := stateio.Compact(io.Discard, bytes.NewReader(wrong), limit); !isCorrupt(err) {
+		t.Errorf("Compact: %v", err)
+	}
+}
+
+func TestANegativeLimitIsRefused(t *testing.T) {
+	r := bytes.NewReader(nil)
+	for name, do := range map[string]func() error{
+		"Restore":      func() error { _, _, _, err := stateio.Restore(r, -1); return err },
+		"RestoreEpoch": func() error { _, _, err := stateio.RestoreEpoch(r, -1, 0); return err },
+		"Compact":      func() error { _, err := stateio.Compact(io.Discard, r, -1); return err },
+		"Epochs": func() (last error) {
+			for _, last = range stateio.Epochs(r, -1) {
+				continue
+			}
+			return last
+		},
+	} {
+		if err := do(); err == nil || err.Error() != "stateio: the limit -1 is negative" {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
