@@ -7,16 +7,18 @@ import (
 	"strings"
 )
 
-// accepted holds the survivors that do no harm, by file, function and mutated
-// line, with the reason.
+// accepted holds the survivors that do no harm, with the reason, by file,
+// function, and the line as it is and as it is mutated.
 type accepted struct {
 	name    string
 	reasons map[string]string
 }
 
-// readAccepted reads the list in the named file. Each entry is two lines: where
-// and what, separated by bars, and then the reason, indented. Lines that begin
-// with # are comments.
+// readAccepted reads the list in the named file. Each entry is a line of fields
+// separated by bars: file, function, the line as it is, the line as it is mutated,
+// and which one of those that read alike, if it is not the first. A line with a
+// reason, indented, follows one or more of them. Lines that begin with # are
+// comments.
 func readAccepted(name string) (*accepted, error) {
 	a := &accepted{name: name, reasons: map[string]string{}}
 	f, err := os.Open(name)
@@ -38,8 +40,8 @@ func readAccepted(name string) (*accepted, error) {
 				a.reasons[key] = strings.TrimSpace(line)
 			}
 			keys = nil
-		case strings.Count(line, " | ") < 2:
-			return nil, fmt.Errorf("%s:%d: want file | function | mutated line", name, n)
+		case strings.Count(line, " | ") < 3:
+			return nil, fmt.Errorf("%s:%d: want file | function | line | mutated line", name, n)
 		default:
 			keys = append(keys, line)
 		}
@@ -52,7 +54,16 @@ func readAccepted(name string) (*accepted, error) {
 
 // key returns how m is listed.
 func (m *mutant) key(root string) string {
-	return strings.Join([]string{m.path(root), m.fn, m.after()}, " | ")
+	key := strings.Join([]string{m.path(root), m.fn, m.before(), m.after()}, " | ")
+	if m.nth > 1 {
+		key += fmt.Sprintf(" | %d", m.nth)
+	}
+	return key
+}
+
+// reads returns what mutants that read alike have in common.
+func (m *mutant) reads() string {
+	return strings.Join([]string{m.file.name, m.fn, m.before(), m.after()}, "\n")
 }
 
 // has reports whether m is listed.

@@ -12,11 +12,12 @@ type plant struct {
 	*source
 	mutants []*mutant
 	sites   map[*file][]*site // the outermost of each file, in order
+	alike   map[string]int    // how many mutants read so
 }
 
 // grow finds the mutants of the files of s that want asks for.
 func grow(s *source, want func(file string) bool) *plant {
-	p := &plant{source: s, sites: map[*file][]*site{}}
+	p := &plant{source: s, sites: map[*file][]*site{}, alike: map[string]int{}}
 	for _, f := range s.files {
 		if want(f.name) {
 			w := &walk{plant: p, file: f}
@@ -99,12 +100,14 @@ func (w *walk) add(text string) int {
 }
 
 func (w *walk) addAt(from, to token.Pos, text string) int {
-	id := len(w.mutants)
-	w.mutants = append(w.mutants, &mutant{
-		id: id, file: w.file, fn: w.function(), line: w.fset.Position(from).Line,
+	m := &mutant{
+		id: len(w.mutants), file: w.file, fn: w.function(), line: w.fset.Position(from).Line,
 		from: w.offset(from), to: w.offset(to), text: text,
-	})
-	return id
+	}
+	w.mutants = append(w.mutants, m)
+	w.alike[m.reads()]++
+	m.nth = w.alike[m.reads()]
+	return m.id
 }
 
 // text returns the source of n.

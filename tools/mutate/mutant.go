@@ -17,6 +17,7 @@ type mutant struct {
 	from int    // offset in the file of what is replaced
 	to   int    // and its end
 	text string // what the bug is instead
+	nth  int    // of those in the function that read alike, from 1
 }
 
 // place returns the file's path below root, and the line.

@@ -28,7 +28,7 @@ func root(t *testing.T) string {
 // what is listed as harmless; a mutant that loops is ended.
 func TestEachMutantMeetsItsFate(t *testing.T) {
 	list := filepath.Join(t.TempDir(), "accepted.txt")
-	const harmless = "tools/mutate/testdata/sample/sample.go | Clamp | if n <= low {"
+	const harmless = "tools/mutate/testdata/sample/sample.go | Clamp | if n < low { | if n <= low {"
 	if err := os.WriteFile(list, []byte("# why\n"+harmless+"\n\tn is low then\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -67,20 +67,20 @@ func TestMutantsOfEachConstruct(t *testing.T) {
 		code string
 		want []string
 	}{
-		{"if a < b { f() }", []string{"if true {", "if false {", "if a <= b {", "/* left out */"}},
+		{"if a < b { f() }", []string{"if true {", "if false {", "if a <= b {", "/* left out: f() */"}},
 		{"if a >= 1 { return }", []string{"if true {", "if false {", "if a >= 1 + 1 {", "if a >= 1 - 1 {"}},
 		{"if a == 3 { return }", []string{"if true {", "if false {", "if a == 3 + 1 {"}},
 		{"if ok && !g() { return }", []string{"if true {", "if false {", "if true && !g() {", "if ok && true {"}},
 		{"if ok || a == b { return }", []string{"if true {", "if false {", "if false || a == b {", "if ok || false {"}},
-		{"for ok { f() }", []string{"for false {", "/* left out */"}},
-		{"a = a + b", []string{"/* left out */", "a = a - b"}},
-		{"a += b*a", []string{"/* left out */", "a += b/a"}},
-		{"a++", []string{"/* left out */"}},
+		{"for ok { f() }", []string{"for false {", "/* left out: f() */"}},
+		{"a = a + b", []string{"/* left out: a = a + b */", "a = a - b"}},
+		{"a += b*a", []string{"/* left out: a += b*a */", "a += b/a"}},
+		{"a++", []string{"/* left out: a++ */"}},
 		{"for range a { break }", []string{"continue"}},
 		{"for range a { if ok { continue } }", []string{"if true {", "if false {", "break"}},
 		{"for range a { switch { case ok: continue } }", []string{"case true:", "case false:"}},
-		{"defer f()", []string{"/* left out */"}},
-		{"ok = true", []string{"/* left out */", "ok = false"}},
+		{"defer f()", []string{"/* left out: defer f() */"}},
+		{"ok = true", []string{"/* left out: ok = true */", "ok = false"}},
 		{"_ = text[2:]", []string{"_ = text[2 + 1:]", "_ = text[2 - 1:]"}},
 		{"_ = text[0]", []string{"_ = text[0 + 1]"}},
 		{"_ = func() (int, error) { return a, err }", []string{"_ = func() (int, error) { return a, nil }"}},
@@ -89,7 +89,7 @@ func TestMutantsOfEachConstruct(t *testing.T) {
 		{"panic(text)", nil},
 		{"const c = 5", nil},
 		{"var _ [5]int", nil},
-		{"switch a { case 4: f() }", []string{"case 4 + 1:", "/* left out */"}},
+		{"switch a { case 4: f() }", []string{"case 4 + 1:", "/* left out: f() */"}},
 	} {
 		// A line for each brace, so that the line tells one statement from another.
 		code := strings.NewReplacer("{ ", "{\n", " }", "\n}", ": ", ":\n").Replace(tt.code)
@@ -132,11 +132,11 @@ func growText(t *testing.T, text string) *plant {
 
 func TestTheListOfHarmlessMutantsIsChecked(t *testing.T) {
 	for text, want := range map[string]string{
-		"a.go | f | x\n\twhy\n":             "",
-		"a.go | f | x\na.go | f | y\n\ty\n": "",
-		"\twhy\n":                           ":1: a reason without a mutant",
-		"a.go | f | x\n":                    "no reason",
-		"a.go f x\n\twhy\n":                 ":1: want file",
+		"a.go | f | x | y\n\twhy\n":                     "",
+		"a.go | f | x | y\na.go | f | y | z | 2\n\ty\n": "",
+		"\twhy\n":            ":1: a reason without a mutant",
+		"a.go | f | x | y\n": "no reason",
+		"a.go f x\n\twhy\n":  ":1: want file",
 	} {
 		name := filepath.Join(t.TempDir(), "list")
 		if err := os.WriteFile(name, []byte(text), 0o600); err != nil {

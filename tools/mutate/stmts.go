@@ -31,7 +31,7 @@ func (w *walk) stmt(n ast.Stmt) {
 
 // leaveOut makes the mutant that lacks the statement that is visited.
 func (w *walk) leaveOut() {
-	id := w.add("/* left out */")
+	id := w.add("/* left out: " + oneLine([]byte(w.text(w.path[len(w.path)-1]))) + " */")
 	s := w.here()
 	s.wraps = append(s.wraps, func(text string) string {
 		return fmt.Sprintf("if !mutant(%d) { %s }", id, text)
