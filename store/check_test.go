@@ -8,6 +8,7 @@ import (
 	"io/fs"
 	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -221,6 +222,60 @@ func TestCheckNamesWhatIsWrong(t *testing.T) {
 	}
 }
 
+// The logs before the first snapshot are not needed, and all behind it are.
+func TestCheckMissesWhatIsRetained(t *testing.T) {
+	whole, _ := build(t, "/retained", 9, 20, snapshot, 30, reopen, 40, snapshot, 50)
+	const log2 = "00000000000000000002.log"
+	for _, tt := range []struct {
+		lost    []string
+		missing string
+	}{
+		{[]string{log0, log1, snap1, log2}, ""},
+		{[]string{log1, snap1}, ""}, // a gap before the first snapshot
+		{[]string{log2}, log2},
+		{[]string{log1, snap1, snap3}, log1},
+		{[]string{log0, log1, snap1, snap3}, log0},
+	} {
+		fl := maps.Clone(whole)
+		for _, name := range tt.lost {
+			delete(fl, name)
+		}
+		got := checked(t, fl)
+		found := strings.Count(got, "damage")
+		if tt.missing == "" && found == 0 {
+			continue
+		}
+		if _, line, _ := strings.Cut(got, "\n"+tt.missing+" "); found != 1 || !strings.HasSuffix(line, " size=0 updates=0 damage@0\n") {
+			t.Errorf("without %q: got\n%s", tt.lost, got)
+		}
+	}
+}
+
+// Damage is told with the update that should be there, and the proof of it.
+func TestCheckSaysWhatTheDamageIs(t *testing.T) {
+	const dir = "/says"
+	fl := checkedStore(t)
+	fl[log1][headerLen+20] ^= 1
+	unsealed := bytes.Clone(fl[log0])
+	fl[log0] = unsealed[:len(unsealed)-sealLen]
+	mount(t, dir, fl.mem(t, dir))
+	reports, err := store.Check(t.Context(), dir)
+	check(t, err)
+	var got []string
+	for _, r := range reports {
+		for _, d := range r.Damage {
+			got = append(got, d.Error())
+		}
+	}
+	want := []string{
+		"store: " + dir + "/" + log0 + " is corrupt at offset 123: the end of the file, where update 2 should be: later logs are in use, so this one had a seal",
+		"store: " + dir + "/" + log1 + " is corrupt at offset 67: no valid record, where update 2 should be: entry 3 at offset 133 shows that it was durable",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))
+	}
+}
+
 // An empty log behind one that was not sealed is not in use yet: whatever it was
 // to follow may be torn.
 func TestCheckAllowsForALogThatIsNotInUse(t *testing.T) {
@@ -307,6 +362,8 @@ func TestFaultsWhileReadingAreErrors(t *testing.T) {
 	const dir = "/reading"
 	fl := checkedStore(t)
 	torn, _ := build(t, "/torn", 9, 20, snapshot, 30, killed)
+	unsealed := checkedStore(t)
+	unsealed[log3] = unsealed[log3][:len(unsealed[log3])-sealLen]
 	for what, read := range map[string]func() error{
 		"Check": func() error {
 			reports, err := store.Check(t.Context(), dir)
@@ -327,12 +384,12 @@ func TestFaultsWhileReadingAreErrors(t *testing.T) {
 			return errors.New("it ended by itself")
 		},
 	} {
-		for _, content := range []files{fl, torn} {
+		for i, content := range []files{fl, fl, torn, torn, unsealed, unsealed} {
 			for _, kind := range []fsys.Kind{fsys.OpOpen, fsys.OpList, fsys.OpStat, fsys.OpRead} {
 				hits := 0
 				for n := int64(1); ; n++ {
 					f := fsys.NewFaulty(content.mem(t, dir))
-					fault := f.Inject(fsys.Fault{Kinds: kind, N: n, Err: syscall.EIO, Forever: true})
+					fault := f.Inject(fsys.Fault{Kinds: kind, N: n, Err: syscall.EIO, Forever: i%2 == 1})
 					unmount := storefs.Mount(dir, f)
 					err := read()
 					unmount()
