@@ -111,3 +111,38 @@ func TestANegativeLimitIsRefused(t *testing.T) {
 		}
 	}
 }
+
+func TestAReaderOfNothingHasNoOffset(t *testing.T) {
+	_, _, r, err := stateio.Restore(bytes.NewReader(nil), 0)
+	if err != nil || r.Offset() != 0 {
+		t.Errorf("Offset() = %d, %v", r.Offset(), err)
+	}
+	r = nil
+	if _, err := r.Read(); r.Offset() != 0 || err != io.EOF {
+		t.Errorf("of a nil reader: Offset() = %d, %v", r.Offset(), err)
+	}
+}
+
+// An entry can't name itself, or what lies behind it, as the epoch before.
+func TestAnEpochIsBeforeWhatNamesIt(t *testing.T) {
+	first, _ := appendLog(nil, append([]byte{2}, make([]byte, 20)...))
+	at := byte(len(first))
+	for _, epoch := range []byte{at, at + 1} {
+		for kind, want := range map[byte]string{1: "the update says that it belongs to epoch", 2: "the snapshot says that epoch"} {
+			file, _ := appendLog(bytes.Clone(first), []byte{kind, epoch, 0, 0, 0, 0, 0, 0, 0, 'x'})
+			var last error
+			turns := 0
+			for _, err := range stateio.Epochs(bytes.NewReader(file), int64(len(file))) {
+				if turns++; turns > 3 {
+					t.Fatalf("kind %d of epoch %d: the walk does not end", kind, epoch)
+				}
+				if last = err; err != nil {
+					break
+				}
+			}
+			if !isCorrupt(last) || !strings.Contains(last.Error(), want) {
+				t.Errorf("kind %d of epoch %d: got %v, want %q", kind, epoch, last, want)
+			}
+		}
+	}
+}
