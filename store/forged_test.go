@@ -1,0 +1,176 @@
+package store_test
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/stateio/stateio/internal/record"
+	"github.com/stateio/stateio/internal/storefs"
+	"github.com/stateio/stateio/store"
+)
+
+// saltAt is where the salt stands in the header of a file: behind the head of its
+// record and entry, magic, version, kind, store and base.
+const saltAt = 15 + 9 + 8 + 2 + 1 + 16 + 8
+
+// numbered returns an entry of kind update as it stands in file at its end, with
+// valid checksums, whatever it holds.
+func numbered(file []byte, index uint64, control bool, back uint32, payload []byte) []byte {
+	v := index << 1
+	if control {
+		v |= 1
+	}
+	head := make([]byte, 9, 21)
+	head[0] = 1
+	head = binary.LittleEndian.AppendUint64(head, binary.LittleEndian.Uint64(file[saltAt:])+v)
+	head = binary.LittleEndian.AppendUint32(head, back)
+	return record.AppendEntry(nil, int64(len(file)), head, payload)
+}
+
+// control returns the payload of a control entry.
+func control(kind byte, count, digest uint64) []byte {
+	b := binary.LittleEndian.AppendUint64([]byte{kind}, count)
+	return binary.LittleEndian.AppendUint64(b, digest)
+}
+
+// Entries whose checksums are right, and which are not those that a store would
+// have written there, end the log like any damage, and are told.
+func TestWhatIsNotTheNextEntryEndsTheLog(t *testing.T) {
+	const dir = "/forged"
+	fl, _ := build(t, "/made", 2, 20, 30, killed)
+	log := fl[log0][:headerLen+2*entryLen+20+30]
+	raw := func(payload ...byte) []byte { return record.AppendEntry(nil, int64(len(log)), payload, nil) }
+	wrongKind := numbered(log, 3, false, 0, []byte("x"))
+	wrongKind[record.HeaderSize] = 2
+	record.Seal(wrongKind, true, true, 0)
+	for _, tt := range []struct {
+		name    string
+		entry   []byte
+		updates uint64
+		torn    string // the reason
+		corrupt string
+	}{
+		{"the next one", numbered(log, 3, false, 0, []byte("x")), 3, "", ""},
+		{"the next one of the commit before", numbered(log, 3, false, 1, []byte("x")), 3, "", ""},
+		{"one of another commit", numbered(log, 3, false, 7, []byte("x")), 2, "an entry of another commit", ""},
+		{"the last one again", numbered(log, 2, false, 0, []byte("x")), 2, "an entry that is not the one of update 3", ""},
+		{"the one after the next, of the same commit", numbered(log, 4, false, 1, []byte("x")), 2, "an entry that is not the one of update 3", ""},
+		{"the one after the next", numbered(log, 4, false, 0, []byte("x")), 0, "", "the commit of update 4 at offset 189 shows that it was durable"},
+		{"one far away", numbered(log, 3+1<<40, false, 0, []byte("x")), 0, "", "shows that it was durable"},
+		{"one too far away", numbered(log, 4+1<<40, false, 0, []byte("x")), 2, "an entry that is not the one of update 3", ""},
+		{"a snapshot", wrongKind, 2, "an entry of another kind than a store writes", ""},
+		{"one too short for a tag", raw(1, 0, 0, 0, 0, 0, 0, 0, 0, 5, 5), 2, "an entry of another kind than a store writes", ""},
+		{"one too short for an entry", raw(1, 0, 0), 2, "an entry of another kind than a store writes", ""},
+		{"a short control entry", numbered(log, 3, true, 0, []byte("x")), 2, "a control entry of unknown kind", ""},
+		{"a control entry of a later version", numbered(log, 3, true, 0, control(9, 2, 0)), 2, "a control entry of unknown kind 9", ""},
+		{"a trailer", numbered(log, 3, true, 0, control(2, 2, 0)), 2, "a control entry of unknown kind 2", ""},
+		{"a seal of more updates", numbered(log, 3, true, 0, control(1, 3, 0)), 0, "", "the seal is that of other updates than the 2 that are there"},
+		{"a seal of others", numbered(log, 3, true, 0, control(1, 2, 5)), 0, "", "the seal is that of other updates than the 2 that are there"},
+	} {
+		unmount := storefs.Mount(dir, files{log0: slices.Concat(log, tt.entry)}.mem(t, dir))
+		m := &plainMachine{}
+		s, err := store.Open(dir, m, quiet(nil))
+		switch {
+		case tt.corrupt != "":
+			if !errors.Is(err, store.ErrCorrupt) || !strings.Contains(err.Error(), tt.corrupt) {
+				t.Errorf("%s: %v, want %q", tt.name, err, tt.corrupt)
+			}
+		case err != nil:
+			t.Errorf("%s: %v", tt.name, err)
+		default:
+			r := s.Recovery()
+			torn := int64(0)
+			if tt.torn != "" {
+				torn = int64(len(bytes.TrimRight(tt.entry, "\x00"))) // zeros are a clean end
+			}
+			if r.Updates != tt.updates || r.TornReason != tt.torn || r.TornBytes != torn {
+				t.Errorf("%s: %d updates, torn %d for %q, want %d, %d for %q", tt.name, r.Updates, r.TornBytes, r.TornReason, tt.updates, torn, tt.torn)
+			}
+			s.Close()
+		}
+		unmount()
+	}
+}
+
+// A file whose first entry is no header of a store's file, or that of another
+// file, is refused.
+func TestWhatIsNotTheHeaderIsRefused(t *testing.T) {
+	const dir = "/header"
+	fl, _ := build(t, "/made", 2, 20)
+	log := fl[log0]
+	header := log[record.HeaderSize:headerLen]
+	with := func(at int, b ...byte) []byte { return replace(header, at, b) }
+	const none = "it does not begin with the header of a store's file"
+	for what, tt := range map[string]struct {
+		header []byte
+		want   string
+	}{
+		"an update":          {with(0, 1), none},
+		"an epoch":           {with(1, 1), none},
+		"other magic":        {with(9, 'S'), none},
+		"a longer one":       {append(bytes.Clone(header), 0), none},
+		"a shorter one":      {header[:len(header)-1], none},
+		"one without a kind": {header[:9+8+2], none},
+		"nearly nothing":     {header[:9+8+1], none},
+		"a snapshot":         {with(9+8+2, 'S'), "it is a snapshot under the name of a log"},
+		"an unknown kind":    {with(9+8+2, 'X'), "it is a unknown kind 88 under the name of a log"},
+		"another base":       {with(9+8+2+1+16, 3), "it is the log of index 3 under the name of another"},
+		"a later version":    {with(9+8, 2), "it has format version 2"},
+	} {
+		file := record.AppendEntry(nil, 0, tt.header, nil)
+		unmount := storefs.Mount(dir, files{log0: append(file, log[headerLen:]...)}.mem(t, dir))
+		_, err := store.Open(dir, &plainMachine{}, quiet(nil))
+		unmount()
+		if err == nil || !strings.Contains(err.Error(), tt.want) || errors.Is(err, store.ErrCorrupt) == errors.Is(err, store.ErrVersion) {
+			t.Errorf("%s: %v, want %q", what, err, tt.want)
+		}
+	}
+}
+
+// A snapshot of chunks that are whole, but not those in order up to its trailer,
+// is not used.
+func TestWhatIsNotTheNextChunkIsRefused(t *testing.T) {
+	const dir = "/chunks"
+	fl, _ := build(t, "/made", 2, 20, snapshot, 30)
+	whole := fl[snap1]
+	body := whole[:len(whole)-sealLen]
+	short := numbered(whole[:headerLen], 1, false, 0, []byte("x"))
+	short[record.HeaderSize] = 2
+	record.Seal(short, true, true, 0)
+	for _, tt := range []struct {
+		name string
+		file []byte
+		want string
+	}{
+		{"no trailer", body, "the end is missing"},
+		{"nothing", whole[:headerLen], "the end is missing"},
+		{"the first chunk again", slices.Concat(body, numbered(body, 1, false, 0, []byte("x"))), "an entry that is not chunk 2"},
+		{"a chunk missing", slices.Concat(body, numbered(body, 3, false, 0, []byte("x"))), "an entry that is not chunk 2"},
+		{"another kind of entry", slices.Concat(whole[:headerLen], short), "an entry of another kind than a store writes"},
+		{"a seal", slices.Concat(body, numbered(body, 2, true, 0, control(1, 0, 0))), "a trailer of other content"},
+		{"a short trailer", slices.Concat(body, numbered(body, 2, true, 0, []byte("x"))), "a trailer of other content"},
+		{"a trailer of other size", slices.Concat(body, numbered(body, 2, true, 0, control(2, 7, 0))), "a trailer of other content"},
+		{"the trailer of another state", slices.Concat(body, numbered(body, 2, true, 0, control(2, 177, 7))), "a trailer of other content"},
+		{"more behind the trailer", slices.Concat(whole, []byte{0}), "1 bytes too many"},
+		{"damage", replace(whole, headerLen, []byte{^whole[headerLen]}), "no valid record"},
+	} {
+		fl[snap1] = tt.file
+		unmount := storefs.Mount(dir, fl.mem(t, dir))
+		s, err := store.Open(dir, &plainMachine{}, quiet(nil))
+		if err != nil {
+			t.Errorf("%s: %v", tt.name, err)
+			unmount()
+			continue
+		}
+		r := s.Recovery()
+		if len(r.Refused) != 1 || !strings.Contains(r.Refused[0].Err.Error(), tt.want) || r.Snapshot != "" || r.Updates != 2 {
+			t.Errorf("%s: %v, want it refused for %q", tt.name, r, tt.want)
+		}
+		s.Close()
+		unmount()
+	}
+}
