@@ -48,7 +48,7 @@ func run(ctx context.Context) error {
 	flag.BoolVar(&o.verbose, "v", false, "print each mutant, and what caught it")
 	flag.BoolVar(&o.keep, "keep", false, "keep the mutated sources and tell where")
 	flag.Usage = func() {
-		fmt.Fprintf(flag.CommandLine.Output(), "usage: mutate [flags] [package]...\n\nWithout a package, it mutates all of the plan.\n\n")
+		_, _ = fmt.Fprintf(flag.CommandLine.Output(), "usage: mutate [flags] [package]...\n\nWithout a package, it mutates all of the plan.\n\n")
 		flag.PrintDefaults()
 	}
 	flag.Parse()
@@ -109,7 +109,7 @@ func (r *report) mutate(ctx context.Context, j *job) error {
 	if r.keep {
 		fmt.Fprintln(os.Stderr, "mutated sources:", dir)
 	} else {
-		defer os.RemoveAll(dir)
+		defer func() { _ = os.RemoveAll(dir) }()
 	}
 	s, err := load(r.root, j.pkg)
 	if err != nil {
@@ -149,7 +149,7 @@ func (r *report) trials(ctx context.Context, dir string, j *job, p *plant) (tria
 			return nil, err
 		}
 		for _, u := range unfit {
-			fmt.Fprintln(r.out, "not a judge:", u)
+			_, _ = fmt.Fprintln(r.out, "not a judge:", u)
 		}
 		trials = append(trials, t...)
 	}

@@ -53,12 +53,12 @@ func (r *report) spare(m *mutant) {
 }
 
 func (r *report) line(f fate, what string) {
-	fmt.Fprintf(r.out, "%s: %s: %s\n\t- %s\n\t+ %s\n", f.place(r.root), f.fn, what, f.before(), f.after())
+	_, _ = fmt.Fprintf(r.out, "%s: %s: %s\n\t- %s\n\t+ %s\n", f.place(r.root), f.fn, what, f.before(), f.after())
 }
 
 // sum prints the figures.
 func (r *report) sum() {
-	fmt.Fprintf(r.out, "%-17s %5d mutants: %4d caught, %3d harmless as listed, %3d survived, %3d not reached; caught: %.1f%% of those that do harm, %.1f%% of all; %.0f s\n",
+	_, _ = fmt.Fprintf(r.out, "%-17s %5d mutants: %4d caught, %3d harmless as listed, %3d survived, %3d not reached; caught: %.1f%% of those that do harm, %.1f%% of all; %.0f s\n",
 		r.pkg, r.all(), r.killed, r.harmless, r.survived, r.unreached, r.percent(),
 		100*float64(r.killed)/float64(max(r.all(), 1)), r.took.Seconds())
 }
