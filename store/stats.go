@@ -60,7 +60,7 @@ func (h *Histogram) Mean() time.Duration {
 // of those counted: the upper end of a bucket, at most twice the exact value.
 func (h *Histogram) Quantile(q float64) time.Duration {
 	var n uint64
-	for i, c := range h.Buckets {
+	for i, c := range h.Buckets[:len(h.Buckets)-1] { // the last one has no upper end
 		if n += c; float64(n) >= q*float64(h.Count) && n > 0 {
 			return min(h.Max, time.Duration(1)<<i*time.Microsecond)
 		}
