@@ -11,6 +11,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -47,6 +48,14 @@ func parse[T any](t testing.TB, s string, f func(string) (T, error)) T {
 	return v
 }
 
+// progressEvery is how often a test that has a budget of time tells how far it
+// is.
+const progressEvery = 10 * time.Second
+
+// workersPerCore is above 1 because a run mostly waits for one of its own
+// goroutines to hand over to another.
+const workersPerCore = 2
+
 // Test does runs until the budget is used up. A failure prints the seed and,
 // from a second run of it, a transcript.
 func Test(t *testing.T, b Budget) {
@@ -56,42 +65,93 @@ func Test(t *testing.T, b Budget) {
 	}
 	// The heap of a run is so small that the collector would hardly rest.
 	defer debug.SetGCPercent(debug.SetGCPercent(1000))
-	var (
-		states, runs atomic.Int64
-		failed       atomic.Uint64 // seed
-		start        = time.Now()
-		workers      sync.WaitGroup
-	)
-	enough := func() bool {
-		return failed.Load() != 0 || b.Time == 0 && states.Load() >= b.Count || b.Time > 0 && time.Since(start) > b.Time
+	c := &campaign{t: t, budget: b, start: time.Now()}
+	var workers sync.WaitGroup
+	for w := range workersPerCore * runtime.GOMAXPROCS(0) {
+		workers.Go(func() { c.work(fmt.Sprintf("/crash%d", w)) })
 	}
-	for w := range runtime.GOMAXPROCS(0) {
-		workers.Go(func() {
-			for !enough() {
-				seed := rand.Uint64() | 1
-				r := NewRun(seed, fmt.Sprintf("/crash%d", w), nil)
-				err := r.Do()
-				states.Add(int64(r.States))
-				if runs.Add(1); err != nil {
-					failed.Store(seed)
-				}
-			}
-		})
+	stop := make(chan struct{})
+	var reporter sync.WaitGroup
+	if b.Time > 0 {
+		reporter.Go(func() { c.report(stop) })
 	}
 	workers.Wait()
-	took := time.Since(start)
-	t.Logf("%d crash states of %d runs in %v: %.0f a second and core", states.Load(), runs.Load(), took.Round(time.Millisecond),
-		float64(states.Load())/took.Seconds()/float64(runtime.GOMAXPROCS(0)))
-	if seed := failed.Load(); seed != 0 {
+	close(stop)
+	reporter.Wait()
+	t.Log(c)
+	if seed := c.failed.Load(); seed != 0 {
 		replay(t, seed)
 		t.Errorf("seed %d failed, and not when it was run again", seed)
 	}
 }
 
+// A campaign is many runs.
+type campaign struct {
+	t            *testing.T
+	budget       Budget
+	start        time.Time
+	states, runs atomic.Int64
+	failed       atomic.Uint64 // seed of a run
+}
+
+// work does runs in dir until there are enough.
+func (c *campaign) work(dir string) {
+	for !c.enough() {
+		seed := rand.Uint64() | 1
+		r := NewRun(seed, dir, nil)
+		err := do(c.t, r)
+		c.states.Add(int64(r.States))
+		if c.runs.Add(1); err != nil {
+			c.failed.Store(seed)
+		}
+	}
+}
+
+func (c *campaign) enough() bool {
+	switch {
+	case c.failed.Load() != 0:
+		return true
+	case c.budget.Time > 0:
+		return time.Since(c.start) > c.budget.Time
+	}
+	return c.states.Load() >= c.budget.Count
+}
+
+// report tells how far the campaign is, until stop is closed.
+func (c *campaign) report(stop <-chan struct{}) {
+	tick := time.NewTicker(progressEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-stop:
+			return
+		case <-tick.C:
+			c.t.Log(c)
+		}
+	}
+}
+
+// String tells how far the campaign is.
+func (c *campaign) String() string {
+	states, took := c.states.Load(), time.Since(c.start)
+	return fmt.Sprintf("%d crash states of %d runs in %v: %.0f a second and core", states, c.runs.Load(),
+		took.Round(time.Millisecond), float64(states)/took.Seconds()/float64(runtime.GOMAXPROCS(0)))
+}
+
+// do does a run. One in which snapshots start by themselves gets a bubble of its
+// own, to know when they are made.
+func do(t *testing.T, r *Run) (err error) {
+	if !r.Automatic() {
+		return r.Do(nil)
+	}
+	synctest.Test(t, func(*testing.T) { err = r.Do(synctest.Wait) })
+	return err
+}
+
 // replay does the run of a seed with a transcript, and fails as it does.
 func replay(t *testing.T, seed uint64) {
 	var transcript strings.Builder
-	if err := NewRun(seed, "/crash", &transcript).Do(); err != nil {
+	if err := do(t, NewRun(seed, "/crash", &transcript)); err != nil {
 		t.Fatalf("%v\nreplay it with STATEIO_CRASH_SEED=%d; transcript:\n%s", err, seed, &transcript)
 	}
 }

@@ -1,0 +1,77 @@
+package crashtest
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"syscall"
+
+	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/store"
+)
+
+// inject draws the fault that strikes in this generation.
+func (g *generation) inject() {
+	f := drawFault(g.rng)
+	g.note("to fail: %v %d, for ever: %v, after: %v, short: %d, revert: %v: %v", f.Kinds, f.N, f.Forever, f.After, f.Short, f.Revert, f.Err)
+	g.fault = g.fs.Inject(f)
+}
+
+// drawFault draws a fault of any kind that a disk or a kernel has. Most strike
+// within the operations that recovering takes.
+func drawFault(rng *rand.Rand) fsys.Fault {
+	f := fsys.Fault{Kinds: fsys.AnyOp, Err: syscall.EIO, Forever: rng.IntN(2) == 0, N: 1 + rng.Int64N(1<<rng.IntN(7))}
+	switch rng.IntN(8) {
+	case 0:
+		f.Err = pick[error](rng, syscall.EIO, syscall.EMFILE, syscall.EACCES)
+	case 1:
+		f.Kinds, f.After = fsys.Changes, rng.IntN(2) == 0
+	case 2:
+		f.Kinds, f.Short = fsys.OpRead, rng.IntN(100)
+	case 3:
+		f.Kinds, f.Short = fsys.OpWrite, rng.IntN(5000)
+		f.Err = pick[error](rng, syscall.EIO, syscall.ENOSPC, syscall.EFBIG)
+	case 4, 5:
+		// The pages are lost, whatever the next sync says.
+		f.Kinds, f.Revert = fsys.OpSync|fsys.OpDatasync, rng.IntN(2) == 0
+	case 6:
+		f.Kinds, f.Err = fsys.OpPreallocate|fsys.OpCreate|fsys.OpWrite, pick[error](rng, syscall.ENOSPC, syscall.EDQUOT)
+	case 7:
+		f.Kinds, f.After = fsys.OpRename|fsys.OpRemove|fsys.OpSyncDir|fsys.OpCreate|fsys.OpTruncate, rng.IntN(2) == 0
+	}
+	return f
+}
+
+// hitNow reports whether the fault hits the operation that is about to be done.
+func (g *generation) hitNow() bool {
+	if g.fault == nil {
+		return false
+	}
+	before := g.hits
+	g.hits = g.fault.Hits()
+	return g.hits > before
+}
+
+// struck reports whether the fault has hit anything.
+func (g *generation) struck() bool { return g.fault != nil && g.fault.Hits() > 0 }
+
+// excused reports whether an error may be the consequence of what was done to
+// the file system.
+func (g *generation) excused(err error) bool {
+	return g.struck() || g.full && errors.Is(err, store.ErrNoSpace) && !errors.Is(err, store.ErrFailed)
+}
+
+// outcome judges the error of an operation of the store, and returns it unless
+// it is excused.
+func (g *generation) outcome(what string, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case !g.excused(err):
+		return fmt.Errorf("%s: %w", what, err)
+	case errors.Is(err, store.ErrFailed):
+		g.failed = true
+	}
+	g.note("%s: %v", what, err)
+	return nil
+}

@@ -1,0 +1,174 @@
+package crashtest
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+
+	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/storefs"
+	"github.com/stateio/stateio/store"
+)
+
+// A generation is a store's life from one crash to the next.
+type generation struct {
+	*Run
+	state
+	fs    *fsys.Faulty
+	s     *store.Store // nil while it is not open
+	m     *Machine     // of s
+	drawn []state
+	left  int  // states to draw
+	every int  // operations between draws, on average
+	burst int  // updates to submit during the next write to a log
+	busy  bool // in the middle of an operation
+
+	leader int // the update during whose sync others were submitted, or 0
+
+	fault  *fsys.Injection // nil: no operation fails
+	hits   int64           // of it, at the operation before
+	failed bool            // ErrFailed was seen since the store was opened
+	follow *follower       // nil: nobody follows
+
+	mu  sync.Mutex // guards hist's count of what was acknowledged
+	err error      // what went wrong in the middle of an operation
+}
+
+func newGeneration(r *Run, st state) *generation {
+	g := &generation{Run: r, state: st, fs: fsys.NewFaulty(st.mem)}
+	g.note("generation %d, after %s", st.depth, st.where)
+	if st.depth < r.generations {
+		g.left = max(1, r.perGen>>(2*st.depth))
+		g.every = 1 + r.rng.IntN(8)
+		if r.compound && (st.depth > 0 || r.rng.IntN(3) == 0) {
+			g.inject()
+		}
+		g.fs.OnOp(g.onOp)
+	}
+	g.fs.Transcript(r.transcript)
+	return g
+}
+
+// onOp is called before every operation of the store on the file system.
+func (g *generation) onOp(op fsys.Op) {
+	if op.Kind&fsys.Changes == 0 {
+		return
+	}
+	hit := g.hitNow()
+	if g.leader > 0 && !g.busy {
+		// Its sync is over. The goroutine that made the update may come to note
+		// that earlier or later, which must make no difference to a replay.
+		g.ack(g.leader)
+		g.leader = 0
+	}
+	// Before its fault, a generation that has one is like any other.
+	if g.left > 0 && g.rng.IntN(g.every) == 0 && (g.fault == nil || g.hits > 0 || g.rng.IntN(8) == 0) {
+		g.draw("before " + op.String())
+	}
+	logSync := op.Kind == fsys.OpDatasync && strings.HasSuffix(op.Path, ".log") && !hit
+	switch {
+	case g.busy || g.s == nil:
+	case g.burst > 0 && logSync:
+		// Submitted from within a commit, they make up the next batch: the same
+		// one at each replay of the seed.
+		n := g.burst
+		g.burst, g.leader = 0, g.hist.Len()
+		g.meanwhile(n, g.submit)
+	case g.idle != nil && logSync:
+		g.leader = g.hist.Len() // a snapshot may start before the update returns
+	case strings.Contains(op.Path, ".snap") && g.idle == nil && g.rng.IntN(4) == 0:
+		g.meanwhile(1, g.update)
+	}
+}
+
+// draw draws a state that a crash leaves now.
+func (g *generation) draw(when string) {
+	g.left--
+	next := state{hist: g.history(), depth: g.depth + 1, full: g.full, where: "a power cut " + when}
+	if g.rng.IntN(4) == 0 {
+		next.mem, next.where = g.mem.Kill(), "being killed "+when
+	} else {
+		next.mem = g.mem.Crash(g.rng)
+	}
+	g.drawn = append(g.drawn, next)
+}
+
+// ack notes that the first n updates are acknowledged.
+func (g *generation) ack(n int) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.hist.Acked(n)
+}
+
+// history returns a copy of the history.
+func (g *generation) history() *History {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.hist.Clone()
+}
+
+// meanwhile does something n times in the middle of an operation.
+func (g *generation) meanwhile(n int, do func() error) {
+	g.busy = true
+	defer func() { g.busy = false }()
+	g.note("meanwhile, %d updates", n)
+	for range n {
+		if err := do(); err != nil && g.err == nil {
+			g.err = err
+		}
+	}
+}
+
+// live opens the store, judges it, works on it, and closes it.
+func (g *generation) live() error {
+	defer storefs.Mount(g.dir, g.fs)()
+	size := pick(g.rng, 0, 10, 5000, 40_000)
+	err := g.open(size)
+	if err == nil && (g.depth < g.generations || g.rng.IntN(16) == 0) {
+		err = g.work()
+	}
+	err = errors.Join(err, g.close(), g.err)
+	if err == nil && g.compound && g.left > 0 {
+		g.draw("at the end")
+	}
+	return err
+}
+
+// open opens the store and judges what it recovered. If that fails because of a
+// fault, g.s is nil.
+func (g *generation) open(size int) error {
+	m := &Machine{Size: size}
+	s, err := store.Open(g.dir, m, &g.opts)
+	if err != nil {
+		if g.struck() && !errors.Is(err, store.ErrCorrupt) {
+			g.note("%v", err)
+			return nil
+		}
+		return fmt.Errorf("the store does not open: %w", err)
+	}
+	found := s.Recovery()
+	found.Took = 0 // a replay differs in that
+	g.note("%v", found)
+	if err := g.hist.Check(m); err != nil {
+		_ = s.Close() // its error matters no more
+		return err
+	}
+	g.mu.Lock()
+	g.hist.Recovered(m)
+	g.mu.Unlock()
+	g.s, g.m, g.failed = s, m, false
+	return nil
+}
+
+// close closes the store, if it is open.
+func (g *generation) close() error {
+	if g.s == nil {
+		return nil
+	}
+	g.unfollow()
+	s := g.s
+	err := g.outcome("closing", s.Close())
+	g.s = nil
+	return err
+}
