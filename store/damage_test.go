@@ -78,6 +78,9 @@ func (fl files) mem(t testing.TB, dir string) *fsys.Mem {
 
 func (fl files) names() []string { return slices.Sorted(maps.Keys(fl)) }
 
+// sealSize is the size of a seal that the end of a block does not split, in bytes.
+const sealSize = 15 + 9 + 12 + 17
+
 // What stands for something else than an update in the sizes given to build.
 const (
 	snapshot = 0
@@ -89,9 +92,14 @@ const (
 // files and state.
 func build(t testing.TB, dir string, keep int, sizes ...int) (files, crashtest.Machine) {
 	t.Helper()
+	return buildOf(t, dir, &crashtest.Machine{Size: 100}, keep, sizes...)
+}
+
+// buildOf is build with m.
+func buildOf(t testing.TB, dir string, m *crashtest.Machine, keep int, sizes ...int) (files, crashtest.Machine) {
+	t.Helper()
 	mem := fsys.NewMem(fsys.MemOptions{})
 	defer storefs.Mount(dir, mem)()
-	m := &crashtest.Machine{Size: 100}
 	h := crashtest.NewHistory()
 	opts := &store.Options{KeepSnapshots: keep, SnapshotBytes: -1, PreallocateBytes: 4096}
 	s := open(t, dir, m, opts)
@@ -182,7 +190,6 @@ func TestEveryBitFlipIsFoundOrHarmless(t *testing.T) {
 func TestEveryBitOfANeededLogMatters(t *testing.T) {
 	const dir = "/needed"
 	fl, want := build(t, dir, 2, 20, 0, 40, 16, 50, reopen, 30)
-	const sealSize = 15 + 9 + 12 + 17
 	for name, exempt := range map[string]int{"00000000000000000001.log": 0, "00000000000000000004.log": sealSize} {
 		b := fl[name]
 		for bit := range 8 * len(b) {
