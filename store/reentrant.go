@@ -1,6 +1,7 @@
 package store
 
 import (
+	"context"
 	"reflect"
 	"runtime"
 	"time"
@@ -42,6 +43,24 @@ func (s *Store) patiently(try func() bool) error {
 		}
 	}
 	return errReentrant
+}
+
+// wait waits for p, and within Apply or View not for ever: a commit may have to
+// wait for a snapshot that waits for these to return.
+func (s *Store) wait(ctx context.Context, p place) error {
+	if s.user.Load() == 0 || !withinUserCode() {
+		return p.wait(ctx)
+	}
+	t := time.NewTimer(patience)
+	defer t.Stop()
+	select {
+	case <-p.done.c:
+		return p.done.err
+	case <-ctx.Done():
+		return p.wait(ctx)
+	case <-t.C:
+		return errReentrant
+	}
 }
 
 var errReentrant = &opError{is: ErrReentrant, msg: "the method was called from within Apply or View, where it would wait for itself"}

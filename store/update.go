@@ -54,19 +54,21 @@ func (s *Store) Submit(update []byte) (*Ticket, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Ticket{place: p, result: result}, nil
+	return &Ticket{place: p, s: s, result: result}, nil
 }
 
 // A Ticket stands for an update that was applied. Its methods may be called
 // from any number of goroutines, any number of times.
 type Ticket struct {
 	place
+	s      *Store
 	result any
 }
 
 // Wait waits until the update is durable. An error, which wraps ErrFailed or
-// that of ctx, says that the outcome is unknown, as with Update.
-func (t *Ticket) Wait(ctx context.Context) error { return t.wait(ctx) }
+// that of ctx, or is ErrReentrant, says that the outcome is unknown, as with
+// Update.
+func (t *Ticket) Wait(ctx context.Context) error { return t.s.wait(ctx, t.place) }
 
 // Index returns the update's index.
 func (t *Ticket) Index() uint64 { return t.index }

@@ -8,8 +8,8 @@ import "context"
 // store that has failed, and on a closed one.
 //
 // read must not keep references to what Apply changes, nor call methods of the
-// store: an Update or View within is reported as ErrReentrant, where it would
-// have to wait.
+// store: an Update, View or Sync within is reported as ErrReentrant, where it
+// would have to wait.
 func (s *Store) View(read func() error) error {
 	if err := s.rlockState(); err != nil {
 		return err
@@ -25,7 +25,7 @@ func (s *Store) read(read func() error) error {
 }
 
 // Sync waits until all that was applied before the call is durable. The errors
-// are ErrFailed and that of ctx.
+// are ErrFailed, ErrReentrant and that of ctx.
 func (s *Store) Sync(ctx context.Context) error {
 	s.mu.Lock()
 	p := place{index: s.index}
@@ -43,5 +43,5 @@ func (s *Store) Sync(ctx context.Context) error {
 		p.done = s.flight.wait()
 	}
 	s.mu.Unlock()
-	return p.wait(ctx)
+	return s.wait(ctx, p)
 }
