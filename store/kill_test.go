@@ -22,7 +22,8 @@ const (
 	killEnv     = "STATEIO_STORE_TO_KILL"
 )
 
-// TestMain is also the program that TestKill starts and kills.
+// TestMain is also the program that TestKill starts and kills. No test may leave
+// a goroutine of a store behind.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(killEnv); dir != "" {
 		if err := writeUntilKilled(dir); err != nil {
@@ -30,7 +31,12 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 	}
-	os.Exit(m.Run())
+	status := m.Run()
+	if left := leaked(); status == 0 && left != "" {
+		fmt.Fprintln(os.Stderr, "a test has left goroutines:\n"+left)
+		status = 1
+	}
+	os.Exit(status)
 }
 
 // sequences is a machine that counts the updates of each writer, and refuses
