@@ -151,9 +151,14 @@ func (f file) openEpoch(epoch uint64, end int64) (updates *Reader, snapshot payl
 }
 
 // beginsWithUpdate reports whether the first entry looks like an update; reading
-// it will tell whether it is one.
+// it will tell whether it is one. What is left of an entry whose start is missing
+// would be passed over by the log's reader, and must not look like one.
 func (f file) beginsWithUpdate() bool {
 	var buf [record.HeaderSize + 1]byte
 	b, err := record.ReadAt(f.r, buf[:], 0, f.limit)
-	return err == nil && len(b) == len(buf) && entry.Kind(b[record.HeaderSize]) == entry.Update
+	if err != nil || len(b) < len(buf) {
+		return false
+	}
+	h := record.Decode(b)
+	return h.Type.Starts() && h.Offset == 0 && entry.Kind(b[record.HeaderSize]) == entry.Update
 }
