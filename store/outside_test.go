@@ -298,9 +298,14 @@ func TestDirectoryReplacedWhileOpen(t *testing.T) {
 		t.Errorf("Snapshot gives %v, Update %v", err, uerr)
 	}
 	if uerr == nil {
-		_, e1 := store.Open(dir, &journal{}, quiet(nil))
+		replaced, e1 := store.Open(dir, &journal{}, quiet(nil))
 		m := &journal{}
-		_, e2 := store.Open(dir+".old", m, quiet(nil))
+		moved, e2 := store.Open(dir+".old", m, quiet(nil))
+		for _, s := range []*store.Store{replaced, moved} {
+			if s != nil {
+				s.Close()
+			}
+		}
 		if len(m.updates) != 2 {
 			t.Errorf("acknowledged, and in neither directory does a store open: %v; %v", e1, e2)
 		}
@@ -432,7 +437,7 @@ func (*goexits) Snapshot() (io.WriterTo, error) { runtime.Goexit(); return nil, 
 func TestGoexitInSnapshot(t *testing.T) {
 	const dir = "/r17"
 	memory(t, dir)
-	s, _ := store.Open(dir, &goexits{}, quiet(nil))
+	s := open(t, dir, &goexits{}, nil)
 	update(t, s, "a")
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
