@@ -166,6 +166,7 @@ func (c *checker) log(rep *FileReport, later []uint64) error {
 		case tail.proof >= 0:
 			rep.Damage = append(rep.Damage, r.damage("entry %d at offset %d shows that it was durable", tail.index, tail.proof))
 			r.skip(tail)
+			seen = -1 // tail was of the entries before; the one skipped to may be broken, too
 		default:
 			if !last && rep.Updates+uint64(tail.torn) > 0 {
 				return r.damage("later logs are in use, so this one had a seal")

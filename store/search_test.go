@@ -293,7 +293,7 @@ func TestEveryBitOfALargeStore(t *testing.T) {
 	case testing.Short():
 		step = 10_007
 	case sweepFactor() < 2:
-		step = 151
+		step = 251
 	}
 	s.search(t, (s.bits+step-1)/step, func(i int64) (damaged, error) { return s.flip(i * step) })
 }
