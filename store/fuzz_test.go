@@ -138,9 +138,11 @@ func FuzzOpen(f *testing.F) {
 		mem := fl.mem(t, dir)
 		defer storefs.Mount(dir, mem)()
 		var reports []store.FileReport
+		newer := false // one of the files is, so that Check has not seen all
 		wantBounded(t, "Check", allocated(func() {
 			var err error
-			if reports, err = store.Check(t.Context(), dir); err != nil && !errors.Is(err, store.ErrVersion) {
+			reports, err = store.Check(t.Context(), dir)
+			if newer = errors.Is(err, store.ErrVersion); err != nil && !newer {
 				t.Fatal("Check:", err)
 			}
 		}), size)
@@ -151,13 +153,15 @@ func FuzzOpen(f *testing.F) {
 			s, err = store.Open(dir, m, quiet(&store.Options{SnapshotBytes: -1, PreallocateBytes: 1}))
 		}), size)
 		if err != nil {
-			refusedAsItShould(t, err, reports)
+			refusedAsItShould(t, err, reports, newer)
 			if after := readFiles(t, mem, dir); !maps.EqualFunc(after, fl, bytes.Equal) {
 				t.Errorf("Open refused the store, and changed it: %v", err)
 			}
 			return
 		}
-		acceptedAsItShould(t, mem, s, reports)
+		if !newer {
+			acceptedAsItShould(t, mem, s, reports)
+		}
 		if err := s.Close(); err != nil {
 			t.Fatal("Close:", err)
 		}
@@ -166,7 +170,7 @@ func FuzzOpen(f *testing.F) {
 }
 
 // refusedAsItShould checks the error of Open against what Check said before.
-func refusedAsItShould(t *testing.T, err error, reports []store.FileReport) {
+func refusedAsItShould(t *testing.T, err error, reports []store.FileReport, newer bool) {
 	t.Helper()
 	if !strings.HasPrefix(err.Error(), "store: ") {
 		t.Errorf("%q does not begin with the package's name", err)
@@ -177,7 +181,7 @@ func refusedAsItShould(t *testing.T, err error, reports []store.FileReport) {
 	if !errors.Is(err, store.ErrCorrupt) {
 		t.Errorf("Open: %v, want ErrCorrupt", err)
 	}
-	if !slices.ContainsFunc(reports, func(r store.FileReport) bool { return len(r.Damage) > 0 }) {
+	if !newer && !slices.ContainsFunc(reports, func(r store.FileReport) bool { return len(r.Damage) > 0 }) {
 		t.Errorf("Check finds nothing wrong, and Open says: %v", err)
 	}
 }
