@@ -21,6 +21,15 @@ type History struct {
 // NewHistory returns the history of a new store.
 func NewHistory() *History { return &History{chain: []uint64{0}} }
 
+// ResumeHistory returns the history that goes on from what m holds, in a process
+// that knows nothing of the updates before. turns is how often Recovered was
+// called in all, this time included.
+func ResumeHistory(m *Machine, turns int) *History {
+	h := &History{chain: make([]uint64, m.Count+1), turns: uint64(turns)}
+	h.chain[m.Count], h.acked = m.Digest, int(m.Count)
+	return h
+}
+
 // Clone returns a copy that goes its own way.
 func (h *History) Clone() *History {
 	c := *h
@@ -30,6 +39,9 @@ func (h *History) Clone() *History {
 
 // Len returns the number of updates submitted.
 func (h *History) Len() int { return len(h.chain) - 1 }
+
+// Turns returns how often Recovered was called.
+func (h *History) Turns() int { return int(h.turns) }
 
 // Next returns the next update to submit, of that size at least. It counts as
 // submitted from now on.
