@@ -44,7 +44,7 @@ func (r *limits) run(seed uint64) (states int, err error) {
 			Subject: r.subject.name, Dir: dir, Seed: rng.Uint64(), Turns: hist.Turns(), Steps: 1 + rng.IntN(40),
 			FileSize: 1 + rng.Int64N(1<<(4+rng.IntN(17))),
 		}
-		ended, err := startChild(r.t, o, hist, nil)
+		ended, err := once(r.t, o, hist, nil)
 		if err == nil {
 			err = r.account(ended)
 		}

@@ -24,8 +24,8 @@ var noMounts error
 
 // TestMain is also the program that the engines start as a child.
 func TestMain(m *testing.M) {
-	if spec := os.Getenv(childEnv); spec != "" {
-		if err := child(spec); err != nil {
+	if os.Getenv(childEnv) != "" {
+		if err := child(); err != nil {
 			fmt.Fprintln(os.Stderr, err)
 			os.Exit(1)
 		}

@@ -105,7 +105,7 @@ func drawInjection(rng *rand.Rand, set string) injection {
 // child has a child do an order while it is tampered with.
 func (c *calls) child(o order, hist *crashtest.History, in injection, sure bool) error {
 	trace := filepath.Join(c.t.TempDir(), "trace")
-	ended, err := startChild(c.t, o, hist, func(cmd *exec.Cmd) {
+	ended, err := once(c.t, o, hist, func(cmd *exec.Cmd) {
 		args := []string{
 			c.strace, "-f", "-qq", "-o", trace, "-e", "trace=" + in.set, "-e", "signal=none",
 			"-e", "inject=" + in.set + ":" + in.fault + ":when=" + in.when,
@@ -113,6 +113,7 @@ func (c *calls) child(o order, hist *crashtest.History, in injection, sure bool)
 		if o.Subject == aStateFile.name {
 			args = append(args, "-P", filepath.Join(o.Dir, "state")) // not the runtime's own calls
 		}
+		cmd.Env = append(cmd.Env, "GOMAXPROCS=1")
 		cmd.Args = append(args, cmd.Path)
 		cmd.Path = c.strace
 	})
