@@ -10,6 +10,7 @@ import (
 	"sync"
 
 	"github.com/hanwen/go-fuse/v2/fuse"
+	"golang.org/x/sys/unix"
 )
 
 // A Disk is what a Server shows as a file. Flush makes durable what was written
@@ -29,25 +30,46 @@ type Server struct {
 	disks  *disks
 }
 
+// maxRequest is how many bytes the kernel reads or writes at once.
+const maxRequest = 1 << 20
+
 // Serve mounts a Server on dir.
+//
+// It opens the connection and mounts it itself, for no child may inherit it: when
+// this process has ended, the kernel must know that nobody serves any more, or who
+// waits for a disk does so for ever, and can't be killed.
 func Serve(dir string) (*Server, error) {
+	fd, err := unix.Open("/dev/fuse", unix.O_RDWR|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return nil, fmt.Errorf("opening /dev/fuse: %w", err)
+	}
+	options := fmt.Sprintf("fd=%d,rootmode=%o,user_id=%d,group_id=%d,max_read=%d",
+		fd, unix.S_IFDIR, os.Geteuid(), os.Getegid(), maxRequest)
+	if err := unix.Mount("stateio-lab", dir, "fuse.stateio-lab", unix.MS_NOSUID|unix.MS_NODEV, options); err != nil {
+		_ = unix.Close(fd)
+		return nil, fmt.Errorf("mounting through FUSE: %w", err)
+	}
 	d := &disks{RawFileSystem: fuse.NewDefaultRawFileSystem(), byID: make(map[uint64]Disk)}
-	server, err := fuse.NewServer(d, dir, &fuse.MountOptions{
-		Name: "stateio-lab", DirectMountStrict: true,
-		MaxWrite: 1 << 20, DisableXAttrs: true,
+	server, err := fuse.NewServer(d, fmt.Sprintf("/dev/fd/%d", fd), &fuse.MountOptions{
+		MaxWrite: maxRequest, DisableXAttrs: true,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("mounting through FUSE: %w", err)
+		_ = unix.Unmount(dir, unix.MNT_DETACH)
+		return nil, fmt.Errorf("serving through FUSE: %w", err)
 	}
 	go server.Serve()
-	if err := server.WaitMount(); err != nil {
-		return nil, fmt.Errorf("mounting through FUSE: %w", err)
-	}
 	return &Server{dir, server, d}, nil
 }
 
 // Close unmounts. No disk may be in use.
-func (s *Server) Close() error { return s.server.Unmount() }
+func (s *Server) Close() error {
+	if err := unix.Unmount(s.dir, 0); err != nil {
+		_ = unix.Unmount(s.dir, unix.MNT_DETACH)
+		return fmt.Errorf("unmounting FUSE: %w", err)
+	}
+	s.server.Wait()
+	return nil
+}
 
 // Show makes a file of a disk and returns its path. Hide ends that.
 func (s *Server) Show(disk Disk) (path string) {
