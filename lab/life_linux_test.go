@@ -161,6 +161,7 @@ func (l *life) store() error {
 	writers := 1 + l.rng.IntN(4)
 	if l.stubborn {
 		writers = 1
+		opts.SnapshotBytes = -1 // nobody is told of the error of one that starts by itself
 	}
 	s, err := store.Open(filepath.Join(l.dir, "store"), m, &opts)
 	if err != nil {
@@ -314,8 +315,8 @@ func (l *life) stateFile() (err error) {
 		case 0:
 			err = snapshot(w, m)
 		case 1:
-			if _, err = stateio.Truncate(f); errors.Is(err, errors.ErrUnsupported) {
-				err = nil
+			if err := l.truncate(f); err != nil {
+				return err // the writer is none the worse for that
 			}
 		default:
 			err = l.append(w, m)
@@ -340,6 +341,15 @@ func (l *life) append(w *stateio.Writer, m *crashtest.Machine) error {
 	l.acked(l.hist.Len())
 	_, err := m.Apply(u)
 	return err
+}
+
+// truncate gives back the space of old epochs, where that can be done.
+func (l *life) truncate(f *os.File) error {
+	_, err := stateio.Truncate(f)
+	if errors.Is(err, errors.ErrUnsupported) {
+		return nil
+	}
+	return l.unlessDead("truncating the file", err)
 }
 
 func snapshot(w *stateio.Writer, m *crashtest.Machine) error {

@@ -20,7 +20,7 @@ func TestCrashFileSizeLimit(t *testing.T) {
 	for _, s := range []subject{aStore, aStateFile} {
 		t.Run(s.name, func(t *testing.T) {
 			limits := &limits{t: t, subject: s}
-			newBudget(t, 60, 0.05).runs(t, limits.run)
+			newBudget(t, 60, 0.02).runs(t, limits.run)
 			t.Logf("%d processes met the limit", limits.met)
 			if limits.met == 0 {
 				t.Error("no process met the limit")

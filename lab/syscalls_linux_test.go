@@ -4,6 +4,7 @@ package lab
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"maps"
 	"math/rand/v2"
@@ -28,7 +29,7 @@ func TestCrashSystemCalls(t *testing.T) {
 	for _, s := range []subject{aStore, aStateFile} {
 		t.Run(s.name, func(t *testing.T) {
 			c := &calls{t: t, strace: strace, subject: s, injected: make(map[string]int)}
-			newBudget(t, 60, 0.1).runs(t, c.run)
+			newBudget(t, 60, 0.04).runs(t, c.run)
 			for _, set := range slices.Sorted(maps.Keys(c.injected)) {
 				t.Logf("%s: tampered with in %d processes", set, c.injected[set])
 			}
@@ -102,6 +103,13 @@ func drawInjection(rng *rand.Rand, set string) injection {
 	return in
 }
 
+// comesToLight tells whether the program must hear of such a failure. A store
+// bears some: that of setting space aside, of giving it back, and of ending its
+// log on a full disk.
+func (in *injection) comesToLight(s subject) bool {
+	return in.fault == "error=EIO" && (s.name == aStateFile.name || in.set == "fdatasync")
+}
+
 // child has a child do an order while it is tampered with.
 func (c *calls) child(o order, hist *crashtest.History, in injection, sure bool) error {
 	trace := filepath.Join(c.t.TempDir(), "trace")
@@ -137,6 +145,8 @@ func (c *calls) child(o order, hist *crashtest.History, in injection, sure bool)
 		return fmt.Errorf("the child was not tampered with, and ended: %w", ended)
 	case ended != nil && strings.HasPrefix(in.fault, "delay"):
 		return fmt.Errorf("the child was only delayed, and ended: %w", ended)
+	case ended == nil && tampered && in.comesToLight(c.subject):
+		return errors.New("a call failed, and nobody was told")
 	case ended != nil && in.fault == "error=EINTR":
 		return fmt.Errorf("a call was interrupted once, and the child ended: %w", ended)
 	}
