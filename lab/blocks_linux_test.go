@@ -109,10 +109,7 @@ const generations = 3
 func (b *blocks) run(seed uint64) (states int, err error) {
 	r := &blocksRun{blocks: b, rng: rand.New(rand.NewPCG(seed, 0xb10c))}
 	r.options = pick(r.rng, b.kind.Options...)
-	r.unit = b.kind.Sector
-	if r.rng.IntN(2) == 0 {
-		r.unit = max(r.unit, 4096)
-	}
+	r.unit = pick(r.rng, 512, 4096)
 	err = r.generation(disk.State{Image: b.empty, Mark: crashtest.NewHistory(), About: "the beginning"}, 0)
 	return r.states, err
 }
@@ -157,7 +154,7 @@ func (r *blocksRun) generation(s disk.State, depth int) error {
 	slices.Sort(moments)
 	for _, at := range moments {
 		record.Advance(at)
-		if err := r.generation(record.Draw(r.rng, r.unit), depth+1); err != nil {
+		if err := r.generation(record.Draw(r.rng, r.unit, r.kind.Super...), depth+1); err != nil {
 			return err
 		}
 	}

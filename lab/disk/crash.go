@@ -3,6 +3,7 @@ package disk
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 )
 
 // A Record is the history of a disk, from which crash states are drawn in the
@@ -78,23 +79,34 @@ func keep(im *Image, off int64, data []byte) {
 
 // Draw returns a state that a power cut at this moment may leave: all that was
 // flushed, and of what was written since any part, in units of unit bytes. Later
-// writes of a unit replace earlier ones.
-func (r *Record) Draw(rng *rand.Rand, unit int) State {
+// writes of a unit replace earlier ones. A write of the page of 4 KiB at one of the
+// offsets whole is not torn.
+func (r *Record) Draw(rng *rand.Rand, unit int, whole ...int64) State {
 	im, writes := r.durable.Clone(), r.volatile()
 	kept, total := 0, 0
 	choose := chooser(rng, len(writes))
 	for i, w := range writes {
-		for from := 0; from < len(w.data); from += unit {
+		for from := 0; from < len(w.data); {
+			n := min(len(w.data)-from, piece(w.off+int64(from), unit, whole))
 			total++
 			if choose(i) {
 				kept++
-				keep(im, w.off+int64(from), w.data[from:min(from+unit, len(w.data))])
+				keep(im, w.off+int64(from), w.data[from:from+n])
 			}
+			from += n
 		}
 	}
 	return State{Image: im, Mark: r.mark, About: fmt.Sprintf(
 		"a power cut before event %d of %d that kept %d of %d units of %d bytes, of %d writes that were not flushed",
 		r.at, len(r.events), kept, total, unit, len(writes))}
+}
+
+// piece returns how many bytes at an offset are written or not, never in part.
+func piece(off int64, unit int, whole []int64) int {
+	if in := off % pageSize; slices.Contains(whole, off-in) {
+		return int(pageSize - in)
+	}
+	return unit - int(off%int64(unit))
 }
 
 // chooser returns a function that chooses what is kept of n writes: it is called

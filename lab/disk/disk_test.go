@@ -130,3 +130,29 @@ func TestCrashStatesAreLegalAndComplete(t *testing.T) {
 		}
 	}
 }
+
+// A page that is to be whole is never torn, others are.
+func TestWholePagesAreNotTorn(t *testing.T) {
+	r := NewRecorder(NewImage(3 * pageSize))
+	if _, err := r.WriteAt(bytes.Repeat([]byte{1}, 3*pageSize), 0); err != nil {
+		t.Fatal(err)
+	}
+	rec := r.Record()
+	rec.Advance(1)
+	rng := rand.New(rand.NewPCG(7, 8))
+	var torn [3]bool
+	for range 1000 {
+		s := rec.Draw(rng, 512, pageSize)
+		b := make([]byte, 3*pageSize)
+		if _, err := s.Image.ReadAt(b, 0); err != nil {
+			t.Fatal(err)
+		}
+		for i := range torn {
+			n := bytes.Count(b[i*pageSize:(i+1)*pageSize], []byte{1})
+			torn[i] = torn[i] || n != 0 && n != pageSize
+		}
+	}
+	if torn != [3]bool{true, false, true} {
+		t.Errorf("torn: %v", torn)
+	}
+}

@@ -13,10 +13,12 @@ import (
 
 // A FileSystem is a kind of file system.
 type FileSystem struct {
-	Name   string   // as mount knows it
-	Mkfs   []string // makes one in the file whose name is appended
-	Size   int64    // bytes of its disk
-	Sector int      // bytes that its disk writes or does not, never in part
+	Name string   // as mount knows it
+	Mkfs []string // makes one in the file whose name is appended
+	Size int64    // bytes of its disk
+	// Super are the offsets of its superblocks, pages of 4 KiB that it takes a disk
+	// not to tear; all else it takes to be torn at each sector of 512 bytes.
+	Super []int64
 	// Options is what it may be mounted with, one at a time.
 	Options []string
 }
@@ -24,23 +26,22 @@ type FileSystem struct {
 // The kinds of file systems that are tested. Each is as small as it can be
 // without being special.
 //
-// btrfs has its superblock in one sector of 4 KiB, and does not go to the copies
-// by itself; ext4's may change in two places. Each would not mount if its superblock
-// were torn at 512 bytes, which disks of such sectors do not do to a write of
-// 4 KiB, if they can help it. XFS is made for disks that tear at each sector.
+// ext4 and btrfs don't mount when a write of their superblock was torn, which disks
+// do not do to an aligned 4 KiB, if they can help it; btrfs has copies, and does not
+// go to them by itself.
 var (
 	Ext4 = FileSystem{
-		Name: "ext4", Size: 48 << 20, Sector: 4096,
+		Name: "ext4", Size: 48 << 20, Super: []int64{0},
 		Mkfs:    []string{"mkfs.ext4", "-q", "-F", "-b", "4096", "-E", "lazy_itable_init=0,lazy_journal_init=0"},
 		Options: []string{"", "", "data=writeback", "data=journal", "nodelalloc"},
 	}
 	XFS = FileSystem{
-		Name: "xfs", Size: 320 << 20, Sector: 512,
+		Name: "xfs", Size: 320 << 20,
 		Mkfs:    []string{"mkfs.xfs", "-q", "-f"},
 		Options: []string{""},
 	}
 	Btrfs = FileSystem{
-		Name: "btrfs", Size: 128 << 20, Sector: 4096,
+		Name: "btrfs", Size: 128 << 20, Super: []int64{64 << 10, 64 << 20},
 		Mkfs:    []string{"mkfs.btrfs", "-q", "-f"},
 		Options: []string{"", "notreelog", "nodatacow", "flushoncommit"},
 	}
@@ -83,7 +84,7 @@ type Mounted struct {
 
 // Mount mounts the disk in the file at path on the directory dir.
 func (k FileSystem) Mount(path, dir, options string) (*Mounted, error) {
-	device, fd, err := loopDevice(path, k.Sector)
+	device, fd, err := loopDevice(path)
 	if err != nil {
 		return nil, err
 	}

@@ -11,10 +11,10 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// loopDevice connects the file at path to a free loop device with sectors of that
-// many bytes. It returns the device's path and a descriptor of it. When the
-// last user has closed the device, it is free again.
-func loopDevice(path string, sector int) (device string, fd int, err error) {
+// loopDevice connects the file at path to a free loop device with sectors of 512
+// bytes. It returns the device's path and a descriptor of it. When the last user
+// has closed the device, it is free again.
+func loopDevice(path string) (device string, fd int, err error) {
 	file, err := unix.Open(path, unix.O_RDWR|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return "", -1, fmt.Errorf("opening %s: %w", path, err)
@@ -25,7 +25,7 @@ func loopDevice(path string, sector int) (device string, fd int, err error) {
 		return "", -1, fmt.Errorf("opening /dev/loop-control: %w", err)
 	}
 	defer unix.Close(control) //nolint:errcheck // nothing was written
-	config := unix.LoopConfig{Fd: uint32(file), Size: uint32(sector)}
+	config := unix.LoopConfig{Fd: uint32(file), Size: 512}
 	config.Info.Flags = unix.LO_FLAGS_AUTOCLEAR
 	for {
 		number, err := unix.IoctlRetInt(control, unix.LOOP_CTL_GET_FREE)
