@@ -24,7 +24,7 @@ func TestCrashBlocks(t *testing.T) {
 		for _, s := range []subject{aStore, aStateFile} {
 			t.Run(k.Name+"/"+s.name, func(t *testing.T) {
 				b := newBlocks(t, k, s)
-				newBudget(t, 40, 0.08).runs(t, b.run)
+				newBudget(t, 30, 0.08).runs(t, b.run)
 				t.Logf("%d writes and %d flushes were recorded", b.writes, b.flushes)
 				if b.flushes == 0 {
 					t.Error("no flush came to the disk")

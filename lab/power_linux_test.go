@@ -30,7 +30,7 @@ func TestCrashPowerCuts(t *testing.T) {
 		for _, s := range []subject{aStore, aStateFile} {
 			t.Run(k.Name+"/"+s.name, func(t *testing.T) {
 				p := newPower(t, k, s)
-				newBudget(t, 200, 0.1).runs(t, p.run)
+				newBudget(t, 120, 0.1).runs(t, p.run)
 			})
 		}
 	}

@@ -29,7 +29,7 @@ func TestCrashSystemCalls(t *testing.T) {
 	for _, s := range []subject{aStore, aStateFile} {
 		t.Run(s.name, func(t *testing.T) {
 			c := &calls{t: t, strace: strace, subject: s, injected: make(map[string]int)}
-			newBudget(t, 60, 0.04).runs(t, c.run)
+			newBudget(t, 40, 0.04).runs(t, c.run)
 			for _, set := range slices.Sorted(maps.Keys(c.injected)) {
 				t.Logf("%s: tampered with in %d processes", set, c.injected[set])
 			}
