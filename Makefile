@@ -68,6 +68,15 @@ cover: ## coverage by statements of each package, cover.out and cover.html
 	go tool cover -html cover.out -o cover.html
 	@go tool cover -func cover.out | tail -n 1
 
+.PHONY: cover-check
+cover-check: ## coverage of logio, stateio and store: at least 95 % of the statements of each
+	go test -short -timeout $(TIMEOUT) -coverpkg ./logio,.,./store -coverprofile cover.out $(TESTFLAGS) . ./logio ./inspect ./statetest ./store
+	@awk -v min=95 -f tools/coverage.awk cover.out
+
+.PHONY: mutate
+mutate: ## planted bugs that no test notices (PKG=./logio, SAMPLE=0.1, SEED=)
+	go run ./tools/mutate -sample $(or $(SAMPLE),1) -seed $(or $(SEED),1) $(PKG)
+
 .PHONY: fmt
 fmt: ## format every Go file
 	$(call tool,tools,gofumpt) -w .
