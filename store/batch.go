@@ -19,6 +19,13 @@ type signal struct {
 	err error
 }
 
+// settled returns a signal that was given.
+func settled(err error) *signal {
+	s := &signal{c: make(chan struct{}), err: err}
+	close(s.c)
+	return s
+}
+
 // wait returns the signal of b. The caller holds mu.
 func (b *batch) wait() *signal {
 	if b.done == nil {

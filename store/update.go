@@ -114,12 +114,16 @@ func (s *Store) put(ctx context.Context, update []byte, lead bool) (result any, 
 		return nil, p, err
 	}
 	s.index++
+	p.index = s.index
+	if err := s.failure(); err != nil {
+		p.done = settled(err) // while Apply ran: a commit before this one is lost
+		return result, p, nil
+	}
 	b := s.fill
 	n := len(b.buf)
 	b.buf = appendFramed(b.buf, s.log.next, s.log.hdr.salt, tag{index: s.index, back: b.updates}, update)
 	b.updates++
 	s.log.next += int64(len(b.buf) - n)
-	p.index = s.index
 	if p.lead = lead && s.commit.TryLock(); !p.lead {
 		p.done = b.wait()
 		if !lead {
