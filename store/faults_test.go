@@ -53,6 +53,8 @@ func (p *patient) update(size int) {
 		p.h.Refused()
 	case err == nil:
 		p.h.Acked(p.h.Len())
+	case errors.Is(err, store.ErrNoSpace):
+		p.t.Errorf("%v, and the update was applied", err)
 	}
 }
 
