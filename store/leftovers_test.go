@@ -26,7 +26,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 		for _, after := range []*fsys.Mem{mem.Kill(), mem.Crash(rand.New(rand.NewPCG(uint64(n), 1)))} {
 			left += len(unfinished(after, dir))
 			unmount := storefs.Mount(dir, after)
-			s, err := store.Open(dir, &crashtest.Machine{}, quiet(nil))
+			s, err := store.Open(dir, &crashtest.Machine{}, quiet(&store.Options{PreallocateBytes: 1}))
 			unmount()
 			if err != nil {
 				t.Fatalf("a crash before change %d: %v", n, err)
