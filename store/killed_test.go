@@ -15,7 +15,6 @@ import (
 // on, a power cut can't take away.
 func TestAPowerCutAfterAKillAtEveryOperation(t *testing.T) {
 	const dir = "/killed"
-	states := 0
 	for n := int64(1); ; n++ {
 		mem := fsys.NewMem(fsys.MemOptions{PageSize: 512})
 		p := &patient{t: t, dir: dir, mem: mem, fs: fsys.NewFaulty(mem), h: crashtest.NewHistory()}
@@ -23,19 +22,18 @@ func TestAPowerCutAfterAKillAtEveryOperation(t *testing.T) {
 		unmount := storefs.Mount(dir, p.fs)
 		p.live()
 		unmount()
-		if err := cutAfterKill(t, dir, mem.Kill(), p.h, rand.New(rand.NewPCG(uint64(n), 4)), &states); err != nil {
+		if err := cutAfterKill(t, dir, mem.Kill(), p.h, rand.New(rand.NewPCG(uint64(n), 4)), 100, 5000); err != nil {
 			t.Errorf("killed before change %d: %v", n, err)
 		}
 		if kill.Hits() == 0 {
 			break
 		}
 	}
-	t.Logf("%d states", states)
 }
 
-// cutAfterKill opens what a kill has left, makes an update, and judges what power
-// cuts leave of that.
-func cutAfterKill(t *testing.T, dir string, mem *fsys.Mem, h *crashtest.History, rng *rand.Rand, states *int) error {
+// cutAfterKill opens what was left, makes updates of these sizes, and judges what
+// power cuts before and after each of them leave.
+func cutAfterKill(t *testing.T, dir string, mem *fsys.Mem, h *crashtest.History, rng *rand.Rand, sizes ...int) error {
 	defer storefs.Mount(dir, mem)()
 	m := &crashtest.Machine{}
 	s, err := store.Open(dir, m, quiet(&store.Options{PreallocateBytes: 1}))
@@ -47,7 +45,7 @@ func cutAfterKill(t *testing.T, dir string, mem *fsys.Mem, h *crashtest.History,
 		return err
 	}
 	h.Recovered(m) // which the new process relies on
-	for _, size := range []int{0, 100, 5000} {
+	for _, size := range append([]int{0}, sizes...) {
 		if size > 0 {
 			if _, err := s.Update(t.Context(), h.Next(size)); err != nil {
 				return err
@@ -55,7 +53,6 @@ func cutAfterKill(t *testing.T, dir string, mem *fsys.Mem, h *crashtest.History,
 			h.Acked(h.Len())
 		}
 		for range 6 {
-			*states++
 			if err := recovers(dir, mem.Crash(rng), h); err != nil {
 				return fmt.Errorf("a power cut after an update of %d bytes: %w", size, err)
 			}
