@@ -132,8 +132,12 @@ func (c *Crowd) submit(update []byte, wait bool) {
 // panic makes an update over which Apply panics.
 func (c *Crowd) panic() {
 	defer func() {
-		if v := recover(); v != nil && v != string(panicking) {
+		switch v := recover(); {
+		case v == nil:
+		case v != string(panicking):
 			panic(v)
+		case c.s.Stats().Err == nil:
+			c.wrong("the store has not failed, though Apply panicked")
 		}
 	}()
 	_, err := c.s.Update(context.Background(), panicking)
