@@ -83,9 +83,9 @@ func syncDir(dir string) error {
 	return errors.Unwrap(err)
 }
 
-// stat takes Mode from the kernel's st_mode; only its type and permission bits
+// fstat takes Mode from the kernel's st_mode; only its type and permission bits
 // are of interest to a store.
-func stat(fd uintptr) (Info, error) {
+func fstat(fd uintptr) (Info, error) {
 	var st unix.Stat_t
 	if err := retry(func() error { return unix.Fstat(int(fd), &st) }); err != nil {
 		return Info{}, err

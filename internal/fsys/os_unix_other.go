@@ -11,3 +11,5 @@ func (f *osFile) Datasync() error { return f.Sync() }
 func preallocate(uintptr, int64, int64) error { return errors.ErrUnsupported }
 
 func dropCache(uintptr) error { return errors.ErrUnsupported }
+
+func stat(fd uintptr) (Info, error) { return fstat(fd) }
