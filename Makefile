@@ -33,9 +33,9 @@ race: ## the same under the race detector, the long sweeps sampled (SHORT= for a
 	go test -race -timeout $(TIMEOUT) $(SHORT) $(TESTFLAGS) work
 SHORT := -short
 
-.PHONY: test-386
-test-386: ## the tests of the root module as a 32-bit program, the long sweeps sampled
-	GOARCH=386 CGO_ENABLED=0 go test -timeout $(TIMEOUT) $(SHORT) $(TESTFLAGS) ./...
+.PHONY: test-32
+test-32: ## the tests of the root module as a 32-bit program, the long sweeps sampled
+	tools/test-32 -timeout $(TIMEOUT) $(SHORT) $(TESTFLAGS)
 
 .PHONY: fuzz
 fuzz: ## each fuzz target of each package for TIME=30s (or a count: TIME=100000x)
