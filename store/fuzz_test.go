@@ -309,7 +309,7 @@ func nothingGone(t *testing.T, mem *fsys.Mem, dir string, before files, err erro
 		switch {
 		case gone == nil && unfinished && err == nil:
 			t.Errorf("%s, unfinished, is still there", name)
-		case gone != nil && !(unfinished && errors.Is(gone, fs.ErrNotExist)) && len(want) > 0:
+		case gone != nil && (!unfinished || !errors.Is(gone, fs.ErrNotExist)) && len(want) > 0:
 			t.Errorf("%s is gone: %v", name, gone)
 		case gone != nil && !ofAStore.MatchString(name):
 			t.Errorf("%s, of others, is gone: %v", name, gone)
