@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 
+	"github.com/stateio/stateio/internal/ahead"
 	"github.com/stateio/stateio/internal/entry"
 	"github.com/stateio/stateio/internal/osfile"
 	"github.com/stateio/stateio/internal/record"
@@ -139,9 +140,17 @@ func (f file) open(e record.Entry, limit int64) (h entry.Head, p payload, err er
 	return h, p, nil
 }
 
+// aheadFrom is the length in bytes of a log from which on it is worth to read
+// ahead. That is done with files only: they can be closed meanwhile.
+const aheadFrom = 1 << 20
+
 // log returns a reader of the log from start to end.
 func (f file) log(start, end int64) *logio.Reader {
-	r := logio.NewReader(io.NewSectionReader(f.r, start, end-start), start)
+	var src io.Reader = io.NewSectionReader(f.r, start, end-start)
+	if osf, ok := f.r.(*os.File); ok && end-start >= aheadFrom {
+		src = ahead.New(osf, start, end)
+	}
+	r := logio.NewReader(src, start)
 	r.SetMaxEntry(0) // the file holds what it holds
 	return r
 }

@@ -14,11 +14,21 @@ const (
 	maxInput = 8 * Blocksz
 )
 
+// A verifier is a source whose blocks are read and verified before they are
+// asked for. See package internal/ahead.
+type verifier interface {
+	// Block returns the next block, or the part of it that is left of the log,
+	// and how many bytes of that are valid records. It is valid until the next
+	// call. After an error of reading, the next call tries again.
+	Block() (b []byte, sound int, err error)
+}
+
 // An input reads a log block by block, in pieces of many blocks.
 type input struct {
 	src  io.Reader
-	pos  int64  // log offset of block[0]
-	buf  []byte // buf[next:end] is read, and belongs to the blocks after this one
+	ver  verifier // src, if it is one: buf is not used
+	pos  int64    // log offset of block[0]
+	buf  []byte   // buf[next:end] is read, and belongs to the blocks after this one
 	next int
 	end  int
 	eof  bool  // src has ended
@@ -28,11 +38,13 @@ type input struct {
 	// block is what is left of the current block. It is shorter than that
 	// only at the log's end, and empty where the next block must be loaded.
 	block []byte
+	sound int // so many bytes of block, from its start, are valid records
 }
 
 // reset makes src, which is at offset off of the log, the source.
 func (in *input) reset(src io.Reader, off int64) {
 	*in = input{src: src, pos: off, buf: in.buf}
+	in.ver, _ = src.(verifier)
 	if off < 0 {
 		in.bad = fmt.Errorf("logio: reading at offset %d: %w", off, errNegative)
 	}
@@ -54,12 +66,21 @@ func (in *input) load() error {
 		if len(in.block) == 0 {
 			return in.fill()
 		}
+		in.sound = record.Sound(in.block)
 	}
 	return nil
 }
 
 // fill makes the rest of the block at pos the current one.
 func (in *input) fill() error {
+	if in.ver != nil {
+		b, sound, err := in.ver.Block()
+		in.block, in.sound = b, sound
+		if err != nil && err != io.EOF {
+			err = fmt.Errorf("logio: %w", err)
+		}
+		return err
+	}
 	left := int(record.BlockSize - in.pos%record.BlockSize)
 	for idle := 0; in.end-in.next < left && !in.eof; idle++ {
 		in.makeRoom(left)
@@ -86,6 +107,7 @@ func (in *input) fill() error {
 		return io.EOF
 	}
 	in.block = in.buf[in.next : in.next+n]
+	in.sound = record.Sound(in.block)
 	in.next += n
 	return nil
 }
@@ -107,10 +129,20 @@ func (in *input) makeRoom(left int) {
 	in.buf, in.next = buf, 0
 }
 
+// record returns the record at pos, if it is known to be valid.
+func (in *input) record() (h record.Header, data []byte, ok bool) {
+	if in.sound == 0 {
+		return h, nil, false
+	}
+	h = record.Decode(in.block)
+	return h, in.block[record.HeaderSize:h.Size():h.Size()], true
+}
+
 // advance consumes n bytes of the block, and the padding, if that is next.
 func (in *input) advance(n int) {
 	in.pos += int64(n)
 	in.block = in.block[n:]
+	in.sound = max(0, in.sound-n)
 	if len(in.block) <= record.HeaderSize {
 		if left := record.BlockSize - in.pos%record.BlockSize; left <= record.HeaderSize {
 			in.pos += left

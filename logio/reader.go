@@ -115,12 +115,12 @@ func (r *Reader) quick() ([]byte, bool) {
 	if r.begun >= 0 || r.stream != nil {
 		return nil, false
 	}
-	data, ok := record.FullData(r.in.block)
-	if !ok || int64(len(data)) > r.max {
+	h, data, ok := r.in.record()
+	if !ok || h.Type != record.Full || h.Offset != 0 || int64(h.Length) > r.max {
 		return nil, false
 	}
 	r.at, r.lost = r.in.pos, false
-	r.in.advance(record.HeaderSize + len(data))
+	r.in.advance(h.Size())
 	return data, true
 }
 
@@ -191,17 +191,17 @@ func (r *Reader) corrupted(pos int64) error {
 	return ErrCorrupted
 }
 
-// grow makes room for n more bytes of the entry: first for some blocks, then for
-// many, so that one of a megabyte is not moved over and over, then for twice as
+// grow makes room for n more bytes of the entry: first for a few blocks, then for
+// a megabyte and a head, so that one of that size is moved once, then for twice as
 // much as it has.
 func (r *Reader) grow(n int) {
 	need := len(r.entry) + n
 	switch {
 	case need <= cap(r.entry):
-	case need <= 8*Blocksz:
-		r.entry = slices.Grow(r.entry, 8*Blocksz-len(r.entry))
-	case need <= 64*Blocksz:
-		r.entry = slices.Grow(r.entry, 64*Blocksz-len(r.entry))
+	case need <= 4*Blocksz:
+		r.entry = slices.Grow(r.entry, 4*Blocksz-len(r.entry))
+	case need <= 36*Blocksz:
+		r.entry = slices.Grow(r.entry, 36*Blocksz-len(r.entry))
 	default:
 		r.entry = slices.Grow(r.entry, need)
 	}
@@ -220,8 +220,10 @@ func (r *Reader) tooLong(h record.Header) error {
 // was, and returns ErrCorrupted.
 func (r *Reader) peek() (record.Header, []byte, error) {
 	for {
-		b := r.in.block
-		if len(b) > 0 {
+		if h, data, ok := r.in.record(); ok {
+			return h, data, nil
+		}
+		if b := r.in.block; len(b) > 0 {
 			if h, ok := record.Verify(b); ok {
 				return h, b[record.HeaderSize:h.Size():h.Size()], nil
 			}

@@ -82,6 +82,9 @@ func (s *Store) importState(state []byte, updates *stateio.Reader) error {
 	return nil
 }
 
+// importPiece is how much is written at once, in bytes.
+const importPiece = 256 << 10
+
 // importUpdates writes updates into a log that has no name yet.
 func (s *Store) importUpdates(log *logFile, updates *stateio.Reader) error {
 	var buf []byte
@@ -97,7 +100,7 @@ func (s *Store) importUpdates(log *logFile, updates *stateio.Reader) error {
 			// Each one is a commit: all of them are durable before the log is.
 			buf = appendFramed(buf, log.end+int64(len(buf)), log.hdr.salt, tag{index: index}, update)
 		}
-		if err != nil || len(buf) >= segmentSize {
+		if err != nil || len(buf) >= importPiece {
 			if _, err := log.f.WriteAt(buf, log.end); err != nil {
 				return s.wrap("importing", err)
 			}

@@ -147,6 +147,9 @@ func (s *Store) setAside(log *logFile, end int64) error {
 	return nil
 }
 
+// zeroPiece is how many zeros are written at once, in bytes.
+const zeroPiece = 256 << 10
+
 // preallocate sets aside [off, off+n) of f, and writes zeros there: space that is
 // only set aside makes each commit wait for the file system to note what was
 // written of it, which costs ext4 more than the commit itself.
@@ -155,7 +158,7 @@ func preallocate(f fsys.File, off, n int64) error {
 	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
 		return err
 	}
-	zeros := make([]byte, min(n, segmentSize))
+	zeros := make([]byte, min(n, zeroPiece))
 	for end := off + n; off < end; {
 		k, err := f.WriteAt(zeros[:min(int64(len(zeros)), end-off)], off)
 		if err != nil {

@@ -3,6 +3,7 @@ package store
 import (
 	"encoding/binary"
 	"fmt"
+	"sync"
 
 	"github.com/stateio/stateio/internal/entry"
 	"github.com/stateio/stateio/internal/record"
@@ -21,6 +22,13 @@ type logTail struct {
 	index uint64 // of the entry
 }
 
+// tailPiece is how much of a tail is looked at at once, in bytes.
+const tailPiece = 8 * record.BlockSize
+
+type tailBuffer [tailPiece]byte
+
+var tailBuffers = sync.Pool{New: func() any { return new(tailBuffer) }}
+
 // readTail looks at what follows the last good entry of r.
 //
 // A batch is only written once the one before it is durable. So when an entry
@@ -32,11 +40,10 @@ type logTail struct {
 // payloads.
 func (r *logReader) readTail() (logTail, error) {
 	t := logTail{proof: -1}
-	seg := segments.Get().(*segment)
-	defer seg.release()
-	buf := seg.buf[:segmentSize]
-	for off := r.end - r.end%record.BlockSize; off < r.limit; off += segmentSize {
-		b, err := record.ReadAt(r.f, buf, off, r.limit)
+	buf := tailBuffers.Get().(*tailBuffer)
+	defer tailBuffers.Put(buf)
+	for off := r.end - r.end%record.BlockSize; off < r.limit; off += tailPiece {
+		b, err := record.ReadAt(r.f, buf[:], off, r.limit)
 		if err != nil {
 			return t, fmt.Errorf("store: reading %s: %w", r.path, err)
 		}
@@ -60,10 +67,10 @@ func (r *logReader) readTail() (logTail, error) {
 
 // touched reports whether anything but zeros follows the last good entry of r.
 func (r *logReader) touched() (bool, error) {
-	seg := segments.Get().(*segment)
-	defer seg.release()
-	for off := r.end; off < r.limit; off += segmentSize {
-		b, err := record.ReadAt(r.f, seg.buf[:segmentSize], off, r.limit)
+	buf := tailBuffers.Get().(*tailBuffer)
+	defer tailBuffers.Put(buf)
+	for off := r.end; off < r.limit; off += tailPiece {
+		b, err := record.ReadAt(r.f, buf[:], off, r.limit)
 		if err != nil {
 			return false, fmt.Errorf("store: reading %s: %w", r.path, err)
 		}

@@ -105,20 +105,6 @@ func Verify(b []byte) (Header, bool) {
 	return h, sum(b[:HeaderSize+h.Length]) == h.Sum
 }
 
-// FullData returns the data of the record at the start of b, if that is a valid
-// FULL one. Other records it does not take the time to check.
-func FullData(b []byte) ([]byte, bool) {
-	if len(b) < HeaderSize || Type(b[typeAt]) != Full {
-		return nil, false
-	}
-	h := Decode(b)
-	end := HeaderSize + h.Length
-	if end > len(b) || h.Offset != 0 || sum(b[:end]) != h.Sum {
-		return nil, false
-	}
-	return b[HeaderSize:end:end], true
-}
-
 // Seal fills in the header of record b, whose data is in place. It says whether
 // the record is its entry's first one, and its last one, and how many bytes it
 // lies from the start of the first.

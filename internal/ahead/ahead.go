@@ -1,0 +1,194 @@
+// Package ahead reads a log ahead of who consumes it: pieces of some blocks are
+// read and verified by other goroutines, while the ones before are used. A
+// record never crosses a block, so blocks can be verified in any order.
+//
+// That spreads checksums and the copies of system calls over the processors,
+// and keeps a disk busy while updates are applied.
+package ahead
+
+import (
+	"io"
+	"sync"
+	"sync/atomic"
+
+	"github.com/stateio/stateio/internal/record"
+)
+
+const (
+	segmentBlocks = 8
+	// SegmentSize is how much is read at once, in bytes.
+	SegmentSize = segmentBlocks * record.BlockSize
+	depth       = 4 // segments ahead of the consumer: 1.5 MiB
+)
+
+// A Reader reads a part of a log. It is not safe for concurrent use. It need not
+// be closed: what reads ahead ends by itself, after at most 1.5 MiB.
+type Reader struct {
+	src   io.ReaderAt
+	start int64 // where reading began
+	limit int64 // where it ends
+
+	cur   *Segment   // the one returned last
+	queue []*Segment // those behind it, in order
+	next  int64      // the offset of the segment to queue next
+	block int        // of cur, to be returned next
+	rest  []byte     // of the block that Read has begun
+}
+
+// New returns a reader of src from offset start, where a record begins or the
+// padding before one, to offset limit.
+func New(src io.ReaderAt, start, limit int64) *Reader {
+	return &Reader{src: src, start: start, limit: limit, next: start - start%record.BlockSize}
+}
+
+// Next returns the next segment, which is valid until the next call. The error
+// is io.EOF at the limit, or one of reading: the next call tries that again.
+func (r *Reader) Next() (*Segment, error) {
+	switch {
+	case r.cur != nil && r.cur.err != nil:
+		r.cur.load(r.src, r.start)
+	case r.next >= r.limit && len(r.queue) == 0:
+		r.cur.release()
+		r.cur = nil
+		return nil, io.EOF
+	default:
+		s := r.dequeue()
+		r.cur.release()
+		r.cur = s
+	}
+	r.block = 0
+	return r.cur, r.cur.err
+}
+
+// dequeue returns the segment behind the current one, loaded.
+func (r *Reader) dequeue() *Segment {
+	if r.limit-r.start <= 2*SegmentSize {
+		s := r.segment()
+		s.load(r.src, r.start)
+		return s
+	}
+	for len(r.queue) < depth && r.next < r.limit {
+		s, t := r.segment(), newTask()
+		s.task = t
+		r.queue = append(r.queue, s)
+		go func() {
+			t.once(func() { s.load(r.src, r.start) })
+		}()
+	}
+	s := r.queue[0]
+	r.queue = append(r.queue[:0], r.queue[1:]...)
+	// If nobody has begun with it, waiting for somebody to do so takes longer.
+	s.task.once(func() { s.load(r.src, r.start) })
+	<-s.task.done
+	return s
+}
+
+// A task is done by who comes first.
+type task struct {
+	taken atomic.Bool
+	done  chan struct{} // closed when it is done
+}
+
+func newTask() *task { return &task{done: make(chan struct{})} }
+
+// once calls do, unless somebody has done so. That may not be through yet.
+func (t *task) once(do func()) {
+	if t.taken.CompareAndSwap(false, true) {
+		defer close(t.done)
+		do()
+	}
+}
+
+// segment returns the segment at r.next, not loaded.
+func (r *Reader) segment() *Segment {
+	s := segments.Get().(*Segment)
+	s.Off, s.Bytes = r.next, s.Bytes[:min(SegmentSize, r.limit-r.next)]
+	r.next += SegmentSize
+	return s
+}
+
+// Block returns the next block, or what of it lies behind the start and before
+// the limit, and how many bytes of it are valid records. It is valid until the
+// next call. The errors are those of [Reader.Next], which must not be called
+// besides.
+func (r *Reader) Block() (b []byte, sound int, err error) {
+	for r.cur == nil || r.cur.err != nil || r.block*record.BlockSize >= len(r.cur.Bytes) {
+		if _, err := r.Next(); err != nil {
+			return nil, 0, err
+		}
+	}
+	s, i := r.cur, r.block
+	r.block++
+	from, to := s.bounds(i, r.start)
+	return s.Bytes[from:to:to], s.Sound[i] - from, nil
+}
+
+// Read implements io.Reader, which is what a log is read from: it copies what
+// Block returns.
+func (r *Reader) Read(p []byte) (int, error) {
+	for len(r.rest) == 0 {
+		b, _, err := r.Block()
+		if err != nil {
+			return 0, err
+		}
+		r.rest = b
+	}
+	n := copy(p, r.rest)
+	r.rest = r.rest[n:]
+	return n, nil
+}
+
+// Close waits for what reads ahead. Segments and blocks returned before are no
+// longer valid.
+func (r *Reader) Close() {
+	for _, s := range r.queue {
+		s.task.once(func() {}) // not needed any more
+		<-s.task.done
+		s.release()
+	}
+	r.cur.release()
+	r.queue, r.cur = nil, nil
+}
+
+// A Segment is a part of a log, read and verified.
+type Segment struct {
+	Off   int64 // of Bytes in the log; a block starts there
+	Bytes []byte
+	// Sound[i] is where the valid records of block i, which follow one another
+	// from its start, or the start of reading, end in Bytes.
+	Sound [segmentBlocks]int
+
+	err  error // why it could not be read
+	task *task // loads it, where it is read ahead
+}
+
+// segments are used again, and given back with all their memory.
+var segments = sync.Pool{New: func() any { return &Segment{Bytes: make([]byte, SegmentSize)} }}
+
+// release makes the memory of s available to others.
+func (s *Segment) release() {
+	if s != nil {
+		segments.Put(s)
+	}
+}
+
+// load reads the segment and verifies its records from offset start of the log
+// on.
+func (s *Segment) load(src io.ReaderAt, start int64) {
+	b, err := record.ReadAt(src, s.Bytes, s.Off, s.Off+int64(len(s.Bytes)))
+	if s.err = err; err != nil {
+		return
+	}
+	s.Bytes = b
+	for i := range s.Sound {
+		from, to := s.bounds(i, start)
+		s.Sound[i] = from + record.Sound(b[from:to])
+	}
+}
+
+// bounds returns where block i lies in s.Bytes, from offset start of the log on.
+func (s *Segment) bounds(i int, start int64) (from, to int) {
+	to = min((i+1)*record.BlockSize, len(s.Bytes))
+	from = min(max(i*record.BlockSize, int(min(max(start-s.Off, 0), SegmentSize))), to)
+	return from, to
+}
