@@ -31,8 +31,8 @@ func (g *generation) step() error {
 	case 4, 5, 6:
 		if g.idle == nil { // else its commits run beside a snapshot, in any order
 			g.burst = 1 + g.rng.IntN(6)
+			defer func() { g.burst = 0 }()
 		}
-		defer func() { g.burst = 0 }()
 	case 7:
 		return g.followOn()
 	case 8:
