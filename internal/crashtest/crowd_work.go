@@ -19,7 +19,8 @@ const (
 
 // work does what the crowd does, and returns when the store is closed.
 func (c *Crowd) work() {
-	early := c.rng.IntN(3) == 0 // it is closed while the writers are at work
+	// All is drawn before others begin, which draw as well.
+	early, moment := c.rng.IntN(3) == 0, c.rng.IntN(3000) // it is closed while the writers are at work
 	panicker := -1
 	if c.panics {
 		panicker = c.rng.IntN(crowdSteps)
@@ -45,7 +46,7 @@ func (c *Crowd) work() {
 		}
 	})
 	if early {
-		idle(c.rng.IntN(3000))
+		idle(moment)
 	} else {
 		writers.Wait()
 	}
