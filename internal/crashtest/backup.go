@@ -94,8 +94,11 @@ func (c *copied) afterCrash(left *fsys.Mem) error {
 		return err
 	}
 	defer storefs.Mount(c.dir, left)()
-	if empty, err := c.open(); err != nil || empty && c.index > 0 {
-		return fmt.Errorf("what can't be imported again is empty: %v: %w", empty, err)
+	switch empty, err := c.open(); {
+	case err != nil:
+		return fmt.Errorf("what can't be imported again: %w", err)
+	case empty && c.index > 0:
+		return errors.New("what can't be imported again is empty")
 	}
 	return nil
 }

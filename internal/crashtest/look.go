@@ -84,6 +84,8 @@ func (g *generation) restoreAt() error {
 	switch {
 	case errors.Is(err, store.ErrNotRetained) && !g.retained(index):
 		return nil
+	case err != nil && index == 0 && !g.retained(0):
+		return nil // there was no space for a first file yet
 	case err != nil:
 		return g.outcome(fmt.Sprintf("restoring index %d", index), err)
 	}
