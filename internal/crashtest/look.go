@@ -34,7 +34,7 @@ func (g *generation) followOn() error {
 		if err != nil || !ok {
 			at := g.follow.at
 			g.unfollow()
-			if errors.Is(err, store.ErrNotRetained) && !g.retained(at-1) {
+			if errors.Is(err, store.ErrNotRetained) && g.droppable(at) {
 				return nil
 			}
 			return g.outcome("following", fmt.Errorf("at update %d, with more: %v: %w", at, ok, err))
@@ -90,6 +90,24 @@ func (g *generation) restoreAt() error {
 		return g.outcome(fmt.Sprintf("restoring index %d", index), err)
 	}
 	return g.hist.at(m, index)
+}
+
+// droppable reports whether the update of index is in the oldest snapshot there
+// is, so that the logs up to it may have been dropped, all or some.
+func (g *generation) droppable(index uint64) bool {
+	l, err := g.mem.List(g.dir)
+	found := false
+	for _, e := range l {
+		var base uint64
+		if _, err := fmt.Sscanf(e.Name, "%020d", &base); err != nil || !strings.HasSuffix(e.Name, ".snap") {
+			continue
+		}
+		if base < index {
+			return false
+		}
+		found = true
+	}
+	return err == nil && found
 }
 
 // retained reports whether there is a file to start from for the state of index.
