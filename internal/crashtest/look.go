@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 	"strings"
 
 	"github.com/stateio/stateio/store"
@@ -84,7 +85,7 @@ func (g *generation) restoreAt() error {
 	switch {
 	case errors.Is(err, store.ErrNotRetained) && !g.retained(index):
 		return nil
-	case err != nil && index == 0 && !g.retained(0):
+	case err != nil && len(g.bases(".log"))+len(g.bases(".snap")) == 0:
 		return nil // there was no space for a first file yet
 	case err != nil:
 		return g.outcome(fmt.Sprintf("restoring index %d", index), err)
@@ -95,35 +96,24 @@ func (g *generation) restoreAt() error {
 // droppable reports whether the update of index is in the oldest snapshot there
 // is, so that the logs up to it may have been dropped, all or some.
 func (g *generation) droppable(index uint64) bool {
-	l, err := g.mem.List(g.dir)
-	found := false
-	for _, e := range l {
-		var base uint64
-		if _, err := fmt.Sscanf(e.Name, "%020d", &base); err != nil || !strings.HasSuffix(e.Name, ".snap") {
-			continue
-		}
-		if base < index {
-			return false
-		}
-		found = true
-	}
-	return err == nil && found
+	snaps := g.bases(".snap")
+	return len(snaps) > 0 && slices.Min(snaps) >= index
 }
 
 // retained reports whether there is a file to start from for the state of index.
 func (g *generation) retained(index uint64) bool {
-	l, err := g.mem.List(g.dir)
-	if err != nil {
-		return false
-	}
+	snaps := g.bases(".snap")
+	return len(snaps) > 0 && slices.Min(snaps) <= index || slices.Contains(g.bases(".log"), 0)
+}
+
+// bases returns the numbers in the names of the store's files with that suffix.
+func (g *generation) bases(suffix string) (bases []uint64) {
+	l, _ := g.mem.List(g.dir) // an error: there is no store, and no file of it
 	for _, e := range l {
 		var base uint64
-		if _, err := fmt.Sscanf(e.Name, "%020d", &base); err != nil {
-			continue
-		}
-		if strings.HasSuffix(e.Name, ".snap") && base <= index || strings.HasSuffix(e.Name, ".log") && base == 0 {
-			return true
+		if _, err := fmt.Sscanf(e.Name, "%020d", &base); err == nil && strings.HasSuffix(e.Name, suffix) {
+			bases = append(bases, base)
 		}
 	}
-	return false
+	return bases
 }
