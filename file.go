@@ -90,7 +90,7 @@ func (f file) end() (end, error) {
 
 // epochOf returns the epoch that entry e belongs to.
 func (f file) epochOf(e record.Entry) (uint64, error) {
-	h, _, err := f.open(e, e.End)
+	h, _, err := f.open(e, min(e.End, e.Start+2*record.BlockSize)) // where the head is
 	switch {
 	case err != nil:
 		return 0, err

@@ -21,6 +21,10 @@ type verifier interface {
 	// and how many bytes of that are valid records. It is valid until the next
 	// call. After an error of reading, the next call tries again.
 	Block() (b []byte, sound int, err error)
+	// ReadPast reads what is behind the last block into p, not verified, and
+	// goes on behind that. It returns how many bytes there were. What goes wrong
+	// Block tells next.
+	ReadPast(p []byte) int
 }
 
 // An input reads a log block by block, in pieces of many blocks.
@@ -31,9 +35,10 @@ type input struct {
 	buf  []byte   // buf[next:end] is read, and belongs to the blocks after this one
 	next int
 	end  int
-	eof  bool  // src has ended
-	bad  error // the log can't be read at all
-	went bool  // the first block was loaded
+	back []byte // was given back, and belongs before buf[next:end]; see unread
+	eof  bool   // src has ended
+	bad  error  // the log can't be read at all
+	went bool   // the first block was loaded
 
 	// block is what is left of the current block. It is shorter than that
 	// only at the log's end, and empty where the next block must be loaded.
@@ -73,6 +78,10 @@ func (in *input) load() error {
 
 // fill makes the rest of the block at pos the current one.
 func (in *input) fill() error {
+	left := int(record.BlockSize - in.pos%record.BlockSize)
+	if in.giveBack(left) {
+		return nil
+	}
 	if in.ver != nil {
 		b, sound, err := in.ver.Block()
 		in.block, in.sound = b, sound
@@ -81,7 +90,6 @@ func (in *input) fill() error {
 		}
 		return err
 	}
-	left := int(record.BlockSize - in.pos%record.BlockSize)
 	for idle := 0; in.end-in.next < left && !in.eof; idle++ {
 		in.makeRoom(left)
 		room := len(in.buf) - in.next - left

@@ -4,6 +4,7 @@ import (
 	"io"
 	"math"
 	"slices"
+	"sync"
 
 	"github.com/stateio/stateio/internal/record"
 )
@@ -26,6 +27,7 @@ type Reader struct {
 	zeros  int64  // where zeros begin that reach up to here; -1: there are none
 	lost   bool   // damage was reported, and no entry was found since
 	stream *entryStream
+	size   int // of the entry that was assembled last
 }
 
 // NewReader returns a reader of the entries that start at off or behind it. r
@@ -41,7 +43,7 @@ func NewReader(r io.Reader, off int64) *Reader {
 func (r *Reader) Reset(rd io.Reader, off int64) {
 	r.in.reset(rd, off)
 	r.start, r.lead, r.at, r.begun, r.zeros = off, Aligned(max(off, 0)), off, -1, -1
-	r.lost, r.stream = false, nil
+	r.lost, r.stream, r.size = false, nil, 0
 }
 
 // SetMaxEntry sets the length in bytes of the longest entry that Read accepts.
@@ -91,9 +93,12 @@ func (r *Reader) Read() ([]byte, error) {
 		if cap(r.entry) > keepScratch {
 			r.entry = nil
 		}
-		r.entry = append(r.entry[:0], data...)
+		r.entry = r.entry[:0]
+		r.grow(len(data))
+		r.entry = append(r.entry, data...)
 	}
 	for {
+		r.gulp()
 		h, data, err := r.proceed()
 		if err != nil {
 			return nil, err
@@ -104,6 +109,7 @@ func (r *Reader) Read() ([]byte, error) {
 		r.grow(len(data))
 		r.entry = append(r.entry, data...)
 		if h.Type == record.Last {
+			r.size = len(r.entry)
 			return r.entry, nil
 		}
 	}
@@ -196,15 +202,37 @@ func (r *Reader) corrupted(pos int64) error {
 // much as it has.
 func (r *Reader) grow(n int) {
 	need := len(r.entry) + n
+	if need <= cap(r.entry) {
+		return
+	}
+	if need <= len(entryBuffer{}) {
+		if b, ok := entryBuffers.Get().(*entryBuffer); ok {
+			r.entry = append(b[:0], r.entry...)
+			return
+		}
+	}
 	switch {
-	case need <= cap(r.entry):
 	case need <= 4*Blocksz:
 		r.entry = slices.Grow(r.entry, 4*Blocksz-len(r.entry))
-	case need <= 36*Blocksz:
-		r.entry = slices.Grow(r.entry, 36*Blocksz-len(r.entry))
+	case need <= len(entryBuffer{}):
+		r.entry = append(new(entryBuffer)[:0], r.entry...)
 	default:
 		r.entry = slices.Grow(r.entry, need)
 	}
+}
+
+// An entryBuffer holds entries of up to a megabyte and a head. At a log's end it is
+// left to other readers: fresh memory costs more than reading into it.
+type entryBuffer [36 * Blocksz]byte
+
+var entryBuffers sync.Pool
+
+// release gives up the memory for entries, at the end.
+func (r *Reader) release() {
+	if cap(r.entry) == len(entryBuffer{}) {
+		entryBuffers.Put((*entryBuffer)(r.entry[:cap(r.entry)]))
+	}
+	r.entry, r.in.block = nil, nil
 }
 
 // tooLong gives up the entry that has begun, whose record h was read last.
@@ -250,6 +278,7 @@ func (r *Reader) load() error {
 	if r.zeros < 0 || err == nil && record.Zero(r.in.block) {
 		if err == io.EOF && r.begun < 0 {
 			r.at = r.in.pos
+			r.release()
 		}
 		return err
 	}

@@ -19,6 +19,7 @@ const (
 	// SegmentSize is how much is read at once, in bytes.
 	SegmentSize = segmentBlocks * record.BlockSize
 	depth       = 4 // segments ahead of the consumer: 1.5 MiB
+	pause       = 2 // segments that are not read ahead, behind a large entry
 )
 
 // A Reader reads a part of a log. It is not safe for concurrent use. It need not
@@ -32,13 +33,14 @@ type Reader struct {
 	queue []*Segment // those behind it, in order
 	next  int64      // the offset of the segment to queue next
 	block int        // of cur, to be returned next
+	calm  int        // so many segments are not read ahead
 	rest  []byte     // of the block that Read has begun
 }
 
 // New returns a reader of src from offset start, where a record begins or the
 // padding before one, to offset limit.
 func New(src io.ReaderAt, start, limit int64) *Reader {
-	return &Reader{src: src, start: start, limit: limit, next: start - start%record.BlockSize}
+	return &Reader{src: src, start: start, limit: limit, next: start - start%record.BlockSize, calm: 1}
 }
 
 // Next returns the next segment, which is valid until the next call. The error
@@ -62,7 +64,8 @@ func (r *Reader) Next() (*Segment, error) {
 
 // dequeue returns the segment behind the current one, loaded.
 func (r *Reader) dequeue() *Segment {
-	if r.limit-r.start <= 2*SegmentSize {
+	if r.calm > 0 || r.limit-r.start <= 2*SegmentSize {
+		r.calm--
 		s := r.segment()
 		s.load(r.src, r.start)
 		return s
@@ -136,6 +139,43 @@ func (r *Reader) Read(p []byte) (int, error) {
 	n := copy(p, r.rest)
 	r.rest = r.rest[n:]
 	return n, nil
+}
+
+// ReadPast reads what is behind the last block that Block returned into p, not
+// verified, and goes on behind that. It returns how many bytes there were: whole
+// blocks, unless the log ends. What goes wrong is left to the next call of Block.
+//
+// It is for large entries, which are better read to where they belong. What was
+// read ahead is given up, and reading ahead pauses for the time.
+func (r *Reader) ReadPast(p []byte) int {
+	off := r.next
+	switch {
+	case r.cur != nil && (r.cur.err != nil || r.block*record.BlockSize < len(r.cur.Bytes)):
+		off = r.cur.Off + int64(r.block)*record.BlockSize
+	case len(r.queue) > 0:
+		off = r.queue[0].Off
+	}
+	b, err := record.ReadAt(r.src, p, off, r.limit)
+	if err != nil {
+		return 0
+	}
+	r.giveUp()
+	r.next, r.calm = off+int64(len(b)), pause
+	if len(b) < len(p) {
+		r.next = r.limit
+	}
+	return len(b)
+}
+
+// giveUp forgets all segments.
+func (r *Reader) giveUp() {
+	for _, s := range r.queue {
+		if s.task.taken.CompareAndSwap(false, true) {
+			s.release()
+		}
+	}
+	r.cur.release()
+	r.queue, r.cur = r.queue[:0], nil
 }
 
 // Close waits for what reads ahead. Segments and blocks returned before are no

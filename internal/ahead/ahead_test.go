@@ -192,3 +192,33 @@ func TestReadingAllocatesLittle(t *testing.T) {
 		t.Errorf("%.1f allocations for a segment of %d KiB", perSegment, ahead.SegmentSize>>10)
 	}
 }
+
+// Blocks and what is read past them are together the log, with errors between.
+func TestReadPastGoesOnBehindTheLastBlock(t *testing.T) {
+	log := makeLog(9*ahead.SegmentSize+1000, 3000)
+	for seed := range uint64(30) {
+		rng := rand.New(rand.NewPCG(seed, 1))
+		src := &failing{bytes.NewReader(log), int64(rng.IntN(len(log))), map[int64]int{}, make(chan struct{}, 1)}
+		r := ahead.New(src, 0, int64(len(log)))
+		var got []byte
+		for {
+			if len(got) > 0 && len(got)%record.BlockSize == 0 && rng.IntN(10) == 0 {
+				p := make([]byte, record.BlockSize*(1+rng.IntN(20)))
+				got = append(got, p[:r.ReadPast(p)]...)
+				continue
+			}
+			b, _, err := r.Block()
+			if err == io.EOF {
+				break
+			}
+			if err != nil && !errors.Is(err, errDisk) {
+				t.Fatal(err)
+			}
+			got = append(got, b...)
+		}
+		if !bytes.Equal(got, log) {
+			t.Fatalf("seed %d: %d of %d bytes, or others", seed, len(got), len(log))
+		}
+		r.Close()
+	}
+}

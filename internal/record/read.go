@@ -93,6 +93,7 @@ func Covered(r io.ReaderAt, pos, limit int64) (bool, error) {
 		return false, nil
 	}
 	var b blockAt
+	defer b.free()
 	if _, err := b.load(r, pos-in, limit); err != nil {
 		return false, err
 	}

@@ -3,6 +3,7 @@ package record
 import (
 	"io"
 	"slices"
+	"sync"
 )
 
 // A Tail tells where a log ends.
@@ -29,6 +30,8 @@ type Tail struct {
 // whole before.
 func FindTail(r io.ReaderAt, limit int64) (Tail, error) {
 	s := search{r: r, lookalike: -1, alien: -1}
+	defer s.block.free()
+	defer s.other.free()
 	limit, err := sizeOf(r, limit)
 	if err != nil {
 		return Tail{}, err
@@ -166,26 +169,36 @@ func (s *search) judge() {
 	s.Damaged = s.Proof >= 0
 }
 
-// A blockAt is a parsed block and its offset in the log.
+// A blockAt is a parsed block and its offset in the log. Its memory can be freed.
 type blockAt struct {
 	Block
 	start int64
-	buf   []byte
+	buf   *[BlockSize]byte
 }
+
+var blocks = sync.Pool{New: func() any { return new([BlockSize]byte) }}
 
 // load reads and parses the block at start. The bytes it returns are valid
 // until the next call.
 func (b *blockAt) load(r io.ReaderAt, start, limit int64) ([]byte, error) {
 	if b.buf == nil {
-		b.buf = make([]byte, BlockSize)
+		b.buf = blocks.Get().(*[BlockSize]byte)
 	}
-	got, err := ReadAt(r, b.buf, start, limit)
+	got, err := ReadAt(r, b.buf[:], start, limit)
 	if err != nil {
 		return nil, err
 	}
 	b.start = start
 	b.Parse(got)
 	return got, nil
+}
+
+// free makes the memory of b available to others.
+func (b *blockAt) free() {
+	if b.buf != nil {
+		blocks.Put(b.buf)
+		b.buf = nil
+	}
 }
 
 // sizeOf returns limit, or the size of r if that is less.
