@@ -217,7 +217,7 @@ func (r *Reader) grow(n int) {
 	case need <= len(entryBuffer{}):
 		r.entry = append(new(entryBuffer)[:0], r.entry...)
 	default:
-		r.entry = slices.Grow(r.entry, need)
+		r.entry = slices.Grow(r.entry, max(n, len(r.entry)))
 	}
 }
 
