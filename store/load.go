@@ -74,39 +74,52 @@ func (l *loader) loadSnapshot() (uint64, error) {
 		if index > l.target {
 			continue
 		}
-		path := l.path(index, snapSuffix)
-		err := l.tryRestore(path, index)
-		var damage *CorruptError
-		if errors.As(err, &damage) && damage.Path == path {
-			l.report.Refused = append(l.report.Refused, RefusedSnapshot{path, err})
-			continue
+		if whole, err := l.tryRestore(l.path(index, snapSuffix), index); whole || err != nil {
+			return index, err
 		}
-		return index, err
 	}
 	return 0, nil
 }
 
 // tryRestore verifies the snapshot at path before it restores it, so that a
-// damaged one does not touch the machine.
-func (l *loader) tryRestore(path string, index uint64) error {
+// damaged one does not touch the machine. It reports whether it was whole.
+func (l *loader) tryRestore(path string, index uint64) (whole bool, err error) {
 	f, size, err := openFile(l.fs, path)
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer f.Close()
+	err = l.verify(f, path, index, size)
+	var damage *CorruptError
+	if errors.As(err, &damage) && damage.Path == path {
+		l.report.Refused = append(l.report.Refused, RefusedSnapshot{path, err})
+		return false, nil
+	}
+	if err != nil {
+		return false, err
+	}
+	return true, l.restore(f, path, index, size)
+}
+
+// verify reads the snapshot in f.
+func (l *loader) verify(f fsys.File, path string, index uint64, size int64) error {
 	s, err := newSnapReader(f, path, index, size)
 	if err != nil {
 		return err
 	}
-	err = s.verify()
-	s.close()
+	defer s.close()
+	if err := s.verify(); err != nil {
+		return err
+	}
+	return l.sameAsLog(s.hdr, path)
+}
+
+// restore gives the machine the verified snapshot in f. After an error, as of a
+// disk that reads differently now, the machine may hold any part of it, so that
+// nothing else can be tried.
+func (l *loader) restore(f fsys.File, path string, index uint64, size int64) error {
+	s, err := newSnapReader(f, path, index, size)
 	if err != nil {
-		return err
-	}
-	if err := l.sameAsLog(s.hdr, path); err != nil {
-		return err
-	}
-	if s, err = newSnapReader(f, path, index, size); err != nil {
 		return err
 	}
 	defer s.close()

@@ -2,6 +2,8 @@ package store_test
 
 import (
 	"errors"
+	"path/filepath"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -50,5 +52,52 @@ func TestAReadErrorInALongLogLosesNothing(t *testing.T) {
 		if fault.Hits() == 0 {
 			return
 		}
+	}
+}
+
+// A snapshot is verified before the machine gets it. If the disk reads differently
+// by then, the machine may hold a part of it, to which no update may be applied.
+func TestASnapshotThatIsDamagedAfterItWasVerified(t *testing.T) {
+	const dir = "/fickle"
+	mem, _ := memory(t, "/made")
+	s := open(t, "/made", &plainMachine{}, nil)
+	update(t, s, strings.Repeat("a", 100_000)) // several chunks
+	check(t, s.Snapshot(t.Context()))
+	update(t, s, "b")
+	s.Close()
+	fl := readFiles(t, mem, "/made")
+	want := strings.Repeat("a", 100_000) + "b"
+	refused := 0
+	for n := 1; ; n++ {
+		mem := fl.mem(t, dir)
+		f := fsys.NewFaulty(mem)
+		reads := 0
+		f.OnOp(func(op fsys.Op) {
+			if op.Kind != fsys.OpRead || filepath.Base(op.Path) != snap1 {
+				return
+			}
+			if reads++; reads == n {
+				check(t, overwrite(mem, op.Path, int64(len(fl[snap1])-sealLen-1), []byte("x"), -1))
+			}
+		})
+		unmount := storefs.Mount(dir, f)
+		m := &plainMachine{}
+		s, err := store.Open(dir, m, quiet(nil))
+		unmount()
+		if err != nil {
+			refused++
+			wantIs(t, err, store.ErrCorrupt)
+		} else {
+			s.Close()
+			if string(m.b) != want {
+				t.Errorf("damaged before read %d: a state of %d bytes, want %d", n, len(m.b), len(want))
+			}
+		}
+		if reads < n {
+			break
+		}
+	}
+	if refused == 0 {
+		t.Error("no damage came after the snapshot was verified")
 	}
 }
