@@ -61,7 +61,7 @@ func Check(ctx context.Context, dir string) ([]FileReport, error) {
 	if err != nil {
 		return c.reports, err
 	}
-	c.chain(before, after)
+	c.chain(after)
 	return c.reports, nil
 }
 
@@ -199,15 +199,13 @@ func (r *logReader) damage(format string, args ...any) *CorruptError {
 	return &CorruptError{Path: r.path, Offset: r.bad, Err: fmt.Errorf("%s, where update %d should be: %s", r.reason, r.index+1, fmt.Sprintf(format, args...))}
 }
 
-// chain looks for files that are missing. Those that came or went meanwhile are
-// in only one of the listings.
-func (c *checker) chain(before, after *listing) {
-	have := func(index uint64) bool {
-		return slices.Contains(before.logs, index) || slices.Contains(after.logs, index)
-	}
+// chain looks for files that are missing from after, a listing made once all
+// files were checked. What has gone by then, and is in no report, was dropped
+// before, and so was what needs it.
+func (c *checker) chain(after *listing) {
 	missing := func(index uint64) {
 		path := filepath.Join(c.dir, fileName(index, logSuffix))
-		if have(index) || slices.ContainsFunc(c.reports, func(r FileReport) bool { return r.Path == path }) {
+		if slices.Contains(after.logs, index) || slices.ContainsFunc(c.reports, func(r FileReport) bool { return r.Path == path }) {
 			return
 		}
 		damage := &CorruptError{Path: path, Err: fmt.Errorf("the file is missing, with the updates behind %d", index)}

@@ -78,7 +78,7 @@ func parseName(name string) (index uint64, suffix string, tmp, ok bool) {
 		return 0, "", false, false
 	}
 	index, err := strconv.ParseUint(digits, 10, 64)
-	return index, suffix, tmp, err == nil && digits[0] != '+'
+	return index, suffix, tmp, err == nil
 }
 
 func (s *Store) path(index uint64, suffix string) string {
@@ -87,16 +87,11 @@ func (s *Store) path(index uint64, suffix string) string {
 
 // makeDir makes dir and the directories above it that are missing, durably.
 func makeDir(fsy fsys.FS, dir string, perm fs.FileMode) error {
-	info, err := fsy.Stat(dir)
-	switch {
-	case err == nil && info.Mode&fs.ModeSymlink != 0:
-		// A link to a directory is fine; List follows it and says what is wrong.
-		return nil
-	case err == nil && !info.Mode.IsDir():
-		return fmt.Errorf("store: %s is not a directory", dir)
-	case err == nil:
-		return nil
-	case !errors.Is(err, fs.ErrNotExist):
+	_, err := fsy.Stat(dir)
+	if err == nil {
+		return nil // List says what is wrong if it is no directory
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
 		return fmt.Errorf("store: %w", err)
 	}
 	parent := filepath.Dir(dir)

@@ -26,7 +26,7 @@ type entries struct {
 	segments *ahead.Reader
 	cur      *ahead.Segment // holds pos, if it is not nil
 
-	off    int64     // where the entry last returned, or broken, starts
+	off    int64     // where the entry last returned, or broken off, starts
 	span   span      // the records that it was put together from
 	digest logDigest // of all records before pos
 	spill  []byte    // the entry put together from records
@@ -44,11 +44,10 @@ func newEntries(f io.ReaderAt, path string, start, limit int64) *entries {
 // is io.EOF at the limit, errStop where no whole entry is, or one of reading.
 func (e *entries) next() ([]byte, error) {
 	h, data, err := e.record()
-	e.off = e.pos - int64(h.Size())
 	if err != nil {
-		e.off = e.pos
 		return nil, err
 	}
+	e.off = e.pos - int64(h.Size())
 	if h.Offset != 0 || !h.Type.Starts() {
 		return nil, e.stop(e.off, "a %v record where an entry should begin", h.Type)
 	}

@@ -33,7 +33,7 @@ func Import(dir string, r io.ReaderAt, limit int64) error {
 	if err != nil {
 		return err
 	}
-	s := &Store{fs: storefs.For(dir), dir: dir, opts: o, fill: new(batch), ctx: context.Background()}
+	s := &Store{fs: storefs.For(dir), dir: dir, opts: o, ctx: context.Background()}
 	if err := s.acquire(); err != nil {
 		return err
 	}
@@ -78,7 +78,7 @@ func (s *Store) importState(state []byte, updates *stateio.Reader) error {
 	if err := s.publishLog(log, path, 0); err != nil {
 		return err
 	}
-	s.setLog(log)
+	_ = log.f.Close() // everything in it was synced
 	return nil
 }
 
@@ -108,7 +108,6 @@ func (s *Store) importUpdates(log *logFile, updates *stateio.Reader) error {
 			buf = buf[:0]
 		}
 		if err != nil {
-			log.next = log.end
 			return s.wrap("importing", log.f.Truncate(log.end))
 		}
 	}

@@ -54,31 +54,29 @@ func (l *loader) load() error {
 			return l.missing(index)
 		}
 	}
-	base, err := l.loadSnapshot()
-	if err != nil {
+	if err := l.loadSnapshot(); err != nil {
 		return err
 	}
-	err = l.replay(base)
-	if err != nil && l.report.Snapshot == "" && len(l.report.Refused) > 0 && errors.Is(err, ErrCorrupt) {
+	err := l.replay()
+	if l.report.Snapshot == "" && len(l.report.Refused) > 0 && errors.Is(err, ErrCorrupt) {
 		// That the logs do not reach back to the beginning is the consequence.
 		return l.report.Refused[0].Err
 	}
 	return err
 }
 
-// loadSnapshot restores the newest snapshot that is whole and returns its
-// index: 0 if there is none.
-func (l *loader) loadSnapshot() (uint64, error) {
+// loadSnapshot restores the newest snapshot that is whole, if there is one.
+func (l *loader) loadSnapshot() error {
 	for i := len(l.list.snaps) - 1; i >= 0; i-- {
 		index := l.list.snaps[i]
 		if index > l.target {
 			continue
 		}
 		if whole, err := l.tryRestore(l.path(index, snapSuffix), index); whole || err != nil {
-			return index, err
+			return err
 		}
 	}
-	return 0, nil
+	return nil
 }
 
 // tryRestore verifies the snapshot at path before it restores it, so that a
@@ -126,9 +124,8 @@ func (l *loader) restore(f fsys.File, path string, index uint64, size int64) err
 	if err := l.m.Restore(s); err != nil {
 		return fmt.Errorf("store: restoring %s: %w", path, err)
 	}
-	l.report.Snapshot, l.report.SnapshotIndex = path, index
-	l.report.Index, l.snapshotSize = index, size
-	l.report.Bytes += size
+	l.report.Snapshot, l.report.SnapshotIndex, l.report.Index = path, index, index
+	l.report.Bytes, l.snapshotSize = size, size
 	return nil
 }
 
@@ -161,9 +158,8 @@ func (l *loader) sameStore(h header, path string) error {
 	return nil
 }
 
-// replay applies the updates behind base, log by log.
-func (l *loader) replay(base uint64) error {
-	l.report.Index = base
+// replay applies the updates behind the snapshot, log by log.
+func (l *loader) replay() error {
 	if l.owner {
 		if err := l.findDoubtful(); err != nil {
 			return err
@@ -188,12 +184,10 @@ func (l *loader) replay(base uint64) error {
 // findDoubtful finds the logs whose ends may not be durable: the last one, and
 // the one before if nothing was written to the last one yet.
 func (l *loader) findDoubtful() error {
-	for i := len(l.list.logs) - 1; i >= 0; i-- {
-		l.doubtful = l.list.logs[i]
-		if i == 0 {
-			break
-		}
-		void, err := isVoid(l.fs, l.path(l.doubtful, logSuffix), l.doubtful)
+	i := len(l.list.logs) - 1
+	for ; i > 0; i-- {
+		index := l.list.logs[i]
+		void, err := isVoid(l.fs, l.path(index, logSuffix), index)
 		if err != nil {
 			return err
 		}
@@ -201,6 +195,7 @@ func (l *loader) findDoubtful() error {
 			break
 		}
 	}
+	l.doubtful = l.list.logs[i]
 	return nil
 }
 
@@ -230,15 +225,12 @@ func (l *loader) replayLog(i int) (ended bool, err error) {
 		return false, err
 	}
 	defer r.close()
-	switch err = l.apply(r); {
-	case errors.Is(err, errStop):
+	if err = l.apply(r); errors.Is(err, errStop) {
 		l.tail = r
 		return true, l.checkEnd(i, r)
-	case err == nil && r.sealed:
-		// What may follow the seal was space set aside, and never held anything.
-		return false, nil
 	}
-	return true, err
+	// What may follow the seal was space set aside, and never held anything.
+	return false, err
 }
 
 // apply applies the updates of r up to the target. A nil error means that the
@@ -264,7 +256,6 @@ func (l *loader) apply(r *logReader) error {
 		l.report.Index++
 		l.report.Updates++
 	}
-	l.report.Bytes += r.end
 	return nil
 }
 
