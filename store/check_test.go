@@ -65,6 +65,7 @@ const (
 	log1  = "00000000000000000001.log"
 	log3  = "00000000000000000003.log"
 	log4  = "00000000000000000004.log"
+	snap0 = "00000000000000000000.snap"
 	snap1 = "00000000000000000001.snap"
 	snap3 = "00000000000000000003.snap"
 )
@@ -356,6 +357,47 @@ func TestCheckEndsWithItsContext(t *testing.T) {
 	}
 }
 
+// Whatever a store does beside a Check, at any of its operations, is no damage.
+func TestCheckBesideAStoreAtWork(t *testing.T) {
+	const dir = "/beside"
+	for what, work := range map[string]func(s *store.Store){
+		"two commits":        func(s *store.Store) { update(t, s, "b"); update(t, s, "c") },
+		"a snapshot":         func(s *store.Store) { update(t, s, "b"); check(t, s.Snapshot(t.Context())) },
+		"a snapshot, before": func(s *store.Store) { check(t, s.Snapshot(t.Context())); update(t, s, "b") },
+		"snapshots, so that all files are new": func(s *store.Store) {
+			for range 2 {
+				update(t, s, "b")
+				check(t, s.Snapshot(t.Context()))
+			}
+		},
+	} {
+		for n := 1; ; n++ {
+			mem, _ := memory(t, dir)
+			s := open(t, dir, &journal{}, &store.Options{KeepSnapshots: 1, SnapshotBytes: -1, PreallocateBytes: 4096})
+			update(t, s, "a")
+			check(t, s.Snapshot(t.Context()))
+			update(t, s, "a")
+			f := fsys.NewFaulty(mem) // of Check alone
+			unmount := storefs.Mount(dir, f)
+			ops := 0
+			f.OnOp(func(fsys.Op) {
+				if ops++; ops == n {
+					work(s)
+				}
+			})
+			reports, err := store.Check(t.Context(), dir)
+			unmount()
+			if err != nil || len(reports) == 0 && ops < n || slices.ContainsFunc(reports, func(r store.FileReport) bool { return len(r.Damage) > 0 }) {
+				t.Errorf("%s before operation %d: %v, and\n%s", what, n, err, summary(reports))
+			}
+			s.Close()
+			if ops < n {
+				break
+			}
+		}
+	}
+}
+
 // What fails while files are read is an error, and never taken for damage or
 // for the end of something.
 func TestFaultsWhileReadingAreErrors(t *testing.T) {
@@ -364,6 +406,9 @@ func TestFaultsWhileReadingAreErrors(t *testing.T) {
 	torn, _ := build(t, "/torn", 9, 20, snapshot, 30, killed)
 	unsealed := checkedStore(t)
 	unsealed[log3] = unsealed[log3][:len(unsealed[log3])-sealLen]
+	for _, content := range []files{fl, torn, unsealed} {
+		content["LOCK"] = nil // without it, Open looks at a file once more
+	}
 	for what, read := range map[string]func() error{
 		"Check": func() error {
 			reports, err := store.Check(t.Context(), dir)
@@ -371,6 +416,13 @@ func TestFaultsWhileReadingAreErrors(t *testing.T) {
 				if len(r.Damage) > 0 {
 					t.Errorf("Check reports damage: %s", summary(reports))
 				}
+			}
+			return err
+		},
+		"Open": func() error {
+			s, err := store.Open(dir, &plainMachine{}, quiet(nil))
+			if err == nil {
+				t.Cleanup(func() { s.Close() })
 			}
 			return err
 		},
@@ -406,6 +458,27 @@ func TestFaultsWhileReadingAreErrors(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// A readOnly disk, as a medium that can't be written.
+type readOnly struct{ fsys.FS }
+
+func (r readOnly) Open(path string, mode fsys.Mode, perm fs.FileMode) (fsys.File, error) {
+	if mode != fsys.ReadOnly {
+		return nil, &fs.PathError{Op: "open", Path: path, Err: syscall.EROFS}
+	}
+	return r.FS.Open(path, mode, perm)
+}
+
+func TestReadingAStoreThatCannotBeWritten(t *testing.T) {
+	const dir = "/readonly"
+	mount(t, dir, readOnly{checkedStore(t).mem(t, dir)})
+	_, err := store.Check(t.Context(), dir)
+	check(t, err)
+	check(t, store.RestoreAt(dir, &plainMachine{}, 4))
+	for _, err := range store.ReadUpdates(t.Context(), dir, 1) {
+		check(t, err)
 	}
 }
 

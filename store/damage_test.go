@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -345,6 +346,53 @@ func replace(b []byte, at int, with []byte) []byte {
 	b = bytes.Clone(b)
 	copy(b[at:], with)
 	return b
+}
+
+// Open tells in which file the damage is that keeps it from opening a store, and
+// where.
+func TestOpenNamesWhatIsDamaged(t *testing.T) {
+	const dir = "/named"
+	whole := checkedStore(t)
+	other, _ := build(t, "/other", 9, 20, snapshot, 30, 40, snapshot, 50)
+	n := func(name string) int64 { return int64(len(whole[name])) }
+	cut := func(fl files, name string, less int64) { fl[name] = fl[name][:n(name)-less] }
+	flip := func(fl files, name string) {
+		fl[name] = replace(fl[name], headerLen+20, []byte{^fl[name][headerLen+20]})
+	}
+	for _, tt := range []struct {
+		what   string
+		harm   func(fl files)
+		file   string
+		offset int64
+		text   string
+	}{
+		{"the only snapshot, which is needed", func(fl files) { flip(fl, snap3); delete(fl, snap1); delete(fl, log0) }, snap3, headerLen, ""},
+		{"both snapshots", func(fl files) { flip(fl, snap3); flip(fl, snap1); delete(fl, log0) }, snap3, headerLen, ""},
+		{"a snapshot, and a log behind the one before", func(fl files) { flip(fl, snap3); flip(fl, log1) }, log1, headerLen, ""},
+		{"all logs", func(fl files) { delete(fl, log0); delete(fl, log1); delete(fl, log3); delete(fl, log4) }, log1, 0, "the updates behind 1"},
+		{"a log in the middle", func(fl files) { delete(fl, snap3); delete(fl, log3) }, log3, 0, "the updates behind 3"},
+		{"the header of the log behind a snapshot", func(fl files) { fl[log3] = fl[log3][:20] }, log3, 0, "the header is damaged"},
+		{"a seal", func(fl files) { cut(fl, log1, sealLen); delete(fl, snap3) },
+			log1, n(log1) - sealLen, "the end of the file, where update 4 or a seal should be: " + dir + "/" + log3 + " follows this log"},
+		{"an update before a log that is not in use", func(fl files) { cut(fl, log3, sealLen+1) },
+			log3, headerLen, "no valid record, where update 4 should be: " + dir + "/" + log4 + " shows that it was durable"},
+		{"a log of another store", func(fl files) { fl[log4] = other[log4] }, log4, 0, "it belongs to another store"},
+		{"a log that is sealed without an update", func(fl files) {
+			header := fl[log4][:headerLen]
+			sum := uint64(binary.LittleEndian.Uint32(header)) * 0x9E3779B185EBCA87
+			fl[log4] = slices.Concat(header, numbered(header, 5, true, 0, control(1, 0, sum)))
+		}, log4, 0, "a log without updates is sealed"},
+	} {
+		fl := maps.Clone(whole)
+		tt.harm(fl)
+		unmount := storefs.Mount(dir, fl.mem(t, dir))
+		_, err := store.Open(dir, &plainMachine{}, quiet(nil))
+		unmount()
+		var damage *store.CorruptError
+		if !errors.As(err, &damage) || damage.Path != filepath.Join(dir, tt.file) || damage.Offset != tt.offset || !strings.Contains(err.Error(), tt.text) {
+			t.Errorf("%s: got %v, want offset %d of %s, %q", tt.what, err, tt.offset, tt.file, tt.text)
+		}
+	}
 }
 
 func TestEveryMissingFileIsFound(t *testing.T) {

@@ -17,6 +17,7 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/storefs"
 	"github.com/stateio/stateio/store"
 )
 
@@ -124,6 +125,15 @@ func TestADirectoryWithForeignFilesIsRefused(t *testing.T) {
 	}
 }
 
+// What a new file system holds is no reason not to make a store at its top.
+func TestAStoreBesideLostAndFound(t *testing.T) {
+	dir := t.TempDir()
+	if err := os.Mkdir(filepath.Join(dir, "lost+found"), 0o700); err != nil {
+		t.Fatal(err)
+	}
+	open(t, dir, &journal{}, nil).Close()
+}
+
 func TestForeignFilesInAStoreAreLeftAlone(t *testing.T) {
 	const dir = "/foreign"
 	fl, want := build(t, dir, 2, 20, 30)
@@ -184,5 +194,76 @@ func TestADirectoryThatCannotBeWrittenIsRefused(t *testing.T) {
 	wantIs(t, err, syscall.EROFS)
 	if !strings.Contains(err.Error(), dir) {
 		t.Errorf("%q does not name the directory", err)
+	}
+}
+
+// Directories above the store are made, and made durable, from the top down.
+func TestTheDirectoryIsMadeDurable(t *testing.T) {
+	const dir = "/one/two/three"
+	_, f := memory(t, dir)
+	var did []string
+	f.OnOp(func(op fsys.Op) {
+		if op.Kind == fsys.OpMkdir || op.Kind == fsys.OpSyncDir {
+			did = append(did, op.String())
+		}
+	})
+	open(t, dir, &journal{}, nil).Close()
+	want := []string{"mkdir /one", "syncdir /", "mkdir /one/two", "syncdir /one", "mkdir " + dir, "syncdir /one/two"}
+	if len(did) < len(want) || !slices.Equal(did[:len(want)], want) {
+		t.Errorf("got %q, want %q first", did, want)
+	}
+	for _, kind := range []fsys.Kind{fsys.OpMkdir, fsys.OpSyncDir, fsys.OpStat, fsys.OpList} {
+		f := fsys.NewFaulty(fsys.NewMem(fsys.MemOptions{}))
+		f.Inject(fsys.Fault{Kinds: kind, Err: syscall.EIO})
+		unmount := storefs.Mount(dir, f)
+		_, err := store.Open(dir, &journal{}, quiet(nil))
+		unmount()
+		wantIs(t, err, syscall.EIO)
+	}
+}
+
+// A directory that somebody else makes at the same moment will do.
+func TestTheDirectoryIsMadeTwice(t *testing.T) {
+	const dir = "/one/two"
+	mem, f := memory(t, dir)
+	f.OnOp(func(op fsys.Op) {
+		if op.Kind == fsys.OpMkdir {
+			check(t, mem.Mkdir(op.Path, 0o700))
+		}
+	})
+	open(t, dir, &journal{}, nil).Close()
+}
+
+// Where not even the root is there, as of a drive without a disk, that is said.
+func TestTheRootIsMissing(t *testing.T) {
+	const dir = "/one/two"
+	_, f := memory(t, dir)
+	f.Inject(fsys.Fault{Kinds: fsys.OpStat | fsys.OpMkdir, Err: syscall.ENOENT, Forever: true})
+	_, err := store.Open(dir, &journal{}, quiet(nil))
+	wantIs(t, err, fs.ErrNotExist)
+}
+
+// What is almost a name of a store's file is not one, and is left alone.
+func TestNamesThatAreAlmostThoseOfAStore(t *testing.T) {
+	const dir = "/almost"
+	fl, want := build(t, "/made", 2, 20, 30)
+	for _, name := range []string{
+		"+0000000000000000009.log", "0000000000000000009.log", "000000000000000000009.log", "00000000000000000009.lo",
+		"99999999999999999999.log", "0000000000000000000x.snap", "00000000000000000009", "00000000000000000009.tmp", "lost+found",
+	} {
+		fl[name] = []byte("mine")
+	}
+	mem := fl.mem(t, dir)
+	mount(t, dir, mem)
+	m := &journal{}
+	open(t, dir, m, nil).Close()
+	after := readFiles(t, mem, dir)
+	for name, b := range fl {
+		if string(b) == "mine" && string(after[name]) != "mine" {
+			t.Errorf("%s is gone", name)
+		}
+	}
+	if len(m.updates) != int(want.Count) {
+		t.Errorf("%d updates, want %d", len(m.updates), want.Count)
 	}
 }

@@ -47,6 +47,13 @@ func TestWhatIsNotTheNextEntryEndsTheLog(t *testing.T) {
 	wrongKind := numbered(log, 3, false, 0, []byte("x"))
 	wrongKind[record.HeaderSize] = 2
 	record.Seal(wrongKind, true, true, 0)
+	// as makes b, a record, one of another place in its entry.
+	as := func(b []byte, first, last bool, offset uint64) []byte {
+		record.Seal(b, first, last, offset)
+		return b
+	}
+	next := func(payload string) []byte { return numbered(log, 3, false, 0, []byte(payload)) }
+	first := func(payload string) []byte { return as(next(payload), true, false, 0) }
 	for _, tt := range []struct {
 		name    string
 		entry   []byte
@@ -59,12 +66,20 @@ func TestWhatIsNotTheNextEntryEndsTheLog(t *testing.T) {
 		{"one of another commit", numbered(log, 3, false, 7, []byte("x")), 2, "an entry of another commit", ""},
 		{"the last one again", numbered(log, 2, false, 0, []byte("x")), 2, "an entry that is not the one of update 3", ""},
 		{"the one after the next, of the same commit", numbered(log, 4, false, 1, []byte("x")), 2, "an entry that is not the one of update 3", ""},
-		{"the one after the next", numbered(log, 4, false, 0, []byte("x")), 0, "", "the commit of update 4 at offset 189 shows that it was durable"},
+		{"the one after the next", numbered(log, 4, false, 0, []byte("x")), 0, "", "an entry that is not the one of update 3, where update 3 should be: the commit of update 4 at offset 189 shows that it was durable"},
 		{"one far away", numbered(log, 3+1<<40, false, 0, []byte("x")), 0, "", "shows that it was durable"},
 		{"one too far away", numbered(log, 4+1<<40, false, 0, []byte("x")), 2, "an entry that is not the one of update 3", ""},
 		{"a snapshot", wrongKind, 2, "an entry of another kind than a store writes", ""},
-		{"one too short for a tag", raw(1, 0, 0, 0, 0, 0, 0, 0, 0, 5, 5), 2, "an entry of another kind than a store writes", ""},
+		{"one too short for a tag", raw(1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3), 2, "an entry of another kind than a store writes", ""},
 		{"one too short for an entry", raw(1, 0, 0), 2, "an entry of another kind than a store writes", ""},
+		{"a record of the middle", as(next("x"), false, false, 0), 2, "a MIDDLE record where an entry should begin", ""},
+		{"a record of the end", as(next("x"), false, true, 0), 2, "a LAST record where an entry should begin", ""},
+		{"a record of further on", as(next("x"), true, true, 37), 2, "a FULL record where an entry should begin", ""},
+		{"the begin of one", first("x"), 2, "an entry that the file ends in", ""},
+		{"the begin of one, and one", slices.Concat(first("x"), as(next("y"), true, true, 37)), 2, "an entry that breaks off", ""},
+		{"the begin of one, and the end of another", slices.Concat(first("x"), as(next("y"), false, true, 36)), 2, "an entry that breaks off", ""},
+		{"the begin of one, and no valid record", slices.Concat(first("x"), []byte("no record, but more bytes than a header has")), 2, "no valid record", ""},
+		{"one of two records without a sum", slices.Concat(first(""), as(make([]byte, record.HeaderSize+7), false, true, 36)), 2, "an entry of another kind than a store writes", ""},
 		{"a short control entry", numbered(log, 3, true, 0, []byte("x")), 2, "a control entry of unknown kind", ""},
 		{"a control entry of a later version", numbered(log, 3, true, 0, control(9, 2, 0)), 2, "a control entry of unknown kind 9", ""},
 		{"a trailer", numbered(log, 3, true, 0, control(2, 2, 0)), 2, "a control entry of unknown kind 2", ""},
@@ -119,7 +134,8 @@ func TestWhatIsNotTheHeaderIsRefused(t *testing.T) {
 		"a snapshot":         {with(9+8+2, 'S'), "it is a snapshot under the name of a log"},
 		"an unknown kind":    {with(9+8+2, 'X'), "it is a unknown kind 88 under the name of a log"},
 		"another base":       {with(9+8+2+1+16, 3), "it is the log of index 3 under the name of another"},
-		"a later version":    {with(9+8, 2), "it has format version 2"},
+		"a later version":    {with(9+8, 2), "it has format version 2, and this program knows versions up to 1: use a newer one"},
+		"a later, short one": {with(9+8, 2)[:9+8+2], "it has format version 2"},
 	} {
 		file := record.AppendEntry(nil, 0, tt.header, nil)
 		unmount := storefs.Mount(dir, files{log0: append(file, log[headerLen:]...)}.mem(t, dir))

@@ -25,13 +25,14 @@ func TestAFailedImportCanBeMadeAgain(t *testing.T) {
 	for i := range updates {
 		updates[i] = fmt.Sprint(i, strings.Repeat("u", 10_000))
 	}
+	leftovers := files{snap0: []byte("of an import before"), log0 + ".tmp": []byte("that a crash has ended")}
 	for _, snapshot := range [][]string{nil, {"s"}} {
 		file := stateFile(t, snapshot, updates...)
 		doImport := func() error { return store.Import(dir, bytes.NewReader(file), int64(len(file))) }
 		failed := 0
 		for kind := fsys.OpOpen; kind < fsys.AnyOp; kind <<= 1 {
 			for n := int64(1); ; n++ {
-				mem := fsys.NewMem(fsys.MemOptions{})
+				mem := leftovers.mem(t, dir)
 				f := fsys.NewFaulty(mem)
 				fault := f.Inject(fsys.Fault{Kinds: kind, N: n, Err: syscall.EIO})
 				unmount := storefs.Mount(dir, f)
@@ -71,6 +72,55 @@ func TestAFailedImportCanBeMadeAgain(t *testing.T) {
 		if failed < 10 {
 			t.Errorf("only %d faults made Import fail", failed)
 		}
+	}
+}
+
+// What is left of a store is not imported over, even where no log is left.
+func TestImportLeavesAStoreAlone(t *testing.T) {
+	const dir = "/left"
+	file := stateFile(t, nil, "u")
+	for _, name := range []string{log0, log1, snap1, snap3} {
+		mem := files{name: nil}.mem(t, dir)
+		mount(t, dir, mem)
+		wantIs(t, store.Import(dir, bytes.NewReader(file), int64(len(file))), fs.ErrExist)
+		if after := readFiles(t, mem, dir).names(); !slices.Equal(after, []string{name}) {
+			t.Errorf("beside %s: the directory holds %q", name, after)
+		}
+	}
+}
+
+// Updates are written many at a time, and not held in memory until the last one.
+// The log ends with them.
+func TestImportWritesInPieces(t *testing.T) {
+	const dir = "/pieces"
+	const piece, n, size = 256 << 10, 3000, 1000
+	mem, f := memory(t, dir)
+	file := stateFile(t, nil, slices.Repeat([]string{strings.Repeat("u", size)}, n)...)
+	var writes, largest int64
+	opened := 0
+	f.OnOp(func(op fsys.Op) {
+		switch op.Kind {
+		case fsys.OpWrite:
+			writes++
+			largest = max(largest, op.Len)
+		case fsys.OpOpen, fsys.OpCreate:
+			opened++
+		case fsys.OpClose:
+			opened--
+		}
+	})
+	if err := store.Import(dir, bytes.NewReader(file), int64(len(file))); err != nil {
+		t.Fatal(err)
+	}
+	if most := int64(piece + entryLen + size); writes > 60 || largest > most {
+		t.Errorf("%d writes of up to %d bytes, want them of up to %d", writes, largest, most)
+	}
+	if opened != 0 {
+		t.Errorf("%d files were left open", opened)
+	}
+	// At the end of a block, an entry is split in two.
+	if got, most := len(readFiles(t, mem, dir)[log0]), headerLen+n*(entryLen+size)+n*size/32_000*(23+15); got > most {
+		t.Errorf("the log has %d bytes, want at most %d", got, most)
 	}
 }
 

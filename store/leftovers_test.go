@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"math/rand/v2"
+	"slices"
 	"strings"
 	"testing"
 
@@ -42,6 +43,22 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	}
 	if left == 0 {
 		t.Error("no crash has left anything")
+	}
+}
+
+// An empty log behind one that is not sealed was never in use, and is removed.
+func TestALogThatNeverCameIntoUseIsRemoved(t *testing.T) {
+	const dir = "/void"
+	fl := checkedStore(t)
+	fl[log3] = fl[log3][:len(fl[log3])-sealLen]
+	mem := fl.mem(t, dir)
+	mount(t, dir, mem)
+	s := open(t, dir, &plainMachine{}, nil)
+	if names := readFiles(t, mem, dir).names(); slices.Contains(names, log4) || !slices.Contains(names, log3) {
+		t.Errorf("the directory holds %q", names)
+	}
+	if s.Index() != 4 {
+		t.Errorf("%d updates, want 4", s.Index())
 	}
 }
 

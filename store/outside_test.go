@@ -236,7 +236,7 @@ func TestUpdatesReturnsAllDurableOnesBeforeErrClosed(t *testing.T) {
 func TestAForeignNewestSnapshotIsRefused(t *testing.T) {
 	const dir = "/r7"
 	a, m := build(t, dir, 5, 10, 0, 10, 0, 10)
-	b, _ := build(t, dir, 5, 10, 0, 10, 0, 10)
+	b, _ := build(t, dir, 5, 11, 0, 11, 0, 11) // another state
 	name := "00000000000000000002.snap"
 	if a[name] == nil || b[name] == nil {
 		t.Fatal(a.names())
@@ -244,8 +244,6 @@ func TestAForeignNewestSnapshotIsRefused(t *testing.T) {
 	a[name] = b[name]
 	mem := a.mem(t, dir)
 	defer storefs.Mount(dir, mem)()
-	got := &hookedM{}
-	_ = got
 	jm := m
 	jm.Count, jm.Digest = 0, 0
 	s, err := store.Open(dir, &jm, quiet(nil))
@@ -256,9 +254,12 @@ func TestAForeignNewestSnapshotIsRefused(t *testing.T) {
 	if jm != m {
 		t.Error("wrong state")
 	}
+	var damage *store.CorruptError
+	refused := s.Recovery().Refused
+	if len(refused) != 1 || !errors.As(refused[0].Err, &damage) || damage.Path != dir+"/"+name || damage.Offset != 0 || !strings.Contains(damage.Error(), "another store") {
+		t.Errorf("refused %v", refused)
+	}
 }
-
-type hookedM struct{}
 
 func TestALogDeletedWhileOpen(t *testing.T) {
 	dir := t.TempDir()

@@ -1,0 +1,67 @@
+package store
+
+import (
+	"bytes"
+	"slices"
+	"testing"
+
+	"github.com/stateio/stateio/internal/record"
+)
+
+// borders returns numbers of bytes around those that fill some records from off on
+// to the last byte of a block, and small ones.
+func borders(off int64) (sizes []int) {
+	for n := range 8 {
+		sizes = append(sizes, n)
+	}
+	room := record.BlockSize - int(record.Aligned(off)%record.BlockSize) - record.HeaderSize
+	for _, fill := range []int{room, room + record.MaxData} {
+		for n := fill - maxFrame - 2; n <= fill-frameSize+2; n++ {
+			if n >= 8 {
+				sizes = append(sizes, n)
+			}
+		}
+	}
+	return sizes
+}
+
+// Wherever an entry begins and ends in a block, it is read back as it was, and has
+// the size for which space was set aside.
+func TestEntriesAtTheEdgesOfBlocks(t *testing.T) {
+	content := slices.Repeat([]byte("0123456789a"), 2*record.BlockSize/11)
+	const salt = 1 << 63
+	want := tag{index: 7, back: 3}
+	before := make([]byte, record.BlockSize, 4*record.BlockSize)
+	for left := int64(0); left < 55; left++ { // in the block
+		off := record.BlockSize - left
+		for _, n := range borders(off) {
+			payload := content[:n]
+			file := appendFramed(before[:off], off, salt, want, payload)
+			if size := framedSize(off, n); off+size != int64(len(file)) {
+				t.Errorf("%d bytes, %d before the end of a block: a size of %d, want %d", n, left, size, int64(len(file))-off)
+			}
+			e := newEntries(bytes.NewReader(file), "", off, int64(len(file)))
+			b, err := e.next()
+			if err != nil {
+				t.Errorf("%d bytes, %d before the end of a block: %v", n, left, err)
+				continue
+			}
+			got, p, err := parseFramed(b, salt, e.span)
+			if err != nil || got != want || !bytes.Equal(p, payload) {
+				t.Errorf("%d bytes, %d before the end of a block: read %+v and %d bytes, %v", n, left, got, len(p), err)
+			}
+			e.close()
+		}
+	}
+}
+
+// An entry that fits into the rest of a block, to the last byte, is one record.
+func TestAnEntryThatFillsItsBlockIsOneRecord(t *testing.T) {
+	const most = record.MaxData - frameSize
+	for n, want := range map[int]record.Type{most: record.Full, most + 1: record.First} {
+		file := appendFramed(nil, 0, 1, tag{index: 1}, make([]byte, n))
+		if h, ok := record.Verify(file[:record.BlockSize]); !ok || h.Type != want {
+			t.Errorf("%d bytes begin with a %v record, want %v", n, h.Type, want)
+		}
+	}
+}

@@ -1,0 +1,186 @@
+package store_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"path/filepath"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/storefs"
+	"github.com/stateio/stateio/store"
+)
+
+// picky is a journal that refuses one update.
+type picky struct {
+	journal
+	update string
+}
+
+func (p *picky) Apply(u []byte) (any, error) {
+	if string(u) == p.update {
+		return nil, errRefused
+	}
+	return p.journal.Apply(u)
+}
+
+// A machine that refuses what it took before is told apart from damage, and
+// where: nothing on disk is wrong.
+func TestAMachineThatRefusesItsOwnPastIsReported(t *testing.T) {
+	const dir = "/past"
+	mem, _ := memory(t, dir)
+	s := open(t, dir, &journal{}, &store.Options{SnapshotBytes: -1})
+	update(t, s, "one")
+	update(t, s, "two")
+	s.Close()
+	before := readFiles(t, mem, dir)
+	_, err := store.Open(dir, &picky{update: "two"}, quiet(nil))
+	wantIs(t, err, errRefused)
+	if errors.Is(err, store.ErrCorrupt) || !strings.Contains(err.Error(), "update 2, at offset 106 of "+dir+"/"+log0) {
+		t.Errorf("got %v", err)
+	}
+	for name, b := range readFiles(t, mem, dir) {
+		if !bytes.Equal(b, before[name]) {
+			t.Errorf("%s has changed", name)
+		}
+	}
+	wantUpdates(t, dir, "one", "two")
+}
+
+// unrestorable is a journal that can't be restored.
+type unrestorable struct {
+	journal
+	err error
+}
+
+func (u *unrestorable) Restore(io.Reader) error { return u.err }
+
+// An error of Restore is the one of Open, whatever it is, and nothing else is tried:
+// the machine may hold a part of the snapshot.
+func TestAMachineThatCannotBeRestoredIsReported(t *testing.T) {
+	const dir = "/unrestorable"
+	for _, want := range []error{errRefused, &store.CorruptError{Path: "/elsewhere", Err: errRefused}} {
+		mount(t, dir, checkedStore(t).mem(t, dir))
+		m := &unrestorable{err: want}
+		_, err := store.Open(dir, m, quiet(nil))
+		wantIs(t, err, want)
+		if !strings.Contains(err.Error(), dir+"/"+snap3) || len(m.updates) > 0 {
+			t.Errorf("got %v, after %d updates", err, len(m.updates))
+		}
+	}
+	// One that refuses its past is no consequence of a snapshot that is damaged.
+	fl := checkedStore(t)
+	fl[snap1], fl[snap3] = fl[snap1][:20], fl[snap3][:20]
+	fl[log0] = slices.Concat(fl[log0][:headerLen], numbered(fl[log0][:headerLen], 1, false, 0, []byte("refuse")))
+	mount(t, dir, fl.mem(t, dir))
+	_, err := store.Open(dir, &journal{}, quiet(nil))
+	wantIs(t, err, errRefused)
+	if errors.Is(err, store.ErrCorrupt) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// What may not be durable is read from the disk and synced: the newest log, and
+// those before it as long as none is in use. RestoreAt leaves the cache alone.
+func TestOpenDropsTheCacheOfWhatMayNotBeDurable(t *testing.T) {
+	const dir = "/cache"
+	closed := checkedStore(t)
+	used, _ := build(t, "/used", 9, 20, snapshot, 30, killed)
+	for _, tt := range []struct {
+		fl   files
+		want []string
+	}{
+		{closed, []string{log3, log4}},
+		{used, []string{log1}},
+		{files{log0: used[log0][:headerLen+entryLen+20]}, []string{log0}},
+	} {
+		f := fsys.NewFaulty(tt.fl.mem(t, dir))
+		unmount := storefs.Mount(dir, f)
+		var dropped, synced []string
+		f.OnOp(func(op fsys.Op) {
+			switch name := filepath.Base(op.Path); {
+			case op.Kind == fsys.OpDropCache:
+				dropped = append(dropped, name)
+			case op.Kind == fsys.OpSync && !slices.Contains(synced, name):
+				synced = append(synced, name)
+			}
+		})
+		s, err := store.Open(dir, &plainMachine{}, quiet(nil))
+		check(t, err)
+		slices.Sort(synced)
+		if !slices.Equal(dropped, tt.want) || !slices.Equal(synced, tt.want) {
+			t.Errorf("%q: the cache of %q was dropped, and %q was synced, want %q", tt.fl.names(), dropped, synced, tt.want)
+		}
+		s.Close()
+		dropped = nil
+		check(t, store.RestoreAt(dir, &plainMachine{}, 1))
+		if len(dropped) > 0 {
+			t.Errorf("RestoreAt has dropped the cache of %q", dropped)
+		}
+		unmount()
+	}
+	for err, want := range map[error]error{syscall.EIO: syscall.EIO, errors.ErrUnsupported: nil} {
+		f := fsys.NewFaulty(used.mem(t, dir))
+		f.Inject(fsys.Fault{Kinds: fsys.OpDropCache, Err: err})
+		mount(t, dir, f)
+		s, err := store.Open(dir, &plainMachine{}, quiet(nil))
+		wantIs(t, err, want)
+		if s != nil {
+			s.Close()
+		}
+	}
+}
+
+// Recovery tells what was read and where, and what was cut off.
+func TestRecoveryTellsWhatOpenFound(t *testing.T) {
+	const dir = "/found"
+	fl, _ := build(t, dir, 9, 20, snapshot, 30, 40, killed)
+	used := headerLen + 2*entryLen + 30 + 40
+	torn := replace(fl[log1], used-1, []byte{fl[log1][used-1] ^ 1})
+	for _, tt := range []struct {
+		log     []byte
+		updates uint64
+		torn    int64
+		text    string
+	}{
+		{fl[log1], 2, 0, fmt.Sprintf("recovered index 3 from %s, replayed 2 updates of 1 logs, read 0.0 MB in ", snap1)},
+		{torn, 1, entryLen + 40, fmt.Sprintf("recovered index 2 from %s, replayed 1 updates of 1 logs, cut %d torn bytes off %s at offset %d (no valid record), read 0.0 MB in ",
+			snap1, entryLen+40, log1, headerLen+entryLen+30)},
+		{replace(fl[log1], used, []byte{7}), 2, 1, fmt.Sprintf("recovered index 3 from %s, replayed 2 updates of 1 logs, cut 1 torn bytes off %s at offset %d", snap1, log1, used)},
+	} {
+		now := files{log0: fl[log0], snap1: fl[snap1], log1: tt.log}
+		unmount := storefs.Mount(dir, now.mem(t, dir))
+		s := open(t, dir, &plainMachine{}, nil)
+		r, st := s.Recovery(), s.Stats()
+		s.Close()
+		unmount()
+		end := int64(headerLen) // of what is good
+		for _, size := range []int64{30, 40}[:tt.updates] {
+			end += entryLen + size
+		}
+		want := store.Recovery{
+			Index: 1 + tt.updates, Snapshot: dir + "/" + snap1, SnapshotIndex: 1, Logs: 1, Updates: tt.updates,
+			Bytes: int64(len(fl[snap1])) + end, Took: r.Took,
+		}
+		if tt.torn > 0 {
+			want.TornBytes, want.TornPath, want.TornOffset, want.TornReason = tt.torn, dir+"/"+log1, end, "no valid record"
+		}
+		if fmt.Sprint(r) != fmt.Sprint(want) || fmt.Sprintf("%#v", r) != fmt.Sprintf("%#v", want) {
+			t.Errorf("got\n%#v, want\n%#v", r, want)
+		}
+		if st.SnapshotIndex != 1 || st.SnapshotBytes != int64(len(fl[snap1])) || st.SinceSnapshot != end {
+			t.Errorf("a snapshot of index %d and %d bytes, and %d bytes since", st.SnapshotIndex, st.SnapshotBytes, st.SinceSnapshot)
+		}
+		if !strings.HasPrefix(r.String(), tt.text) {
+			t.Errorf("got %q, want %q", r, tt.text)
+		}
+	}
+	if (store.Recovery{Bytes: 5}).Rate() != 0 || (store.Recovery{Bytes: 500, Took: 5e8}).Rate() != 1000 {
+		t.Error("the rate is wrong")
+	}
+}
