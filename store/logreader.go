@@ -71,50 +71,50 @@ func readHeader(e *entries, k kind, base uint64) (header, error) {
 // is r.index. The error is io.EOF behind the seal, and errStop, for good, where
 // what follows is not the next entry: the log's end, or damage.
 func (r *logReader) next() ([]byte, error) {
-	for r.err == nil {
-		payload, isUpdate, err := r.step()
-		if err == nil {
-			r.end, r.endDigest = r.pos, r.digest
-			if isUpdate {
-				return payload, nil
-			}
-			continue
-		}
-		if err == io.EOF {
-			err = r.stop(r.pos, "the end of the file")
-		}
-		r.err = err
+	if r.err != nil {
+		return nil, r.err
 	}
-	return nil, r.err
+	update, err := r.step()
+	switch {
+	case err == io.EOF:
+		err = r.stop(r.pos, "the end of the file")
+	case err == nil:
+		r.end, r.endDigest = r.pos, r.digest
+		if r.sealed {
+			err = io.EOF
+		}
+	}
+	r.err = err
+	return update, err
 }
 
-// step reads one entry and checks that it is the one that should be there.
-func (r *logReader) step() (payload []byte, isUpdate bool, err error) {
+// step reads one entry and checks that it is the one that should be there. It
+// returns the update, or nil for a seal.
+func (r *logReader) step() ([]byte, error) {
 	before := r.digest
 	b, err := r.entries.next()
 	if err != nil {
-		return nil, false, err
+		return nil, err
 	}
 	t, payload, err := parseFramed(b, r.hdr.salt, r.span)
 	if err != nil {
-		return nil, false, r.stop(r.off, "%v", err)
+		return nil, r.stop(r.off, "%v", err)
 	}
 	if t.index != r.index+1 {
-		return nil, false, r.stop(r.off, "an entry that is not the one of update %d", r.index+1)
+		return nil, r.stop(r.off, "an entry that is not the one of update %d", r.index+1)
 	}
 	if t.control {
-		return nil, false, r.control(payload, before)
+		return nil, r.control(payload, before)
 	}
 	if t.back != 0 && t.back != r.back {
-		return nil, false, r.stop(r.off, "an entry of another commit")
+		return nil, r.stop(r.off, "an entry of another commit")
 	}
 	r.back = t.back + 1
 	r.index++
-	return payload, true, nil
+	return payload, nil
 }
 
-// control takes note of a control entry. It returns io.EOF after a seal, once
-// that is noted.
+// control takes note of a control entry, which is a seal.
 func (r *logReader) control(payload []byte, before logDigest) error {
 	c, ok := parseControl(payload)
 	switch {
@@ -127,7 +127,5 @@ func (r *logReader) control(payload []byte, before logDigest) error {
 		return corrupt(r.path, r.off, "the seal is that of other updates than the %d that are there", r.index-r.hdr.base)
 	}
 	r.sealed = true
-	r.end, r.endDigest = r.pos, r.digest
-	r.err = io.EOF
 	return nil
 }
