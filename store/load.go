@@ -88,8 +88,7 @@ func (l *loader) tryRestore(path string, index uint64) (whole bool, err error) {
 	}
 	defer f.Close()
 	err = l.verify(f, path, index, size)
-	var damage *CorruptError
-	if errors.As(err, &damage) && damage.Path == path {
+	if errors.Is(err, ErrCorrupt) {
 		l.report.Refused = append(l.report.Refused, RefusedSnapshot{path, err})
 		return false, nil
 	}
@@ -146,7 +145,7 @@ func (l *loader) sameAsLog(h header, path string) error {
 	if r.hdr.store != h.store {
 		return corrupt(path, 0, "it belongs to another store than %s", log)
 	}
-	return l.sameStore(h, path)
+	return nil
 }
 
 // sameStore makes sure that all files are of one store.

@@ -7,6 +7,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/stateio/stateio/internal/fsys"
@@ -24,7 +25,11 @@ func TestRestoreAtSaysWhatItCannotDo(t *testing.T) {
 	for _, index := range []uint64{0, 1, 2, 5, 1 << 60} {
 		err := store.RestoreAt(dir, &plainMachine{}, index)
 		wantIs(t, err, store.ErrNotRetained)
-		if !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), fmt.Sprint(index)) {
+		why := "is older than what is kept"
+		if index > 4 {
+			why = "ends with update 4, before"
+		}
+		if !strings.Contains(err.Error(), why) || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), fmt.Sprint(index)) {
 			t.Errorf("%q does not tell the directory and the update", err)
 		}
 	}
@@ -49,6 +54,8 @@ func TestRestoreAtNeedsOnlyWhatIsBehindIt(t *testing.T) {
 	whole := checkedStore(t)
 	newer := maps.Clone(whole)
 	newer[log4] = newer[log4][:20]
+	unknown := maps.Clone(whole) // which store the newest snapshot is of
+	unknown[log3] = unknown[log3][:20]
 	for _, tt := range []struct {
 		index uint64
 		fl    files
@@ -60,6 +67,8 @@ func TestRestoreAtNeedsOnlyWhatIsBehindIt(t *testing.T) {
 		{3, whole, []string{log3, snap3, log4}, nil},
 		{4, whole, []string{log4}, nil},
 		{3, newer, nil, nil},
+		{3, unknown, nil, nil}, // from the snapshot before, and the log behind it
+		{4, unknown, nil, store.ErrCorrupt},
 		{1, whole, []string{log1}, store.ErrCorrupt}, // it shows which store the snapshot is of
 		{2, whole, []string{log1}, store.ErrCorrupt},
 		{4, whole, []string{log3}, store.ErrCorrupt},
@@ -91,5 +100,58 @@ func TestRestoreAtBesideACut(t *testing.T) {
 	wantIs(t, err, store.ErrNotRetained)
 	if !strings.Contains(err.Error(), "ends with update 1, before 2") {
 		t.Errorf("got %v", err)
+	}
+}
+
+// A snapshot that a newer one has replaced after the directory was listed is not
+// missed.
+func TestRestoreAtFromASnapshotThatIsReplacedMeanwhile(t *testing.T) {
+	const dir = "/replaced"
+	mem, _ := memory(t, dir)
+	s := open(t, dir, &journal{}, &store.Options{KeepSnapshots: 1, SnapshotBytes: -1, PreallocateBytes: 4096})
+	update(t, s, "a")
+	check(t, s.Snapshot(t.Context()))
+	update(t, s, "b")
+	f := fsys.NewFaulty(mem) // of RestoreAt alone
+	mount(t, dir, f)
+	f.OnOp(func(op fsys.Op) {
+		if op.Kind == fsys.OpOpen {
+			f.OnOp(nil)
+			check(t, s.Snapshot(t.Context()))
+		}
+	})
+	m := &journal{}
+	check(t, store.RestoreAt(dir, m, 2))
+	if !slices.Equal(m.updates, []string{"a", "b"}) {
+		t.Errorf("restored %q", m.updates)
+	}
+}
+
+// A file that is listed and not there, for whatever reason, is an error, also if
+// the directory can't be listed again to find out why, or the store not checked.
+func TestRestoreAtOfFilesThatAreListedOnly(t *testing.T) {
+	const dir = "/listed"
+	gone := fsys.Fault{Kinds: fsys.OpOpen, Path: "*.*", Err: syscall.ENOENT, Forever: true}
+	unlisted := fsys.Fault{Kinds: fsys.OpList, N: 2, Err: syscall.EIO}
+	whole := checkedStore(t)
+	damaged := maps.Clone(whole)
+	damaged[log1] = replace(damaged[log1], headerLen+20, []byte{^damaged[log1][headerLen+20]})
+	for _, tt := range []struct {
+		fl     files
+		faults []fsys.Fault
+		want   error
+	}{
+		{whole, []fsys.Fault{gone}, fs.ErrNotExist},
+		{whole, []fsys.Fault{gone, unlisted}, fs.ErrNotExist},
+		{files{log0: whole[log0], log1: whole[log1]}, []fsys.Fault{gone}, fs.ErrNotExist},
+		{damaged, []fsys.Fault{unlisted}, store.ErrCorrupt},
+	} {
+		f := fsys.NewFaulty(tt.fl.mem(t, dir))
+		for _, fault := range tt.faults {
+			f.Inject(fault)
+		}
+		unmount := storefs.Mount(dir, f)
+		wantIs(t, store.RestoreAt(dir, &plainMachine{}, 2), tt.want)
+		unmount()
 	}
 }
