@@ -37,6 +37,16 @@ func control(kind byte, count, digest uint64) []byte {
 	return binary.LittleEndian.AppendUint64(b, digest)
 }
 
+// digestOf returns the digest of the records in file that its seal holds.
+func digestOf(file []byte) (digest uint64) {
+	for pos := 0; pos < len(file); {
+		h := record.Decode(file[pos:])
+		digest = (digest ^ uint64(h.Sum)) * 0x9E3779B185EBCA87
+		pos += h.Size()
+	}
+	return digest
+}
+
 // Entries whose checksums are right, and which are not those that a store would
 // have written there, end the log like any damage, and are told.
 func TestWhatIsNotTheNextEntryEndsTheLog(t *testing.T) {
@@ -52,6 +62,10 @@ func TestWhatIsNotTheNextEntryEndsTheLog(t *testing.T) {
 		record.Seal(b, first, last, offset)
 		return b
 	}
+	tagged := numbered(log, 4, false, 0, nil)
+	noTag := as(bytes.Clone(tagged[:len(tagged)-1]), true, true, 0)
+	twice := numbered(log, 4, false, 1, []byte("x")) // the second one of a commit
+	clear(twice[len(twice)-5 : len(twice)-1])        // where a sector that was lost held how many are before it
 	next := func(payload string) []byte { return numbered(log, 3, false, 0, []byte(payload)) }
 	first := func(payload string) []byte { return as(next(payload), true, false, 0) }
 	for _, tt := range []struct {
@@ -68,7 +82,11 @@ func TestWhatIsNotTheNextEntryEndsTheLog(t *testing.T) {
 		{"the one after the next, of the same commit", numbered(log, 4, false, 1, []byte("x")), 2, "an entry that is not the one of update 3", ""},
 		{"the one after the next", numbered(log, 4, false, 0, []byte("x")), 0, "", "an entry that is not the one of update 3, where update 3 should be: the commit of update 4 at offset 189 shows that it was durable"},
 		{"one far away", numbered(log, 3+1<<40, false, 0, []byte("x")), 0, "", "shows that it was durable"},
+		{"the one after the next, empty", tagged, 0, "", "the commit of update 4"},
 		{"one too far away", numbered(log, 4+1<<40, false, 0, []byte("x")), 2, "an entry that is not the one of update 3", ""},
+		{"the one after the next, without all of its tag", noTag, 2, "an entry of another kind than a store writes", ""},
+		{"the one after the next, torn", twice, 2, "no valid record", ""},
+		{"the one after the next, inside of another", as(numbered(log, 4, false, 0, []byte("x")), false, true, 50), 2, "a LAST record where an entry should begin", ""},
 		{"a snapshot", wrongKind, 2, "an entry of another kind than a store writes", ""},
 		{"one too short for a tag", raw(1, 0, 0, 0, 0, 0, 0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 1, 2, 3), 2, "an entry of another kind than a store writes", ""},
 		{"one too short for an entry", raw(1, 0, 0), 2, "an entry of another kind than a store writes", ""},
@@ -83,7 +101,7 @@ func TestWhatIsNotTheNextEntryEndsTheLog(t *testing.T) {
 		{"a short control entry", numbered(log, 3, true, 0, []byte("x")), 2, "a control entry of unknown kind", ""},
 		{"a control entry of a later version", numbered(log, 3, true, 0, control(9, 2, 0)), 2, "a control entry of unknown kind 9", ""},
 		{"a trailer", numbered(log, 3, true, 0, control(2, 2, 0)), 2, "a control entry of unknown kind 2", ""},
-		{"a seal of more updates", numbered(log, 3, true, 0, control(1, 3, 0)), 0, "", "the seal is that of other updates than the 2 that are there"},
+		{"a seal of more updates", numbered(log, 3, true, 0, control(1, 3, digestOf(log))), 0, "", "the seal is that of other updates than the 2 that are there"},
 		{"a seal of others", numbered(log, 3, true, 0, control(1, 2, 5)), 0, "", "the seal is that of other updates than the 2 that are there"},
 	} {
 		unmount := storefs.Mount(dir, files{log0: slices.Concat(log, tt.entry)}.mem(t, dir))
@@ -91,7 +109,8 @@ func TestWhatIsNotTheNextEntryEndsTheLog(t *testing.T) {
 		s, err := store.Open(dir, m, quiet(nil))
 		switch {
 		case tt.corrupt != "":
-			if !errors.Is(err, store.ErrCorrupt) || !strings.Contains(err.Error(), tt.corrupt) {
+			var damage *store.CorruptError
+			if !errors.As(err, &damage) || damage.Offset != int64(len(log)) || !strings.Contains(err.Error(), tt.corrupt) {
 				t.Errorf("%s: %v, want %q", tt.name, err, tt.corrupt)
 			}
 		case err != nil:
@@ -141,7 +160,8 @@ func TestWhatIsNotTheHeaderIsRefused(t *testing.T) {
 		unmount := storefs.Mount(dir, files{log0: append(file, log[headerLen:]...)}.mem(t, dir))
 		_, err := store.Open(dir, &plainMachine{}, quiet(nil))
 		unmount()
-		if err == nil || !strings.Contains(err.Error(), tt.want) || errors.Is(err, store.ErrCorrupt) == errors.Is(err, store.ErrVersion) {
+		var damage *store.CorruptError
+		if err == nil || !strings.Contains(err.Error(), tt.want) || errors.As(err, &damage) == errors.Is(err, store.ErrVersion) || damage != nil && damage.Offset != 0 {
 			t.Errorf("%s: %v, want %q", what, err, tt.want)
 		}
 	}
@@ -154,25 +174,28 @@ func TestWhatIsNotTheNextChunkIsRefused(t *testing.T) {
 	fl, _ := build(t, "/made", 2, 20, snapshot, 30)
 	whole := fl[snap1]
 	body := whole[:len(whole)-sealLen]
+	trailer := whole[len(whole)-17:]
+	as := func(b []byte) []byte { return slices.Concat(body, numbered(body, 2, true, 0, b)) }
 	short := numbered(whole[:headerLen], 1, false, 0, []byte("x"))
 	short[record.HeaderSize] = 2
 	record.Seal(short, true, true, 0)
 	for _, tt := range []struct {
 		name string
 		file []byte
+		at   int // the offset that is told
 		want string
 	}{
-		{"no trailer", body, "the end is missing"},
-		{"nothing", whole[:headerLen], "the end is missing"},
-		{"the first chunk again", slices.Concat(body, numbered(body, 1, false, 0, []byte("x"))), "an entry that is not chunk 2"},
-		{"a chunk missing", slices.Concat(body, numbered(body, 3, false, 0, []byte("x"))), "an entry that is not chunk 2"},
-		{"another kind of entry", slices.Concat(whole[:headerLen], short), "an entry of another kind than a store writes"},
-		{"a seal", slices.Concat(body, numbered(body, 2, true, 0, control(1, 0, 0))), "a trailer of other content"},
-		{"a short trailer", slices.Concat(body, numbered(body, 2, true, 0, []byte("x"))), "a trailer of other content"},
-		{"a trailer of other size", slices.Concat(body, numbered(body, 2, true, 0, control(2, 7, 0))), "a trailer of other content"},
-		{"the trailer of another state", slices.Concat(body, numbered(body, 2, true, 0, control(2, 177, 7))), "a trailer of other content"},
-		{"more behind the trailer", slices.Concat(whole, []byte{0}), "1 bytes too many"},
-		{"damage", replace(whole, headerLen, []byte{^whole[headerLen]}), "no valid record"},
+		{"no trailer", body, len(body), "the end is missing"},
+		{"nothing", whole[:headerLen], headerLen, "the end is missing"},
+		{"the first chunk again", slices.Concat(body, numbered(body, 1, false, 0, []byte("x"))), len(body), "an entry that is not chunk 2"},
+		{"a chunk missing", slices.Concat(body, numbered(body, 3, false, 0, []byte("x"))), len(body), "an entry that is not chunk 2"},
+		{"another kind of entry", slices.Concat(whole[:headerLen], short), headerLen, "an entry of another kind than a store writes"},
+		{"a seal", as(replace(trailer, 0, []byte{1})), len(body), "a trailer of other content"},
+		{"a short trailer", as([]byte("x")), len(body), "a trailer of other content"},
+		{"a trailer of other size", as(replace(trailer, 1, []byte{^trailer[1]})), len(body), "a trailer of other content"},
+		{"the trailer of another state", as(replace(trailer, 9, []byte{^trailer[9]})), len(body), "a trailer of other content"},
+		{"more behind the trailer", slices.Concat(whole, []byte{0}), len(whole), "1 bytes too many"},
+		{"damage", replace(whole, headerLen, []byte{^whole[headerLen]}), headerLen, "no valid record"},
 	} {
 		fl[snap1] = tt.file
 		unmount := storefs.Mount(dir, fl.mem(t, dir))
@@ -183,7 +206,8 @@ func TestWhatIsNotTheNextChunkIsRefused(t *testing.T) {
 			continue
 		}
 		r := s.Recovery()
-		if len(r.Refused) != 1 || !strings.Contains(r.Refused[0].Err.Error(), tt.want) || r.Snapshot != "" || r.Updates != 2 {
+		var damage *store.CorruptError
+		if len(r.Refused) != 1 || !errors.As(r.Refused[0].Err, &damage) || damage.Offset != int64(tt.at) || !strings.Contains(damage.Error(), tt.want) || r.Snapshot != "" || r.Updates != 2 {
 			t.Errorf("%s: %v, want it refused for %q", tt.name, r, tt.want)
 		}
 		s.Close()

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"testing/iotest"
+	"time"
 
 	"github.com/stateio/stateio/internal/fsys"
 	"github.com/stateio/stateio/internal/storefs"
@@ -85,17 +87,90 @@ func TestAMachineThatCannotBeRestoredIsReported(t *testing.T) {
 	}
 }
 
+// A restoring machine restores in its own way.
+type restoring struct {
+	plainMachine
+	restore func(r io.Reader) error
+}
+
+func (m *restoring) Restore(r io.Reader) error { return m.restore(r) }
+
+// A shortWriter takes only so many bytes.
+type shortWriter struct {
+	bytes.Buffer
+	left int
+}
+
+func (w *shortWriter) Write(p []byte) (int, error) {
+	n := min(len(p), w.left)
+	w.left -= n
+	w.Buffer.Write(p[:n])
+	if n < len(p) {
+		return n, errRefused
+	}
+	return n, nil
+}
+
+// Restore may read the snapshot in any way, and need not read up to its end.
+func TestRestoreReadsTheSnapshotInAnyWay(t *testing.T) {
+	const dir = "/anyway"
+	memory(t, dir)
+	s := open(t, dir, &plainMachine{}, nil)
+	want := strings.Repeat("0123456789", 10_000)
+	update(t, s, want)
+	check(t, s.Snapshot(t.Context()))
+	s.Close()
+	for what, restore := range map[string]func(r io.Reader) error{
+		"not at all": func(io.Reader) error { return nil },
+		"by Read":    func(r io.Reader) error { return iotest.TestReader(r, []byte(want)) },
+		"by WriteTo": func(r io.Reader) error {
+			var b bytes.Buffer
+			n, err := r.(io.WriterTo).WriteTo(&b)
+			if n != int64(len(want)) || b.String() != want {
+				t.Errorf("WriteTo has written %d bytes, and says %d", b.Len(), n)
+			}
+			return err
+		},
+		"by WriteTo up to an error, and Read": func(r io.Reader) error {
+			if n, err := r.Read(nil); n != 0 || err != nil {
+				t.Errorf("no bytes are read as %d, %v", n, err)
+			}
+			w := shortWriter{left: 40_000}
+			if n, err := r.(io.WriterTo).WriteTo(&w); n != 40_000 || err != errRefused {
+				t.Errorf("WriteTo a writer that fails: %d, %v", n, err)
+			}
+			rest, err := io.ReadAll(r)
+			if w.String()+string(rest) != want {
+				t.Errorf("read %d and %d bytes of %d", w.Len(), len(rest), len(want))
+			}
+			if n, err := r.Read(make([]byte, 1)); n != 0 || err != io.EOF {
+				t.Errorf("at the end: %d, %v", n, err)
+			}
+			return err
+		},
+	} {
+		s, err := store.Open(dir, &restoring{restore: restore}, quiet(nil))
+		if err != nil {
+			t.Errorf("%s: %v", what, err)
+			continue
+		}
+		s.Close()
+	}
+}
+
 // What may not be durable is read from the disk and synced: the newest log, and
 // those before it as long as none is in use. RestoreAt leaves the cache alone.
 func TestOpenDropsTheCacheOfWhatMayNotBeDurable(t *testing.T) {
 	const dir = "/cache"
 	closed := checkedStore(t)
+	reopened, _ := build(t, "/reopened", 9, 20, reopen, 30, reopen, 40)
 	used, _ := build(t, "/used", 9, 20, snapshot, 30, killed)
 	for _, tt := range []struct {
 		fl   files
 		want []string
 	}{
 		{closed, []string{log3, log4}},
+		{reopened, []string{"00000000000000000002.log", log3}},
 		{used, []string{log1}},
 		{files{log0: used[log0][:headerLen+entryLen+20]}, []string{log0}},
 	} {
@@ -133,6 +208,29 @@ func TestOpenDropsTheCacheOfWhatMayNotBeDurable(t *testing.T) {
 		if s != nil {
 			s.Close()
 		}
+	}
+}
+
+func TestOpenBeginsWithTheNewestSnapshot(t *testing.T) {
+	const dir = "/newest"
+	mount(t, dir, checkedStore(t).mem(t, dir))
+	r := open(t, dir, &plainMachine{}, nil).Recovery()
+	if r.SnapshotIndex != 3 || r.Updates != 1 || r.Logs != 2 {
+		t.Errorf("recovery: %v", r)
+	}
+}
+
+// What is read of logs that are sealed counts up to the end of their seals.
+func TestRecoveryCountsTheBytesOfSealedLogs(t *testing.T) {
+	const dir = "/sealedbytes"
+	fl, _ := build(t, "/made", 9, 20, reopen, 30, 40)
+	mount(t, dir, fl.mem(t, dir))
+	want := int64(0)
+	for _, b := range fl {
+		want += int64(len(b))
+	}
+	if r := open(t, dir, &plainMachine{}, nil).Recovery(); r.Bytes != want || r.Logs != 3 {
+		t.Errorf("%d bytes of %d logs, want %d of 3", r.Bytes, r.Logs, want)
 	}
 }
 
@@ -179,6 +277,10 @@ func TestRecoveryTellsWhatOpenFound(t *testing.T) {
 		if !strings.HasPrefix(r.String(), tt.text) {
 			t.Errorf("got %q, want %q", r, tt.text)
 		}
+	}
+	r := store.Recovery{Index: 3, Logs: 2, Updates: 3, Bytes: 3_000_000, Took: time.Second / 2}
+	if want := "recovered index 3, replayed 3 updates of 2 logs, read 3.0 MB in 500ms (6 MB/s)"; r.String() != want {
+		t.Errorf("got %q, want %q", r, want)
 	}
 	if (store.Recovery{Bytes: 5}).Rate() != 0 || (store.Recovery{Bytes: 500, Took: 5e8}).Rate() != 1000 {
 		t.Error("the rate is wrong")
