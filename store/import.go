@@ -56,9 +56,7 @@ func (s *Store) importState(state []byte, updates *stateio.Reader) error {
 	if err := s.tidy(files); err != nil {
 		return err
 	}
-	if err := s.newID(); err != nil {
-		return err
-	}
+	s.newID()
 	if state != nil {
 		c := &capture{state: bytes.NewReader(state)}
 		if _, err := s.writeSnapshot(c); err != nil {

@@ -53,17 +53,13 @@ func (s *Store) createLog(base uint64) (*logFile, error) {
 
 // prepareLog makes a log under a temporary name and sets disk space aside.
 func (s *Store) prepareLog(path string) (*logFile, error) {
-	salt, err := newSalt()
-	if err != nil {
-		return nil, err
-	}
 	tmp := path + tmpSuffix
 	f, err := s.createTmp(tmp)
 	if err != nil {
 		return nil, err
 	}
 	log := &logFile{
-		f: f, path: tmp, hdr: header{kind: logKind, store: s.id, salt: salt},
+		f: f, path: tmp, hdr: header{kind: logKind, store: s.id, salt: newSalt()},
 		next: int64(headerSize), durable: int64(headerSize), end: int64(headerSize),
 	}
 	if err := s.setAside(log, int64(headerSize+tailRoom)); err != nil {

@@ -163,10 +163,7 @@ func (s *Store) writeSnapshot(c *capture) (int64, error) {
 
 // fillSnapshot writes, syncs and verifies the snapshot of c in f.
 func (s *Store) fillSnapshot(f fsys.File, path string, c *capture) (int64, error) {
-	w, err := newSnapWriter(s, f, c.index)
-	if err != nil {
-		return 0, err
-	}
+	w := newSnapWriter(s, f, c.index)
 	if err := c.writeTo(w); err != nil {
 		if w.err != nil {
 			return 0, w.err

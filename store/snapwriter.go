@@ -27,15 +27,11 @@ type snapWriter struct {
 	err    error // the first one, final
 }
 
-func newSnapWriter(s *Store, f fsys.File, index uint64) (*snapWriter, error) {
-	salt, err := newSalt()
-	if err != nil {
-		return nil, err
-	}
-	w := &snapWriter{s: s, f: f, hdr: header{kind: snapKind, store: s.id, base: index, salt: salt}, pace: newPacer(s)}
+func newSnapWriter(s *Store, f fsys.File, index uint64) *snapWriter {
+	w := &snapWriter{s: s, f: f, hdr: header{kind: snapKind, store: s.id, base: index, salt: newSalt()}, pace: newPacer(s)}
 	w.out = w.hdr.appendTo(make([]byte, 0, record.BlockSize))
 	w.digest.Reset()
-	return w, nil
+	return w
 }
 
 // Write implements io.Writer. The first error is final.

@@ -212,9 +212,7 @@ func (s *Store) recover() error {
 // begin makes the first log of a new store. On a full disk that is left to the
 // first update.
 func (s *Store) begin() error {
-	if err := s.newID(); err != nil {
-		return err
-	}
+	s.newID()
 	// An Open before this one may have made the directory, and failed here.
 	if err := s.fs.SyncDir(filepath.Dir(s.dir)); err != nil {
 		return s.wrap("making a store", err)
@@ -351,18 +349,11 @@ func (s *Store) wrap(doing string, err error) error {
 }
 
 // newID draws the identity of a new store.
-func (s *Store) newID() error {
-	if _, err := rand.Read(s.id[:]); err != nil {
-		return fmt.Errorf("store: drawing a random number: %w", err)
-	}
-	return nil
-}
+func (s *Store) newID() { _, _ = rand.Read(s.id[:]) } // which never fails
 
 // newSalt returns a random salt for a file's tags.
-func newSalt() (uint64, error) {
+func newSalt() uint64 {
 	var b [8]byte
-	if _, err := rand.Read(b[:]); err != nil {
-		return 0, fmt.Errorf("store: drawing a random number: %w", err)
-	}
-	return binary.LittleEndian.Uint64(b[:]), nil
+	_, _ = rand.Read(b[:]) // which never fails
+	return binary.LittleEndian.Uint64(b[:])
 }
