@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -154,4 +155,19 @@ func TestRestoreAtOfFilesThatAreListedOnly(t *testing.T) {
 		wantIs(t, store.RestoreAt(dir, &plainMachine{}, 2), tt.want)
 		unmount()
 	}
+}
+
+// A machine that holds a part of the logs already is not given them again.
+func TestRestoreAtDoesNotReplayTwice(t *testing.T) {
+	const dir = "/twice"
+	whole := checkedStore(t)
+	mem := files{log0: whole[log0], log1: whole[log1], log3: whole[log3]}.mem(t, dir)
+	f := fsys.NewFaulty(mem)
+	mount(t, dir, f)
+	f.OnOp(func(op fsys.Op) {
+		if op.Kind == fsys.OpOpen && filepath.Base(op.Path) == log1 {
+			check(t, mem.Rename(op.Path, filepath.Join(dir, snap3)))
+		}
+	})
+	wantIs(t, store.RestoreAt(dir, &plainMachine{}, 2), fs.ErrNotExist)
 }
