@@ -20,7 +20,6 @@ type logReader struct {
 	endDigest logDigest
 	back      uint32 // entries in the current batch so far
 	skipped   bool   // some of the log, because it is damaged
-	err       error  // that ended reading
 }
 
 // newLogReader reads the header of the log in the first limit bytes of f.
@@ -41,7 +40,7 @@ func (r *logReader) resume(limit int64) {
 	e := newEntries(r.f, r.path, r.end, limit)
 	e.digest, e.spill = r.endDigest, r.spill
 	r.close()
-	r.entries, r.err = e, nil
+	r.entries = e
 }
 
 // readHeader reads the header of a file whose name says its kind and base.
@@ -68,12 +67,9 @@ func readHeader(e *entries, k kind, base uint64) (header, error) {
 }
 
 // next returns the next update, which is valid until the next call; its index
-// is r.index. The error is io.EOF behind the seal, and errStop, for good, where
-// what follows is not the next entry: the log's end, or damage.
+// is r.index. The error is io.EOF behind the seal, and errStop where what follows
+// is not the next entry: the log's end, or damage. Then only resume goes on.
 func (r *logReader) next() ([]byte, error) {
-	if r.err != nil {
-		return nil, r.err
-	}
 	update, err := r.step()
 	switch {
 	case err == io.EOF:
@@ -84,7 +80,6 @@ func (r *logReader) next() ([]byte, error) {
 			err = io.EOF
 		}
 	}
-	r.err = err
 	return update, err
 }
 

@@ -33,16 +33,11 @@ func newSnapReader(f io.ReaderAt, path string, base uint64, size int64) (*snapRe
 
 // Read implements io.Reader. The error may be a *CorruptError.
 func (s *snapReader) Read(p []byte) (int, error) {
-	for len(s.rest) == 0 {
-		if len(p) == 0 {
-			return 0, nil
-		}
-		if s.err == nil {
-			s.rest, s.err = s.next()
-		}
-		if s.err != nil {
-			return 0, s.err
-		}
+	for len(s.rest) == 0 && s.err == nil {
+		s.rest, s.err = s.next()
+	}
+	if len(s.rest) == 0 {
+		return 0, s.err
 	}
 	n := copy(p, s.rest)
 	s.rest = s.rest[n:]
