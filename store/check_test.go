@@ -406,7 +406,14 @@ func TestFaultsWhileReadingAreErrors(t *testing.T) {
 	torn, _ := build(t, "/torn", 9, 20, snapshot, 30, killed)
 	unsealed := checkedStore(t)
 	unsealed[log3] = unsealed[log3][:len(unsealed[log3])-sealLen]
-	for _, content := range []files{fl, torn, unsealed} {
+	mem, _ := memory(t, dir)
+	s := open(t, dir, &plainMachine{}, nil)
+	update(t, s, strings.Repeat("u", 300_000)) // so that a snapshot is not read at once
+	check(t, s.Snapshot(t.Context()))
+	update(t, s, "u")
+	s.Close()
+	large := readFiles(t, mem, dir)
+	for _, content := range []files{fl, torn, unsealed, large} {
 		content["LOCK"] = nil // without it, Open looks at a file once more
 	}
 	for what, read := range map[string]func() error{
@@ -436,7 +443,7 @@ func TestFaultsWhileReadingAreErrors(t *testing.T) {
 			return errors.New("it ended by itself")
 		},
 	} {
-		for i, content := range []files{fl, fl, torn, torn, unsealed, unsealed} {
+		for i, content := range []files{fl, fl, torn, torn, unsealed, unsealed, large, large} {
 			for _, kind := range []fsys.Kind{fsys.OpOpen, fsys.OpList, fsys.OpStat, fsys.OpRead} {
 				hits := 0
 				for n := int64(1); ; n++ {

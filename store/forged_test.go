@@ -194,7 +194,7 @@ func TestWhatIsNotTheNextChunkIsRefused(t *testing.T) {
 		{"a short trailer", as([]byte("x")), len(body), "a trailer of other content"},
 		{"a trailer of other size", as(replace(trailer, 1, []byte{^trailer[1]})), len(body), "a trailer of other content"},
 		{"the trailer of another state", as(replace(trailer, 9, []byte{^trailer[9]})), len(body), "a trailer of other content"},
-		{"more behind the trailer", slices.Concat(whole, []byte{0}), len(whole), "1 bytes too many"},
+		{"more behind the trailer", slices.Concat(whole, []byte{0}), len(whole), ": 1 bytes too many"},
 		{"damage", replace(whole, headerLen, []byte{^whole[headerLen]}), headerLen, "no valid record"},
 	} {
 		fl[snap1] = tt.file

@@ -75,6 +75,24 @@ func TestAFailedImportCanBeMadeAgain(t *testing.T) {
 	}
 }
 
+// What is left of an import before, and space that is not used, is given back or
+// there is an error.
+func TestImportTellsWhatItCannotGiveBack(t *testing.T) {
+	const dir = "/back"
+	file := stateFile(t, nil, "u")
+	for _, fault := range []fsys.Fault{
+		{Kinds: fsys.OpRemove, Path: snap0},
+		{Kinds: fsys.OpRemove, Path: snap3 + ".tmp"},
+		{Kinds: fsys.OpTruncate},
+	} {
+		f := fsys.NewFaulty(files{snap0: nil, snap3 + ".tmp": nil}.mem(t, dir))
+		fault.Err = syscall.EIO
+		f.Inject(fault)
+		mount(t, dir, f)
+		wantIs(t, store.Import(dir, bytes.NewReader(file), int64(len(file))), syscall.EIO)
+	}
+}
+
 // What is left of a store is not imported over, even where no log is left.
 func TestImportLeavesAStoreAlone(t *testing.T) {
 	const dir = "/left"

@@ -67,6 +67,7 @@ func TestRestoreAtNeedsOnlyWhatIsBehindIt(t *testing.T) {
 		{2, whole, []string{log3}, nil},
 		{3, whole, []string{log3, snap3, log4}, nil},
 		{4, whole, []string{log4}, nil},
+		{2, files{snap3: whole[snap3]}, nil, store.ErrNotRetained},
 		{3, newer, nil, nil},
 		{3, unknown, nil, nil}, // from the snapshot before, and the log behind it
 		{4, unknown, nil, store.ErrCorrupt},
@@ -126,6 +127,15 @@ func TestRestoreAtFromASnapshotThatIsReplacedMeanwhile(t *testing.T) {
 	if !slices.Equal(m.updates, []string{"a", "b"}) {
 		t.Errorf("restored %q", m.updates)
 	}
+	update(t, s, "c")
+	f.OnOp(func(op fsys.Op) {
+		if op.Kind == fsys.OpOpen {
+			f.OnOp(nil)
+			check(t, s.Snapshot(t.Context()))
+			f.Inject(fsys.Fault{Kinds: fsys.OpRead, Err: syscall.EIO})
+		}
+	})
+	wantIs(t, store.RestoreAt(dir, &journal{}, 3), syscall.EIO)
 }
 
 // A file that is listed and not there, for whatever reason, is an error, also if
