@@ -88,9 +88,9 @@ func (r *logReader) findLater(b []byte, from int) (int, tag) {
 	const at = record.HeaderSize + entry.HeadSize // of the tag, in a record
 	next := r.index + 1
 	for pos := from; pos+record.HeaderSize+frameSize <= len(b); pos++ {
-		// Of the checks, this one lets the least pass.
+		// Of the checks, this one lets the least pass. What is before next wraps.
 		index := (binary.LittleEndian.Uint64(b[pos+at:]) - r.hdr.salt) >> 1
-		if index <= next || index-next > 1<<40 {
+		if index-next > 1<<40 {
 			continue
 		}
 		t := parseTag(b[pos+record.HeaderSize:], r.hdr.salt)
