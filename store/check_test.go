@@ -277,6 +277,18 @@ func TestCheckSaysWhatTheDamageIs(t *testing.T) {
 	}
 }
 
+// What is whole behind damage is counted, from within a commit on, too.
+func TestCheckGoesOnWithinACommit(t *testing.T) {
+	fl, _ := build(t, "/made", 2, 20, 30, killed)
+	log := fl[log0][:headerLen+2*entryLen+20+30]
+	damaged := slices.Concat(log, spoil(numbered(log, 3, false, 0, []byte("x")), 30))
+	file := slices.Concat(damaged, numbered(damaged, 5, false, 1, []byte("y")))
+	want := fmt.Sprintf("%s index=0 size=%d updates=3 damage@%d\n", log0, len(file), len(log))
+	if got := checked(t, files{log0: file}); got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}
+
 // An empty log behind one that was not sealed is not in use yet: whatever it was
 // to follow may be torn.
 func TestCheckAllowsForALogThatIsNotInUse(t *testing.T) {

@@ -63,7 +63,8 @@ func TestWhatIsNotTheNextEntryEndsTheLog(t *testing.T) {
 		return b
 	}
 	tagged := numbered(log, 4, false, 0, nil)
-	noTag := as(bytes.Clone(tagged[:len(tagged)-1]), true, true, 0)
+	noTag := append(as(bytes.Clone(tagged[:len(tagged)-1]), true, true, 0), 0)
+	rest := numbered(log, 4, false, 1, []byte("x"))
 	twice := numbered(log, 4, false, 1, []byte("x")) // the second one of a commit
 	clear(twice[len(twice)-5 : len(twice)-1])        // where a sector that was lost held how many are before it
 	next := func(payload string) []byte { return numbered(log, 3, false, 0, []byte(payload)) }
@@ -83,6 +84,8 @@ func TestWhatIsNotTheNextEntryEndsTheLog(t *testing.T) {
 		{"the one after the next", numbered(log, 4, false, 0, []byte("x")), 0, "", "an entry that is not the one of update 3, where update 3 should be: the commit of update 4 at offset 189 shows that it was durable"},
 		{"one far away", numbered(log, 3+1<<40, false, 0, []byte("x")), 0, "", "shows that it was durable"},
 		{"the one after the next, empty", tagged, 0, "", "the commit of update 4"},
+		{"the second one of the commit after the next", numbered(log, 5, false, 1, []byte("x")), 0, "", "the commit of update 4 at offset 189"},
+		{"the rest of the next commit, and one of another", slices.Concat(rest, numbered(slices.Concat(log, rest), 5, false, 0, nil)), 0, "", "the commit of update 5 at offset 226"},
 		{"one too far away", numbered(log, 4+1<<40, false, 0, []byte("x")), 2, "an entry that is not the one of update 3", ""},
 		{"the one after the next, without all of its tag", noTag, 2, "an entry of another kind than a store writes", ""},
 		{"the one after the next, torn", twice, 2, "no valid record", ""},

@@ -30,23 +30,30 @@ func TestWhatStandsBehindDamageDecides(t *testing.T) {
 	const dir = "/behind"
 	const toBlock = block - headerLen - entryLen - 20 - entryLen
 	const toPiece = piece - headerLen - 8*15 - 21 - 8 // from the header on, in 8 records, with tag and sum
+	first := func(log []byte) []byte { return spoil(log, headerLen+20) }
+	both := func(log []byte) []byte { return spoil(log, headerLen+20, piece+20) }
+	zeros := func(log []byte) []byte { return replace(log, headerLen, make([]byte, piece-headerLen)) }
 	for _, tt := range []struct {
 		name  string
 		sizes []int
-		harm  []int // places
+		harm  func(log []byte) []byte
 		want  string
 		torn  int64 // if there is nothing else wrong
 	}{
-		{"many", []int{20, 30_000, 30_000, 30_000, 30_000, 30_000, 30_000, 30_000, 30_000, 30_000, 30_000, killed}, []int{headerLen + 20},
+		{"many", []int{20, 30_000, 30_000, 30_000, 30_000, 30_000, 30_000, 30_000, 30_000, 30_000, 30_000, killed}, first,
 			fmt.Sprintf("the commit of update 2 at offset %d shows", headerLen+entryLen+20), 0},
-		{"one at the begin of the next piece", []int{toPiece, 20, killed}, []int{headerLen + 20},
+		{"one at the begin of the next piece", []int{toPiece, 20, killed}, first,
 			fmt.Sprintf("the commit of update 2 at offset %d shows", piece), 0},
-		{"a damaged one in the next piece", []int{toPiece, 20, killed}, []int{headerLen + 20, piece + 20}, "", piece + entryLen + 20 - headerLen},
-		{"one up to the end of a block", []int{20, toBlock, killed}, []int{headerLen + 20},
+		{"a damaged one in the next piece", []int{toPiece, 20, killed}, both, "", piece + entryLen + 20 - headerLen},
+		{"one behind a piece of zeros", []int{toPiece, 20, killed}, zeros,
+			fmt.Sprintf("the commit of update 2 at offset %d shows", piece), 0},
+		{"one that fills a block of the next piece", []int{toPiece, block - entryLen, killed}, first,
+			fmt.Sprintf("the commit of update 2 at offset %d shows", piece), 0},
+		{"one up to the end of a block", []int{20, toBlock, killed}, first,
 			fmt.Sprintf("the commit of update 2 at offset %d shows", headerLen+entryLen+20), 0},
 	} {
 		fl, _ := build(t, "/made", 2, tt.sizes...)
-		fl[log0] = spoil(fl[log0], tt.harm...)
+		fl[log0] = tt.harm(fl[log0])
 		unmount := storefs.Mount(dir, fl.mem(t, dir))
 		s, err := store.Open(dir, &plainMachine{}, quiet(nil))
 		unmount()
