@@ -88,6 +88,7 @@ func TestWhatIsNotTheNextEntryEndsTheLog(t *testing.T) {
 		{"the rest of the next commit, and one of another", slices.Concat(rest, numbered(slices.Concat(log, rest), 5, false, 0, nil)), 0, "", "the commit of update 5 at offset 226"},
 		{"one too far away", numbered(log, 4+1<<40, false, 0, []byte("x")), 2, "an entry that is not the one of update 3", ""},
 		{"the one after the next, without all of its tag", noTag, 2, "an entry of another kind than a store writes", ""},
+		{"the same, up to the end of the file", noTag[:len(noTag)-1], 2, "an entry of another kind than a store writes", ""},
 		{"the one after the next, torn", twice, 2, "no valid record", ""},
 		{"the one after the next, inside of another", as(numbered(log, 4, false, 0, []byte("x")), false, true, 50), 2, "a LAST record where an entry should begin", ""},
 		{"a snapshot", wrongKind, 2, "an entry of another kind than a store writes", ""},
