@@ -73,6 +73,8 @@ type checker struct {
 	reports []FileReport
 	store   [16]byte
 	known   bool // store is that of the first file
+
+	imported bool // the first log is behind an imported state
 }
 
 // file checks one file and keeps the report. A file that is gone was dropped
@@ -137,6 +139,7 @@ func (c *checker) log(rep *FileReport, later []uint64) error {
 	if err := c.sameStore(r.hdr, rep.Path); err != nil {
 		return err
 	}
+	c.imported = c.imported || r.hdr.kind == importKind
 	for seen, tail, last := int64(-1), (logTail{}), true; ; {
 		_, err := r.next()
 		switch {
@@ -203,13 +206,17 @@ func (r *logReader) damage(format string, args ...any) *CorruptError {
 // files were checked. What has gone by then, and is in no report, was dropped
 // before, and so was what needs it.
 func (c *checker) chain(after *listing) {
+	report := func(index uint64, err error) {
+		var damage *CorruptError
+		errors.As(err, &damage)
+		c.reports = append(c.reports, FileReport{Path: damage.Path, Index: index, Damage: []*CorruptError{damage}})
+	}
 	missing := func(index uint64) {
 		path := filepath.Join(c.dir, fileName(index, logSuffix))
 		if slices.Contains(after.logs, index) || slices.ContainsFunc(c.reports, func(r FileReport) bool { return r.Path == path }) {
 			return
 		}
-		damage := &CorruptError{Path: path, Err: fmt.Errorf("the file is missing, with the updates behind %d", index)}
-		c.reports = append(c.reports, FileReport{Path: path, Index: index, Damage: []*CorruptError{damage}})
+		report(index, missingLog(path, index))
 	}
 	var first uint64 // where the updates that are retained begin
 	for i, index := range after.snaps {
@@ -220,6 +227,9 @@ func (c *checker) chain(after *listing) {
 	}
 	if len(after.snaps) == 0 {
 		missing(0)
+		if c.imported && slices.Contains(after.logs, 0) {
+			report(0, missingImport(c.dir))
+		}
 	}
 	for _, r := range slices.Clone(c.reports) {
 		if end := r.Index + r.Updates; r.Sealed && len(r.Damage) == 0 && end >= first && slices.Contains(after.logs, r.Index) {

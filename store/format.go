@@ -20,12 +20,17 @@ type kind uint8
 const (
 	logKind  kind = 'L'
 	snapKind kind = 'S'
+	// importKind is a log of index 0 behind a state that was imported: it is of no
+	// use without a snapshot.
+	importKind kind = 'I'
 )
 
 func (k kind) String() string {
 	switch k {
 	case logKind:
 		return "log"
+	case importKind:
+		return "log of an imported state"
 	case snapKind:
 		return "snapshot"
 	}

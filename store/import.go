@@ -70,6 +70,9 @@ func (s *Store) importState(state []byte, updates *stateio.Reader) error {
 	if err != nil {
 		return err
 	}
+	if state != nil {
+		log.hdr.kind = importKind
+	}
 	if err := s.importUpdates(log, updates); err != nil {
 		return s.discard(log, err)
 	}

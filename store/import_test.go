@@ -93,6 +93,58 @@ func TestImportTellsWhatItCannotGiveBack(t *testing.T) {
 	}
 }
 
+// A state that was imported can't be had from the logs: without it, or with the log
+// of another store, the store is damaged.
+func TestAnImportedStateIsNeeded(t *testing.T) {
+	const dir = "/imported"
+	file := stateFile(t, []string{"s"}, "one", "two")
+	imported := func() files {
+		mem, _ := memory(t, dir)
+		check(t, store.Import(dir, bytes.NewReader(file), int64(len(file))))
+		return readFiles(t, mem, dir)
+	}
+	whole, other := imported(), imported()
+	for what, fl := range map[string]files{
+		"a damaged snapshot": {log0: whole[log0], snap0: spoil(whole[snap0], headerLen+20)},
+		"no snapshot":        {log0: whole[log0]},
+		"no log":             {snap0: whole[snap0]},
+		"another log":        {log0: other[log0], snap0: whole[snap0]},
+	} {
+		mount(t, dir, fl.mem(t, dir))
+		m := &journal{}
+		_, err := store.Open(dir, m, quiet(nil))
+		if !errors.Is(err, store.ErrCorrupt) || len(m.updates) > 0 {
+			t.Errorf("%s: got %v, and %q", what, err, m.updates)
+		}
+		if got := checked(t, fl); !strings.Contains(got, "damage@") {
+			t.Errorf("%s: Check reports\n%s", what, got)
+		}
+	}
+}
+
+// Snapshots of its own make a store independent of the imported state.
+func TestAnImportedStateIsDroppedInTime(t *testing.T) {
+	const dir = "/independent"
+	file := stateFile(t, []string{"s"}, "one", "two")
+	mem, _ := memory(t, dir)
+	check(t, store.Import(dir, bytes.NewReader(file), int64(len(file))))
+	s := open(t, dir, &journal{}, &store.Options{KeepSnapshots: 1})
+	update(t, s, "three")
+	check(t, s.Snapshot(t.Context()))
+	check(t, s.Close())
+	if got := readFiles(t, mem, dir); got[snap0] != nil || got[log0] != nil {
+		t.Error("the imported state is still there")
+	}
+	m := &journal{}
+	check(t, open(t, dir, m, nil).Close())
+	if want := []string{"s", "one", "two", "three"}; !slices.Equal(m.updates, want) {
+		t.Errorf("got %q, want %q", m.updates, want)
+	}
+	if got := checked(t, readFiles(t, mem, dir)); strings.Contains(got, "damage@") {
+		t.Errorf("Check reports\n%s", got)
+	}
+}
+
 // What is left of a store is not imported over, even where no log is left.
 func TestImportLeavesAStoreAlone(t *testing.T) {
 	const dir = "/left"

@@ -200,7 +200,16 @@ func (l *loader) findDoubtful() error {
 
 // missing returns the error that says that the log behind index is not there.
 func (l *loader) missing(index uint64) error {
-	return corrupt(l.path(index, logSuffix), 0, "the file is missing, with the updates behind %d", index)
+	return missingLog(l.path(index, logSuffix), index)
+}
+
+func missingLog(path string, index uint64) error {
+	return corrupt(path, 0, "the file is missing, with the updates behind %d", index)
+}
+
+// missingImport returns the error that says that an imported state is not there.
+func missingImport(dir string) error {
+	return corrupt(filepath.Join(dir, fileName(0, snapSuffix)), 0, "the file is missing, with the state that was imported")
 }
 
 // replayLog applies the updates of the i-th log, and reports whether it is the
@@ -237,6 +246,9 @@ func (l *loader) replayLog(i int) (ended bool, err error) {
 func (l *loader) apply(r *logReader) error {
 	if err := l.sameStore(r.hdr, r.path); err != nil {
 		return err
+	}
+	if r.hdr.kind == importKind && l.report.Snapshot == "" {
+		return missingImport(l.dir)
 	}
 	l.report.Logs++
 	for l.report.Index < l.target {

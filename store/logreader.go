@@ -58,7 +58,7 @@ func readHeader(e *entries, k kind, base uint64) (header, error) {
 		return h, fmt.Errorf("store: %s: %w", e.path, err)
 	case err != nil:
 		return h, corrupt(e.path, 0, "%w", err)
-	case h.kind != k:
+	case h.kind != k && (h.kind != importKind || k != logKind || base != 0):
 		return h, corrupt(e.path, 0, "it is a %v under the name of a %v", h.kind, k)
 	case h.base != base:
 		return h, corrupt(e.path, 0, "it is the %v of index %d under the name of another", h.kind, h.base)
