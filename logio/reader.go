@@ -16,7 +16,7 @@ const DefaultMaxEntry = 1 << 30
 // A Reader reads the entries of a log. It is not safe for concurrent use.
 type Reader struct {
 	in    input
-	start int64 // where reading began
+	start int64 // where reading began, or went on within an entry that was given up
 	lead  int64 // up to here there were only records of an entry that began before
 	max   int64 // length of the longest entry
 
@@ -238,9 +238,15 @@ func (r *Reader) release() {
 // tooLong gives up the entry that has begun, whose record h was read last.
 func (r *Reader) tooLong(h record.Header) error {
 	if !h.Type.Ends() {
-		r.begun, r.lost = -1, true // what is left of it is passed over
+		r.leave()
 	}
 	return ErrTooLong
+}
+
+// leave gives up the entry that has begun. What is left of it is passed over, as
+// if reading began here.
+func (r *Reader) leave() {
+	r.begun, r.start, r.lead = -1, r.in.pos, r.in.pos
 }
 
 // peek returns the record at the reader's position, without going on. Where

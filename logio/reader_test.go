@@ -3,11 +3,15 @@ package logio_test
 import (
 	"bytes"
 	"errors"
+	"fmt"
 	"io"
 	"math/rand/v2"
+	"slices"
+	"strings"
 	"testing"
 	"testing/iotest"
 
+	"github.com/stateio/stateio/internal/record"
 	"github.com/stateio/stateio/logio"
 )
 
@@ -294,5 +298,211 @@ func TestEntriesBehindOneOverTheLimitAreRead(t *testing.T) {
 	r.Reset(bytes.NewReader(m.file), 0)
 	if got := readAll(t, r); len(got) != 5 || got[1] == nil {
 		t.Fatalf("without a limit: %s", got)
+	}
+}
+
+// A step is what one call of Read gives.
+type step struct {
+	data []byte
+	n    int // more than there is of data
+	err  error
+}
+
+// steps gives one after the other, then io.EOF.
+type steps []step
+
+func (s *steps) Read(b []byte) (int, error) {
+	if len(*s) == 0 {
+		return 0, io.EOF
+	}
+	next := &(*s)[0]
+	n := copy(b, next.data)
+	if next.data = next.data[n:]; len(next.data) > 0 {
+		return n, nil
+	}
+	n, err := n+next.n, next.err
+	*s = (*s)[1:]
+	return n, err
+}
+
+// Where reading failed is told, in every block of the buffer.
+func TestErrorsOfTheSourceNameTheOffset(t *testing.T) {
+	file := (&model{}).add(bytesOf(1, 6*block)).file
+	for _, at := range []int{0, 10, block + 20, 3*block + 30, 5*block + 40} {
+		for _, c := range []struct {
+			then []step
+			want error
+		}{{[]step{{err: errDisk}}, errDisk}, {make([]step, 200), io.ErrNoProgress}} {
+			src := append(steps{{data: file[:at]}}, c.then...)
+			_, err := logio.NewReader(&src, 0).Read()
+			if where := fmt.Sprintf("offset %d: ", at); !errors.Is(err, c.want) || !strings.Contains(err.Error(), where) {
+				t.Errorf("got %v, want %v at %d", err, c.want, at)
+			}
+		}
+	}
+	src := steps{{data: file[:block+20]}, {n: 9 * block}}
+	if _, err := logio.NewReader(&src, 0).Read(); err == nil || !strings.Contains(err.Error(), "impossible count") {
+		t.Errorf("a count that is impossible: %v", err)
+	}
+}
+
+// A log is read in pieces of up to 256 KiB, at first of one block.
+func TestHowMuchIsReadAtOnce(t *testing.T) {
+	file := bytes.NewReader((&model{}).add(bytesOf(1, 40*block)).file)
+	var sizes []int
+	r := logio.NewReader(readFunc(func(b []byte) (int, error) {
+		sizes = append(sizes, len(b))
+		return file.Read(b)
+	}), 0)
+	if _, err := r.Read(); err != nil || sizes[0] != block || slices.Max(sizes) != 8*block || len(sizes) > 10 {
+		t.Errorf("%v: reads of %d bytes", err, sizes)
+	}
+}
+
+type readFunc func(b []byte) (int, error)
+
+func (f readFunc) Read(b []byte) (int, error) { return f(b) }
+
+// The limit is the length of the longest entry that is accepted, in one record
+// and in more.
+func TestTheLimitIsTheLongestEntry(t *testing.T) {
+	for _, n := range []int{1, 2, 1000, 40_000, 100_000} {
+		m := (&model{}).add(bytesOf(1, n), bytesOf(2, n+1), []byte{3})
+		r := logio.NewReader(bytes.NewReader(m.file), 0)
+		r.SetMaxEntry(int64(n))
+		if b, err := r.Read(); err != nil || len(b) != n {
+			t.Errorf("an entry of %d bytes: %d, %v", n, len(b), err)
+		}
+		if b, err := r.Read(); err != logio.ErrTooLong {
+			t.Errorf("an entry of %d bytes and one: %d, %v", n, len(b), err)
+		}
+		if b, err := r.Read(); err != nil || len(b) != 1 {
+			t.Errorf("behind it: %d, %v", len(b), err)
+		}
+	}
+}
+
+// An entry that is too long hides no damage behind it.
+func TestDamageBehindAnEntryOverTheLimitIsTold(t *testing.T) {
+	for _, n := range []int{1000, 40_000, 100_000} {
+		m := (&model{}).add(bytesOf(1, n), bytesOf(2, 50))
+		m.file[m.entries[1].start+20] ^= 1
+		r := logio.NewReader(bytes.NewReader(m.file), 0)
+		r.SetMaxEntry(100)
+		if _, err := r.Read(); err != logio.ErrTooLong {
+			t.Fatal(err)
+		}
+		if _, err := r.Read(); err != logio.ErrCorrupted || r.Offset() != m.entries[1].start {
+			t.Errorf("behind an entry of %d bytes: %v at %d", n, err, r.Offset())
+		}
+	}
+}
+
+// What is left of another entry is damage behind every entry, be it read, too long,
+// or a stream.
+func TestTheRestOfAnotherEntryIsDamage(t *testing.T) {
+	m := (&model{}).add(bytesOf(1, 100), bytesOf(2, 200))
+	end := int64(len(m.file))
+	file := appendRecord(m.file, 4, uint64(end), []byte("rest"))
+	for _, stream := range []bool{false, true} {
+		r := logio.NewReader(bytes.NewReader(file), 0)
+		r.SetMaxEntry(150)
+		next := func() (err error) { _, err = r.Read(); return err }
+		if stream {
+			next = func() (err error) { _, err = r.Stream(); return err }
+		}
+		first, second, third := next(), next(), next()
+		if first != nil || !stream && second != logio.ErrTooLong || third != logio.ErrCorrupted || r.Offset() != end {
+			t.Errorf("streams: %v: %v, %v, %v at %d", stream, first, second, third, r.Offset())
+		}
+	}
+}
+
+// A large buffer is not kept for entries that do not need it.
+func TestALargeBufferIsNotKept(t *testing.T) {
+	m := (&model{}).add(bytesOf(1, 9<<20), bytesOf(2, 2*block))
+	r := logio.NewReader(bytes.NewReader(m.file), 0)
+	for range m.entries {
+		b, err := r.Read()
+		if err != nil || len(b) < 9<<20 && cap(b) > 8<<20 {
+			t.Errorf("an entry of %d bytes in a buffer of %d, %v", len(b), cap(b), err)
+		}
+	}
+	w := logio.NewWriter(io.Discard, 0)
+	if n := testing.AllocsPerRun(1, func() { _ = w.Append(m.entries[0].data) }); n == 0 {
+		t.Error("the writer keeps a buffer of over 9 MiB")
+	}
+}
+
+// Zeros at a log's very start, too, are damage from there, or its end.
+func TestZerosAtTheStart(t *testing.T) {
+	file := make([]byte, 3*block)
+	r := logio.NewReader(bytes.NewReader(file), 0)
+	if _, err := r.Read(); err != io.EOF || r.Offset() != 0 {
+		t.Errorf("nothing else: %v at %d", err, r.Offset())
+	}
+	m := (&model{file: file}).add([]byte("behind"))
+	r = logio.NewReader(bytes.NewReader(m.file), 0)
+	if _, err := r.Read(); err != logio.ErrCorrupted || r.Offset() != 0 {
+		t.Errorf("before an entry: %v at %d", err, r.Offset())
+	}
+	if b, err := r.Read(); string(b) != "behind" || r.Offset() != 3*block {
+		t.Errorf("the entry: %q, %v at %d", b, err, r.Offset())
+	}
+	if _, err := r.Read(); err != io.EOF || r.Offset() != int64(len(m.file)) {
+		t.Errorf("the end: %v at %d, want %d", err, r.Offset(), len(m.file))
+	}
+}
+
+// While reading fails, Offset is that of the entry returned last.
+func TestOffsetAfterAReadError(t *testing.T) {
+	m := (&model{}).add(bytesOf(1, block-15), []byte("far"))
+	r := logio.NewReader(&steps{{data: m.file[:block]}, {err: errDisk}, {data: m.file[block:]}}, 0)
+	for _, c := range []struct {
+		err error
+		at  int64
+	}{{nil, 0}, {errDisk, 0}, {nil, block}} {
+		if _, err := r.Read(); !errors.Is(err, c.err) || r.Offset() != c.at {
+			t.Fatalf("got %v at %d, want %v at %d", err, r.Offset(), c.err, c.at)
+		}
+	}
+}
+
+// blocks is a source that verifies what it gives, block by block. It fails once
+// before each.
+type blocks struct {
+	io.Reader // not used
+	file      []byte
+	failed    bool
+}
+
+func (b *blocks) Block() ([]byte, int, error) {
+	if len(b.file) == 0 {
+		return nil, 0, io.EOF
+	}
+	if b.failed = !b.failed; b.failed {
+		return nil, 0, errDisk
+	}
+	next := b.file[:min(block, len(b.file))]
+	b.file = b.file[len(next):]
+	return next, record.Sound(next), nil
+}
+
+func TestASourceThatVerifiesGivesBlocks(t *testing.T) {
+	m := (&model{}).add(bytesOf(1, 100), bytesOf(2, 3*block), bytesOf(3, 100))
+	r := logio.NewReader(&blocks{file: m.file}, 0)
+	for _, e := range m.entries {
+		b, err := r.Read()
+		for ; errors.Is(err, errDisk); b, err = r.Read() {
+			if !strings.HasPrefix(err.Error(), "logio: ") {
+				t.Errorf("got %v", err)
+			}
+		}
+		if err != nil || !bytes.Equal(b, e.data) || r.Offset() != e.start {
+			t.Fatalf("%d bytes at %d, %v", len(b), r.Offset(), err)
+		}
+	}
+	if _, err := r.Read(); err != io.EOF {
+		t.Errorf("at the end: %v", err)
 	}
 }

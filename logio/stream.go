@@ -77,10 +77,10 @@ func (s *streamSource) fill(b []byte) (n int, err error) {
 	return n + k, err
 }
 
-// readFull fills b, and reports that it could. Unlike io.ReadFull, it tells the
+// readFull fills b, which is not empty, and reports that it could. Unlike io.ReadFull, it tells the
 // end of src from an io.ErrUnexpectedEOF of src, which is an error.
 func readFull(src io.Reader, b []byte) (n int, full bool, err error) {
-	for idle := 0; n < len(b); idle++ {
+	for idle := 0; ; idle++ {
 		k, err := src.Read(b[n:])
 		if k < 0 || k > len(b)-n {
 			return n, false, fmt.Errorf("logio: the source returned the impossible count %d", k)
@@ -99,7 +99,6 @@ func readFull(src io.Reader, b []byte) (n int, full bool, err error) {
 			return n, false, io.ErrNoProgress
 		}
 	}
-	return n, true, nil
 }
 
 // Stream returns the next entry as a stream, for entries that need not fit in
@@ -114,7 +113,7 @@ func (r *Reader) Stream() (io.Reader, error) {
 		return nil, err
 	}
 	if r.begun >= 0 {
-		r.begun, r.lost = -1, true // an entry that Read could not get to the end of
+		r.leave() // an entry that Read could not get to the end of
 	}
 	h, data, err := r.begin()
 	if err != nil {

@@ -206,8 +206,8 @@ func TestDamageMidwayThroughAStream(t *testing.T) {
 			if err != logio.ErrCorrupted || n != block-15 || r.Offset() != block {
 				t.Fatalf("got %d bytes, %v at %d", n, err, r.Offset())
 			}
-			if _, err := s.Read(make([]byte, 1)); err != logio.ErrCorrupted {
-				t.Fatalf("a second time: %v", err)
+			if _, err := s.Read(make([]byte, 1)); err != logio.ErrCorrupted || r.Offset() != block {
+				t.Fatalf("a second time: %v at %d", err, r.Offset())
 			}
 		} else if _, err := r.Read(); err != logio.ErrCorrupted || r.Offset() != block {
 			t.Fatalf("a stream given up after %d bytes: %v at %d", give, err, r.Offset())
@@ -265,3 +265,152 @@ func TestStreamAfterAFailedReadSplicesNothing(t *testing.T) {
 		}
 	}
 }
+
+// ... but passed over, and what follows is read, also from the log's start.
+func TestStreamAfterAFailedReadGoesOnBehind(t *testing.T) {
+	for _, before := range []int{0, 1} {
+		m := &model{}
+		for i := range before {
+			m.add(bytesOf(uint64(i), block-15))
+		}
+		m.add(bytesOf(8, 2*block), []byte("behind"), []byte("broken"))
+		m.file[len(m.file)-1] ^= 1
+		cut := (before + 1) * block
+		r := logio.NewReader(&steps{{data: m.file[:cut]}, {err: errDisk}, {data: m.file[cut:]}}, 0)
+		for range before {
+			if _, err := r.Read(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := r.Read(); !errors.Is(err, errDisk) {
+			t.Fatal(err)
+		}
+		s, err := r.Stream()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err := io.ReadAll(s); string(b) != "behind" {
+			t.Errorf("got %d bytes, %v", len(b), err)
+		}
+		if _, err := r.Stream(); err != logio.ErrCorrupted {
+			t.Errorf("damage behind it: %v", err)
+		}
+	}
+}
+
+// ... nor is damage hidden by it.
+func TestStreamAfterAFailedReadTellsDamage(t *testing.T) {
+	m := (&model{}).add(bytesOf(1, 2*block), []byte("broken"))
+	m.file[len(m.file)-1] ^= 1
+	r := logio.NewReader(&steps{{data: m.file[:block]}, {err: errDisk}, {data: m.file[block:]}}, 0)
+	if _, err := r.Read(); !errors.Is(err, errDisk) {
+		t.Fatal(err)
+	}
+	if _, err := r.Stream(); err != logio.ErrCorrupted || r.Offset() != m.entries[1].start {
+		t.Errorf("got %v at %d, want damage at %d", err, r.Offset(), m.entries[1].start)
+	}
+}
+
+// A stream that the reader has left gives nothing more.
+func TestAStreamEndsWhereTheReaderGoesOn(t *testing.T) {
+	for _, n := range []int{10, 3 * block} {
+		m := (&model{}).add(bytesOf(1, n), []byte("next"))
+		r := logio.NewReader(bytes.NewReader(m.file), 0)
+		s, err := r.Stream()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if b, err := r.Read(); string(b) != "next" {
+			t.Fatalf("%q, %v", b, err)
+		}
+		if n, err := s.Read(make([]byte, 100)); n != 0 || err == nil || err == io.EOF {
+			t.Errorf("the stream of %d bytes: %d, %v", n, n, err)
+		}
+	}
+}
+
+// A read gives bytes, or an error.
+func TestAStreamMakesProgress(t *testing.T) {
+	m := (&model{}).add(bytesOf(1, 3*block))
+	s, err := logio.NewReader(bytes.NewReader(m.file), 0).Stream()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for b := make([]byte, 10_000); ; {
+		n, err := s.Read(b)
+		if err == io.EOF {
+			return
+		}
+		if n == 0 || err != nil {
+			t.Fatalf("%d bytes, %v", n, err)
+		}
+	}
+}
+
+// Errors met while the rest of a stream is passed over come back from Stream, and
+// so does damage that its user has not come to, and what lies between entries.
+func TestStreamTellsWhatItPasses(t *testing.T) {
+	m := (&model{}).add(bytesOf(1, 3*block), []byte("behind"))
+	broken := func(at int) []byte { b := bytes.Clone(m.file); b[at] ^= 1; return b }
+	for name, c := range map[string]struct {
+		src  steps
+		want error
+	}{
+		"a read error":        {steps{{data: m.file[:block]}, {err: errDisk}, {data: m.file[block:]}}, errDisk},
+		"damage":              {steps{{data: broken(block + 100)}}, logio.ErrCorrupted},
+		"damage between them": {steps{{data: append(broken(len(m.file)-1), make([]byte, block)...)}}, logio.ErrCorrupted},
+	} {
+		r := logio.NewReader(&c.src, 0)
+		if _, err := r.Stream(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := r.Stream(); !errors.Is(err, c.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// A source may be slow, as long as it gives something now and then.
+func TestAppendFromASlowSource(t *testing.T) {
+	var src steps
+	data := bytesOf(1, 300)
+	for i := range data {
+		src = append(src, make([]step, 60)...)
+		src = append(src, step{data: data[i : i+1]})
+	}
+	var got calls
+	if n, err := logio.NewWriter(&got, 0).AppendFrom(&src); n != 300 || err != nil {
+		t.Fatalf("%d, %v", n, err)
+	}
+	expect(t, got.bytes(), 0, data)
+}
+
+// An error of the source ends the entry, whatever the source would give next.
+func TestASourceIsNotAskedAfterAnError(t *testing.T) {
+	data := bytesOf(1, 20_000)
+	for _, bad := range []step{{err: errDisk}, {n: 20_000}} {
+		var got calls
+		w := logio.NewWriter(&got, 0)
+		if n, err := w.AppendFrom(&steps{{data: data}, bad, {data: data}}); err == nil || n != 20_000 || len(got) != 0 {
+			t.Errorf("%d, %v, %d writes", n, err, len(got))
+		}
+	}
+}
+
+// After a write that failed AppendFrom writes nothing more.
+func TestAppendFromEndsWithTheFirstFailedWrite(t *testing.T) {
+	writes := 0
+	w := logio.NewWriter(writeFunc(func(b []byte) (int, error) {
+		if writes++; writes == 1 {
+			return 0, errDisk
+		}
+		return len(b), nil
+	}), 0)
+	if _, err := w.AppendFrom(bytes.NewReader(bytesOf(1, 30*block))); !errors.Is(err, errDisk) || writes != 1 {
+		t.Errorf("%v after %d writes", err, writes)
+	}
+}
+
+type writeFunc func(b []byte) (int, error)
+
+func (f writeFunc) Write(b []byte) (int, error) { return f(b) }
