@@ -74,6 +74,74 @@ func TestNoFailedReadIsPassedOver(t *testing.T) {
 	}
 }
 
+// onceAt fails one read, behind n that don't.
+type onceAt struct {
+	*bytes.Reader
+	n int
+}
+
+func (o *onceAt) ReadAt(p []byte, off int64) (int, error) {
+	if o.n--; o.n == -1 {
+		return 0, errDisk
+	}
+	return o.Reader.ReadAt(p, off)
+}
+
+// A read that fails once is told, and not as damage: nothing is made up for what it
+// did not give.
+func TestAReadThatFailsOnceIsTold(t *testing.T) {
+	for name, m := range map[string]*model{
+		"updates":              (&model{}).update(bytesOf(1, 10)).update(bytesOf(2, 70_000)),
+		"a snapshot":           (&model{}).snapshot(bytesOf(1, 10)).update(bytesOf(2, 10)),
+		"a long snapshot":      (&model{}).update(bytesOf(1, 10)).snapshot(bytesOf(2, 300_000)).update(bytesOf(3, 10)),
+		"several, over blocks": (&model{}).update(bytesOf(1, 50_000)).snapshot(bytesOf(2, 50_000)).snapshot(bytesOf(3, 50_000)).update(bytesOf(4, 10)),
+	} {
+		limit := int64(len(m.file))
+		for what, do := range map[string]func(r io.ReaderAt) error{
+			"Restore": func(r io.ReaderAt) error { return m.compare(r, limit) },
+			"RestoreEpoch": func(r io.ReaderAt) error {
+				state, updates, err := stateio.RestoreEpoch(r, limit, m.epoch())
+				if err != nil {
+					return err
+				}
+				return matchEpoch(m.current(), state, updates)
+			},
+			"Compact": func(r io.ReaderAt) error {
+				_, err := stateio.Compact(io.Discard, r, limit)
+				return err
+			},
+			"Epochs": func(r io.ReaderAt) error {
+				for e, err := range stateio.Epochs(r, limit) {
+					if err != nil {
+						if e.StateSize != -1 {
+							t.Errorf("%s: an error with an Epoch of %d bytes", name, e.StateSize)
+						}
+						return err
+					}
+				}
+				return nil
+			},
+		} {
+			sound := &onceAt{bytes.NewReader(m.file), 1 << 30}
+			if err := do(sound); err != nil {
+				t.Fatalf("%s of %s: %v", what, name, err)
+			}
+			for n := range 1<<30 - sound.n {
+				if err := do(&onceAt{bytes.NewReader(m.file), n}); !errors.Is(err, errDisk) || isCorrupt(err) {
+					t.Errorf("%s of %s, read %d fails: %v", what, name, n, err)
+				}
+			}
+		}
+	}
+}
+
+// An error of reading from what has no name says nothing of one.
+func TestAReadErrorWithoutAName(t *testing.T) {
+	if _, _, _, err := stateio.Restore(&onceAt{bytes.NewReader(make([]byte, 10)), 0}, 10); err == nil || strings.Contains(err.Error(), ": : ") {
+		t.Errorf("got %v", err)
+	}
+}
+
 func readAll(updates *stateio.Reader, err error) error {
 	if err != nil {
 		return err

@@ -131,9 +131,15 @@ func (f file) openEpoch(epoch uint64, end int64) (updates *Reader, snapshot payl
 	if end == 0 {
 		return updates, payload{}, nil
 	}
-	if epoch == 0 && f.beginsWithUpdate() {
-		updates.log = f.log(0, end)
-		return updates, payload{}, nil
+	if epoch == 0 {
+		update, err := f.beginsWithUpdate()
+		if err != nil {
+			return nil, payload{}, err
+		}
+		if update {
+			updates.log = f.log(0, end)
+			return updates, payload{}, nil
+		}
 	}
 	e, err := f.entryAt(int64(epoch), end)
 	if err != nil {
@@ -153,12 +159,15 @@ func (f file) openEpoch(epoch uint64, end int64) (updates *Reader, snapshot payl
 // beginsWithUpdate reports whether the first entry looks like an update; reading
 // it will tell whether it is one. What is left of an entry whose start is missing
 // would be passed over by the log's reader, and must not look like one.
-func (f file) beginsWithUpdate() bool {
+func (f file) beginsWithUpdate() (bool, error) {
 	var buf [record.HeaderSize + 1]byte
 	b, err := record.ReadAt(f.r, buf[:], 0, f.limit)
-	if err != nil || len(b) < len(buf) {
-		return false
+	if err != nil {
+		return false, f.reading(err)
+	}
+	if len(b) < len(buf) {
+		return false, nil
 	}
 	h := record.Decode(b)
-	return h.Type.Starts() && h.Offset == 0 && entry.Kind(b[record.HeaderSize]) == entry.Update
+	return h.Type.Starts() && h.Offset == 0 && entry.Kind(b[record.HeaderSize]) == entry.Update, nil
 }
