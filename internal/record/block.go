@@ -37,14 +37,14 @@ type Block struct {
 // the bytes of a payload may look like records: see bridge.
 func (k *Block) Parse(b []byte) {
 	k.Records, k.Gaps = k.Records[:0], k.Gaps[:0]
-	for pos := 0; BlockSize-pos > HeaderSize && pos < len(b); {
+	for pos := 0; BlockSize-pos > HeaderSize; {
 		h, ok := Verify(b[pos:])
 		if ok && h.Type.Known() {
 			k.Records = append(k.Records, Record{h, pos})
 			pos += h.Size()
 			continue
 		}
-		if !ok && Zero(b[pos:]) {
+		if Zero(b[pos:]) { // also where there is nothing left
 			return
 		}
 		g := Gap{From: pos, To: pos + h.Size(), Claimed: pos + h.Size(), Bridged: true, Unknown: true}

@@ -51,7 +51,7 @@ var buffers = sync.Pool{New: func() any { return new([walkBuffer]byte) }}
 // not right, if there is no whole, valid entry before limit. The error, if
 // any, is one of reading.
 func FindEntry(r io.ReaderAt, start, limit int64) (e Entry, bad int64, ok bool, err error) {
-	if start < 0 || start >= limit || Aligned(start) != start {
+	if start < 0 || Aligned(start) != start {
 		return e, start, false, nil
 	}
 	buf := buffers.Get().(*[walkBuffer]byte)
@@ -78,10 +78,9 @@ func FindEntry(r io.ReaderAt, start, limit int64) (e Entry, bad int64, ok bool, 
 			e.End = pos
 			return e, 0, true, nil
 		}
-		if next := Aligned(pos); next > pos {
-			have = have[min(int(next-pos), len(have)):]
-			pos = next
-		}
+		next := Aligned(pos)
+		have = have[min(int(next-pos), len(have)):]
+		pos = next
 	}
 }
 

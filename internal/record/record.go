@@ -141,11 +141,7 @@ func EntrySize(off, n int64) int64 {
 		return 0
 	}
 	start := Aligned(off)
-	room := BlockSize - start%BlockSize - HeaderSize
-	if n <= room {
-		return start - off + HeaderSize + n
-	}
-	rest := n - room
+	rest := n - (BlockSize - start%BlockSize - HeaderSize) // for further blocks, if positive
 	blocks := (rest + MaxData - 1) / MaxData
 	return start - off + HeaderSize + n + blocks*HeaderSize
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"math"
 	"math/rand/v2"
 	"testing"
 
@@ -63,16 +64,23 @@ func TestVerifyNoticesEveryBitAndEveryCut(t *testing.T) {
 			t.Fatalf("cut at %d: %+v", n, h)
 		}
 	}
+	if h, ok := record.Verify(rec(1, 0, nil)); !ok {
+		t.Fatalf("without data: %+v", h)
+	}
 	if h, ok := record.Verify(make([]byte, 100)); ok {
 		t.Fatalf("zeros: %+v", h)
 	}
 }
 
 // What EntrySize says is what AppendEntry appends, at every room and size, with
-// the head in any part of it.
+// the head in any part of it. Room is more, where an entry begins in the header
+// that a torn one left, too.
 func TestEntrySizeIsWhatAppendEntryAppends(t *testing.T) {
-	for room := 1; room < 60; room++ {
-		for _, size := range []int{0, 1, 9, 20, 45, record.MaxData, record.MaxData + 20, 3 * record.BlockSize} {
+	for room := 1; room <= record.BlockSize; room++ {
+		if room == 60 {
+			room = record.BlockSize - 20
+		}
+		for _, size := range []int{0, 1, 9, 12, 20, 45, record.MaxData, record.MaxData + 20, 3 * record.BlockSize} {
 			for _, base := range []int64{0, 1 << 40} {
 				off := base + record.BlockSize - int64(room)
 				data := bytesOf(uint64(size), size)
@@ -200,6 +208,21 @@ func TestAlignedLeavesRoomForARecord(t *testing.T) {
 		in := at % record.BlockSize
 		if at < off || at-off > record.BlockSize || record.BlockSize-in <= record.HeaderSize || 0 < in && in < record.HeaderSize || record.Aligned(at) != at {
 			t.Fatalf("Aligned(%d) = %d", off, at)
+		}
+		if in := off % record.BlockSize; at != off && record.HeaderSize <= in && in < record.MaxData {
+			t.Fatalf("Aligned(%d) = %d, but there is room", off, at)
+		}
+	}
+}
+
+// Room is enough for an entry of any length at any offset, and not much more.
+func TestRoomIsEnoughAndNotMuchMore(t *testing.T) {
+	for _, n := range []int{1, 100, record.MaxData, record.MaxData + 1, 1 << 30, math.MaxInt / 2} {
+		for _, off := range []int64{0, 1, record.HeaderSize, record.MaxData - 1, record.MaxData} {
+			need, room := record.EntrySize(off, int64(n)), int64(record.Room(n))
+			if room < need || room > need+2*record.BlockSize {
+				t.Errorf("%d bytes at offset %d: Room is %d, EntrySize %d", n, off, room, need)
+			}
 		}
 	}
 }

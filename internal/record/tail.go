@@ -130,8 +130,8 @@ func (s *search) take(start int64, rec Record) error {
 // whole reports whether the bytes from start to end are one whole entry, and
 // not in part the payload of another one.
 func (s *search) whole(start, end int64) (Entry, bool, error) {
-	e, _, ok, err := FindEntry(s.r, start, end)
-	if err != nil || !ok || e.End != end {
+	e, _, _, err := FindEntry(s.r, start, end)
+	if e.End != end { // it is 0 where there is none, also after an error
 		return e, false, err
 	}
 	if in := start % BlockSize; start-in != s.block.start {

@@ -30,7 +30,7 @@ func findTail(t *testing.T, b []byte) record.Tail {
 func TestTheTailOfAWholeLogIsItsEnd(t *testing.T) {
 	b, ends := log(bytesOf(1, 10), bytesOf(2, 100_000), bytesOf(3, 10))
 	for i, end := range ends {
-		for _, zeros := range []int{0, 1, 100, 100_000} {
+		for _, zeros := range []int{0, 1, 100, 100_000, 600_000} {
 			tail := findTail(t, append(bytes.Clone(b[:end]), make([]byte, zeros)...))
 			if !tail.Found || tail.Torn || tail.Damaged || tail.Last.End != end {
 				t.Errorf("entry %d and %d zeros: %+v", i, zeros, tail)
@@ -93,6 +93,107 @@ func TestUnknownTypesBehindTheEndAreDamage(t *testing.T) {
 	}
 }
 
+// zeros are n of them.
+func zeros(n int) []byte { return make([]byte, n) }
+
+// What is there without any whole entry is torn, but for zeros, which are nothing.
+func TestATailWithoutAWholeEntry(t *testing.T) {
+	for _, b := range [][]byte{nil, zeros(1), zeros(record.BlockSize), zeros(100_000)} {
+		if tail := findTail(t, b); tail != (record.Tail{}) {
+			t.Errorf("%d zeros: %+v", len(b), tail)
+		}
+	}
+	whole, _ := log(bytesOf(1, 100_000))
+	for _, b := range [][]byte{{1}, {0, 1}, cat([]byte{1}, zeros(99)), whole[:50_000], cat(zeros(70_000), []byte{1})} {
+		if tail := findTail(t, b); tail.Found || !tail.Torn || tail.Damaged {
+			t.Errorf("%d bytes: %+v", len(b), tail)
+		}
+	}
+}
+
+// The reading stops at the last whole entry.
+func TestFindTailReadsBackwards(t *testing.T) {
+	b, _ := log(bytesOf(1, 2_000_000), bytesOf(2, 100))
+	b[0] ^= 1 // nobody looks
+	if tail, err := record.FindTail(&failAt{bytes.NewReader(b), 50}, int64(len(b))); err != nil || !tail.Found || tail.Torn {
+		t.Errorf("%+v, %v", tail, err)
+	}
+}
+
+// A record that belongs to another entry than the broken one is proof of damage,
+// and so is one that can't belong to any.
+func TestWhatIsProofOfDamage(t *testing.T) {
+	whole := rec(1, 0, bytesOf(1, 10))
+	alien := rec(9, 0, bytesOf(2, 20))
+	const none = -1
+	for name, c := range map[string]struct {
+		b     []byte
+		proof int64
+	}{
+		"an unknown record alone":                    {alien, 0},
+		"the first of two unknown records":           {cat(whole, alien, alien), 25},
+		"an unknown record before the last entry":    {cat(alien, whole), none},
+		"an unknown one there, and a torn entry":     {cat(alien, whole, whole[:20]), none},
+		"the end of an entry that starts before it":  {rec(4, 1000, bytesOf(3, 30)), 0},
+		"such an end behind an entry":                {cat(whole, rec(4, 1000, bytesOf(3, 30))), 25},
+		"the end of an entry that is another":        {cat(whole, rec(4, 25, bytesOf(3, 30))), 25},
+		"the middle of an entry that is another":     {cat(whole, rec(3, 25, bytesOf(3, 30))), 25},
+		"the end of one that is the torn one":        {cat(whole, rec(4, 0, bytesOf(3, 30))), none},
+		"a record that crosses its block's end":      {cat(whole, rec(4, 25, bytesOf(3, record.MaxData-24))), none},
+		"a record behind the end of the broken data": {cat(whole, zeros(100), whole, zeros(100)), 125},
+	} {
+		tail := findTail(t, c.b)
+		if tail.Damaged != (c.proof >= 0) || tail.Damaged && tail.Proof != c.proof {
+			t.Errorf("%s: %+v, want Proof: %d", name, tail, c.proof)
+		}
+	}
+}
+
+// A broken record makes what lies in it no proof only if what is whole of its
+// entry leads to it.
+func TestABrokenRecordSpansWhatItsEntryLeadsTo(t *testing.T) {
+	const block = record.BlockSize
+	inner := rec(1, 0, bytesOf(1, 17))
+	first := rec(2, 0, bytesOf(2, record.MaxData))
+	middle := func(offset uint64) []byte { // broken, with what looks like a record in it
+		return damaged(rec(3, offset, cat(inner, bytesOf(3, record.MaxData-len(inner)))), 20+len(inner))
+	}
+	end := []byte{1} // of a third block
+	for name, c := range map[string]struct {
+		b       []byte
+		damaged bool
+	}{
+		"its own":             {cat(first, middle(block), end), false},
+		"two of its own":      {cat(first, middle(block), middle(2*block), end), false},
+		"another's":           {cat(first, middle(block+1), end), true},
+		"the start is lost":   {cat(zeros(block), middle(block), end), true},
+		"one between is lost": {cat(first, zeros(block), middle(2*block), end), true},
+	} {
+		if tail := findTail(t, c.b); tail.Damaged != c.damaged || tail.Found {
+			t.Errorf("%s: %+v", name, tail)
+		}
+	}
+}
+
+// What looks like the start of an entry, within the payload of another one, is
+// none, though a block behind it goes on with it.
+func TestAnEntryDoesNotStartInAPayload(t *testing.T) {
+	const half = record.BlockSize / 2
+	payload := cat(bytesOf(1, half-record.HeaderSize), rec(2, 0, bytesOf(2, half-record.HeaderSize)))
+	outer := rec(1, 0, payload)
+	for _, before := range []int{0, 1, 2} {
+		var b []byte
+		for i := range before {
+			b = append(b, rec(1, 0, bytesOf(uint64(i), record.MaxData))...)
+		}
+		b = cat(b, outer, rec(4, half, bytesOf(3, 50)))
+		end := int64(before+1) * record.BlockSize
+		if tail := findTail(t, b); tail.Last.End != end || !tail.Damaged || tail.Proof != end {
+			t.Errorf("%d blocks before: %+v, want an end at %d", before, tail, end)
+		}
+	}
+}
+
 // A limit behind the reader's end, however far, costs nothing.
 func TestALimitFarBehindTheEndIsNoWork(t *testing.T) {
 	b, ends := log(bytesOf(1, 10), bytesOf(2, 70_000))
@@ -106,14 +207,14 @@ func TestALimitFarBehindTheEndIsNoWork(t *testing.T) {
 
 var errDisk = errors.New("the disk is broken")
 
-// failAfter fails after n reads.
-type failAfter struct {
+// failAt fails at one read, behind n that don't.
+type failAt struct {
 	*bytes.Reader
 	n int
 }
 
-func (f *failAfter) ReadAt(b []byte, off int64) (int, error) {
-	if f.n--; f.n < 0 {
+func (f *failAt) ReadAt(b []byte, off int64) (int, error) {
+	if f.n--; f.n == -1 {
 		return 0, errDisk
 	}
 	return f.Reader.ReadAt(b, off)
@@ -122,22 +223,17 @@ func (f *failAfter) ReadAt(b []byte, off int64) (int, error) {
 func TestErrorsOfReadingComeBack(t *testing.T) {
 	b, _ := log(bytesOf(1, 10), bytesOf(2, 300_000), bytesOf(3, 300_000))
 	b = b[:len(b)-1] // and its end is torn
-	for n := 0; ; n++ {
-		tail, err := record.FindTail(&failAfter{bytes.NewReader(b), n}, int64(len(b)))
-		if err == nil {
-			if n < 8 || !tail.Found {
-				t.Errorf("only %d reads, %+v", n, tail)
-			}
-			break
-		}
-		if !errors.Is(err, errDisk) {
-			t.Fatal(err)
+	sound := &failAt{bytes.NewReader(b), 1 << 30}
+	if tail, err := record.FindTail(sound, int64(len(b))); err != nil || !tail.Found {
+		t.Fatalf("%+v, %v", tail, err)
+	}
+	reads := 1<<30 - sound.n
+	for n := range reads {
+		if tail, err := record.FindTail(&failAt{bytes.NewReader(b), n}, int64(len(b))); !errors.Is(err, errDisk) {
+			t.Errorf("read %d of %d fails: %+v, %v", n, reads, tail, err)
 		}
 	}
-	if _, err := record.Covered(&failAfter{bytes.NewReader(b), 0}, 20, int64(len(b))); !errors.Is(err, errDisk) {
-		t.Errorf("Covered: %v", err)
-	}
-	if _, _, _, err := record.FindEntry(&failAfter{bytes.NewReader(b), 0}, 0, int64(len(b))); !errors.Is(err, errDisk) {
+	if _, _, _, err := record.FindEntry(&failAt{bytes.NewReader(b), 0}, 0, int64(len(b))); !errors.Is(err, errDisk) {
 		t.Errorf("FindEntry: %v", err)
 	}
 }
@@ -160,12 +256,6 @@ func TestFindEntryFollowsWholeEntriesOnly(t *testing.T) {
 		if e, _, ok, err := record.FindEntry(r, start, int64(len(b))); ok || err != nil {
 			t.Errorf("from %d: %+v, %v", start, e, err)
 		}
-	}
-	if in, err := record.Covered(r, ends[1]+5, int64(len(b))); !in || err != nil {
-		t.Errorf("offset %d is not covered, %v", ends[1]+5, err)
-	}
-	if in, err := record.Covered(r, record.BlockSize, int64(len(b))); in || err != nil {
-		t.Errorf("a block's start is covered, %v", err)
 	}
 }
 

@@ -31,7 +31,7 @@ func MayBeTorn(r io.ReaderAt, limit int64) (bool, error) {
 		return last < int64(h.Size()), err
 	}
 	for pos := int64(BlockSize); pos < limit; pos += BlockSize {
-		b, err := ReadAt(r, b[:min(HeaderSize, cap(b))], pos, limit)
+		b, err := ReadAt(r, b[:HeaderSize], pos, limit)
 		if err != nil || !tornHeader(b, pos) {
 			return false, err
 		}

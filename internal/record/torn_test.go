@@ -2,6 +2,7 @@ package record_test
 
 import (
 	"bytes"
+	"errors"
 	"testing"
 
 	"github.com/stateio/stateio/internal/record"
@@ -33,7 +34,7 @@ func TestWhatIsLeftOfAFirstEntryMayBeTorn(t *testing.T) {
 				t.Errorf("%d bytes, sectors lost by %b: can't be torn", n, lost)
 			}
 		}
-		for _, cut := range []int{0, 1, 4, 5, 7, 10, 14, 15, 16, 511, 512, 513, record.BlockSize, record.BlockSize + 3, record.BlockSize + 14} {
+		for _, cut := range []int{0, 1, 4, 5, 6, 7, 8, 10, 14, 15, 16, 511, 512, 513, record.BlockSize, record.BlockSize + 3, record.BlockSize + 14} {
 			if cut < len(whole) && !mayBeTorn(t, whole[:cut]) {
 				t.Errorf("%d of %d bytes can't be torn", cut, n)
 			}
@@ -57,6 +58,10 @@ func TestWhatOthersWriteIsNotTorn(t *testing.T) {
 		"an image that begins with zeros":   image,
 		"zeros, but not a sector of them":   append(make([]byte, 100), "data"...),
 		"a FULL record with more behind it": append(full, "more"...),
+		"a FULL record and one byte":        append(bytes.Clone(full), 1),
+		"a FULL record over a block":        []byte("\x00\x00\x00\x00\x01\xf2\x7f"),
+		"a FIRST record of few bytes":       []byte("\x00\x00\x00\x00\x02\x05\x00"),
+		"zeros, but for a sector's end":     append(make([]byte, 511), 1),
 	} {
 		if mayBeTorn(t, b) {
 			t.Errorf("%s may be torn", name)
@@ -64,8 +69,48 @@ func TestWhatOthersWriteIsNotTorn(t *testing.T) {
 	}
 }
 
+// Where a first entry's start was lost, the headers at its further blocks tell
+// whether there was one, as far as they are there.
+func TestFurtherHeadersTellWhetherAFirstEntryWasThere(t *testing.T) {
+	const block = record.BlockSize
+	lost := make([]byte, block)
+	middle, last := rec(3, block, bytesOf(1, record.MaxData)), rec(4, block, bytesOf(1, 100))
+	for _, next := range [][]byte{middle, last, cat(middle, rec(4, 2*block, bytesOf(1, record.MaxData)))} {
+		for cut := range 20 {
+			if !mayBeTorn(t, cat(lost, next[:len(next)-cut])) || !mayBeTorn(t, cat(lost, next[:cut])) {
+				t.Errorf("a block of zeros and %d bytes can't be torn, or one without the last %d", cut, cut)
+			}
+		}
+	}
+	for name, next := range map[string][]byte{
+		"no header":                       []byte("hello, who are you?"),
+		"a FULL record":                   rec(1, block, bytesOf(1, 10)),
+		"a FIRST record":                  rec(2, block, bytesOf(1, record.MaxData)),
+		"a record of another entry":       rec(4, block+1, bytesOf(1, 10)),
+		"a record over a block":           rec(4, block, bytesOf(1, record.MaxData+1)),
+		"an unknown type, cut behind it":  {0, 0, 0, 0, 5},
+		"a wrong record in a third block": cat(middle, rec(4, block, bytesOf(1, 10))),
+	} {
+		if mayBeTorn(t, cat(lost, next)) {
+			t.Errorf("a block of zeros and %s may be torn", name)
+		}
+	}
+}
+
 func TestMayBeTornReportsErrorsOfReading(t *testing.T) {
-	if _, err := record.MayBeTorn(liar(-1), 100); err == nil {
-		t.Error("no error")
+	full := rec(1, 0, bytesOf(1, 100))
+	for _, b := range [][]byte{full[:90], make([]byte, 3*record.BlockSize)} {
+		for n := 0; ; n++ {
+			torn, err := record.MayBeTorn(&failAt{bytes.NewReader(b), n}, int64(len(b)))
+			if err == nil {
+				if n < 3 || !torn {
+					t.Errorf("only %d reads, %v", n, torn)
+				}
+				break
+			}
+			if !errors.Is(err, errDisk) {
+				t.Fatal(err)
+			}
+		}
 	}
 }
