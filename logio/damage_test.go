@@ -2,6 +2,7 @@ package logio_test
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"math/rand/v2"
 	"slices"
@@ -210,6 +211,67 @@ func TestRecordsInPayloadsAreNeverRead(t *testing.T) {
 		}
 		if slices.ContainsFunc(readAll(t, logio.NewReader(bytes.NewReader(file), 0)), func(b []byte) bool { return string(b) == "X" }) {
 			t.Fatal("a record of a payload was read")
+		}
+	}
+}
+
+// A record without data, which no writer makes, is an empty entry, and harms no
+// other.
+func TestARecordWithoutDataIsAnEmptyEntry(t *testing.T) {
+	file := appendRecord(appendRecord(nil, 1, 0, nil), 1, 0, []byte("behind"))
+	expect(t, file, 0, []byte{}, []byte("behind"))
+}
+
+// An entry that says it starts where the reader does, but is not its first
+// record, is damage: nothing of it lies before.
+func TestALastThatStartsHereIsDamage(t *testing.T) {
+	file := appendRecord(appendRecord(nil, 4, 0, []byte("rest")), 1, 0, []byte("behind"))
+	expect(t, file, 0, nil, []byte("behind"))
+}
+
+func TestAFullRecordWithAnOffsetIsDamage(t *testing.T) {
+	for _, offset := range []uint64{1, 77} {
+		odd := appendRecord(nil, 1, offset, []byte("odd"))
+		expect(t, appendRecord(odd, 1, 0, []byte("behind")), 0, nil, []byte("behind"))
+		file := append(appendRecord(nil, 1, 0, []byte("before")), odd...)
+		expect(t, appendRecord(file, 1, 0, []byte("behind")), 0, []byte("before"), nil, []byte("behind"))
+	}
+}
+
+// ... also with the offset that a record of the entry would have.
+func TestAnUnknownRecordIsNoPartOfAnEntry(t *testing.T) {
+	file := appendRecord(nil, 2, 0, bytesOf(1, block-15))
+	file = appendRecord(file, 9, block, bytesOf(2, block-15))
+	file = appendRecord(file, 4, 2*block, []byte("end"))
+	file = appendRecord(file, 1, 0, []byte("behind"))
+	expect(t, file, 0, nil, []byte("behind"))
+}
+
+// An entry that breaks off is told also where reading failed in between.
+func TestAnUnfinishedEntryIsToldAfterAReadError(t *testing.T) {
+	for _, before := range []int{0, 1} {
+		m := &model{}
+		for i := range before {
+			m.add(bytesOf(uint64(i), block-15))
+		}
+		start := len(m.file)
+		m.file = appendRecord(m.file, 2, 0, bytesOf(9, block-15))
+		cut := len(m.file)
+		m.file = appendRecord(m.file, 1, 0, []byte("behind"))
+		r := logio.NewReader(&steps{{data: m.file[:cut]}, {err: errDisk}, {data: m.file[cut:]}}, 0)
+		for range before {
+			if _, err := r.Read(); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := r.Read(); !errors.Is(err, errDisk) {
+			t.Fatal(err)
+		}
+		if _, err := r.Read(); err != logio.ErrCorrupted || r.Offset() != int64(start) {
+			t.Errorf("from block %d: %v at %d, want damage at %d", before, err, r.Offset(), start)
+		}
+		if b, err := r.Read(); string(b) != "behind" {
+			t.Errorf("behind it: %q, %v", b, err)
 		}
 	}
 }

@@ -38,7 +38,6 @@ type input struct {
 	back []byte // was given back, and belongs before buf[next:end]; see unread
 	eof  bool   // src has ended
 	bad  error  // the log can't be read at all
-	went bool   // the first block was loaded
 
 	// block is what is left of the current block. It is shorter than that
 	// only at the log's end, and empty where the next block must be loaded.
@@ -62,17 +61,12 @@ func (in *input) load() error {
 	if in.bad != nil {
 		return in.bad
 	}
-	if err := in.fill(); err != nil || in.went {
+	if err := in.fill(); err != nil {
 		return err
 	}
-	in.went = true
-	if n := record.Aligned(in.pos) - in.pos; n > 0 {
-		in.advance(min(int(n), len(in.block)))
-		if len(in.block) == 0 {
-			return in.fill()
-		}
-		in.sound = record.Sound(in.block)
-	}
+	// The first block may be what is left of one, with no room for a record.
+	n := record.Aligned(in.pos) - in.pos
+	in.advance(min(int(n), len(in.block)))
 	return nil
 }
 

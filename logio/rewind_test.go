@@ -154,6 +154,15 @@ type failing struct {
 
 func (f failing) Seek(int64, int) (int64, error) { return 0, f.seek }
 
+// A reader that can't seek is read all the same.
+func TestRewindOfAReaderThatCantSeek(t *testing.T) {
+	m := (&model{}).add([]byte("one"), []byte("two"))
+	r := struct{ io.ReaderAt }{bytes.NewReader(m.file)}
+	if off, err := logio.Rewind(r, int64(len(m.file))); err != nil || off != m.entries[1].start {
+		t.Errorf("got %d, %v", off, err)
+	}
+}
+
 type brokenReaderAt struct{}
 
 func (brokenReaderAt) ReadAt([]byte, int64) (int, error) { return 0, errDisk }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"strings"
 	"testing"
 
 	"github.com/stateio/stateio/logio"
@@ -168,6 +169,26 @@ func TestTheFirstFailedWriteIsFinal(t *testing.T) {
 			}
 			if _, again := w.AppendFrom(bytes.NewReader([]byte("more"))); !errors.Is(again, want) || out.Len() != n {
 				t.Fatalf("AppendFrom after the failure: %v, and %d bytes written", again, out.Len()-n)
+			}
+		}
+	}
+}
+
+// An error is one also beside a full count; a count that can't be is named.
+func TestWhatAWriteReturnsIsHeeded(t *testing.T) {
+	for _, c := range []struct {
+		n    int
+		err  error
+		want string
+	}{{20, errDisk, errDisk.Error()}, {-1, nil, "impossible count -1"}, {-1, errDisk, "impossible count -1"}, {21, nil, "impossible count 21"}, {19, nil, io.ErrShortWrite.Error()}} {
+		out := writeFunc(func([]byte) (int, error) { return c.n, c.err })
+		if _, err := logio.Append(out, 0, []byte("entry"), nil); err == nil || !strings.Contains(err.Error(), c.want) {
+			t.Errorf("Append, %d, %v: got %v", c.n, c.err, err)
+		}
+		w := logio.NewWriter(out, 0)
+		for range 2 {
+			if err := w.Append([]byte("entry")); err == nil || !strings.Contains(err.Error(), c.want) {
+				t.Errorf("Writer, %d, %v: got %v", c.n, c.err, err)
 			}
 		}
 	}
