@@ -201,6 +201,43 @@ func TestEpochsThatPointNowhereAreDamage(t *testing.T) {
 	}
 }
 
+// RestoreEpoch refuses a snapshot that Epochs refuses.
+func TestASnapshotThatPointsBehindItselfIsNotRestored(t *testing.T) {
+	file := (&model{}).update([]byte("one")).file
+	file, epoch := appendLog(file, append([]byte{2, 0, 1, 0, 0, 0, 0, 0, 0}, "state"...))
+	if _, _, err := stateio.RestoreEpoch(bytes.NewReader(file), int64(len(file)), uint64(epoch)); !isCorrupt(err) {
+		t.Errorf("got %v", err)
+	}
+}
+
+// The snapshot of the last epoch is missed also where there are zeros: only older
+// ones are given back to the file system.
+func TestEpochsMissesTheLastSnapshot(t *testing.T) {
+	m := (&model{}).update([]byte("one")).snapshot([]byte("two")).update([]byte("three"))
+	clear(m.file[m.ops[1].start:m.ops[1].end])
+	var errs []error
+	for _, err := range stateio.Epochs(bytes.NewReader(m.file), int64(len(m.file))) {
+		errs = append(errs, err)
+	}
+	if len(errs) != 2 || !isCorrupt(errs[0]) || errs[1] != nil {
+		t.Errorf("got %v, want damage and one epoch", errs)
+	}
+}
+
+// Where nothing is whole before a broken snapshot, there is no epoch more.
+func TestEpochsEndsWhereNothingIsWhole(t *testing.T) {
+	m := (&model{}).update(bytesOf(1, 100)).snapshot([]byte("two")).update([]byte("three"))
+	m.file[50] ^= 1
+	m.file[m.ops[1].start+20] ^= 1
+	var errs []error
+	for _, err := range stateio.Epochs(bytes.NewReader(m.file), int64(len(m.file))) {
+		errs = append(errs, err)
+	}
+	if len(errs) != 1 || !isCorrupt(errs[0]) {
+		t.Errorf("got %v, want damage once", errs)
+	}
+}
+
 // An update of another epoch, or a snapshot, among the updates is damage: whole
 // blocks were exchanged.
 func TestEntriesOfAnotherEpochAmongUpdatesAreDamage(t *testing.T) {

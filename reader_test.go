@@ -73,6 +73,29 @@ func TestDamageEndsTheEpochThatItFollows(t *testing.T) {
 	}
 }
 
+// ... but not before an error of reading.
+func TestAReadErrorBeforeTheDamageBehindAnEpoch(t *testing.T) {
+	m := (&model{}).snapshot(bytesOf(1, 10)).update(bytesOf(2, 300_000)).update(bytesOf(3, 100_000)).update(bytesOf(4, 100_000))
+	for _, o := range m.ops[2:] {
+		m.file[o.start+40] ^= 1
+	}
+	src := &onceAt{bytes.NewReader(m.file), 1 << 30}
+	_, r, err := stateio.RestoreEpoch(src, int64(len(m.file)), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	src.n = 0
+	if _, err := r.Read(); !errors.Is(err, errDisk) || isCorrupt(err) {
+		t.Errorf("with a read that fails: %v", err)
+	}
+	if b, err := r.Read(); err != nil || len(b) != 300_000 {
+		t.Errorf("then %d bytes, %v", len(b), err)
+	}
+	if _, err := r.Read(); !isCorrupt(err) {
+		t.Errorf("at the end: %v", err)
+	}
+}
+
 // An epoch is not restored without the snapshot that it is to start with.
 func TestAnEpochWithoutItsSnapshotIsRefused(t *testing.T) {
 	m := (&model{}).update(bytesOf(1, 10)).snapshot(bytesOf(2, 10)).update(bytesOf(3, 10))

@@ -219,6 +219,25 @@ func TestAllStopsWhereItsLoopDoes(t *testing.T) {
 	}
 }
 
+// A file whose first record is not the start of an entry has lost something, also
+// if it looks like an update.
+func TestAFileThatBeginsWithinAnEntryIsDamaged(t *testing.T) {
+	update := append([]byte{1, 0, 0, 0, 0, 0, 0, 0, 0}, "update"...)
+	whole := (&model{}).update([]byte("behind")).file
+	for name, first := range map[string][]byte{
+		"a LAST record":               appendRecord(nil, 4, 0, update),
+		"a LAST record of an entry":   appendRecord(nil, 4, 999, update),
+		"a FULL record of an offset":  appendRecord(nil, 1, 999, update),
+		"a MIDDLE record of an entry": appendRecord(nil, 3, 999, update),
+	} {
+		file := append(first, whole...)
+		_, _, updates, err := stateio.Restore(bytes.NewReader(file), int64(len(file)))
+		if err := readAll(updates, err); !isCorrupt(err) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
 // flaky fails every nth read.
 type flaky struct {
 	r    io.ReaderAt

@@ -211,6 +211,14 @@ func TestUpdateAndReadDoNotAllocate(t *testing.T) {
 	}
 }
 
+func TestAWriterKeepsNoLargeBuffer(t *testing.T) {
+	w := stateio.NewWriter(io.Discard, 0, 0)
+	large := make([]byte, 9<<20)
+	if n := testing.AllocsPerRun(1, func() { _ = w.Update(large) }); n == 0 {
+		t.Error("a buffer of over 9 MiB is kept")
+	}
+}
+
 // A Writer keeps no slice that it was given, and none beyond 8 MiB of its own.
 func TestAWriterKeepsNoSlice(t *testing.T) {
 	var got bytes.Buffer
