@@ -35,3 +35,11 @@ func TestSplitRefusesWhatIsNoEntry(t *testing.T) {
 		t.Errorf("an empty update is one: got %q, %v", payload, ok)
 	}
 }
+
+func TestKindsHaveNames(t *testing.T) {
+	for kind, want := range []string{"unknown kind 0", "update", "snapshot", "unknown kind 3"} {
+		if got := Kind(kind).String(); got != want {
+			t.Errorf("kind %d: %q, want %q", kind, got, want)
+		}
+	}
+}
