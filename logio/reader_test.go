@@ -340,7 +340,7 @@ func TestErrorsOfTheSourceNameTheOffset(t *testing.T) {
 			}
 		}
 	}
-	src := steps{{data: file[:block+20]}, {n: 9 * block}}
+	src := steps{{data: file[:block+20]}, {n: 8 * block}} // 20 bytes more than there is room for
 	if _, err := logio.NewReader(&src, 0).Read(); err == nil || !strings.Contains(err.Error(), "impossible count") {
 		t.Errorf("a count that is impossible: %v", err)
 	}
