@@ -9,8 +9,8 @@ import (
 const (
 	// gulpFrom is from how many blocks on an entry is a large one.
 	gulpFrom = 8
-	// gulpBlocks is about how many blocks are read at once: enough for the cost
-	// of a call not to matter, few enough to stay in a processor's cache.
+	// gulpBlocks is how many blocks are read at once: enough for the cost of a
+	// call not to matter, few enough to stay in a processor's cache.
 	gulpBlocks = 8
 	// page is what the place that is read to is a multiple of: the kernel copies
 	// to such places faster.
@@ -69,11 +69,12 @@ func (r *Reader) expected() int {
 	switch {
 	case len(r.entry)+left < gulpFrom*Blocksz || len(r.in.block) > 0 || len(r.in.back) > 0 || r.in.pos%Blocksz > 0:
 		return 0
-	case n <= gulpBlocks*3/2:
+	case n <= gulpBlocks:
 		return n
-	default:
-		return gulpBlocks
+	case n < 2*gulpBlocks:
+		return (n + 1) / 2 // two of about the same size
 	}
+	return gulpBlocks
 }
 
 // direct reads into p what is behind the current block, which is consumed, and
@@ -85,13 +86,13 @@ func (in *input) direct(p []byte) int {
 	n := copy(p, in.buf[in.next:in.end])
 	in.next += n
 	for n < len(p) && !in.eof {
-		k, err := in.src.Read(p[n:])
-		if k <= 0 || k > len(p)-n {
-			break
-		}
+		k, err := in.read(p[n:])
 		n += k
 		in.eof = err == io.EOF
-		if err != nil {
+		if err != nil && !in.eof {
+			in.fault = err
+		}
+		if k == 0 || err != nil {
 			break
 		}
 	}

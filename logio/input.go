@@ -37,7 +37,9 @@ type input struct {
 	end  int
 	back []byte // was given back, and belongs before buf[next:end]; see unread
 	eof  bool   // src has ended
-	bad  error  // the log can't be read at all
+
+	fault error // of src, which fill is to return
+	bad   error // the log can't be read at all
 
 	// block is what is left of the current block. It is shorter than that
 	// only at the log's end, and empty where the next block must be loaded.
@@ -87,21 +89,19 @@ func (in *input) fill() error {
 	for idle := 0; in.end-in.next < left && !in.eof; idle++ {
 		in.makeRoom(left)
 		room := len(in.buf) - in.next - left
-		n, err := in.src.Read(in.buf[in.end : len(in.buf)-room%record.BlockSize])
-		if n < 0 || n > len(in.buf)-in.end {
-			return fmt.Errorf("logio: the reader returned the impossible count %d", n)
+		n, err := 0, in.fault
+		if in.fault = nil; err == nil {
+			n, err = in.read(in.buf[in.end : len(in.buf)-room%record.BlockSize])
 		}
 		in.end += n
 		if n > 0 {
 			idle = 0
 		}
-		switch {
-		case err == io.EOF:
-			in.eof = true
-		case err != nil:
+		if err == nil && idle >= 100 {
+			err = io.ErrNoProgress
+		}
+		if in.eof = err == io.EOF; err != nil && !in.eof {
 			return fmt.Errorf("logio: reading at offset %d: %w", in.pos+int64(in.end-in.next), err)
-		case idle >= 100:
-			return fmt.Errorf("logio: reading at offset %d: %w", in.pos+int64(in.end-in.next), io.ErrNoProgress)
 		}
 	}
 	n := min(left, in.end-in.next)
@@ -112,6 +112,15 @@ func (in *input) fill() error {
 	in.sound = record.Sound(in.block)
 	in.next += n
 	return nil
+}
+
+// read reads from the source.
+func (in *input) read(b []byte) (int, error) {
+	n, err := in.src.Read(b)
+	if n < 0 || n > len(b) {
+		return 0, fmt.Errorf("the reader returned the impossible count %d", n)
+	}
+	return n, err
 }
 
 // makeRoom makes room in the buffer for a block of left bytes from next on.
