@@ -371,15 +371,19 @@ func TestOpenNamesWhatIsDamaged(t *testing.T) {
 		{"all logs", func(fl files) { delete(fl, log0); delete(fl, log1); delete(fl, log3); delete(fl, log4) }, log1, 0, "the updates behind 1"},
 		{"a log in the middle", func(fl files) { delete(fl, snap3); delete(fl, log3) }, log3, 0, "the updates behind 3"},
 		{"the header of the log behind a snapshot", func(fl files) { fl[log3] = fl[log3][:20] }, log3, 0, "the header is damaged"},
-		{"a seal", func(fl files) { cut(fl, log1, sealLen); delete(fl, snap3) },
-			log1, n(log1) - sealLen, "the end of the file, where update 4 or a seal should be: " + dir + "/" + log3 + " follows this log"},
+		{
+			"a seal", func(fl files) { cut(fl, log1, sealLen); delete(fl, snap3) },
+			log1, n(log1) - sealLen, "the end of the file, where update 4 or a seal should be: " + dir + "/" + log3 + " follows this log",
+		},
 		{"a seal of other updates", func(fl files) {
 			updates := fl[log1][:n(log1)-sealLen]
 			fl[log1] = slices.Concat(updates, numbered(updates, 4, true, 0, control(1, 2, 0)))
 			delete(fl, snap3)
 		}, log1, n(log1) - sealLen, "the seal is that of other updates than the 2 that are there"},
-		{"an update before a log that is not in use", func(fl files) { cut(fl, log3, sealLen+1) },
-			log3, headerLen, "no valid record, where update 4 should be: " + dir + "/" + log4 + " shows that it was durable"},
+		{
+			"an update before a log that is not in use", func(fl files) { cut(fl, log3, sealLen+1) },
+			log3, headerLen, "no valid record, where update 4 should be: " + dir + "/" + log4 + " shows that it was durable",
+		},
 		{"a log of another store", func(fl files) { fl[log4] = other[log4] }, log4, 0, "it belongs to another store"},
 		{"a log that is sealed without an update", func(fl files) {
 			header := fl[log4][:headerLen]

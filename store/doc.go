@@ -37,20 +37,22 @@
 // the file's header, the others are updates of epoch 0 whose payload begins with
 // a tag. Integers are little endian.
 //
-//	header  = "stateio\n" | version uint16 = 1 | kind 'L' or 'S' uint8
+//	header  = "stateio\n" | version uint16 = 1 | kind uint8
 //	        | store [16]byte | base uint64 | salt uint64
 //	entry   = tag | sum uint64, if it is of several records | payload
 //	tag     = salt + (index<<1 | control) uint64 | back uint32
 //	control = kind uint8 | count uint64 | digest uint64
 //
-// store is the same in all files of a store, salt is drawn for each file. Index
-// counts updates, or in a snapshot its chunks; back counts the entries of the
-// same commit before this one. So no block, page or file can be missing,
-// doubled, or in another's place without being noticed, and no payload can pose
-// as an entry. The sum of an entry of several records binds them together: it is
-// the XXH64 of head and tag, times 0x9E3779B185EBCA87, exclusive-or the digest of
-// the checksums of all records but the first (or the XXH64 of the payload, if
-// head, tag and sum do not fit the first record).
+// kind is 'L' in a log and 'S' in a snapshot, and 'I' in a log of index 0 behind a
+// state that was imported, which is of no use without a snapshot. store is the same
+// in all files of a store, salt is drawn for each file. Index counts updates, or in
+// a snapshot its chunks; back counts the entries of the same commit before this one.
+// So no block, page or file can be missing, doubled, or in another's place without
+// being noticed, and no payload can pose as an entry. The sum of an entry of several
+// records binds them together: it is the XXH64 of head and tag, times
+// 0x9E3779B185EBCA87, exclusive-or the digest of the checksums of all records but the
+// first (or the XXH64 of the payload, if head, tag and sum do not fit the first
+// record).
 //
 // The digest of checksums is d = (d ^ checksum) * 0x9E3779B185EBCA87 for one after
 // the other, from 0.

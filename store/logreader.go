@@ -71,16 +71,17 @@ func readHeader(e *entries, k kind, base uint64) (header, error) {
 // is not the next entry: the log's end, or damage. Then only resume goes on.
 func (r *logReader) next() ([]byte, error) {
 	update, err := r.step()
-	switch {
-	case err == io.EOF:
-		err = r.stop(r.pos, "the end of the file")
-	case err == nil:
-		r.end, r.endDigest = r.pos, r.digest
-		if r.sealed {
-			err = io.EOF
-		}
+	if err == io.EOF {
+		return nil, r.stop(r.pos, "the end of the file")
 	}
-	return update, err
+	if err != nil {
+		return nil, err
+	}
+	r.end, r.endDigest = r.pos, r.digest
+	if r.sealed {
+		return nil, io.EOF
+	}
+	return update, nil
 }
 
 // step reads one entry and checks that it is the one that should be there. It

@@ -40,17 +40,37 @@ func TestWhatStandsBehindDamageDecides(t *testing.T) {
 		want  string
 		torn  int64 // if there is nothing else wrong
 	}{
-		{"many", []int{20, 30_000, 30_000, 30_000, 30_000, 30_000, 30_000, 30_000, 30_000, 30_000, 30_000, killed}, first,
-			fmt.Sprintf("the commit of update 2 at offset %d shows", headerLen+entryLen+20), 0},
-		{"one at the begin of the next piece", []int{toPiece, 20, killed}, first,
-			fmt.Sprintf("the commit of update 2 at offset %d shows", piece), 0},
+		{
+			"many",
+			[]int{20, 30_000, 30_000, 30_000, 30_000, 30_000, 30_000, 30_000, 30_000, 30_000, 30_000, killed},
+			first,
+			fmt.Sprintf("the commit of update 2 at offset %d shows", headerLen+entryLen+20), 0,
+		},
+		{
+			"one at the begin of the next piece",
+			[]int{toPiece, 20, killed},
+			first,
+			fmt.Sprintf("the commit of update 2 at offset %d shows", piece), 0,
+		},
 		{"a damaged one in the next piece", []int{toPiece, 20, killed}, both, "", piece + entryLen + 20 - headerLen},
-		{"one behind a piece of zeros", []int{toPiece, 20, killed}, zeros,
-			fmt.Sprintf("the commit of update 2 at offset %d shows", piece), 0},
-		{"one that fills a block of the next piece", []int{toPiece, block - entryLen, killed}, first,
-			fmt.Sprintf("the commit of update 2 at offset %d shows", piece), 0},
-		{"one up to the end of a block", []int{20, toBlock, killed}, first,
-			fmt.Sprintf("the commit of update 2 at offset %d shows", headerLen+entryLen+20), 0},
+		{
+			"one behind a piece of zeros",
+			[]int{toPiece, 20, killed},
+			zeros,
+			fmt.Sprintf("the commit of update 2 at offset %d shows", piece), 0,
+		},
+		{
+			"one that fills a block of the next piece",
+			[]int{toPiece, block - entryLen, killed},
+			first,
+			fmt.Sprintf("the commit of update 2 at offset %d shows", piece), 0,
+		},
+		{
+			"one up to the end of a block",
+			[]int{20, toBlock, killed},
+			first,
+			fmt.Sprintf("the commit of update 2 at offset %d shows", headerLen+entryLen+20), 0,
+		},
 	} {
 		fl, _ := build(t, "/made", 2, tt.sizes...)
 		fl[log0] = tt.harm(fl[log0])

@@ -112,15 +112,26 @@ func TestClaimedIsWhereARecordMayEnd(t *testing.T) {
 		length int
 		ok     bool
 	}{
-		{0, 1, 0, 100, true}, {0, 1, 0, full, true}, {50, 1, 0, full - 50, true},
-		{0, 1, 1, 100, false}, {0, 1, 0, 0, false}, {0, 1, 0, full + 1, false}, {50, 1, 0, full - 49, false},
-		{0, 2, 0, full, true}, {50, 2, 0, full - 50, true},
-		{0, 2, 1, full, false}, {0, 2, 0, full - 1, false}, {0, 2, 0, full + 1, false},
+		{0, 1, 0, 100, true},
+		{0, 1, 0, full, true},
+		{50, 1, 0, full - 50, true},
+		{0, 1, 1, 100, false},
+		{0, 1, 0, 0, false},
+		{0, 1, 0, full + 1, false},
+		{50, 1, 0, full - 49, false},
+		{0, 2, 0, full, true},
+		{50, 2, 0, full - 50, true},
+		{0, 2, 1, full, false},
+		{0, 2, 0, full - 1, false},
+		{0, 2, 0, full + 1, false},
 		{0, 3, 99, full, true},
-		{0, 3, 99, full - 1, false}, {50, 3, 99, full - 50, false},
-		{0, 4, 99, 100, true}, {0, 4, 99, full, true},
+		{0, 3, 99, full - 1, false},
+		{50, 3, 99, full - 50, false},
+		{0, 4, 99, 100, true},
+		{0, 4, 99, full, true},
 		{50, 4, 99, 100, false},
-		{0, 0, 0, 100, false}, {0, 5, 0, 100, false},
+		{0, 0, 0, 100, false},
+		{0, 5, 0, 100, false},
 	} {
 		b := make([]byte, record.BlockSize)
 		if c.pos > 0 {
