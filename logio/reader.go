@@ -110,7 +110,7 @@ func (r *Reader) Read() ([]byte, error) {
 		r.entry = append(r.entry, data...)
 		if h.Type == record.Last {
 			r.size = len(r.entry)
-			return r.entry, nil
+			return r.entry[:r.size:r.size], nil // what was given back lies behind
 		}
 	}
 }
