@@ -47,6 +47,9 @@ func Check(ctx context.Context, dir string) ([]FileReport, error) {
 	if before.empty() {
 		return nil, fmt.Errorf("store: there is no store in %s", dir)
 	}
+	if err := c.identify(before.logs); err != nil {
+		return nil, err
+	}
 	for i, index := range before.logs {
 		if err := c.file(index, logSuffix, func(r *FileReport) error { return c.log(r, before.logs[i+1:]) }); err != nil {
 			return c.reports, err
@@ -95,9 +98,25 @@ func (c *checker) file(index uint64, suffix string, check func(*FileReport) erro
 	return c.ctx.Err()
 }
 
+// identify takes the identity of the store from the newest log that something was
+// written to, as Open does, which needs none of the files before. If there is none,
+// the first file has it.
+func (c *checker) identify(logs []uint64) error {
+	for _, index := range slices.Backward(logs) {
+		h, used, err := logUse(c.fs, filepath.Join(c.dir, fileName(index, logSuffix)), index)
+		switch {
+		case used:
+			return c.sameStore(h, "")
+		case err != nil && !errors.Is(err, ErrCorrupt) && !errors.Is(err, ErrVersion) && !errors.Is(err, fs.ErrNotExist):
+			return err
+		}
+	}
+	return nil
+}
+
 func (c *checker) sameStore(h header, path string) error {
 	if c.known && c.store != h.store {
-		return corrupt(path, 0, "it belongs to another store than the files before")
+		return corrupt(path, 0, "it belongs to another store than the newest log in use, or the files before")
 	}
 	c.store, c.known = h.store, true
 	return nil

@@ -172,6 +172,11 @@ func TestCheckNamesWhatIsWrong(t *testing.T) {
 			nil,
 		},
 		{
+			"the first log of another store", func(fl files) { fl[log0] = other[log0] },
+			instead{log0: line("size=%d updates=0 damage@0", n(log0))},
+			nil,
+		},
+		{
 			"a snapshot of another store", func(fl files) { fl[snap3] = other[snap3] },
 			instead{snap3: line("size=%d updates=0 damage@0", n(snap3))},
 			nil,

@@ -302,18 +302,24 @@ func (l *loader) checkEnd(i int, r *logReader) error {
 
 // isVoid reports whether nothing was written to a log yet but its header.
 func isVoid(fs fsys.FS, path string, index uint64) (bool, error) {
+	_, used, err := logUse(fs, path, index)
+	return err == nil && !used, err
+}
+
+// logUse returns the header of a log, and whether anything was written behind it.
+func logUse(fs fsys.FS, path string, index uint64) (h header, used bool, err error) {
 	f, size, err := openFile(fs, path)
 	if err != nil {
-		return false, err
+		return h, false, err
 	}
 	defer f.Close()
 	r, err := newLogReader(f, path, index, size)
 	if err != nil {
-		return false, err
+		return h, false, err
 	}
 	defer r.close()
-	touched, err := r.touched()
-	return !touched, err
+	used, err = r.touched()
+	return r.hdr, used, err
 }
 
 // openFile opens a file for reading and returns its size.
