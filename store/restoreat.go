@@ -48,7 +48,7 @@ func RestoreAt(dir string, m Machine, index uint64) error {
 		// A store that is open writes on behind index: look at the whole again, in
 		// the way that allows for that.
 		if whole, cerr := undamaged(dir); cerr == nil && whole {
-			return &opError{is: ErrNotRetained, msg: fmt.Sprintf("update %d is not yet durable in %s", index, dir)}
+			return &opError{is: ErrNotRetained, msg: files.whyNot(index, dir)}
 		}
 	}
 	if err == nil && l.report.Index < index {
@@ -66,4 +66,14 @@ func undamaged(dir string) (bool, error) {
 // reaches reports whether there is a file to start from for the state of index.
 func (l *listing) reaches(index uint64) bool {
 	return len(l.snaps) > 0 && l.snaps[0] <= index || len(l.logs) > 0 && l.logs[0] == 0
+}
+
+// whyNot says why the state of index can't be had from a directory in which
+// nothing is damaged.
+func (l *listing) whyNot(index uint64, dir string) string {
+	if len(l.snaps) > 0 && index < l.snaps[0] {
+		// A crash may bring back some of the logs that were being removed.
+		return fmt.Sprintf("logs that lead to the state of update %d were dropped from %s, behind a snapshot of update %d", index, dir, l.snaps[0])
+	}
+	return fmt.Sprintf("update %d is not yet durable in %s", index, dir)
 }

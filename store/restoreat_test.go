@@ -85,6 +85,26 @@ func TestRestoreAtNeedsOnlyWhatIsBehindIt(t *testing.T) {
 	}
 }
 
+// A crash in the middle of removing old logs may bring back the first of them
+// without the next: what they held was dropped.
+func TestRestoreAtBehindLogsThatCameBack(t *testing.T) {
+	const dir = "/back"
+	fl := maps.Clone(checkedStore(t))
+	delete(fl, snap1)
+	delete(fl, log1)
+	mount(t, dir, fl.mem(t, dir))
+	if _, err := store.Check(t.Context(), dir); err != nil {
+		t.Fatal(err)
+	}
+	check(t, store.RestoreAt(dir, &plainMachine{}, 1)) // all of it is in the first log
+	err := store.RestoreAt(dir, &plainMachine{}, 2)
+	wantIs(t, err, store.ErrNotRetained)
+	if !strings.Contains(err.Error(), "were dropped from /back, behind a snapshot of update 3") {
+		t.Errorf("got %v", err)
+	}
+	check(t, store.RestoreAt(dir, &plainMachine{}, 3))
+}
+
 // An Open that cuts off the remainder of a commit may do so while the log is read.
 func TestRestoreAtBesideACut(t *testing.T) {
 	const dir = "/cut"

@@ -100,10 +100,15 @@ func (g *generation) droppable(index uint64) bool {
 	return len(snaps) > 0 && slices.Min(snaps) >= index
 }
 
-// retained reports whether there is a file to start from for the state of index.
+// retained reports whether the state of index must be there.
 func (g *generation) retained(index uint64) bool {
 	snaps := g.bases(".snap")
-	return len(snaps) > 0 && slices.Min(snaps) <= index || slices.Contains(g.bases(".log"), 0)
+	if len(snaps) > 0 && slices.Min(snaps) <= index {
+		return true
+	}
+	// Once there are enough snapshots old logs are removed, and a crash may bring
+	// back the first of them without the next.
+	return slices.Contains(g.bases(".log"), 0) && len(snaps) < g.opts.KeepSnapshots
 }
 
 // bases returns the numbers in the names of the store's files with that suffix.
