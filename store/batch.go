@@ -13,37 +13,60 @@ type batch struct {
 // keepBatch is the largest buffer, in bytes, that is kept between commits.
 const keepBatch = 8 << 20
 
-// signal tells the waiters of a batch what became of it.
+// A signal tells the waiters of a batch what became of it. They wake one another
+// in the order in which they came: who takes the token puts it back at once, and
+// then makes its next update while the next one is on its way. All of them awake
+// at a time would compete for locks, and spread over processors that have to be
+// woken first.
 type signal struct {
-	c   chan struct{} // closed when err is set
+	c   chan struct{} // with room for one token, which comes when err is set
 	err error
 }
 
+func newSignal() *signal { return &signal{c: make(chan struct{}, 1)} }
+
 // settled returns a signal that was given.
 func settled(err error) *signal {
-	s := &signal{c: make(chan struct{}), err: err}
-	close(s.c)
+	s := newSignal()
+	s.give(err)
 	return s
+}
+
+// give tells the waiters, those to come as well. It is called once.
+func (s *signal) give(err error) {
+	s.err = err
+	s.c <- struct{}{}
+}
+
+// take waits until the signal is given, and all who waited before were told.
+func (s *signal) take() error {
+	<-s.c
+	return s.pass()
+}
+
+// pass is for who received from c.
+func (s *signal) pass() error {
+	s.c <- struct{}{}
+	return s.err
 }
 
 // wait returns the signal of b. The caller holds mu.
 func (b *batch) wait() *signal {
 	if b.done == nil {
-		b.done = &signal{c: make(chan struct{})}
+		b.done = newSignal()
 	}
 	return b.done
 }
 
-// alone reports whether b is the work of one writer, who commits it.
-func (b *batch) alone() bool { return b.updates <= 1 && b.done == nil }
-
-// finish tells the waiters of b. The caller holds mu.
-func (b *batch) finish(err error) {
-	if b.done != nil {
-		b.done.err = err
-		close(b.done.c)
+// finish tells the waiters of b, and returns their signal, nil if nobody has
+// asked for it. The caller holds mu.
+func (b *batch) finish(err error) *signal {
+	done := b.done
+	if done != nil {
+		done.give(err)
 		b.done = nil
 	}
+	return done
 }
 
 // reset empties b. What is written next goes to start.

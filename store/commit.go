@@ -2,7 +2,6 @@ package store
 
 import (
 	"fmt"
-	"runtime"
 	"time"
 )
 
@@ -34,19 +33,12 @@ func (s *Store) pending() int {
 	return int(s.fill.updates)
 }
 
-// gather lets the writers that the last commit has woken join the next one,
-// as long as they come: it takes them microseconds, and the disk a lot more. A
-// writer that is alone does not wait for others.
+// gather lets the writers that the last commit has woken join the next one: it
+// takes them microseconds, and the disk a lot more. The caller holds commit.
 func (s *Store) gather() {
-	s.mu.Lock()
-	alone := s.alone && s.fill.alone()
-	s.mu.Unlock()
-	if alone {
-		return
-	}
-	for before, n := 0, s.pending(); n > before; n = s.pending() {
-		before = n
-		runtime.Gosched()
+	if s.woken != nil {
+		_ = s.woken.take() // told to them
+		s.woken = nil
 	}
 }
 
@@ -121,8 +113,7 @@ func (s *Store) settle(b *batch, log *logFile, err error, took time.Duration) er
 		s.stats.commit(b, took)
 		s.sinceSnapshot += int64(len(b.buf))
 	}
-	s.alone = b.alone()
-	b.finish(err)
+	s.woken = b.finish(err)
 	s.flight, s.spare = nil, b
 	s.announce()
 	s.autoSnapshot()

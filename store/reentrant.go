@@ -55,7 +55,7 @@ func (s *Store) wait(ctx context.Context, p place) error {
 	defer t.Stop()
 	select {
 	case <-p.done.c:
-		return p.done.err
+		return p.done.pass()
 	case <-ctx.Done():
 		return p.wait(ctx)
 	case <-t.C:

@@ -34,6 +34,7 @@ type Store struct {
 	// commit is held by who writes to the log; it owns the fields of log that
 	// are marked so.
 	commit sync.Mutex
+	woken  *signal // of the last batch, nil if nobody waited; guarded by commit
 	// state orders the calls of the machine: held exclusively by Apply, Snapshot
 	// and whoever needs to know that no update is between its reservation and
 	// its place in the batch; shared by View.
@@ -47,7 +48,6 @@ type Store struct {
 	fill    *batch   // updates applied and not yet taken for writing
 	flight  *batch   // being written, or nil
 	spare   *batch   // neither
-	alone   bool     // the last batch was the work of one writer
 	durable uint64   // index of the last durable update
 	gate    bool     // no update may be applied: the log is being changed
 	err     error    // why the store takes no more updates: ErrFailed or ErrClosed

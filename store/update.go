@@ -85,12 +85,11 @@ type place struct {
 
 func (p place) wait(ctx context.Context) error {
 	if ctx.Done() == nil {
-		<-p.done.c // costs less than the select, with hundreds of waiters
-		return p.done.err
+		return p.done.take() // costs less than the select, with hundreds of waiters
 	}
 	select {
 	case <-p.done.c:
-		return p.done.err
+		return p.done.pass()
 	case <-ctx.Done():
 		return fmt.Errorf("store: waiting for update %d to become durable: %w", p.index, ctx.Err())
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -155,6 +156,35 @@ func TestUpdatesShareCommits(t *testing.T) {
 		synctest.Wait()
 		if st := s.Stats(); st.Batches != 2 || st.LargestBatch != 100 || st.Durable != 101 {
 			t.Errorf("%d commits, the largest of %d updates, %d durable; want 2, 100 and 101", st.Batches, st.LargestBatch, st.Durable)
+		}
+		s.Close()
+	})
+}
+
+// Writers that a commit has woken are all in the next one, however fast the disk
+// is. With more processors, those that were just woken on another may come late.
+func TestWritersThatWereWokenShareTheNextCommit(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	synctest.Test(t, func(t *testing.T) {
+		const dir, writers, each = "/woken", 50, 100
+		_, fs := memory(t, dir)
+		s := open(t, dir, nothing{}, nil)
+		release := hold(fs)
+		for range writers {
+			go func() {
+				for range each {
+					// With a context that can end, it waits for the committer.
+					if _, err := s.Update(t.Context(), []byte("one")); err != nil {
+						t.Error(err)
+					}
+				}
+			}()
+		}
+		synctest.Wait()
+		release()
+		synctest.Wait()
+		if st := s.Stats(); st.Updates != writers*each || st.Batches > each+each/4 {
+			t.Errorf("%d updates of each of %d writers were %d, in %d commits", each, writers, st.Updates, st.Batches)
 		}
 		s.Close()
 	})
