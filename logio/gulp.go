@@ -119,7 +119,7 @@ func (in *input) giveBack(left int) bool {
 		return false
 	}
 	in.block = in.back[:min(left, len(in.back))]
-	in.sound = record.Sound(in.block)
+	in.sound, _ = record.Sound(in.block)
 	in.back = in.back[len(in.block):]
 	return true
 }

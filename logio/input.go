@@ -109,7 +109,7 @@ func (in *input) fill() error {
 		return io.EOF
 	}
 	in.block = in.buf[in.next : in.next+n]
-	in.sound = record.Sound(in.block)
+	in.sound, _ = record.Sound(in.block)
 	in.next += n
 	return nil
 }

@@ -485,7 +485,8 @@ func (b *blocks) Block() ([]byte, int, error) {
 	}
 	next := b.file[:min(block, len(b.file))]
 	b.file = b.file[len(next):]
-	return next, record.Sound(next), nil
+	sound, _ := record.Sound(next)
+	return next, sound, nil
 }
 
 func (b *blocks) ReadPast(p []byte) int {

@@ -37,7 +37,7 @@ type entries struct {
 // newEntries returns the entries of f from offset start, where a record begins,
 // up to limit. Close it after use.
 func newEntries(f io.ReaderAt, path string, start, limit int64) *entries {
-	return &entries{f: f, path: path, pos: start, limit: limit, segments: ahead.New(f, start, limit)}
+	return &entries{f: f, path: path, pos: start, limit: limit, segments: ahead.NewJoined(f, start, limit)}
 }
 
 // next returns the next entry, which is valid until the next call. The error
@@ -56,6 +56,9 @@ func (e *entries) next() ([]byte, error) {
 		return data, nil
 	}
 	e.span.first = len(data)
+	if b := e.joined(len(data)); b != nil {
+		return b, nil
+	}
 	e.spill = append(e.spill[:0], data...)
 	for start := e.off; ; {
 		h, data, err := e.record()
@@ -78,6 +81,25 @@ func (e *entries) next() ([]byte, error) {
 			return e.spill, nil
 		}
 	}
+}
+
+// joined returns the entry at e.off, whose first record, before pos, has n bytes
+// of data, if what reads ahead has put it together. Else it returns nil.
+func (e *entries) joined(n int) []byte {
+	i := int(e.pos-e.cur.Off) / record.BlockSize
+	if e.pos%record.BlockSize != 0 || i >= len(e.cur.Joined) || e.cur.Joined[i].Type == 0 {
+		return nil
+	}
+	for more := true; more; i++ {
+		h := e.cur.Joined[i]
+		n += h.Length
+		e.pos += int64(h.Size())
+		e.digest = e.digest.add(h.Sum)
+		e.span.rest = e.span.rest.add(h.Sum)
+		more = h.Type != record.Last
+	}
+	at := int(e.off-e.cur.Off) + record.HeaderSize
+	return e.cur.Bytes[at : at+n : at+n]
 }
 
 func (e *entries) stop(at int64, format string, args ...any) error {

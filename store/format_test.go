@@ -2,10 +2,13 @@ package store
 
 import (
 	"bytes"
+	"math/rand/v2"
 	"slices"
 	"testing"
 
+	"github.com/stateio/stateio/internal/ahead"
 	"github.com/stateio/stateio/internal/record"
+	"github.com/stateio/stateio/internal/record/recordtest"
 )
 
 // borders returns numbers of bytes around those that fill some records from off on
@@ -62,6 +65,44 @@ func TestAnEntryThatFillsItsBlockIsOneRecord(t *testing.T) {
 		file := appendFramed(nil, 0, 1, tag{index: 1}, make([]byte, n))
 		if h, ok := record.Verify(file[:record.BlockSize]); !ok || h.Type != want {
 			t.Errorf("%d bytes begin with a %v record, want %v", n, h.Type, want)
+		}
+	}
+}
+
+// Whether what reads ahead puts entries together makes no difference to what is
+// read, of any log.
+func TestJoinedEntriesAreTheSame(t *testing.T) {
+	for seed := range uint64(400) {
+		rng := rand.New(rand.NewPCG(seed, 2))
+		log := recordtest.Odd(rng, 1+rng.IntN(2*ahead.SegmentSize))
+		if seed%10 == 0 {
+			log = log[:0]
+			for len(log) < 3*ahead.SegmentSize {
+				log = record.AppendEntry(log, int64(len(log)), nil, make([]byte, 1+rng.IntN(100_000)))
+			}
+		}
+		limit := int64(len(log))
+		for start := int64(0); start < limit; start += record.BlockSize {
+			joined := newEntries(bytes.NewReader(log), "", start, limit)
+			plain := newEntries(bytes.NewReader(log), "", start, limit)
+			plain.segments = ahead.New(bytes.NewReader(log), start, limit)
+			for {
+				got, err := joined.next()
+				want, wantErr := plain.next()
+				if !bytes.Equal(got, want) || err != wantErr || joined.pos != plain.pos || joined.off != plain.off || joined.bad != plain.bad ||
+					joined.span != plain.span || joined.digest != plain.digest {
+					t.Fatalf("seed %d: the entry at %d: %d bytes up to %d, %v; not joined: %d bytes up to %d, %v",
+						seed, plain.off, len(got), joined.pos, err, len(want), plain.pos, wantErr)
+				}
+				if err != nil {
+					break
+				}
+				if cap(got) > len(got) && &got[0] != &joined.spill[0] {
+					t.Fatalf("seed %d: the entry at %d has room for more, where others are", seed, joined.off)
+				}
+			}
+			joined.close()
+			plain.close()
 		}
 	}
 }

@@ -18,16 +18,17 @@ const (
 	segmentBlocks = 8
 	// SegmentSize is how much is read at once, in bytes.
 	SegmentSize = segmentBlocks * record.BlockSize
-	depth       = 4 // segments ahead of the consumer: 1.5 MiB
+	depth       = 8 // segments ahead of the consumer: 2 MiB
 	pause       = 2 // segments that are not read ahead, behind a large entry
 )
 
 // A Reader reads a part of a log. It is not safe for concurrent use. It need not
-// be closed: what reads ahead ends by itself, after at most 1.5 MiB.
+// be closed: what reads ahead ends by itself, after at most 2 MiB.
 type Reader struct {
 	src   io.ReaderAt
 	start int64 // where reading began
 	limit int64 // where it ends
+	join  bool  // entries are to be put together
 
 	cur   *Segment   // the one returned last
 	queue []*Segment // those behind it, in order
@@ -43,12 +44,20 @@ func New(src io.ReaderAt, start, limit int64) *Reader {
 	return &Reader{src: src, start: start, limit: limit, next: start - start%record.BlockSize, calm: 1}
 }
 
+// NewJoined returns a reader like [New], whose segments have their entries put
+// together where they can be: see [Segment.Joined]. It is for [Reader.Next] only.
+func NewJoined(src io.ReaderAt, start, limit int64) *Reader {
+	r := New(src, start, limit)
+	r.join = true
+	return r
+}
+
 // Next returns the next segment, which is valid until the next call. The error
 // is io.EOF at the limit, or one of reading: the next call tries that again.
 func (r *Reader) Next() (*Segment, error) {
 	switch {
 	case r.cur != nil && r.cur.err != nil:
-		r.cur.load(r.src, r.start)
+		r.load(r.cur)
 	case r.next >= r.limit && len(r.queue) == 0:
 		r.cur.release()
 		r.cur = nil
@@ -65,9 +74,9 @@ func (r *Reader) Next() (*Segment, error) {
 // dequeue returns the segment behind the current one, loaded.
 func (r *Reader) dequeue() *Segment {
 	if r.calm > 0 || r.limit-r.start <= 2*SegmentSize {
-		r.calm--
+		r.calm = max(r.calm-1, 0)
 		s := r.segment()
-		s.load(r.src, r.start)
+		r.load(s)
 		return s
 	}
 	for len(r.queue) < depth && r.next < r.limit {
@@ -75,13 +84,13 @@ func (r *Reader) dequeue() *Segment {
 		s.task = t
 		r.queue = append(r.queue, s)
 		go func() {
-			t.once(func() { s.load(r.src, r.start) })
+			t.once(func() { r.load(s) })
 		}()
 	}
 	s := r.queue[0]
 	r.queue = append(r.queue[:0], r.queue[1:]...)
 	// If nobody has begun with it, waiting for somebody to do so takes longer.
-	s.task.once(func() { s.load(r.src, r.start) })
+	s.task.once(func() { r.load(s) })
 	<-s.task.done
 	return s
 }
@@ -197,6 +206,11 @@ type Segment struct {
 	// Sound[i] is where the valid records of block i, which follow one another
 	// from its start, or the start of reading, end in Bytes.
 	Sound [segmentBlocks]int
+	// Joined[i], if it has a type, is the header of the first record of block i,
+	// which belongs to an entry that began in a block before. The data of that
+	// entry stands together, behind the header of its first record, and has taken
+	// the place of this one: records of a segment are read in order.
+	Joined [segmentBlocks]record.Header
 
 	err  error // why it could not be read
 	task *task // loads it, where it is read ahead
@@ -212,17 +226,21 @@ func (s *Segment) release() {
 	}
 }
 
-// load reads the segment and verifies its records from offset start of the log
-// on.
-func (s *Segment) load(src io.ReaderAt, start int64) {
-	b, err := record.ReadAt(src, s.Bytes, s.Off, s.Off+int64(len(s.Bytes)))
+// load reads the segment and verifies its records from where reading began on.
+func (r *Reader) load(s *Segment) {
+	b, err := record.ReadAt(r.src, s.Bytes, s.Off, s.Off+int64(len(s.Bytes)))
 	if s.err = err; err != nil {
 		return
 	}
-	s.Bytes = b
+	s.Bytes, s.Joined = b, [segmentBlocks]record.Header{}
+	var last [segmentBlocks]int
 	for i := range s.Sound {
-		from, to := s.bounds(i, start)
-		s.Sound[i] = from + record.Sound(b[from:to])
+		from, to := s.bounds(i, r.start)
+		sound, at := record.Sound(b[from:to])
+		s.Sound[i], last[i] = from+sound, from+at
+	}
+	if r.join {
+		s.join(last)
 	}
 }
 

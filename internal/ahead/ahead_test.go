@@ -44,7 +44,7 @@ func TestBlocksAreThoseOfTheLogWithTheirSoundPart(t *testing.T) {
 				if err != nil || !bytes.Equal(b, want) {
 					t.Fatalf("%d bytes from %d: the block at %d is of %d bytes, not %d, or others; %v", len(log), start, pos, len(b), len(want), err)
 				}
-				if wantSound := record.Sound(want); sound != wantSound {
+				if wantSound, _ := record.Sound(want); sound != wantSound {
 					t.Fatalf("%d bytes from %d: of the block at %d, %d bytes are sound, not %d", len(log), start, pos, sound, wantSound)
 				}
 				pos += len(b)

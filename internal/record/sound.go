@@ -2,14 +2,14 @@ package record
 
 // Sound returns how many bytes of b, which begins and ends as for [Verify], are
 // valid records that follow one another from its start. It stops before a record
-// without data, too, which nothing writes.
-func Sound(b []byte) int {
-	at := 0
+// without data, too, which nothing writes. The last of them starts at last.
+func Sound(b []byte) (sound, last int) {
 	for {
-		h, ok := Verify(b[at:])
+		h, ok := Verify(b[sound:])
 		if !ok || h.Length == 0 {
-			return at
+			return sound, last
 		}
-		at += h.Size()
+		last = sound
+		sound += h.Size()
 	}
 }

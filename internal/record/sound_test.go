@@ -8,31 +8,27 @@ import (
 
 func TestSoundEndsBeforeTheFirstRecordThatIsNot(t *testing.T) {
 	whole := append(append(rec(4, 99, bytesOf(1, 10)), rec(1, 0, bytesOf(2, 200))...), rec(2, 0, bytesOf(3, 5))...)
-	for cut := range len(whole) + 1 {
-		want := 0
+	// check compares Sound of b with what is known of its first n bytes.
+	check := func(b []byte, n int, what string, at int) {
+		t.Helper()
+		sound, last, start := 0, 0, 0
 		for _, end := range []int{25, 240, 260} {
-			if end <= cut {
-				want = end
+			if end <= n {
+				sound, last = end, start
 			}
+			start = end
 		}
-		if got := record.Sound(whole[:cut]); got != want {
-			t.Fatalf("cut at %d: %d bytes, not %d", cut, got, want)
+		if gotSound, gotLast := record.Sound(b); gotSound != sound || gotLast != last {
+			t.Fatalf("%s %d: %d bytes, the last from %d, not %d and %d", what, at, gotSound, gotLast, sound, last)
 		}
+	}
+	for cut := range len(whole) + 1 {
+		check(whole[:cut], cut, "cut at", cut)
 	}
 	for bit := range len(whole) * 8 {
-		want := 0
-		for _, end := range []int{25, 240, 260} {
-			if end <= bit/8 {
-				want = end
-			}
-		}
 		whole[bit/8] ^= 1 << (bit % 8)
-		if got := record.Sound(whole); got != want {
-			t.Fatalf("bit %d flipped: %d bytes, not %d", bit, got, want)
-		}
+		check(whole, bit/8, "flipped bit", bit)
 		whole[bit/8] ^= 1 << (bit % 8)
 	}
-	if got := record.Sound(append(whole, rec(1, 0, nil)...)); got != len(whole) {
-		t.Errorf("before a record without data: %d bytes, not %d", got, len(whole))
-	}
+	check(append(whole, rec(1, 0, nil)...), len(whole), "before a record without data, at", len(whole))
 }
