@@ -7,7 +7,9 @@ import (
 )
 
 const (
-	// gulpFrom is from how many blocks on an entry is a large one.
+	// gulpFrom is from how many blocks on an entry is a large one. Its size is
+	// not known before its end: that of the entry before is taken for it, or, once
+	// it is longer than that, twice what there is of it.
 	gulpFrom = 8
 	// gulpBlocks is how many blocks are read at once: enough for the cost of a
 	// call not to matter, few enough to stay in a processor's cache.
