@@ -1,13 +1,16 @@
 package store
 
-import "time"
+import (
+	"sync/atomic"
+	"time"
+)
 
 // A batch is what one commit writes: entries as they stand in the log.
 type batch struct {
 	start   int64  // where it goes in the log
 	buf     []byte // the entries
 	updates uint32
-	done    *signal // made when somebody waits for it
+	done    *signal // made when somebody asks for it
 }
 
 // keepBatch is the largest buffer, in bytes, that is kept between commits.
@@ -19,8 +22,9 @@ const keepBatch = 8 << 20
 // at a time would compete for locks, and spread over processors that have to be
 // woken first.
 type signal struct {
-	c   chan struct{} // with room for one token, which comes when err is set
-	err error
+	c     chan struct{} // with room for one token, which comes when err is set
+	err   error
+	given atomic.Bool // err is set; the token may still be on its way
 }
 
 func newSignal() *signal { return &signal{c: make(chan struct{}, 1)} }
@@ -35,6 +39,7 @@ func settled(err error) *signal {
 // give tells the waiters, those to come as well. It is called once.
 func (s *signal) give(err error) {
 	s.err = err
+	s.given.Store(true)
 	s.c <- struct{}{}
 }
 
@@ -48,6 +53,15 @@ func (s *signal) take() error {
 func (s *signal) pass() error {
 	s.c <- struct{}{}
 	return s.err
+}
+
+// late is for who waits no longer: it returns err if the signal was given in
+// time, and otherwise instead.
+func (s *signal) late(instead error) error {
+	if s.given.Load() {
+		return s.err
+	}
+	return instead
 }
 
 // wait returns the signal of b. The caller holds mu.

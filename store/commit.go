@@ -19,6 +19,7 @@ func (s *Store) committer() {
 				return
 			}
 			s.commit.Lock()
+			s.gather()
 			last = time.Now()
 			_ = s.commitBatch() // the waiters get the error
 			s.commit.Unlock()
@@ -34,7 +35,8 @@ func (s *Store) pending() int {
 }
 
 // gather lets the writers that the last commit has woken join the next one: it
-// takes them microseconds, and the disk a lot more. The caller holds commit.
+// takes them microseconds, and the disk a lot more. The caller holds commit, and
+// no lock that they need.
 func (s *Store) gather() {
 	if s.woken != nil {
 		_ = s.woken.take() // told to them
@@ -64,7 +66,6 @@ func (s *Store) interval(last time.Time) bool {
 // Commit point: Datasync returns nil. Until then nobody is told, and after an
 // error nobody ever is: the disk may hold any part of the batch.
 func (s *Store) commitBatch() error {
-	s.gather()
 	b, log, size, err := s.take()
 	if b == nil {
 		return err

@@ -133,6 +133,7 @@ func (e *entries) soundAt(pos int64) ([]byte, error) {
 	if e.cur == nil || pos >= e.cur.Off+ahead.SegmentSize {
 		s, err := e.segments.Next()
 		if err != nil {
+			e.cur = nil // it was given back
 			return nil, fmt.Errorf("store: reading %s: %w", e.path, err)
 		}
 		e.cur = s

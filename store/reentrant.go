@@ -59,7 +59,7 @@ func (s *Store) wait(ctx context.Context, p place) error {
 	case <-ctx.Done():
 		return p.wait(ctx)
 	case <-t.C:
-		return errReentrant
+		return p.done.late(errReentrant)
 	}
 }
 

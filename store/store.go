@@ -34,7 +34,7 @@ type Store struct {
 	// commit is held by who writes to the log; it owns the fields of log that
 	// are marked so.
 	commit sync.Mutex
-	woken  *signal // of the last batch, nil if nobody waited; guarded by commit
+	woken  *signal // signal of the last batch, nil if nobody asked for it; guarded by commit
 	// state orders the calls of the machine: held exclusively by Apply, Snapshot
 	// and whoever needs to know that no update is between its reservation and
 	// its place in the batch; shared by View.

@@ -34,6 +34,7 @@ func (s *Store) Update(ctx context.Context, update []byte) (result any, err erro
 		return nil, err
 	}
 	if p.lead {
+		s.gather()
 		err = s.commitBatch()
 		s.commit.Unlock()
 		s.wakeIfPending()
@@ -65,9 +66,9 @@ type Ticket struct {
 	result any
 }
 
-// Wait waits until the update is durable. An error, which wraps ErrFailed or
-// that of ctx, or is ErrReentrant, says that the outcome is unknown, as with
-// Update.
+// Wait waits until the update is durable. Once it is, the result is nil, whatever
+// has become of ctx. An error, which wraps ErrFailed or that of ctx, or is
+// ErrReentrant, says that the outcome is unknown, as with Update.
 func (t *Ticket) Wait(ctx context.Context) error { return t.s.wait(ctx, t.place) }
 
 // Index returns the update's index.
@@ -91,7 +92,7 @@ func (p place) wait(ctx context.Context) error {
 	case <-p.done.c:
 		return p.done.pass()
 	case <-ctx.Done():
-		return fmt.Errorf("store: waiting for update %d to become durable: %w", p.index, ctx.Err())
+		return p.done.late(fmt.Errorf("store: waiting for update %d to become durable: %w", p.index, ctx.Err()))
 	}
 }
 
