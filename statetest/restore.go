@@ -63,23 +63,30 @@ func (tr *trial) restorePieces(b []byte, k int) error {
 // newPieces returns a reader of b that gives some bytes at a time, as the store
 // does with each chunk of a snapshot, and may end with io.EOF beside the last.
 func newPieces(b []byte, rng *rand.Rand) io.Reader {
-	var r io.Reader = &pieces{b, rng}
+	var r io.Reader = &pieces{b: b, rng: rng}
 	if rng.IntN(2) == 0 {
 		r = iotest.DataErrReader(r)
 	}
 	return r
 }
 
+// pieces gives a byte first, so that who reads once is sure to be found.
 type pieces struct {
-	b   []byte
-	rng *rand.Rand
+	b     []byte
+	rng   *rand.Rand
+	begun bool
 }
 
 func (r *pieces) Read(p []byte) (int, error) {
 	if len(r.b) == 0 {
 		return 0, io.EOF
 	}
-	n := copy(p, r.b[:1+r.rng.IntN(len(r.b))])
+	most := 1
+	if r.begun {
+		most += r.rng.IntN(len(r.b))
+	}
+	r.begun = true
+	n := copy(p, r.b[:most])
 	r.b = r.b[n:]
 	return n, nil
 }
