@@ -1,6 +1,8 @@
 package logio
 
 import (
+	"bufio"
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
@@ -20,10 +22,12 @@ var errNegative = errors.New("negative offset")
 // to off plus nwrite. It makes exactly one call to w.Write, and none for an
 // empty entry, which does not exist in a log.
 //
-// The records are built in scratch, if its capacity suffices for all of them
-// (2 x [Blocksz] is enough for any entry of up to 32,753 bytes, 15 bytes more
-// than data otherwise for each 32,753 bytes of it and one block); else, nil
-// included, in memory that Append allocates. Neither slice is kept.
+// The records are built in w itself, if it is a [bytes.Buffer] or
+// [bufio.Writer] that has room for all of them; else in scratch, if its
+// capacity suffices (2 x [Blocksz] is enough for any entry of up to 32,753
+// bytes, 15 bytes more than data otherwise for each 32,753 bytes of it and one
+// block); else, nil included, in memory that Append allocates. Neither slice
+// is kept.
 //
 // The errors are those of w, and [io.ErrShortWrite] if w takes less without
 // saying why. After an error, the log may end in a torn entry.
@@ -34,10 +38,15 @@ func Append(w io.Writer, off int64, data, scratch []byte) (nwrite int, err error
 	if len(data) == 0 {
 		return 0, nil
 	}
-	if need := record.EntrySize(off, int64(len(data))); int64(cap(scratch)) < need {
-		scratch = make([]byte, 0, need)
+	need := record.EntrySize(off, int64(len(data)))
+	b := free(bufferOf(w), need)
+	if b == nil {
+		b = scratch[:0]
 	}
-	b := record.AppendEntry(scratch[:0], off, nil, data)
+	if int64(cap(b)) < need {
+		b = make([]byte, 0, need)
+	}
+	b = record.AppendEntry(b, off, nil, data)
 	nwrite, err = w.Write(b)
 	return nwrite, checkWrite(nwrite, len(b), err)
 }
@@ -53,17 +62,47 @@ func checkWrite(n, want int, err error) error {
 	return err
 }
 
+// A buffer is a writer that copies what is written to it behind what it holds,
+// and shows the memory in which that will be.
+type buffer interface{ AvailableBuffer() []byte }
+
+// bufferOf returns w, if it is a buffer. That it has the method does not make it
+// one: a type that embeds a bufio.Writer, and whose Write puts something of
+// its own in front, would write that over the entry.
+func bufferOf(w io.Writer) buffer {
+	switch w := w.(type) {
+	case *bytes.Buffer:
+		return w
+	case *bufio.Writer:
+		return w
+	}
+	return nil
+}
+
+// free returns the free memory of buf, empty, and nil if that is less than need
+// bytes or buf is nil.
+func free(buf buffer, need int64) []byte {
+	if buf == nil {
+		return nil
+	}
+	if b := buf.AvailableBuffer(); int64(cap(b)) >= need {
+		return b
+	}
+	return nil
+}
+
 // A Writer appends entries to a log. It is not safe for concurrent use.
 type Writer struct {
 	w       io.Writer
-	off     int64 // where w is; the next entry begins at Aligned(off)
+	buf     buffer // w, if it is one
+	off     int64  // where w is; the next entry begins at Aligned(off)
 	scratch []byte
 	err     error // the first one, final
 }
 
 // NewWriter returns a writer of entries to w, which is at offset off of the log.
 func NewWriter(w io.Writer, off int64) *Writer {
-	wr := &Writer{w: w, off: off}
+	wr := &Writer{w: w, buf: bufferOf(w), off: off}
 	if off < 0 {
 		wr.err = fmt.Errorf("logio: writing at offset %d: %w", off, errNegative)
 	}
@@ -72,7 +111,8 @@ func NewWriter(w io.Writer, off int64) *Writer {
 
 // Append writes data as one entry with one call to the underlying writer. It
 // does not keep data, and allocates nothing in the steady state. An empty
-// entry is not written.
+// entry is not written. The entry is copied once if the writer is a
+// [bytes.Buffer] or [bufio.Writer] with room for it, and once more if not.
 //
 // The first error, the underlying writer's or [io.ErrShortWrite], is final:
 // the log may end in a torn entry, behind which nothing may be written, so
@@ -81,13 +121,10 @@ func (w *Writer) Append(data []byte) error {
 	if w.err != nil || len(data) == 0 {
 		return w.err
 	}
-	if cap(w.scratch) < record.Room(len(data)) {
-		w.reserve(record.Room(len(data)))
-	}
-	b := record.AppendEntry(w.scratch[:0], w.off, nil, data)
+	b := record.AppendEntry(w.room(len(data)), w.off, nil, data)
 	n, err := w.w.Write(b)
 	w.off += int64(n)
-	if err != nil || n != len(b) || cap(b) > keepScratch {
+	if err != nil || n != len(b) || cap(w.scratch) > keepScratch {
 		return w.settle(n, len(b), err)
 	}
 	return nil
@@ -95,6 +132,19 @@ func (w *Writer) Append(data []byte) error {
 
 // Tell returns the offset at which the next entry will begin.
 func (w *Writer) Tell() int64 { return Aligned(w.off) }
+
+// room returns an empty buffer that holds an entry of n bytes.
+func (w *Writer) room(n int) []byte {
+	if w.buf != nil {
+		if b := free(w.buf, record.EntrySize(w.off, int64(n))); b != nil {
+			return b
+		}
+	}
+	if cap(w.scratch) < record.Room(n) {
+		w.reserve(record.Room(n))
+	}
+	return w.scratch[:0]
+}
 
 // reserve makes room for n bytes in the empty scratch buffer.
 func (w *Writer) reserve(n int) { w.scratch = slices.Grow(w.scratch[:0], n) }

@@ -117,6 +117,19 @@ func Seal(b []byte, first, last bool, offset uint64) {
 	binary.LittleEndian.PutUint32(b[sumAt:], sum(b))
 }
 
+// makeFull makes rec the FULL record of data, which is at least 8 bytes long. It
+// is what copying data and [Seal] do, in an order that suits the hash: see
+// there. The hash's second word is the end of the offset, which is 0, and the
+// first 5 bytes of data; copied from there on, data is in step with its words.
+func makeFull(rec, data []byte) {
+	const second = typeAt + 8
+	const with = second + 8 - HeaderSize // bytes of data in it
+	binary.LittleEndian.PutUint64(rec[typeAt:], uint64(Full)|uint64(uint16(len(data)))<<8)
+	binary.LittleEndian.PutUint64(rec[second:], binary.LittleEndian.Uint64(data)<<(64-8*with))
+	copy(rec[second+8:], data[with:])
+	binary.LittleEndian.PutUint32(rec[sumAt:], sum(rec))
+}
+
 // sum is the checksum of record b: the low 32 bits of the XXH64 (seed 0,
 // https://xxhash.com) of everything behind the checksum itself.
 func sum(b []byte) uint32 { return uint32(xxhash.Sum64(b[typeAt:])) }
@@ -161,10 +174,12 @@ func AppendEntry(dst []byte, off int64, head, body []byte) []byte {
 	if 0 < n && n <= BlockSize-HeaderSize-in && (in == 0 || in >= HeaderSize) {
 		dst = slices.Grow(dst, HeaderSize+n)[:at+HeaderSize+n]
 		rec := dst[at:]
-		copy(rec[HeaderSize+len(head):], body)
-		if len(head) > 0 {
-			copy(rec[HeaderSize:], head)
+		if len(head) == 0 && n >= 8 {
+			makeFull(rec, body)
+			return dst
 		}
+		copy(rec[HeaderSize+len(head):], body)
+		copy(rec[HeaderSize:], head)
 		Seal(rec, true, true, 0)
 		return dst
 	}
