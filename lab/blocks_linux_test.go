@@ -109,7 +109,7 @@ const generations = 3
 func (b *blocks) run(seed uint64) (states int, err error) {
 	r := &blocksRun{blocks: b, rng: rand.New(rand.NewPCG(seed, 0xb10c))}
 	r.options = pick(r.rng, b.kind.Options...)
-	r.unit = pick(r.rng, 512, 4096)
+	r.unit = pick(r.rng, b.kind.Units...)
 	err = r.generation(disk.State{Image: b.empty, Mark: crashtest.NewHistory(), About: "the beginning"}, 0)
 	return r.states, err
 }
