@@ -204,7 +204,7 @@ func TestGoldenFindsAChangedEndState(t *testing.T) {
 				}
 			}
 		}
-		opts.Golden = dir
+		opts.Golden, opts.Updates, opts.CrashStates = dir, 24, 1
 		mustFail(t, newCloned, commands(1), &opts, goldenFailed, "replays to another state than was recorded in", "If the change is meant, delete that file")
 	}
 }

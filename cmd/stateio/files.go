@@ -151,7 +151,7 @@ func regular(path string, info fs.FileInfo) error {
 func missing(err error) error {
 	var path *fs.PathError
 	if errors.Is(err, fs.ErrNotExist) && errors.As(err, &path) {
-		return fmt.Errorf("%s does not exist; stateio append creates a state file: %w", path.Path, fs.ErrNotExist)
+		return fmt.Errorf("%s: %w; stateio append creates a state file", path.Path, fs.ErrNotExist)
 	}
 	return err
 }
