@@ -97,6 +97,48 @@ func TestAWriterThatPutsSomethingInFrontOfTheEntry(t *testing.T) {
 	}
 }
 
+// An entry may be made where the writer shows its memory, and be handed over to
+// Append instead of Write.
+func TestAnEntryThatWasMadeInTheWritersBuffer(t *testing.T) {
+	for _, size := range []int{1, 7, 8, 100, 5000, 2 * block} {
+		for _, at := range []int{0, 3, size / 2} { // where it begins in that memory
+			for _, oneByOne := range []bool{false, true} {
+				var under bytes.Buffer
+				var buf bytes.Buffer
+				buf.Grow(5 * block)
+				bw := bufio.NewWriterSize(&under, 5*block)
+				for _, w := range []interface {
+					io.Writer
+					AvailableBuffer() []byte
+				}{&buf, bw} {
+					data := append(append(w.AvailableBuffer(), make([]byte, at)...), bytesOf(1, size)...)[at:]
+					appendAll(t, w, &model{entries: []entry{{data: data}}}, oneByOne)
+				}
+				if err := bw.Flush(); err != nil {
+					t.Fatal(err)
+				}
+				want := (&model{}).add(bytesOf(1, size)).file
+				if !bytes.Equal(buf.Bytes(), want) || !bytes.Equal(under.Bytes(), want) {
+					t.Fatalf("an entry of %d bytes, made at %d of the free memory, is not what was appended", size, at)
+				}
+			}
+		}
+	}
+}
+
+func TestAnEntryThatWasMadeInScratch(t *testing.T) {
+	for _, size := range []int{1, 8, 100, 2 * block} {
+		scratch := append(make([]byte, 0, 5*block), bytesOf(1, size)...)
+		var got calls
+		if _, err := logio.Append(&got, 0, scratch, scratch); err != nil {
+			t.Fatal(err)
+		}
+		if want := (&model{}).add(bytesOf(1, size)).file; !bytes.Equal(got.bytes(), want) {
+			t.Fatalf("an entry of %d bytes, made in scratch, is not what was appended", size)
+		}
+	}
+}
+
 func TestAppendToABufferWithRoomDoesNotAllocate(t *testing.T) {
 	for _, size := range []int{16, 1000, 100_000} {
 		data := bytesOf(1, size)

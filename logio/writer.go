@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"unsafe"
 
 	"github.com/stateio/stateio/internal/record"
 )
@@ -26,8 +27,8 @@ var errNegative = errors.New("negative offset")
 // [bufio.Writer] that has room for all of them; else in scratch, if its
 // capacity suffices (2 x [Blocksz] is enough for any entry of up to 32,753
 // bytes, 15 bytes more than data otherwise for each 32,753 bytes of it and one
-// block); else, nil included, in memory that Append allocates. Neither slice
-// is kept.
+// block) and data is not in it; else, nil included, in memory that Append
+// allocates. Neither slice is kept.
 //
 // The errors are those of w, and [io.ErrShortWrite] if w takes less without
 // saying why. After an error, the log may end in a torn entry.
@@ -39,11 +40,11 @@ func Append(w io.Writer, off int64, data, scratch []byte) (nwrite int, err error
 		return 0, nil
 	}
 	need := record.EntrySize(off, int64(len(data)))
-	b := free(bufferOf(w), need)
+	b := free(bufferOf(w), need, data)
 	if b == nil {
 		b = scratch[:0]
 	}
-	if int64(cap(b)) < need {
+	if int64(cap(b)) < need || overlap(b[:need], data) {
 		b = make([]byte, 0, need)
 	}
 	b = record.AppendEntry(b, off, nil, data)
@@ -79,16 +80,25 @@ func bufferOf(w io.Writer) buffer {
 	return nil
 }
 
-// free returns the free memory of buf, empty, and nil if that is less than need
-// bytes or buf is nil.
-func free(buf buffer, need int64) []byte {
+// free returns the free memory of buf, empty, for need bytes that hold data. It
+// returns nil if that is too little or buf is nil, and if data itself is there,
+// made by who asked for that memory before: it would be written over while it
+// is copied.
+func free(buf buffer, need int64, data []byte) []byte {
 	if buf == nil {
 		return nil
 	}
-	if b := buf.AvailableBuffer(); int64(cap(b)) >= need {
-		return b
+	b := buf.AvailableBuffer()
+	if int64(cap(b)) < need || overlap(b[:need], data) {
+		return nil
 	}
-	return nil
+	return b
+}
+
+// overlap reports whether a and b, which are not empty, share memory.
+func overlap(a, b []byte) bool {
+	return uintptr(unsafe.Pointer(&a[0])) <= uintptr(unsafe.Pointer(&b[len(b)-1])) &&
+		uintptr(unsafe.Pointer(&b[0])) <= uintptr(unsafe.Pointer(&a[len(a)-1]))
 }
 
 // A Writer appends entries to a log. It is not safe for concurrent use.
@@ -121,7 +131,7 @@ func (w *Writer) Append(data []byte) error {
 	if w.err != nil || len(data) == 0 {
 		return w.err
 	}
-	b := record.AppendEntry(w.room(len(data)), w.off, nil, data)
+	b := record.AppendEntry(w.room(data), w.off, nil, data)
 	n, err := w.w.Write(b)
 	w.off += int64(n)
 	if err != nil || n != len(b) || cap(w.scratch) > keepScratch {
@@ -133,10 +143,11 @@ func (w *Writer) Append(data []byte) error {
 // Tell returns the offset at which the next entry will begin.
 func (w *Writer) Tell() int64 { return Aligned(w.off) }
 
-// room returns an empty buffer that holds an entry of n bytes.
-func (w *Writer) room(n int) []byte {
+// room returns an empty buffer that holds data as an entry.
+func (w *Writer) room(data []byte) []byte {
+	n := len(data)
 	if w.buf != nil {
-		if b := free(w.buf, record.EntrySize(w.off, int64(n))); b != nil {
+		if b := free(w.buf, record.EntrySize(w.off, int64(n)), data); b != nil {
 			return b
 		}
 	}
