@@ -150,5 +150,11 @@ func TestAppendToABufferWithRoomDoesNotAllocate(t *testing.T) {
 		}); n != 0 {
 			t.Errorf("Append of %d bytes allocates %v times", size, n)
 		}
+		if n := testing.AllocsPerRun(300, func() {
+			buf.Reset()
+			_ = logio.NewWriter(&buf, 0).Append(data)
+		}); n > 1 {
+			t.Errorf("a Writer and its Append of %d bytes allocate %v times: more than the Writer", size, n)
+		}
 	}
 }
