@@ -41,10 +41,11 @@ func Append(w io.Writer, off int64, data, scratch []byte) (nwrite int, err error
 	}
 	need := record.EntrySize(off, int64(len(data)))
 	b := free(bufferOf(w), need, data)
-	if b == nil {
+	switch {
+	case b != nil:
+	case fits(scratch, need, data):
 		b = scratch[:0]
-	}
-	if int64(cap(b)) < need || overlap(b[:need], data) {
+	default:
 		b = make([]byte, 0, need)
 	}
 	b = record.AppendEntry(b, off, nil, data)
@@ -88,11 +89,15 @@ func free(buf buffer, need int64, data []byte) []byte {
 	if buf == nil {
 		return nil
 	}
-	b := buf.AvailableBuffer()
-	if int64(cap(b)) < need || overlap(b[:need], data) {
-		return nil
+	if b := buf.AvailableBuffer(); fits(b, need, data) {
+		return b
 	}
-	return b
+	return nil
+}
+
+// fits reports whether b has the capacity for need bytes, and data is not in it.
+func fits(b []byte, need int64, data []byte) bool {
+	return int64(cap(b)) >= need && !overlap(b[:need], data)
 }
 
 // overlap reports whether a and b, which are not empty, share memory.
