@@ -168,7 +168,9 @@ func (c *checker) log(rep *FileReport, later []uint64) error {
 				return c.ctx.Err()
 			}
 		case err == io.EOF:
-			rep.Sealed = true
+			if rep.Sealed = true; r.index == rep.Index {
+				return sealedEmpty(rep.Path)
+			}
 			return nil
 		case !errors.Is(err, errStop):
 			return err
@@ -206,10 +208,11 @@ func (c *checker) log(rep *FileReport, later []uint64) error {
 func (c *checker) unused(logs []uint64) (bool, error) {
 	for _, index := range logs {
 		void, err := isVoid(c.fs, filepath.Join(c.dir, fileName(index, logSuffix)), index)
-		if err != nil && !errors.Is(err, ErrCorrupt) {
-			return false, ignoreNotExist(err)
-		}
-		if !void {
+		switch {
+		case errors.Is(err, fs.ErrNotExist): // it was given up before it came into use
+		case err != nil && !errors.Is(err, ErrCorrupt):
+			return false, err
+		case !void:
 			return false, nil
 		}
 	}

@@ -130,8 +130,8 @@ type cursor struct {
 
 	sealed uint64 // index of the last update in the log that was read to its seal
 
-	stoppedAt int64 // where r stopped last
-	proof     int64 // offset of an entry that is not torn behind stoppedAt, or -1
+	stoppedAt int64 // where r stopped last, or -1
+	lost      bool  // something shows that more than what is before it was durable
 }
 
 // errEnd is what cursor.read returns at the end of all logs.
@@ -149,6 +149,9 @@ func (c *cursor) read(ctx context.Context, last uint64, yield func(Update, error
 		update, err := c.r.next()
 		switch {
 		case err == io.EOF:
+			if c.r.index == c.r.hdr.base {
+				return false, sealedEmpty(c.r.path)
+			}
 			c.sealed = c.r.index
 			c.close()
 		case errors.Is(err, errStop):
@@ -169,10 +172,23 @@ func (c *cursor) read(ctx context.Context, last uint64, yield func(Update, error
 
 // open opens the log with the next update.
 func (c *cursor) open() error {
-	l, err := list(c.fs, c.dir)
-	if err != nil {
-		return err
+	for {
+		l, err := list(c.fs, c.dir)
+		if err != nil {
+			return err
+		}
+		err = c.openOf(l)
+		if !errors.Is(err, ErrNotRetained) && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+		if now, lerr := list(c.fs, c.dir); lerr != nil || slices.Equal(now.logs, l.logs) {
+			return err
+		}
 	}
+}
+
+// openOf opens the log of l with the next update.
+func (c *cursor) openOf(l *listing) error {
 	i, err := c.find(l)
 	if err != nil {
 		return err
@@ -185,13 +201,10 @@ func (c *cursor) open() error {
 	}
 	path := filepath.Join(c.dir, fileName(l.logs[i], logSuffix))
 	f, err := c.fs.Open(path, fsys.ReadOnly, 0)
-	if errors.Is(err, fs.ErrNotExist) {
-		return c.notRetained()
-	}
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
-	c.stoppedAt, c.proof = -1, -1
+	c.stoppedAt = -1
 	limit, err := c.limit(l.logs[i], f)
 	if err == nil {
 		c.r, err = newLogReader(f, path, l.logs[i], limit)
@@ -205,28 +218,19 @@ func (c *cursor) open() error {
 
 // find returns the position of the log with the next update, or -1.
 func (c *cursor) find(l *listing) (int, error) {
-	for i := len(l.logs) - 1; i >= 0; i-- {
-		base := l.logs[i]
+	for i, base := range slices.Backward(l.logs) {
 		if base == c.next-1 {
 			return i, nil
 		}
 		if base < c.next {
 			// One that is empty never came into use.
 			void, err := isVoid(c.fs, filepath.Join(c.dir, fileName(base, logSuffix)), base)
-			if err != nil || !void {
-				return i, ignoreNotExist(err)
+			if !void {
+				return i, err
 			}
 		}
 	}
 	return -1, nil
-}
-
-// ignoreNotExist returns err, unless it says that a file is gone.
-func ignoreNotExist(err error) error {
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
 }
 
 func (c *cursor) limit(base uint64, f fsys.File) (int64, error) {
@@ -250,53 +254,72 @@ func (c *cursor) notRetained() error {
 }
 
 // stopped is called where the log has no next entry. It returns nil if the
-// reader is to try again, because there is more to read by now.
+// reader is to try again.
+//
+// The log may be written while it is read. So what shows that an entry was
+// durable is looked for before the entry is read once more: if it is still
+// missing then, it is not on its way.
 func (c *cursor) stopped() error {
 	limit, err := c.limit(c.r.hdr.base, c.f)
 	if err != nil {
 		return err
 	}
-	grown, reason, bad := limit > c.r.limit, c.r.reason, c.r.bad
-	again := c.stoppedAt != c.r.end
-	if again && !grown {
-		t, err := c.r.readTail()
-		if err != nil {
+	grown := limit > c.r.limit
+	switch {
+	case grown:
+		c.stoppedAt = -1
+	case c.stoppedAt != c.r.end:
+		c.stoppedAt = c.r.end
+		if c.lost, err = c.outlived(); err != nil {
 			return err
 		}
-		c.stoppedAt, c.proof = c.r.end, t.proof
-	}
-	if grown || again {
-		// The log may have been written while it was read. What is still missing
-		// now, when what is behind it was there before, is not on its way.
-		c.r.resume(limit)
-		return nil
-	}
-	last, err := c.isLast()
-	switch {
-	case err != nil:
-		return err
-	case c.readable != nil || c.proof >= 0 || !last:
-		return corrupt(c.r.path, bad, "%s, where update %d should be", reason, c.r.index+1)
+	case c.lost:
+		return c.broken()
 	case c.r.index+1 < c.next:
 		return c.notRetained()
+	default:
+		return errEnd
 	}
-	return errEnd
+	c.r.resume(limit)
+	return nil
 }
 
-// isLast reports whether no log that is in use follows.
-func (c *cursor) isLast() (bool, error) {
-	l, err := list(c.fs, c.dir)
-	if err != nil {
-		return false, err
+// broken is called when an entry that was durable is not there. It returns nil if
+// that is because the log was given up or dropped meanwhile, and closes it.
+func (c *cursor) broken() error {
+	if info, err := c.f.Stat(); err == nil && info.Links == 0 {
+		c.close()
+		return nil
 	}
-	if len(l.logs) == 0 {
-		return true, nil
+	return corrupt(c.r.path, c.r.bad, "%s, where update %d should be", c.r.reason, c.r.index+1)
+}
+
+// outlived reports whether something shows that more than what was read of the
+// log was once durable: an entry behind it, or a later log.
+func (c *cursor) outlived() (bool, error) {
+	if c.readable != nil {
+		return true, nil // the store knows
+	}
+	t, err := c.r.readTail()
+	if err != nil || t.proof >= 0 {
+		return true, err
+	}
+	l, err := list(c.fs, c.dir)
+	if err != nil || len(l.logs) == 0 {
+		return false, err
 	}
 	last := l.logs[len(l.logs)-1]
 	if last <= c.r.hdr.base {
+		return false, nil
+	}
+	if last > c.r.index {
 		return true, nil
 	}
-	return isVoid(c.fs, filepath.Join(c.dir, fileName(last, logSuffix)), last)
+	void, err := isVoid(c.fs, filepath.Join(c.dir, fileName(last, logSuffix)), last)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil // it was given up before it came into use
+	}
+	return !void, err
 }
 
 // close ends the use of the current log.

@@ -3,6 +3,7 @@ package store
 import (
 	"errors"
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"slices"
 
@@ -24,6 +25,7 @@ type loader struct {
 	report   Recovery
 
 	snapshotSize int64 // bytes of the file that was restored
+	refused      bool  // by the machine, with an error
 
 	doubtful uint64   // logs from this one on may have an end that is not durable
 	toSync   []string // paths of those that were replayed
@@ -121,6 +123,7 @@ func (l *loader) restore(f fsys.File, path string, index uint64, size int64) err
 	}
 	defer s.close()
 	if err := l.m.Restore(s); err != nil {
+		l.refused = true
 		return fmt.Errorf("store: restoring %s: %w", path, err)
 	}
 	l.report.Snapshot, l.report.SnapshotIndex, l.report.Index = path, index, index
@@ -174,7 +177,7 @@ func (l *loader) replay() error {
 			return err
 		}
 		if l.report.Index == index {
-			return corrupt(l.path(index, logSuffix), 0, "a log without updates is sealed")
+			return sealedEmpty(l.path(index, logSuffix))
 		}
 	}
 	return nil
@@ -202,6 +205,9 @@ func (l *loader) findDoubtful() error {
 func (l *loader) missing(index uint64) error {
 	return missingLog(l.path(index, logSuffix), index)
 }
+
+// sealedEmpty returns the error that says that a log leads to itself.
+func sealedEmpty(path string) error { return corrupt(path, 0, "a log without updates is sealed") }
 
 func missingLog(path string, index uint64) error {
 	return corrupt(path, 0, "the file is missing, with the updates behind %d", index)
@@ -261,6 +267,7 @@ func (l *loader) apply(r *logReader) error {
 			return err
 		}
 		if _, err := l.m.Apply(update); err != nil {
+			l.refused = true
 			return fmt.Errorf("store: replaying update %d, at offset %d of %s: Apply refused it, as it had not when the update was made: %w",
 				r.index, r.off, r.path, err)
 		}
@@ -277,6 +284,8 @@ func (l *loader) checkEnd(i int, r *logReader) error {
 		path := l.path(index, logSuffix)
 		void, err := isVoid(l.fs, path, index)
 		switch {
+		case errors.Is(err, fs.ErrNotExist) && !l.owner:
+			continue // who has the store open gave it up before it came into use
 		case err != nil:
 			return err
 		case !void:

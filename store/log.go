@@ -110,11 +110,32 @@ func (s *Store) publishLog(log *logFile, path string, base uint64) error {
 		f, err = s.fs.Open(path, fsys.ReadWrite, 0)
 	}
 	if err != nil {
-		return s.discard(log, s.wrap("making a log", err))
+		return s.unpublish(log, s.wrap("making a log", err))
 	}
 	_ = log.f.Close() // everything in it was synced
 	log.f = f
 	return nil
+}
+
+// errStays says that a log which was given up is there, or may be after a crash.
+// The log before must not go on then: nobody would look for what it holds behind
+// where the empty one begins.
+var errStays = errors.New("it may still be there")
+
+// unpublish gives up a log that may have its name, because of err, durably. If
+// that fails, the error is errStays, too.
+func (s *Store) unpublish(log *logFile, err error) error {
+	err = s.discard(log, err)
+	_, gone := s.fs.Stat(log.path)
+	switch {
+	case gone == nil:
+		gone = errors.New("it can't be removed")
+	case errors.Is(gone, fs.ErrNotExist):
+		if gone = s.fs.SyncDir(s.dir); gone == nil {
+			return err
+		}
+	}
+	return fmt.Errorf("%w; removing %s again: %w: %w", err, log.path, errStays, gone)
 }
 
 // discard gives up a log that is not in use, because of err. If it can't be

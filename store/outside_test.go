@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -486,5 +487,105 @@ func TestFollowerOfAnEmptiedDirectory(t *testing.T) {
 		if err := mem.Remove(dir + "/00000000000000000000.log"); err != nil && !errors.Is(err, fs.ErrNotExist) {
 			t.Fatal(err)
 		}
+	}
+}
+
+// A log that lost all that it held is damage, be it before the oldest snapshot.
+func TestALogThatLostAllItHeldIsDamage(t *testing.T) {
+	whole, _ := build(t, "/lost", 9, 20, reopen, 30, snapshot, 40, snapshot, 50)
+	tried := 0
+	for name, file := range whole {
+		if filepath.Ext(name) != ".log" || len(file) == headerLen {
+			continue
+		}
+		fl := maps.Clone(whole)
+		fl[name] = append(bytes.Clone(file[:headerLen]), make([]byte, len(file)-headerLen)...)
+		if got := checked(t, fl); !strings.Contains(got, fmt.Sprintf("updates=0 damage@%d", headerLen)) {
+			t.Errorf("%s without its content:\n%s", name, got)
+		}
+		tried++
+	}
+	if tried != 4 {
+		t.Errorf("%d logs", tried)
+	}
+}
+
+// The update behind the newest snapshot is the next, whatever a crash has brought
+// back of the logs before it.
+func TestReadUpdatesBehindLogsThatCameBack(t *testing.T) {
+	const dir = "/r9"
+	mem, f := memory(t, dir)
+	o := &store.Options{KeepSnapshots: 1, SnapshotBytes: -1, PreallocateBytes: 4096}
+	s := open(t, dir, &journal{}, o)
+	update(t, s, "1")
+	check(t, s.Close())
+	s = open(t, dir, &journal{}, o)
+	update(t, s, "2")
+	check(t, s.Snapshot(t.Context()))
+	update(t, s, "3")
+	var states []*fsys.Mem
+	f.OnOp(func(op fsys.Op) {
+		if op.Kind == fsys.OpSyncDir {
+			for st := range mem.CrashStates() {
+				states = append(states, st)
+			}
+		}
+	})
+	check(t, s.Snapshot(t.Context()))
+	f.OnOp(nil)
+	for _, st := range states {
+		mount(t, dir, st)
+		s := open(t, dir, &journal{}, o)
+		for _, err := range store.ReadUpdates(t.Context(), dir, s.Stats().Durable+1) {
+			t.Error(err)
+		}
+		s.Close()
+	}
+	if len(states) < 10 {
+		t.Errorf("%d states", len(states))
+	}
+}
+
+// RestoreAt passes on what the machine says, and does not ask it again.
+func TestRestoreAtPassesOnWhatTheMachineSays(t *testing.T) {
+	const dir = "/r10"
+	memory(t, dir)
+	s := open(t, dir, &journal{}, &store.Options{KeepSnapshots: 100})
+	update(t, s, "a")
+	for _, want := range []error{fs.ErrNotExist, store.ErrCorrupt} {
+		calls := 0
+		err := store.RestoreAt(dir, refusing(func() error {
+			calls++
+			check(t, s.Snapshot(t.Context()))
+			update(t, s, "b")
+			return want
+		}), 1)
+		if !errors.Is(err, want) || calls != 1 {
+			t.Errorf("%d calls, error %v, want %v", calls, err, want)
+		}
+	}
+}
+
+// refusing is a machine that refuses updates and states.
+type refusing func() error
+
+func (r refusing) Apply([]byte) (any, error)      { return nil, r() }
+func (r refusing) Restore(io.Reader) error        { return r() }
+func (r refusing) Snapshot() (io.WriterTo, error) { return nil, r() }
+
+// A log that is sealed without updates leads to itself.
+func TestALogThatLeadsToItselfIsRefused(t *testing.T) {
+	const dir = "/r11"
+	fl, _ := build(t, "/made", 2, killed)
+	log := fl[log0][:headerLen]
+	fl[log0] = append(bytes.Clone(log), numbered(log, 1, true, 0, control(1, 0, digestOf(log)))...)
+	f := fsys.NewFaulty(fl.mem(t, dir))
+	mount(t, dir, f)
+	_, err := boundedRead(t, f, dir, 1)
+	wantIs(t, err, store.ErrCorrupt)
+	_, err = store.Open(dir, &journal{}, quiet(nil))
+	wantIs(t, err, store.ErrCorrupt)
+	if got := checked(t, fl); !strings.Contains(got, "damage") {
+		t.Errorf("Check finds nothing: %s", got)
 	}
 }

@@ -35,16 +35,17 @@ func RestoreAt(dir string, m Machine, index uint64) error {
 	l := &loader{fs: fsy, dir: dir, m: m, list: files, target: index}
 	err = l.load()
 	switch {
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, fs.ErrNotExist) && !l.refused:
 		now, lerr := list(fsy, dir)
+		initial := l.report.Snapshot == "" && l.report.Updates == 0
 		switch {
-		case lerr != nil:
+		case lerr != nil || slices.Equal(now.snaps, files.snaps) && slices.Equal(now.logs, files.logs):
 		case !now.reaches(index):
 			return &opError{is: ErrNotRetained, msg: fmt.Sprintf("the state of update %d was dropped from %s meanwhile", index, dir)}
-		case len(now.snaps) > 0 && now.snaps[0] <= index && !slices.Equal(now.snaps, files.snaps):
-			return RestoreAt(dir, m, index) // from a newer snapshot, which replaces what m holds
+		case now.hasSnapshot(index) || initial:
+			return RestoreAt(dir, m, index) // a snapshot replaces what m holds
 		}
-	case errors.Is(err, ErrCorrupt):
+	case errors.Is(err, ErrCorrupt) && !l.refused:
 		// A store that is open writes on behind index: look at the whole again, in
 		// the way that allows for that.
 		if whole, cerr := undamaged(dir); cerr == nil && whole {
@@ -65,8 +66,12 @@ func undamaged(dir string) (bool, error) {
 
 // reaches reports whether there is a file to start from for the state of index.
 func (l *listing) reaches(index uint64) bool {
-	return len(l.snaps) > 0 && l.snaps[0] <= index || len(l.logs) > 0 && l.logs[0] == 0
+	return l.hasSnapshot(index) || len(l.logs) > 0 && l.logs[0] == 0
 }
+
+// hasSnapshot reports whether there is a snapshot to start from for the state of
+// index.
+func (l *listing) hasSnapshot(index uint64) bool { return len(l.snaps) > 0 && l.snaps[0] <= index }
 
 // whyNot says why the state of index can't be had from a directory in which
 // nothing is damaged.

@@ -18,7 +18,8 @@ import (
 //     committed to the old log.
 //  3. Commit point: the new log, empty, gets its header and its name, durably.
 //     It shows that every update before it is durable. Until here an error has
-//     no consequence but that there is no snapshot.
+//     no consequence but that there is no snapshot, if what was done is undone,
+//     durably; else the store fails.
 //  4. The old log gets its seal, durably: the new one is in use. Updates go on.
 func (s *Store) rotate() (c *capture, err error) {
 	if err := s.snapshotPossible(); err != nil {
@@ -118,6 +119,17 @@ func (s *Store) openGate() {
 	s.announce()
 }
 
+// failUnlessUndone returns err, of publishLog. If what that did is not undone, the
+// store fails.
+func (s *Store) failUnlessUndone(err error) error {
+	if !errors.Is(err, errStays) {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.fail(err)
+}
+
 // switchLog makes next the log, which begins behind index.
 func (s *Store) switchLog(next *logFile, index uint64) error {
 	old := s.log
@@ -134,7 +146,7 @@ func (s *Store) switchLog(next *logFile, index uint64) error {
 		return s.discard(next, err)
 	}
 	if err := s.publishLog(next, s.path(index, logSuffix), index); err != nil {
-		return err
+		return s.failUnlessUndone(err)
 	}
 	err = s.appendControl(old, control{kind: seal, count: index - old.hdr.base, digest: uint64(old.digest)}, index)
 	s.mu.Lock()

@@ -15,7 +15,8 @@ import (
 // removed. It waits for a snapshot that is already being made, and makes none
 // if nothing has changed since the last one.
 //
-// The store goes on if a snapshot fails, and the log grows. Errors are those
+// The store goes on if a snapshot fails, and the log grows, unless the log that was
+// begun with it can't be removed again: then the store fails. Errors are those
 // of Machine.Snapshot and of its io.WriterTo, ErrNoSpace and others of the file
 // system, ErrCorrupt if the disk gave back something else than was written,
 // ErrFailed, ErrClosed, ErrReentrant, and that of ctx, whose end does not end

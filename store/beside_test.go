@@ -1,0 +1,295 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stateio/stateio/internal/crashtest"
+	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/storefs"
+	"github.com/stateio/stateio/store"
+)
+
+// Who looks at a store that somebody else has open sees it change between any two
+// of their own file operations, in the middle of whatever the store does. Nothing
+// of that is taken for damage, and nothing that was durable is missing.
+func TestCrashBeside(t *testing.T) {
+	count := int64(30_000)
+	if testing.Short() {
+		count = 3000
+	}
+	b := crashtest.NewBudget(t, count)
+	if b.Seed != 0 {
+		newChanging(b.Seed).run(t)
+		return
+	}
+	newChanging(92353).run(t) // a rare one that has found something
+	seed, step := uint64(1), uint64(1)
+	if b.Time > 0 {
+		seed, step = rand.Uint64(), 2
+	}
+	n := int64(0)
+	for start := time.Now(); !t.Failed() && (b.Time == 0 && n < b.Count || b.Time > 0 && time.Since(start) < b.Time); n++ {
+		newChanging(seed).run(t)
+		seed += step
+	}
+	t.Logf("%d looks", n)
+}
+
+// changing is a store that changes while it is looked at.
+type changing struct {
+	seed uint64
+	// What is done before the look, and meanwhile, spelled as writer.do reads it.
+	before, meanwhile string
+	look              int
+	// What is done meanwhile begins at operation from of the look, stops before
+	// its own change number pause, and goes on at operation to.
+	from, to int
+	pause    int64
+	keep     int // snapshots
+}
+
+func newChanging(seed uint64) *changing {
+	rng := rand.New(rand.NewPCG(seed, 0xbe51de))
+	from := 1 + rng.IntN(25)
+	return &changing{
+		seed: seed, before: "u" + story(rng, rng.IntN(6)), meanwhile: story(rng, 1+rng.IntN(6)),
+		look: rng.IntN(len(looks)), from: from, pause: 1 + rng.Int64N(24), to: from + 1 + rng.IntN(25),
+		keep: 1 + 99*rng.IntN(2),
+	}
+}
+
+// story returns n things that a writer can do one after the other.
+func story(rng *rand.Rand, n int) string {
+	const seen, fresh = "uuubbsso", "uubsffgh" // where nothing, or something, is new for a snapshot
+	s, from := make([]byte, n), seen
+	for i := range s {
+		s[i] = from[rng.IntN(len(from))]
+		switch s[i] {
+		case 'u', 'b':
+			from = fresh
+		case 's', 'o', 'g', 'h':
+			from = seen
+		}
+	}
+	return string(s)
+}
+
+func (c *changing) String() string {
+	return fmt.Sprintf("STATEIO_CRASH_SEED=%d: %s after %q; from operation %d of it on %q was done, but for change %d, which was made at operation %d",
+		c.seed, looks[c.look].what, c.before, c.from, c.meanwhile, c.pause, c.to)
+}
+
+func (c *changing) run(t *testing.T) {
+	const dir, other = "/changing", "/changing/." // the same directory
+	mem := fsys.NewMem(fsys.MemOptions{})
+	w := &writer{t: t, dir: dir, fs: fsys.NewFaulty(mem), keep: c.keep}
+	looker := fsys.NewFaulty(mem)
+	defer storefs.Mount(dir, w.fs)()
+	defer storefs.Mount(other, looker)()
+	if w.open(); w.s == nil {
+		return
+	}
+	defer func() { w.s.Close() }() // the one that is open then
+	w.do(c.before)
+
+	stopped, goOn, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
+	var changes atomic.Int64
+	ops := 0
+	w.fs.OnOp(func(op fsys.Op) {
+		if op.Kind&fsys.Changes == 0 || op.Kind != fsys.OpRename && strings.HasSuffix(op.Path, ".tmp") {
+			return // nobody sees it
+		}
+		if changes.Add(1) == c.pause {
+			close(stopped)
+			<-goOn
+		}
+	})
+	looker.OnOp(func(fsys.Op) {
+		switch ops++; ops {
+		case c.from:
+			go func() {
+				w.do(c.meanwhile)
+				close(done)
+			}()
+			select {
+			case <-stopped:
+			case <-done:
+			}
+		case c.to:
+			close(goOn)
+			<-done
+		}
+	})
+	durable := w.s.Stats().Durable
+	err := looks[c.look].do(t.Context(), other, durable)
+	looker.OnOp(nil)
+	if ops < c.to {
+		close(goOn)
+	}
+	if ops >= c.from {
+		<-done
+	}
+	if errors.Is(err, store.ErrNotRetained) && c.keep == 1 {
+		err = looks[c.look].do(t.Context(), other, durable) // it stays away
+		if !errors.Is(err, store.ErrNotRetained) {
+			t.Errorf("%v: not retained, and then %v", c, err)
+		}
+		return
+	}
+	if err != nil {
+		t.Errorf("%v: %v", c, err)
+	}
+}
+
+// A writer is who has a store open.
+type writer struct {
+	t    *testing.T
+	dir  string
+	fs   *fsys.Faulty
+	keep int
+	s    *store.Store
+}
+
+func (w *writer) open() {
+	s, err := store.Open(w.dir, &journal{}, quiet(&store.Options{PreallocateBytes: 600, SnapshotBytes: -1, KeepSnapshots: w.keep}))
+	if err != nil {
+		w.t.Error(err)
+		return
+	}
+	w.s = s
+}
+
+// do does what is spelled: u is an update, b is four that are submitted, s is a
+// snapshot, with a new log, f is one that fails when this has its name, g and h are
+// those that can't even remove it, or not durably, and Open then, o is Close and Open.
+func (w *writer) do(spelled string) {
+	for _, c := range spelled {
+		var err error
+		switch c {
+		case 'u':
+			_, err = w.s.Update(w.t.Context(), []byte("an update"))
+		case 'b':
+			for range 4 {
+				if _, err := w.s.Submit(make([]byte, 300)); err != nil {
+					w.t.Error(err)
+				}
+			}
+			err = w.s.Sync(w.t.Context())
+		case 's':
+			err = w.s.Snapshot(w.t.Context())
+		case 'f':
+			w.failSnapshot(fsys.Fault{Kinds: fsys.OpSyncDir})
+		case 'g':
+			w.failSnapshot(fsys.Fault{Kinds: fsys.OpSyncDir}, fsys.Fault{Kinds: fsys.OpRemove, Path: "*.log"})
+			w.open()
+		case 'h':
+			w.failSnapshot(fsys.Fault{Kinds: fsys.OpSyncDir}, fsys.Fault{Kinds: fsys.OpSyncDir, N: 2})
+			w.open()
+		case 'o':
+			err = w.s.Close()
+			w.open()
+		}
+		if err != nil {
+			w.t.Errorf("%c of %q: %v", c, spelled, err)
+		}
+	}
+}
+
+// failSnapshot makes a snapshot fail. If there are two faults, what was done can't
+// be undone, and the store fails and is closed.
+func (w *writer) failSnapshot(faults ...fsys.Fault) {
+	for _, f := range faults {
+		w.fs.Inject(f)
+	}
+	err := w.s.Snapshot(w.t.Context())
+	if err == nil || errors.Is(err, store.ErrFailed) != (len(faults) == 2) {
+		w.t.Errorf("a snapshot in spite of %d faults: %v", len(faults), err)
+	}
+	if len(faults) == 2 {
+		wantIs(w.t, w.s.Close(), store.ErrFailed)
+	}
+}
+
+// looks are what can be done beside a writer, when durable updates were durable at
+// the beginning.
+var looks = []struct {
+	what string
+	do   func(ctx context.Context, dir string, durable uint64) error
+}{
+	{"ReadUpdates", lookReadUpdates},
+	{"ReadUpdates of what may come", lookReadNext},
+	{"ReadUpdates behind that", lookReadLater},
+	{"Check", lookCheck},
+	{"RestoreAt", lookRestoreAt},
+	{"RestoreAt of what may come", lookRestoreNext},
+}
+
+func lookReadUpdates(ctx context.Context, dir string, durable uint64) error {
+	next, err := readFrom(ctx, dir, durable)
+	if err == nil && next <= durable {
+		err = fmt.Errorf("update %d did not come", next)
+	}
+	return err
+}
+
+func lookReadNext(ctx context.Context, dir string, durable uint64) error {
+	_, err := readFrom(ctx, dir, durable+1)
+	return err
+}
+
+func lookReadLater(ctx context.Context, dir string, durable uint64) error {
+	_, err := readFrom(ctx, dir, durable+2)
+	return ignoreNotRetained(err)
+}
+
+func ignoreNotRetained(err error) error {
+	if errors.Is(err, store.ErrNotRetained) {
+		return nil
+	}
+	return err
+}
+
+// readFrom reads the updates from index next on, and returns that of the one
+// that should be next.
+func readFrom(ctx context.Context, dir string, next uint64) (uint64, error) {
+	for u, err := range store.ReadUpdates(ctx, dir, next) {
+		if err != nil {
+			return next, err
+		}
+		if u.Index != next {
+			return next, fmt.Errorf("update %d comes where %d should", u.Index, next)
+		}
+		next++
+	}
+	return next, nil
+}
+
+func lookCheck(ctx context.Context, dir string, _ uint64) error {
+	files, err := store.Check(ctx, dir)
+	for _, f := range files {
+		if len(f.Damage) > 0 {
+			return f.Damage[0]
+		}
+	}
+	return err
+}
+
+func lookRestoreAt(_ context.Context, dir string, durable uint64) error {
+	m := &journal{}
+	err := store.RestoreAt(dir, m, durable)
+	if err == nil && uint64(len(m.updates)) != durable {
+		err = fmt.Errorf("%d updates of %d", len(m.updates), durable)
+	}
+	return err
+}
+
+func lookRestoreNext(ctx context.Context, dir string, durable uint64) error {
+	return ignoreNotRetained(lookRestoreAt(ctx, dir, durable+2))
+}
