@@ -170,18 +170,21 @@ func (c *cursor) read(ctx context.Context, last uint64, yield func(Update, error
 	return true, nil
 }
 
-// open opens the log with the next update.
+// open opens the log with the next update. It looks again if logs came or went
+// meanwhile; one may even have gone and come back.
 func (c *cursor) open() error {
-	for {
+	for tries := 0; ; tries++ {
 		l, err := list(c.fs, c.dir)
 		if err != nil {
 			return err
 		}
 		err = c.openOf(l)
-		if !errors.Is(err, ErrNotRetained) && !errors.Is(err, fs.ErrNotExist) {
+		gone := errors.Is(err, fs.ErrNotExist)
+		if !gone && !errors.Is(err, ErrNotRetained) {
 			return err
 		}
-		if now, lerr := list(c.fs, c.dir); lerr != nil || slices.Equal(now.logs, l.logs) {
+		now, lerr := list(c.fs, c.dir)
+		if lerr != nil || slices.Equal(now.logs, l.logs) && (!gone || tries > 0) {
 			return err
 		}
 	}

@@ -56,6 +56,10 @@ func (s *Store) importState(state []byte, updates *stateio.Reader) error {
 	if err := s.tidy(files); err != nil {
 		return err
 	}
+	// What an attempt before has removed must not come back beside new files.
+	if err := s.wrap("importing", s.fs.SyncDir(s.dir)); err != nil {
+		return err
+	}
 	s.newID()
 	if state != nil {
 		c := &capture{state: bytes.NewReader(state)}

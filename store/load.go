@@ -25,7 +25,7 @@ type loader struct {
 	report   Recovery
 
 	snapshotSize int64 // bytes of the file that was restored
-	refused      bool  // by the machine, with an error
+	machineError bool  // what failed was the machine, or reading for it
 
 	doubtful uint64   // logs from this one on may have an end that is not durable
 	toSync   []string // paths of those that were replayed
@@ -33,8 +33,7 @@ type loader struct {
 	// The newest log, read to its end and closed. Nil if there is none, or the
 	// target was reached before.
 	tail *logReader
-	// voids are the paths of empty logs behind it, which are not in use: at most
-	// one, unless the file system refused to rename files, and did so anyway.
+	// voids are the paths of empty logs behind it, which are not in use.
 	voids []string
 }
 
@@ -123,7 +122,7 @@ func (l *loader) restore(f fsys.File, path string, index uint64, size int64) err
 	}
 	defer s.close()
 	if err := l.m.Restore(s); err != nil {
-		l.refused = true
+		l.machineError = true
 		return fmt.Errorf("store: restoring %s: %w", path, err)
 	}
 	l.report.Snapshot, l.report.SnapshotIndex, l.report.Index = path, index, index
@@ -267,7 +266,7 @@ func (l *loader) apply(r *logReader) error {
 			return err
 		}
 		if _, err := l.m.Apply(update); err != nil {
-			l.refused = true
+			l.machineError = true
 			return fmt.Errorf("store: replaying update %d, at offset %d of %s: Apply refused it, as it had not when the update was made: %w",
 				r.index, r.off, r.path, err)
 		}

@@ -110,7 +110,7 @@ func (s *Store) publishLog(log *logFile, path string, base uint64) error {
 		f, err = s.fs.Open(path, fsys.ReadWrite, 0)
 	}
 	if err != nil {
-		return s.unpublish(log, s.wrap("making a log", err))
+		return s.unpublish(log, err)
 	}
 	_ = log.f.Close() // everything in it was synced
 	log.f = f
@@ -119,27 +119,27 @@ func (s *Store) publishLog(log *logFile, path string, base uint64) error {
 
 // errStays says that a log which was given up is there, or may be after a crash.
 // The log before must not go on then: nobody would look for what it holds behind
-// where the empty one begins.
+// where the new one begins.
 var errStays = errors.New("it may still be there")
 
 // unpublish gives up a log that may have its name, because of err, durably. If
-// that fails, the error is errStays, too.
+// that fails, the error is errStays, and never ErrNoSpace.
 func (s *Store) unpublish(log *logFile, err error) error {
-	err = s.discard(log, err)
+	_ = s.discard(log, err)
 	_, gone := s.fs.Stat(log.path)
 	switch {
 	case gone == nil:
 		gone = errors.New("it can't be removed")
 	case errors.Is(gone, fs.ErrNotExist):
 		if gone = s.fs.SyncDir(s.dir); gone == nil {
-			return err
+			return s.wrap("making a log", err)
 		}
 	}
-	return fmt.Errorf("%w; removing %s again: %w: %w", err, log.path, errStays, gone)
+	return fmt.Errorf("store: making a log: %w; removing %s again: %w: %w", err, log.path, errStays, gone)
 }
 
-// discard gives up a log that is not in use, because of err. If it can't be
-// removed, it is an empty one, which the next Open removes.
+// discard gives up a log that is not in use, because of err, which it returns. One
+// without its name, or without updates, is removed by the next Open if it stays.
 func (s *Store) discard(log *logFile, err error) error {
 	_ = log.f.Close()
 	_ = s.fs.Remove(log.path)

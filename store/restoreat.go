@@ -35,7 +35,7 @@ func RestoreAt(dir string, m Machine, index uint64) error {
 	l := &loader{fs: fsy, dir: dir, m: m, list: files, target: index}
 	err = l.load()
 	switch {
-	case errors.Is(err, fs.ErrNotExist) && !l.refused:
+	case errors.Is(err, fs.ErrNotExist) && !l.machineError:
 		now, lerr := list(fsy, dir)
 		initial := l.report.Snapshot == "" && l.report.Updates == 0
 		switch {
@@ -45,7 +45,7 @@ func RestoreAt(dir string, m Machine, index uint64) error {
 		case now.hasSnapshot(index) || initial:
 			return RestoreAt(dir, m, index) // a snapshot replaces what m holds
 		}
-	case errors.Is(err, ErrCorrupt) && !l.refused:
+	case errors.Is(err, ErrCorrupt) && !l.machineError:
 		// A store that is open writes on behind index: look at the whole again, in
 		// the way that allows for that.
 		if whole, cerr := undamaged(dir); cerr == nil && whole {
