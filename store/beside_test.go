@@ -30,14 +30,14 @@ func TestCrashBeside(t *testing.T) {
 		newChanging(b.Seed).run(t)
 		return
 	}
-	seed, step := uint64(1), uint64(1)
+	seed := uint64(1)
 	if b.Time > 0 {
-		seed, step = rand.Uint64(), 2
+		seed = rand.Uint64()
 	}
 	n := int64(0)
 	for start := time.Now(); !t.Failed() && (b.Time == 0 && n < b.Count || b.Time > 0 && time.Since(start) < b.Time); n++ {
 		newChanging(seed).run(t)
-		seed += step
+		seed++
 	}
 	t.Logf("%d looks", n)
 }

@@ -535,3 +535,23 @@ func TestReadingClosesItsFiles(t *testing.T) {
 		}
 	}
 }
+
+// A log that lost all that it held is damage, be it before the oldest snapshot.
+func TestALogThatLostAllItHeldIsDamage(t *testing.T) {
+	whole, _ := build(t, "/lost", 9, 20, reopen, 30, snapshot, 40, snapshot, 50)
+	tried := 0
+	for name, file := range whole {
+		if filepath.Ext(name) != ".log" || len(file) == headerLen {
+			continue
+		}
+		fl := maps.Clone(whole)
+		fl[name] = append(bytes.Clone(file[:headerLen]), make([]byte, len(file)-headerLen)...)
+		if got := checked(t, fl); !strings.Contains(got, fmt.Sprintf("updates=0 damage@%d", headerLen)) {
+			t.Errorf("%s without its content:\n%s", name, got)
+		}
+		tried++
+	}
+	if tried != 4 {
+		t.Errorf("%d logs", tried)
+	}
+}

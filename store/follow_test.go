@@ -13,7 +13,7 @@ import (
 	"testing/synctest"
 
 	"github.com/stateio/stateio"
-
+	"github.com/stateio/stateio/internal/fsys"
 	"github.com/stateio/stateio/store"
 )
 
@@ -282,5 +282,41 @@ func TestFilesOfAStoreAreStateFiles(t *testing.T) {
 	}
 	if updates < len(want) {
 		t.Errorf("the logs hold %d updates, want %d", updates, len(want))
+	}
+}
+
+// The update behind the newest snapshot is the next, whatever a crash has brought
+// back of the logs before it.
+func TestReadUpdatesBehindLogsThatCameBack(t *testing.T) {
+	const dir = "/r9"
+	mem, f := memory(t, dir)
+	o := &store.Options{KeepSnapshots: 1, SnapshotBytes: -1, PreallocateBytes: 4096}
+	s := open(t, dir, &journal{}, o)
+	update(t, s, "1")
+	check(t, s.Close())
+	s = open(t, dir, &journal{}, o)
+	update(t, s, "2")
+	check(t, s.Snapshot(t.Context()))
+	update(t, s, "3")
+	var states []*fsys.Mem
+	f.OnOp(func(op fsys.Op) {
+		if op.Kind == fsys.OpSyncDir {
+			for st := range mem.CrashStates() {
+				states = append(states, st)
+			}
+		}
+	})
+	check(t, s.Snapshot(t.Context()))
+	f.OnOp(nil)
+	for _, st := range states {
+		mount(t, dir, st)
+		s := open(t, dir, &journal{}, o)
+		for _, err := range store.ReadUpdates(t.Context(), dir, s.Stats().Durable+1) {
+			t.Error(err)
+		}
+		s.Close()
+	}
+	if len(states) < 10 {
+		t.Errorf("%d states", len(states))
 	}
 }

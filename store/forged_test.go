@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/stateio/stateio/internal/fsys"
 	"github.com/stateio/stateio/internal/record"
 	"github.com/stateio/stateio/internal/storefs"
 	"github.com/stateio/stateio/store"
@@ -216,5 +217,22 @@ func TestWhatIsNotTheNextChunkIsRefused(t *testing.T) {
 		}
 		s.Close()
 		unmount()
+	}
+}
+
+// A log that is sealed without updates leads to itself.
+func TestALogThatLeadsToItselfIsRefused(t *testing.T) {
+	const dir = "/r11"
+	fl, _ := build(t, "/made", 2, killed)
+	log := fl[log0][:headerLen]
+	fl[log0] = append(bytes.Clone(log), numbered(log, 1, true, 0, control(1, 0, digestOf(log)))...)
+	f := fsys.NewFaulty(fl.mem(t, dir))
+	mount(t, dir, f)
+	_, err := boundedRead(t, f, dir, 1)
+	wantIs(t, err, store.ErrCorrupt)
+	_, err = store.Open(dir, &journal{}, quiet(nil))
+	wantIs(t, err, store.ErrCorrupt)
+	if got := checked(t, fl); !strings.Contains(got, "damage") {
+		t.Errorf("Check finds nothing: %s", got)
 	}
 }

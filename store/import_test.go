@@ -215,3 +215,49 @@ func TestImportRefusesADamagedFile(t *testing.T) {
 		s.Close()
 	}
 }
+
+// What an Import has removed that failed to sync the directory twice does not come
+// back beside what the next one writes.
+func TestAFailedImportDoesNotComeBack(t *testing.T) {
+	const dir = "/comesback"
+	file := stateFile(t, []string{"s"}, "u")
+	doImport := func() error { return store.Import(dir, bytes.NewReader(file), int64(len(file))) }
+	states := 0
+	for n := int64(1); ; n++ {
+		mem := fsys.NewMem(fsys.MemOptions{})
+		f := fsys.NewFaulty(mem)
+		unmount := storefs.Mount(dir, f)
+		first := f.Inject(fsys.Fault{Kinds: fsys.OpSyncDir, N: n})
+		f.Inject(fsys.Fault{Kinds: fsys.OpSyncDir, N: n + 1})
+		if err := doImport(); err == nil && first.Hits() > 0 {
+			t.Errorf("sync %d of the directory failed, and Import did not", n)
+		}
+		f.Heal()
+		f.OnOp(func(op fsys.Op) {
+			if op.Kind&(fsys.OpRename|fsys.OpSyncDir) == 0 {
+				return
+			}
+			for st := range mem.CrashStates() {
+				states++
+				defer storefs.Mount(dir, st)()
+				s, err := store.Open(dir, &journal{}, quiet(nil))
+				if err == nil {
+					s.Close()
+				} else if again := doImport(); again != nil {
+					t.Errorf("sync %d failed, and power before %v: %v; to import again: %v", n, op.Kind, err, again)
+				}
+			}
+		})
+		if err := doImport(); err != nil && !errors.Is(err, fs.ErrExist) {
+			t.Errorf("sync %d failed: %v", n, err)
+		}
+		f.OnOp(nil)
+		unmount()
+		if first.Hits() == 0 {
+			break
+		}
+	}
+	if states == 0 {
+		t.Error("no crash was tried")
+	}
+}

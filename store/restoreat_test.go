@@ -3,6 +3,7 @@ package store_test
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"maps"
 	"path/filepath"
@@ -201,3 +202,30 @@ func TestRestoreAtDoesNotReplayTwice(t *testing.T) {
 	})
 	wantIs(t, store.RestoreAt(dir, &plainMachine{}, 2), fs.ErrNotExist)
 }
+
+// RestoreAt passes on what the machine says, and does not ask it again.
+func TestRestoreAtPassesOnWhatTheMachineSays(t *testing.T) {
+	const dir = "/r10"
+	memory(t, dir)
+	s := open(t, dir, &journal{}, &store.Options{KeepSnapshots: 100})
+	update(t, s, "a")
+	for _, want := range []error{fs.ErrNotExist, store.ErrCorrupt} {
+		calls := 0
+		err := store.RestoreAt(dir, refusing(func() error {
+			calls++
+			check(t, s.Snapshot(t.Context()))
+			update(t, s, "b")
+			return want
+		}), 1)
+		if !errors.Is(err, want) || calls != 1 {
+			t.Errorf("%d calls, error %v, want %v", calls, err, want)
+		}
+	}
+}
+
+// refusing is a machine that refuses updates and states.
+type refusing func() error
+
+func (r refusing) Apply([]byte) (any, error)      { return nil, r() }
+func (r refusing) Restore(io.Reader) error        { return r() }
+func (r refusing) Snapshot() (io.WriterTo, error) { return nil, r() }

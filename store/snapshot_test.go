@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"testing/synctest"
 
@@ -220,4 +221,27 @@ func TestCloseGivesUpASnapshot(t *testing.T) {
 		}
 		wantUpdates(t, dir, "one")
 	})
+}
+
+// A log that was begun and can't be removed again fails the store, whatever the
+// reason: nothing is said of space that somebody could wait for.
+func TestARotationThatCantBeUndoneFailsTheStore(t *testing.T) {
+	const dir = "/r12"
+	for name, rotate := range map[string]func(s *store.Store) error{
+		"Snapshot": func(s *store.Store) error { return s.Snapshot(t.Context()) },
+		"Close":    (*store.Store).Close,
+	} {
+		_, f := memory(t, dir)
+		s := open(t, dir, &journal{}, nil)
+		update(t, s, "a")
+		for n := range int64(2) {
+			f.Inject(fsys.Fault{Kinds: fsys.OpSyncDir, N: 1 + n, Err: syscall.ENOSPC})
+		}
+		for _, err := range []error{rotate(s), s.Stats().Err, s.Close()} {
+			if !errors.Is(err, store.ErrFailed) || errors.Is(err, store.ErrNoSpace) {
+				t.Errorf("%s: got error %v, want ErrFailed and not ErrNoSpace", name, err)
+			}
+		}
+		wantUpdates(t, dir, "a")
+	}
 }
