@@ -232,19 +232,18 @@ func fits(v constant.Value, t *types.Basic) bool {
 	return constant.BitLen(v) < bits
 }
 
-// typeName returns what t is called in the file.
+// typeName returns what t is called where the node that is visited stands.
 func (w *walk) typeName(t types.Type) (string, bool) {
+	pos := w.path[len(w.path)-1].Pos()
+	scope := w.pkg.Scope().Innermost(pos)
 	ok := true
 	name := types.TypeString(t, func(p *types.Package) string {
 		if p == w.pkg {
 			return ""
 		}
-		for _, i := range w.file.syntax.Imports {
-			if i.Name == nil && i.Path.Value == fmt.Sprintf("%q", p.Path()) {
-				return p.Name()
-			}
-		}
-		ok = false
+		_, object := scope.LookupParent(p.Name(), pos) // a variable may have the name
+		imported, is := object.(*types.PkgName)
+		ok = ok && is && imported.Imported() == p
 		return p.Name()
 	})
 	return name, ok

@@ -7,6 +7,7 @@ import (
 	"go/token"
 	"go/types"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -86,6 +87,7 @@ func TestMutantsOfEachConstruct(t *testing.T) {
 		{"_ = func() (int, error) { return a, err }", []string{"_ = func() (int, error) { return a, nil }"}},
 		{"_ = func() (int, error) { return 1, err }", []string{"_ = func() (int, error) { return 1, nil }"}},
 		{"_ = func() (int, error) { return 1, nil }", []string{"_ = func() (int, error) { return 1 + 1, nil }", "_ = func() (int, error) { return 1 - 1, nil }"}},
+		{"select { case <-done: f() }", []string{"/* left out: f() */"}},
 		{"panic(text)", nil},
 		{"const c = 5", nil},
 		{"var _ [5]int", nil},
@@ -97,7 +99,7 @@ func TestMutantsOfEachConstruct(t *testing.T) {
 			code = tt.code
 		}
 		p := growText(t, "package p\n\nfunc f() {}\nfunc g() bool { panic(\"g\") }\n"+
-			"func test(a, b int, ok bool, text string, err error) {\n"+code+"\n}\n")
+			"func test(a, b int, ok bool, text string, err error, done chan int) {\n"+code+"\n}\n")
 		var got []string
 		for _, m := range p.mutants {
 			got = append(got, m.after())
@@ -106,6 +108,55 @@ func TestMutantsOfEachConstruct(t *testing.T) {
 		slices.Sort(tt.want)
 		if !slices.Equal(got, tt.want) {
 			t.Errorf("%s: got %q, want %q", tt.code, got, tt.want)
+		}
+	}
+}
+
+// A constant is left as it is where its type can't be named.
+func TestAMutatedConstantHasATypeWithAName(t *testing.T) {
+	p := growText(t, `package p
+
+import "io/fs"
+
+func open(mode fs.FileMode) {}
+
+func named() { open(0) }
+
+func shadowed(fs int) { open(0) }
+`)
+	var got []string
+	for _, m := range p.mutants {
+		got = append(got, m.after())
+	}
+	want := []string{
+		"func named() { /* left out: open(0) */ }",
+		"func named() { open(0 + 1) }",
+		"func shadowed(fs int) { /* left out: open(0) */ }",
+	}
+	if !slices.Equal(got, want) {
+		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+// The mutants of all packages in the plan compile.
+func TestThePlanCompiles(t *testing.T) {
+	for _, j := range plan {
+		s, err := load(root(t), j.pkg)
+		if err != nil {
+			t.Fatal(err)
+		}
+		p := grow(s, func(name string) bool { return j.wants(filepath.Base(name)) })
+		overlay, err := p.overlay(t.TempDir())
+		if err != nil {
+			t.Fatal(err)
+		}
+		cmd := exec.CommandContext(t.Context(), "go", "build", "-overlay", overlay, j.pkg)
+		cmd.Dir = root(t)
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Errorf("%s: %v\n%s", j.pkg, err, out)
+		}
+		if len(p.mutants) == 0 {
+			t.Errorf("%s: no mutants", j.pkg)
 		}
 	}
 }

@@ -8,8 +8,12 @@ import (
 
 // stmt makes the mutants of n as a whole.
 func (w *walk) stmt(n ast.Stmt) {
-	switch w.path[len(w.path)-2].(type) {
-	case *ast.BlockStmt, *ast.CaseClause, *ast.CommClause:
+	switch in := w.path[len(w.path)-2].(type) {
+	case *ast.BlockStmt, *ast.CaseClause:
+	case *ast.CommClause:
+		if n == in.Comm {
+			return // what a select waits for
+		}
 	default:
 		return // of a header, or labelled
 	}
