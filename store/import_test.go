@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -104,19 +105,26 @@ func TestAnImportedStateIsNeeded(t *testing.T) {
 		return readFiles(t, mem, dir)
 	}
 	whole, other := imported(), imported()
-	for what, fl := range map[string]files{
-		"a damaged snapshot": {log0: whole[log0], snap0: spoil(whole[snap0], headerLen+20)},
-		"no snapshot":        {log0: whole[log0]},
-		"no log":             {snap0: whole[snap0]},
-		"another log":        {log0: other[log0], snap0: whole[snap0]},
+	for what, tt := range map[string]struct {
+		fl      files
+		file    string
+		offset  int64
+		text    string
+		checked string
+	}{
+		"a damaged snapshot": {files{log0: whole[log0], snap0: spoil(whole[snap0], headerLen+20)}, snap0, headerLen, "", ""},
+		"no snapshot":        {files{log0: whole[log0]}, snap0, 0, "the file is missing, with the state that was imported", snap0 + " index=0 size=0 updates=0 damage@0\n"},
+		"no log":             {files{snap0: whole[snap0]}, log0, 0, "the file is missing", log0 + " index=0 size=0 updates=0 damage@0\n"},
+		"another log":        {files{log0: other[log0], snap0: whole[snap0]}, snap0, 0, "it belongs to another store", ""},
 	} {
-		mount(t, dir, fl.mem(t, dir))
+		mount(t, dir, tt.fl.mem(t, dir))
 		m := &journal{}
 		_, err := store.Open(dir, m, quiet(nil))
-		if !errors.Is(err, store.ErrCorrupt) || len(m.updates) > 0 {
+		var damage *store.CorruptError
+		if !errors.As(err, &damage) || damage.Path != filepath.Join(dir, tt.file) || damage.Offset != tt.offset || !strings.Contains(err.Error(), tt.text) || len(m.updates) > 0 {
 			t.Errorf("%s: got %v, and %q", what, err, m.updates)
 		}
-		if got := checked(t, fl); !strings.Contains(got, "damage@") {
+		if got := checked(t, tt.fl); !strings.Contains(got, "damage@") || !strings.Contains(got, tt.checked) {
 			t.Errorf("%s: Check reports\n%s", what, got)
 		}
 	}

@@ -22,7 +22,7 @@ var plan = []job{
 		pkg: "./store",
 		files: []string{
 			"load.go", "tail.go", "logreader.go", "entries.go", "format.go", "check.go",
-			"dir.go", "snapreader.go", "restoreat.go", "recovery.go", "import.go",
+			"dir.go", "snapreader.go", "restoreat.go", "recovery.go", "import.go", "follow.go",
 		},
 		judges: []string{"./store"},
 		env:    []string{"STATEIO_CRASH_COUNT=1000"},
