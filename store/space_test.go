@@ -75,3 +75,16 @@ func TestANewStoreOpensOnAFullDisk(t *testing.T) {
 	s.Close()
 	wantUpdates(t, dir, "two")
 }
+
+// A store that had no space for its first log makes a snapshot as soon as it has.
+func TestASnapshotBeforeTheFirstLog(t *testing.T) {
+	const dir = "/snapnew"
+	mem, _ := memory(t, dir)
+	mem.SetQuota(1)
+	s := open(t, dir, &journal{}, nil)
+	mem.SetQuota(0)
+	check(t, s.Snapshot(t.Context()))
+	update(t, s, "one")
+	check(t, s.Close())
+	wantUpdates(t, dir, "one")
+}
