@@ -282,6 +282,15 @@ func TestSyncIntervalSpacesCommits(t *testing.T) {
 		if took := time.Since(start); took != time.Duration(st.Batches-1)*time.Second {
 			t.Errorf("%d commits took %v", st.Batches, took)
 		}
+		// The interval is that from one commit to the next.
+		for _, idle := range []time.Duration{time.Second / 4, time.Second, time.Hour} {
+			time.Sleep(idle) // of the bubble
+			start := time.Now()
+			update(t, s, "u")
+			if took := time.Since(start); took != max(0, time.Second-idle) {
+				t.Errorf("%v after a commit, the next took %v", idle, took)
+			}
+		}
 		s.Close()
 	})
 }
