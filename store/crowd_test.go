@@ -10,7 +10,7 @@ import (
 // that a power cut could take away, nobody sees a state between two updates, and
 // nobody waits for ever.
 func TestCrowd(t *testing.T) {
-	crowds := 400
+	crowds := 1000
 	if testing.Short() {
 		crowds = 60
 	}

@@ -23,9 +23,10 @@ import (
 // and that do not wait, readers, followers, snapshots and backups, and in the end
 // two who close it. In some, a write or sync fails, or Apply panics.
 //
-// Whenever somebody is told that an update is durable, in whatever way, a power
-// cut may come: what it leaves must hold that update. The seed says what is done;
-// the moments are those of the scheduler, so a failure is not sure to come again.
+// Whenever somebody is told that an update is durable, in whatever way, and before
+// every sync, a power cut may come: what it leaves must open, and hold what was told.
+// The seed says what is done; the moments are those of the scheduler, so a failure
+// is not sure to come again.
 type Crowd struct {
 	States int // crash states that were opened and judged
 
@@ -46,16 +47,17 @@ type Crowd struct {
 	mu      sync.Mutex // guards all below
 	rng     *rand.Rand
 	durable uint64 // somebody was told that the first so many updates are durable
-	drawn   []told
+	drawn   []cut
+	cuts    int   // of drawn, before a sync
 	err     error // the first thing that is wrong
 }
 
-// A told is what a power cut left after somebody was told that so many updates
+// A cut is what a power cut left when somebody had been told that so many updates
 // are durable.
-type told struct {
+type cut struct {
 	mem     *fsys.Mem
 	updates uint64
-	by      string // what told
+	when    string
 }
 
 // NewCrowd returns the crowd of a seed. dir is as for [NewRun].
@@ -100,7 +102,7 @@ func (c *Crowd) Do() error {
 		return err
 	}
 	c.s = s
-	c.fs.OnOp(c.slow)
+	c.fs.OnOp(c.onOp)
 	if c.fault {
 		c.fs.Inject(fsys.Fault{
 			Kinds: pick(c.rng, fsys.OpWrite, fsys.OpDatasync), Path: "*.log",
@@ -119,8 +121,17 @@ func (c *Crowd) Do() error {
 	return c.judge()
 }
 
-// slow makes a commit take its time, so that others come meanwhile.
-func (c *Crowd) slow(op fsys.Op) {
+// onOp lets a power cut come before a sync, and makes a commit take its time, so
+// that others come meanwhile.
+func (c *Crowd) onOp(op fsys.Op) {
+	if op.Kind&(fsys.OpSync|fsys.OpDatasync|fsys.OpSyncDir) != 0 {
+		c.mu.Lock()
+		if c.cuts < maxCuts && c.rng.IntN(3) == 0 {
+			c.cuts++
+			c.draw("before " + op.String())
+		}
+		c.mu.Unlock()
+	}
 	if op.Kind&(fsys.OpDatasync|fsys.OpRename) != 0 && strings.Contains(op.Path, ".log") {
 		idle(rand.IntN(60))
 	}
@@ -164,17 +175,23 @@ func (c *Crowd) wrong(format string, args ...any) {
 	}
 }
 
-// maxDrawn bounds the crash states that are drawn.
-const maxDrawn = 30
+// maxTold and maxCuts bound the crash states that are drawn when somebody is told
+// of durable updates, and before syncs.
+const maxTold, maxCuts = 30, 20
 
 // told notes that somebody was told that the first n updates are durable.
 func (c *Crowd) told(n uint64, by string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.durable = max(c.durable, n)
-	if len(c.drawn) < maxDrawn && c.rng.IntN(3) == 0 {
-		c.drawn = append(c.drawn, told{c.mem.Crash(c.rng), c.durable, by})
+	if len(c.drawn)-c.cuts < maxTold && c.rng.IntN(3) == 0 {
+		c.draw("after " + by + " told of it")
 	}
+}
+
+// draw draws what a power cut leaves now. The caller holds mu.
+func (c *Crowd) draw(when string) {
+	c.drawn = append(c.drawn, cut{c.mem.Crash(c.rng), c.durable, when})
 }
 
 // outcome judges the error of a step and reports whether it succeeded.
@@ -204,18 +221,18 @@ func (c *Crowd) judge() error {
 	if !c.fault && !c.panics {
 		least = uint64(len(c.m.chain) - 1) // Close returned nil
 	}
-	c.drawn = append(c.drawn, told{c.mem.Crash(c.rng), least, "Close"})
+	c.drawn = append(c.drawn, cut{c.mem.Crash(c.rng), least, "after Close"})
 	for _, d := range c.drawn {
 		c.States++
 		if err := c.recover(d); err != nil {
-			return fmt.Errorf("a power cut after %s told that %d updates are durable: %w", d.by, d.updates, err)
+			return fmt.Errorf("a power cut %s, with %d updates known to be durable: %w", d.when, d.updates, err)
 		}
 	}
 	return nil
 }
 
 // recover opens what is left and judges it.
-func (c *Crowd) recover(d told) error {
+func (c *Crowd) recover(d cut) error {
 	defer storefs.Mount(c.dir, d.mem)()
 	m := &Machine{}
 	s, err := store.Open(c.dir, m, &c.opts)
