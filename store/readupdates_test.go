@@ -276,22 +276,13 @@ func TestUpdatesCloseTheirFiles(t *testing.T) {
 	closes := func(what string, f *fsys.Faulty, updates iter.Seq2[store.Update, error]) {
 		t.Helper()
 		for last := uint64(1); last <= 4; last++ {
-			left, all := 0, 0
-			f.OnOp(func(op fsys.Op) {
-				switch op.Kind {
-				case fsys.OpOpen:
-					left++
-					all++
-				case fsys.OpClose:
-					left--
+			left, all := leftOpen(f, func() {
+				for u := range updates {
+					if u.Index == last {
+						break
+					}
 				}
 			})
-			for u := range updates {
-				if u.Index == last {
-					break
-				}
-			}
-			f.OnOp(nil)
 			if left != 0 || all == 0 {
 				t.Errorf("%s, up to %d: %d of %d files were left open", what, last, left, all)
 			}
