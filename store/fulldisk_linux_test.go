@@ -141,4 +141,15 @@ func fillDisk(t *testing.T, mnt string) {
 		t.Errorf("%d updates were recovered, want %d", len(m.updates), n+1)
 	}
 	s.Close()
+	fill(2 << 20) // which is less than a store sets aside
+	s = open(t, dir, &journal{}, nil)
+	update(t, s, "more")
+	var fs unix.Statfs_t
+	if err := unix.Statfs(mnt, &fs); err != nil {
+		t.Fatal(err)
+	}
+	if left := int64(fs.Bavail) * int64(fs.Bsize); left < 1<<20 { //nolint:unconvert // Bsize is an int32 at times
+		t.Errorf("%d bytes of 2 MiB are left", left)
+	}
+	s.Close()
 }

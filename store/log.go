@@ -16,6 +16,7 @@ type logFile struct {
 	hdr  header
 
 	size    int64 // bytes of disk space set aside; guarded by mu
+	tight   bool  // there was less than was wanted, the last time; guarded by mu
 	next    int64 // where the next entry goes; guarded by mu
 	durable int64 // up to here everything is on the disk; guarded by mu
 
@@ -146,15 +147,18 @@ func (s *Store) discard(log *logFile, err error) error {
 	return err
 }
 
-// setAside makes sure that log has disk space up to offset end, and some more.
+// setAside makes sure that log has disk space up to offset end, and some more, if
+// there is that much.
 func (s *Store) setAside(log *logFile, end int64) error {
-	if end <= log.size {
+	need := end - log.size
+	if need <= 0 {
 		return nil
 	}
-	n := max(s.opts.PreallocateBytes, end-log.size)
+	n := max(s.opts.PreallocateBytes, need)
 	err := preallocate(log.f, log.size, n)
-	if errors.Is(err, fsys.ErrNoSpace) && n > end-log.size {
-		n = end - log.size // what is needed may still be there
+	log.tight = errors.Is(err, fsys.ErrNoSpace)
+	for errors.Is(err, fsys.ErrNoSpace) && n > need {
+		n = max(n/16, need)
 		err = preallocate(log.f, log.size, n)
 	}
 	if err != nil {
@@ -164,17 +168,28 @@ func (s *Store) setAside(log *logFile, end int64) error {
 	return nil
 }
 
-// zeroPiece is how many zeros are written at once, in bytes.
-const zeroPiece = 256 << 10
-
 // preallocate sets aside [off, off+n) of f, and writes zeros there: space that is
 // only set aside makes each commit wait for the file system to note what was
 // written of it, which costs ext4 more than the commit itself.
+//
+// On an error it gives back what it had got, so that f ends at off: a log must not
+// take the last of the disk from the snapshot that would make room.
 func preallocate(f fsys.File, off, n int64) error {
 	err := f.Preallocate(off, n)
-	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
-		return err
+	if err == nil || errors.Is(err, errors.ErrUnsupported) {
+		err = writeZeros(f, off, n)
 	}
+	if err != nil {
+		_ = f.Truncate(off) // if not, there is only less space
+	}
+	return err
+}
+
+// zeroPiece is how many zeros are written at once, in bytes.
+const zeroPiece = 256 << 10
+
+// writeZeros writes zeros to [off, off+n) of f.
+func writeZeros(f fsys.File, off, n int64) error {
 	zeros := make([]byte, min(n, zeroPiece))
 	for end := off + n; off < end; {
 		k, err := f.WriteAt(zeros[:min(int64(len(zeros)), end-off)], off)

@@ -3,6 +3,8 @@ package store_test
 import (
 	"bytes"
 	"errors"
+	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/stateio/stateio/internal/fsys"
@@ -10,8 +12,18 @@ import (
 )
 
 func TestAFullDiskRefusesUpdatesAndLosesNothing(t *testing.T) {
+	t.Run("preallocated", func(t *testing.T) { fillMemory(t, nil) })
+	t.Run("file system without preallocation", func(t *testing.T) {
+		fillMemory(t, &fsys.Fault{Kinds: fsys.OpPreallocate, Err: errors.ErrUnsupported, Forever: true})
+	})
+}
+
+func fillMemory(t *testing.T, fault *fsys.Fault) {
 	const dir = "/full"
-	mem, _ := memory(t, dir)
+	mem, fs := memory(t, dir)
+	if fault != nil {
+		fs.Inject(*fault)
+	}
 	mem.SetQuota(100_000)
 	m := &journal{}
 	s := open(t, dir, m, nil)
@@ -52,13 +64,80 @@ func TestAFullDiskRefusesUpdatesAndLosesNothing(t *testing.T) {
 	if len(m.updates) != len(want) {
 		t.Errorf("on a full disk, %d updates of %d were recovered", len(m.updates), len(want))
 	}
-	mem.SetQuota(400_000)
+	mem.SetQuota(450_000)
 	update(t, s, "more")
 	if err := s.Snapshot(t.Context()); err != nil {
 		t.Error(err)
 	}
 	s.Close()
 	wantUpdates(t, dir, append(want, "more")...)
+}
+
+// Where space can't be set aside, it is written: an update finds it there.
+func TestSpaceIsWrittenWhereItCantBePreallocated(t *testing.T) {
+	const dir = "/unsupported"
+	mem, fs := memory(t, dir)
+	fs.Inject(fsys.Fault{Kinds: fsys.OpPreallocate, Err: errors.ErrUnsupported, Forever: true})
+	s := open(t, dir, &journal{}, &store.Options{PreallocateBytes: 1 << 20})
+	update(t, s, "one")
+	used := mem.Used()
+	if used < 1<<20 || used > 1<<20+100_000 {
+		t.Errorf("%d bytes of the disk are used, want 1 MiB and little more", used)
+	}
+	mem.SetQuota(1) // nothing more
+	update(t, s, "two")
+	if mem.Used() != used {
+		t.Errorf("an update has used another %d bytes", mem.Used()-used)
+	}
+	check(t, s.Close())
+	mem.SetQuota(0)
+	wantUpdates(t, dir, "one", "two")
+}
+
+// Updates do not have to wait for space: a commit sets it aside while there is a
+// quarter left of what was.
+func TestSpaceIsSetAsideBeforeItIsShort(t *testing.T) {
+	const dir, piece = "/ahead", 10_000
+	mem, _ := memory(t, dir)
+	s := open(t, dir, &journal{}, &store.Options{PreallocateBytes: piece, SnapshotBytes: -1})
+	end := int64(headerLen)
+	for range 100 {
+		update(t, s, strings.Repeat("u", 64))
+		end += 36 + 64
+		info, err := mem.Stat(filepath.Join(dir, log0))
+		check(t, err)
+		if left := info.Size - end; left < piece/4 || left > piece/4+piece {
+			t.Fatalf("%d bytes are left behind offset %d, want a quarter of %d, and not much more than all of it", left, end, piece)
+		}
+	}
+}
+
+// Where there is less than a store would set aside, it leaves what it has no need of:
+// a snapshot makes room only if it can be written.
+func TestALogLeavesSpaceForTheSnapshot(t *testing.T) {
+	const dir = "/little"
+	for _, err := range []error{nil, errors.ErrUnsupported} {
+		mem, fs := memory(t, dir)
+		if err != nil {
+			fs.Inject(fsys.Fault{Kinds: fsys.OpPreallocate, Err: err, Forever: true})
+		}
+		mem.SetQuota(1 << 20)
+		s := open(t, dir, &journal{}, &store.Options{SnapshotBytes: -1})
+		for range 500 {
+			update(t, s, "one of five hundred")
+		}
+		if used := mem.Used(); used > 1<<19 {
+			t.Errorf("preallocation: %v: %d bytes of 1 MiB are used", err, used)
+		}
+		check(t, s.Snapshot(t.Context()))
+		mem.SetQuota(0)
+		before := mem.Used()
+		update(t, s, strings.Repeat("x", 300_000)) // more than was set aside
+		if used := mem.Used() - before; used < 4<<20 {
+			t.Errorf("preallocation: %v: %d bytes were set aside when there was space again, want 4 MiB", err, used)
+		}
+		check(t, s.Close())
+	}
 }
 
 func TestANewStoreOpensOnAFullDisk(t *testing.T) {
