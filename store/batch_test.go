@@ -19,6 +19,18 @@ func (stateless) Snapshot() (io.WriterTo, error)   { return stateless{}, nil }
 func (stateless) WriteTo(io.Writer) (int64, error) { return 0, nil }
 func (stateless) Restore(io.Reader) error          { return nil }
 
+// What a burst has needed is not kept for ever.
+func TestALargeBufferIsGivenBack(t *testing.T) {
+	b := &batch{buf: make([]byte, 1, keepBatch)}
+	if b.reset(0); cap(b.buf) != keepBatch {
+		t.Errorf("a buffer of %d bytes has become one of %d", keepBatch, cap(b.buf))
+	}
+	b.buf = make([]byte, 1, keepBatch+1)
+	if b.reset(0); b.buf != nil {
+		t.Errorf("a buffer of %d bytes was kept", cap(b.buf))
+	}
+}
+
 // Who was told late, because the waiters before it are slow to wake one another,
 // has not waited in vain: what is durable is not said to be unknown.
 func TestWaitingTooLongForTheTokenIsNoError(t *testing.T) {

@@ -123,17 +123,21 @@ func TestFaultsAtEveryOperation(t *testing.T) {
 		fsys.OpList, fsys.OpSyncDir, fsys.OpRead, fsys.OpWrite, fsys.OpSync, fsys.OpDatasync,
 		fsys.OpPreallocate, fsys.OpTruncate, fsys.OpDropCache, fsys.OpClose,
 	}
+	faults := []fsys.Fault{
+		{Err: syscall.EIO},
+		{Err: syscall.ENOSPC},
+		{Err: syscall.EMFILE},
+		{Err: syscall.EIO, After: true},
+		{Err: syscall.EIO, Short: 1},
+		{Err: syscall.ENOSPC, Short: 700},
+		{Err: syscall.EIO, Revert: true},
+	}
+	if testing.Short() {
+		faults = faults[:1]
+	}
 	for _, kind := range kinds {
 		t.Run(kind.String(), func(t *testing.T) {
-			for _, fault := range []fsys.Fault{
-				{Err: syscall.EIO},
-				{Err: syscall.ENOSPC},
-				{Err: syscall.EMFILE},
-				{Err: syscall.EIO, After: true},
-				{Err: syscall.EIO, Short: 1},
-				{Err: syscall.ENOSPC, Short: 700},
-				{Err: syscall.EIO, Revert: true},
-			} {
+			for _, fault := range faults {
 				for _, forever := range []bool{false, true} {
 					fault.Kinds, fault.Forever = kind, forever
 					sweep(t, fault)

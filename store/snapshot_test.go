@@ -227,21 +227,56 @@ func TestCloseGivesUpASnapshot(t *testing.T) {
 // reason: nothing is said of space that somebody could wait for.
 func TestARotationThatCantBeUndoneFailsTheStore(t *testing.T) {
 	const dir = "/r12"
-	for name, rotate := range map[string]func(s *store.Store) error{
-		"Snapshot": func(s *store.Store) error { return s.Snapshot(t.Context()) },
-		"Close":    (*store.Store).Close,
+	name := "00000000000000000001.log"
+	syncFails := fsys.Fault{Kinds: fsys.OpSyncDir, Err: syscall.ENOSPC}
+	for _, tt := range []struct {
+		why    string
+		faults []fsys.Fault // besides a directory that can't be synced
+		says   string
+	}{
+		{"the removal can't be made durable", []fsys.Fault{{Kinds: fsys.OpSyncDir, N: 2, Err: syscall.ENOSPC}}, name},
+		{"it can't be removed", []fsys.Fault{{Kinds: fsys.OpRemove, Path: name, Err: syscall.EIO}}, "it can't be removed"},
+		{"nobody knows", []fsys.Fault{{Kinds: fsys.OpRemove, Path: name, Err: syscall.EIO}, {Kinds: fsys.OpStat, Path: name, Err: syscall.EACCES}}, "permission denied"},
 	} {
-		_, f := memory(t, dir)
+		for method, rotate := range map[string]func(s *store.Store) error{
+			"Snapshot": func(s *store.Store) error { return s.Snapshot(t.Context()) },
+			"Close":    (*store.Store).Close,
+		} {
+			_, f := memory(t, dir)
+			s := open(t, dir, &journal{}, nil)
+			update(t, s, "a")
+			f.Inject(syncFails)
+			for _, fault := range tt.faults {
+				f.Inject(fault)
+			}
+			for _, err := range []error{rotate(s), s.Stats().Err, s.Close()} {
+				if !errors.Is(err, store.ErrFailed) || errors.Is(err, store.ErrNoSpace) || !strings.Contains(err.Error(), tt.says) {
+					t.Errorf("%s, %s: got error %v, want ErrFailed, not ErrNoSpace, and %q", method, tt.why, err, tt.says)
+				}
+			}
+			wantUpdates(t, dir, "a")
+		}
+	}
+}
+
+// A snapshot that fails may leave the file that it was writing, if that can't be
+// removed either. The next one writes over it.
+func TestASnapshotAfterOneThatHasLeftItsFiles(t *testing.T) {
+	const dir = "/left"
+	for _, suffix := range []string{".log.tmp", ".snap.tmp"} {
+		mem, f := memory(t, dir)
 		s := open(t, dir, &journal{}, nil)
 		update(t, s, "a")
-		for n := range int64(2) {
-			f.Inject(fsys.Fault{Kinds: fsys.OpSyncDir, N: 1 + n, Err: syscall.ENOSPC})
+		f.Inject(fsys.Fault{Kinds: fsys.OpSync, Path: "*" + suffix, Err: syscall.EIO})
+		f.Inject(fsys.Fault{Kinds: fsys.OpRemove, Path: "*" + suffix, Err: syscall.EIO})
+		wantIs(t, s.Snapshot(t.Context()), syscall.EIO)
+		if names := unfinished(mem, dir); len(names) != 1 || !strings.HasSuffix(names[0], suffix) {
+			t.Errorf("%q are left, want one that ends with %s", names, suffix)
 		}
-		for _, err := range []error{rotate(s), s.Stats().Err, s.Close()} {
-			if !errors.Is(err, store.ErrFailed) || errors.Is(err, store.ErrNoSpace) {
-				t.Errorf("%s: got error %v, want ErrFailed and not ErrNoSpace", name, err)
-			}
+		if suffix == ".snap.tmp" {
+			update(t, s, "b") // else there is nothing new for a snapshot
 		}
-		wantUpdates(t, dir, "a")
+		check(t, s.Snapshot(t.Context()))
+		check(t, s.Close())
 	}
 }
