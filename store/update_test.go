@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -165,7 +166,15 @@ func TestUpdatesShareCommits(t *testing.T) {
 // is. With more processors, those that were just woken on another may come late.
 func TestWritersThatWereWokenShareTheNextCommit(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	t.Run("one of them leads", func(t *testing.T) {
+		shareCommits(t, func(*testing.T) context.Context { return context.Background() })
+	})
+	t.Run("the committer leads", func(t *testing.T) { shareCommits(t, (*testing.T).Context) }) // which can end
+}
+
+func shareCommits(t *testing.T, context func(*testing.T) context.Context) {
 	synctest.Test(t, func(t *testing.T) {
+		ctx := context(t)
 		const dir, writers, each = "/woken", 50, 100
 		_, fs := memory(t, dir)
 		s := open(t, dir, nothing{}, nil)
@@ -173,8 +182,7 @@ func TestWritersThatWereWokenShareTheNextCommit(t *testing.T) {
 		for range writers {
 			go func() {
 				for range each {
-					// With a context that can end, it waits for the committer.
-					if _, err := s.Update(t.Context(), []byte("one")); err != nil {
+					if _, err := s.Update(ctx, []byte("one")); err != nil {
 						t.Error(err)
 					}
 				}
@@ -221,6 +229,96 @@ func TestAContextEndsTheWaitAndNotTheUpdate(t *testing.T) {
 		}
 		s.Close()
 		wantUpdates(t, dir, "one", "two")
+	})
+}
+
+// An update waits if more than MaxPending bytes would be pending with it, and does
+// not if just as many would be.
+func TestMaxPendingIsExact(t *testing.T) {
+	for _, tt := range []struct {
+		max, first, second int
+		waits              bool
+	}{
+		{entryLen + 60 + 30, 60, 30, false},
+		{entryLen + 60 + 29, 60, 30, true},
+		{10, 60, 30, true},
+		{10, 60, 0, true},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			const dir = "/exact"
+			memory(t, dir)
+			s := open(t, dir, &journal{}, &store.Options{MaxPending: tt.max, SyncInterval: time.Hour})
+			update(t, s, "so that the next ones wait for an hour")
+			for _, n := range []int{tt.first, tt.second} {
+				go func() {
+					_, err := s.Submit(make([]byte, n))
+					check(t, err)
+				}()
+				synctest.Wait()
+			}
+			if waits := s.Index() == 2; waits != tt.waits {
+				t.Errorf("with MaxPending %d and %d bytes in the log, one of %d waits: %v", tt.max, entryLen+tt.first, tt.second, waits)
+			}
+			check(t, s.Sync(t.Context()))
+			synctest.Wait()
+			if s.Index() != 3 {
+				t.Errorf("index %d when there was room again, want 3", s.Index())
+			}
+			check(t, s.Close())
+		})
+	}
+}
+
+// Who waits for room is told when the store fails.
+func TestAFailureEndsTheWaitForRoom(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const dir = "/noroom"
+		memory(t, dir)
+		s := open(t, dir, &journal{}, &store.Options{MaxPending: 100, SyncInterval: time.Hour})
+		update(t, s, "so that the next ones wait for an hour")
+		_, err := s.Submit(make([]byte, 50))
+		check(t, err)
+		outcome := make(chan error, 1)
+		go func() {
+			_, err := s.Submit(make([]byte, 50))
+			outcome <- err
+		}()
+		synctest.Wait()
+		start := time.Now()
+		func() {
+			defer func() { _ = recover() }()
+			_, _ = s.Submit([]byte("panic"))
+		}()
+		wantIs(t, <-outcome, store.ErrFailed)
+		if waited := time.Since(start); waited > 0 {
+			t.Errorf("it was told after %v", waited)
+		}
+		wantIs(t, s.Close(), store.ErrFailed)
+	})
+}
+
+// The store goes on telling why it failed first.
+func TestTheFirstFailureIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const dir = "/first"
+		_, fs := memory(t, dir)
+		s := open(t, dir, &journal{}, nil)
+		release := hold(fs)
+		fs.Inject(fsys.Fault{Kinds: fsys.OpDatasync, Err: syscall.EIO})
+		_, err := s.Submit([]byte("at the disk"))
+		check(t, err)
+		synctest.Wait()
+		func() {
+			defer func() { _ = recover() }()
+			_, _ = s.Submit([]byte("panic"))
+		}()
+		release()
+		synctest.Wait()
+		for _, err := range []error{s.Stats().Err, s.Close()} {
+			if !errors.Is(err, store.ErrFailed) || !strings.Contains(err.Error(), "panic in Apply") {
+				t.Errorf("got error %v, want that of the panic", err)
+			}
+		}
 	})
 }
 
