@@ -259,6 +259,41 @@ func TestARotationThatCantBeUndoneFailsTheStore(t *testing.T) {
 	}
 }
 
+// The initial state can be snapshotted, too, and no state is twice.
+func TestASnapshotOfTheInitialState(t *testing.T) {
+	const dir = "/initial"
+	mem, _ := memory(t, dir)
+	s := open(t, dir, &journal{}, nil)
+	for range 2 {
+		check(t, s.Snapshot(t.Context()))
+		if st := s.Stats(); st.Snapshots != 1 {
+			t.Errorf("%d snapshots were made, want 1", st.Snapshots)
+		}
+	}
+	if names := readFiles(t, mem, dir).names(); !slices.Contains(names, snap0) {
+		t.Errorf("there is no snapshot among %q", names)
+	}
+	update(t, s, "one")
+	check(t, s.Close())
+	wantUpdates(t, dir, "one")
+}
+
+// A log without its seal is not gone on behind.
+func TestASealThatFailsFailsTheStore(t *testing.T) {
+	const dir = "/seal"
+	for _, kind := range []fsys.Kind{fsys.OpWrite, fsys.OpDatasync} {
+		_, f := memory(t, dir)
+		s := open(t, dir, &journal{}, nil)
+		update(t, s, "one")
+		f.Inject(fsys.Fault{Kinds: kind, Path: log0, Err: syscall.EIO, Short: 10})
+		wantIs(t, s.Snapshot(t.Context()), store.ErrFailed)
+		_, err := s.Update(t.Context(), []byte("refused"))
+		wantIs(t, err, store.ErrFailed)
+		wantIs(t, s.Close(), store.ErrFailed)
+		wantUpdates(t, dir, "one")
+	}
+}
+
 // A snapshot that fails may leave the file that it was writing, if that can't be
 // removed either. The next one writes over it.
 func TestASnapshotAfterOneThatHasLeftItsFiles(t *testing.T) {

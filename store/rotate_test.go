@@ -1,0 +1,69 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"io"
+	"runtime"
+	"testing"
+
+	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/storefs"
+)
+
+// slow is a machine that makes no snapshots, and whose Apply waits.
+type slow struct {
+	stateless
+	entered, leave chan struct{}
+}
+
+func (m slow) Apply([]byte) (any, error) {
+	m.entered <- struct{}{}
+	<-m.leave
+	return nil, nil
+}
+
+func (slow) Snapshot() (io.WriterTo, error) { return nil, errUnwilling }
+
+var errUnwilling = errors.New("no snapshot")
+
+// An update that comes to stand in the batch while a snapshot has the log is
+// committed also if that snapshot is not made after all.
+func TestAnUpdateBesideASnapshotThatFailsIsCommitted(t *testing.T) {
+	const dir = "/beside"
+	fs := fsys.NewFaulty(fsys.NewMem(fsys.MemOptions{}))
+	defer storefs.Mount(dir, fs)()
+	m := slow{entered: make(chan struct{}), leave: make(chan struct{})}
+	s, err := Open(dir, m, &Options{SnapshotBytes: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	updated := make(chan error)
+	fs.OnOp(func(op fsys.Op) {
+		if op.Kind != fsys.OpSync {
+			return
+		}
+		fs.OnOp(nil) // the next log is prepared, and the one in use will be taken
+		go func() {
+			_, err := s.Update(context.Background(), []byte("one"))
+			updated <- err
+		}()
+		<-m.entered
+	})
+	snapshotted := make(chan error)
+	go func() { snapshotted <- s.Snapshot(t.Context()) }()
+	for s.commit.TryLock() {
+		s.commit.Unlock()
+		runtime.Gosched()
+	}
+	close(m.leave)
+	if err := <-snapshotted; !errors.Is(err, errUnwilling) {
+		t.Errorf("the snapshot: %v, want the machine's error", err)
+	}
+	if err := <-updated; err != nil {
+		t.Error(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
