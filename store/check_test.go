@@ -67,7 +67,9 @@ const (
 	log4  = "00000000000000000004.log"
 	snap0 = "00000000000000000000.snap"
 	snap1 = "00000000000000000001.snap"
+	snap2 = "00000000000000000002.snap"
 	snap3 = "00000000000000000003.snap"
+	snap4 = "00000000000000000004.snap"
 )
 
 // checkedStore is a store with logs of 1, 2, 1 and no updates, and snapshots

@@ -344,35 +344,6 @@ func TestFilesAreClosedWhenTheSealFails(t *testing.T) {
 	}
 }
 
-func TestKeepSnapshotsCountsWholeOnes(t *testing.T) {
-	const dir = "/r13"
-	a, _ := build(t, dir, 2, 10, 0, 10, 0, 10)
-	name := "00000000000000000002.snap"
-	a[name][len(a[name])/2] ^= 1
-	mem := a.mem(t, dir)
-	mount(t, dir, mem)
-	m := &journal{}
-	_ = m
-	s := open(t, dir, &plainMachine{}, &store.Options{KeepSnapshots: 2, SnapshotBytes: -1})
-	if len(s.Recovery().Refused) != 1 {
-		t.Fatal("not refused")
-	}
-	if err := s.Snapshot(t.Context()); err != nil {
-		t.Fatal(err)
-	}
-	s.Close()
-	fl := readFiles(t, mem, dir)
-	good := 0
-	for n := range fl {
-		if strings.HasSuffix(n, ".snap") && n != name {
-			good++
-		}
-	}
-	if good < 2 {
-		t.Errorf("%d snapshots that are whole are kept, want 2", good)
-	}
-}
-
 // plainMachine keeps what it is given.
 type plainMachine struct{ b []byte }
 

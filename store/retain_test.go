@@ -1,6 +1,8 @@
 package store_test
 
 import (
+	"slices"
+	"strings"
 	"syscall"
 	"testing"
 
@@ -55,5 +57,75 @@ func TestNoSnapshotComesBackWithoutItsLog(t *testing.T) {
 	}
 	if failed < 3 {
 		t.Errorf("%d snapshots failed", failed)
+	}
+}
+
+// Only whole snapshots count for KeepSnapshots; one that was damaged does when it
+// has been made again.
+func TestKeepSnapshotsCountsWholeOnes(t *testing.T) {
+	const dir = "/r13"
+	for name, tt := range map[string]struct {
+		sizes []int
+		kept  [][]string // after each snapshot
+	}{
+		"updates came after it": {
+			[]int{10, snapshot, 10, snapshot, 10},
+			[][]string{{snap1, snap2, snap3}, {snap3, snap4}},
+		},
+		"it is made again": {
+			[]int{10, snapshot, 10, snapshot},
+			[][]string{{snap1, snap2}, {snap2, snap3}},
+		},
+	} {
+		fl, _ := build(t, dir, 2, tt.sizes...)
+		fl[snap2][len(fl[snap2])/2] ^= 1
+		mem := fl.mem(t, dir)
+		mount(t, dir, mem)
+		s := open(t, dir, &plainMachine{}, &store.Options{KeepSnapshots: 2, SnapshotBytes: -1})
+		if len(s.Recovery().Refused) != 1 {
+			t.Fatalf("%s: refused %v, want %s", name, s.Recovery().Refused, snap2)
+		}
+		for i, want := range tt.kept {
+			if i > 0 {
+				update(t, s, "another")
+			}
+			check(t, s.Snapshot(t.Context()))
+			if got := snapshotsIn(t, mem, dir); !slices.Equal(got, want) {
+				t.Errorf("%s: %q are kept, want %q", name, got, want)
+			}
+		}
+		check(t, s.Close())
+	}
+}
+
+// snapshotsIn returns the names of the snapshots in dir.
+func snapshotsIn(t *testing.T, mem *fsys.Mem, dir string) []string {
+	t.Helper()
+	return slices.DeleteFunc(readFiles(t, mem, dir).names(), func(name string) bool { return !strings.HasSuffix(name, ".snap") })
+}
+
+// A snapshot whose predecessors can't be removed says so, the store goes on, and
+// the next one removes them.
+func TestASnapshotTellsThatOldFilesStay(t *testing.T) {
+	const dir = "/stay"
+	for _, fault := range []fsys.Fault{
+		{Kinds: fsys.OpList, Err: syscall.EIO},
+		{Kinds: fsys.OpRemove, Path: snap1, Err: syscall.EIO},
+		{Kinds: fsys.OpRemove, Path: log0, Err: syscall.EIO},
+	} {
+		mem, f := memory(t, dir)
+		s := open(t, dir, &journal{}, &store.Options{KeepSnapshots: 1, SnapshotBytes: -1})
+		update(t, s, "one")
+		check(t, s.Snapshot(t.Context()))
+		update(t, s, "two")
+		f.Inject(fault)
+		wantIs(t, s.Snapshot(t.Context()), syscall.EIO)
+		update(t, s, "three")
+		check(t, s.Snapshot(t.Context()))
+		if got := readFiles(t, mem, dir).names(); slices.Contains(got, log0) || slices.Contains(got, snap1) || slices.Contains(got, snap2) {
+			t.Errorf("%v failed once: %q are there", fault.Kinds, got)
+		}
+		check(t, s.Close())
+		wantUpdates(t, dir, "one", "two", "three")
 	}
 }
