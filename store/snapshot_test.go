@@ -63,6 +63,76 @@ func TestSnapshotsStartByThemselves(t *testing.T) {
 	})
 }
 
+// By default, that is when 64 MiB of log are behind the last one.
+func TestSnapshotsStartByThemselvesByDefault(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const dir, size = "/default", 1 << 20
+		memory(t, dir)
+		s := open(t, dir, nothing{}, nil)
+		for i := range 64 {
+			if st := s.Stats(); st.Snapshots != 0 {
+				t.Fatalf("a snapshot was made of %d MiB of log", i)
+			}
+			update(t, s, strings.Repeat("u", size-entryLen))
+			synctest.Wait()
+		}
+		if st := s.Stats(); st.Snapshots != 1 || st.SinceSnapshot > 2*size {
+			t.Errorf("%d snapshots were made of 64 MiB of log, %d bytes since", st.Snapshots, st.SinceSnapshot)
+		}
+		check(t, s.Close())
+	})
+}
+
+// While a snapshot is being made none starts by itself, however much is logged.
+func TestOneSnapshotStartsAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const dir = "/slow"
+		memory(t, dir)
+		m := &troubled{}
+		captures, release := 0, make(chan struct{})
+		m.snapshot = func() (io.WriterTo, error) {
+			captures++
+			return captured{func(io.Writer) error { <-release; return nil }, new(int)}, nil
+		}
+		s := open(t, dir, m, &store.Options{SnapshotBytes: 1000})
+		for range 50 {
+			update(t, s, strings.Repeat("u", 964))
+			synctest.Wait()
+		}
+		close(release)
+		synctest.Wait()
+		update(t, s, "one more")
+		synctest.Wait()
+		if captures != 2 {
+			t.Errorf("%d snapshots were begun, want one in the midst of the updates, and one behind them", captures)
+		}
+		check(t, s.Close())
+	})
+}
+
+// After one that failed, the next snapshot does not start with the next commit.
+func TestSnapshotsThatFailAreNotMadeAllTheTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const dir, size = "/again", 1 << 20
+		memory(t, dir)
+		m := &troubled{}
+		tries := 0
+		m.snapshot = func() (io.WriterTo, error) {
+			tries++
+			return nil, errors.New("not now")
+		}
+		s := open(t, dir, m, &store.Options{SnapshotBytes: size})
+		for i := range 18 {
+			update(t, s, strings.Repeat("u", size-entryLen))
+			synctest.Wait()
+			if want := 1 + (i+1)/17; tries != want { // a quarter of 64 MiB later
+				t.Errorf("%d MiB were logged, and %d snapshots tried, want %d", i+1, tries, want)
+			}
+		}
+		check(t, s.Close())
+	})
+}
+
 // troubled is a journal whose snapshots go wrong.
 type troubled struct {
 	journal
