@@ -122,12 +122,11 @@ func (s *Store) settle(b *batch, log *logFile, err error, took time.Duration) er
 }
 
 // expand sets disk space aside before it is short, so that no update has to
-// wait for that. An error is left to the update that needs the space, and so is
-// all of it where there is little.
+// wait for that. An error is left to the update that needs the space.
 func (s *Store) expand(log *logFile) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if !log.tight && log.size-log.next < s.opts.PreallocateBytes/4 {
+	if log.size-log.next < log.piece/4 {
 		_ = s.setAside(log, log.size+1)
 	}
 }

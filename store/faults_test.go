@@ -133,7 +133,7 @@ func TestFaultsAtEveryOperation(t *testing.T) {
 		{Err: syscall.EIO, Revert: true},
 	}
 	if testing.Short() {
-		faults = faults[:1]
+		faults = faults[:2]
 	}
 	for _, kind := range kinds {
 		t.Run(kind.String(), func(t *testing.T) {

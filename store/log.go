@@ -16,7 +16,7 @@ type logFile struct {
 	hdr  header
 
 	size    int64 // bytes of disk space set aside; guarded by mu
-	tight   bool  // there was less than was wanted, the last time; guarded by mu
+	piece   int64 // how much to set aside next, if there is that much; guarded by mu
 	next    int64 // where the next entry goes; guarded by mu
 	durable int64 // up to here everything is on the disk; guarded by mu
 
@@ -60,7 +60,7 @@ func (s *Store) prepareLog(path string) (*logFile, error) {
 		return nil, err
 	}
 	log := &logFile{
-		f: f, path: tmp, hdr: header{kind: logKind, store: s.id, salt: newSalt()},
+		f: f, path: tmp, hdr: header{kind: logKind, store: s.id, salt: newSalt()}, piece: s.opts.PreallocateBytes,
 		next: int64(headerSize), durable: int64(headerSize), end: int64(headerSize),
 	}
 	if err := s.setAside(log, int64(headerSize+tailRoom)); err != nil {
@@ -148,41 +148,38 @@ func (s *Store) discard(log *logFile, err error) error {
 }
 
 // setAside makes sure that log has disk space up to offset end, and some more, if
-// there is that much.
+// there is that much. Where there was not, it asks for twice as much each time, from
+// what is needed on: the rest is left to the snapshot that makes room.
 func (s *Store) setAside(log *logFile, end int64) error {
 	need := end - log.size
 	if need <= 0 {
 		return nil
 	}
-	n := max(s.opts.PreallocateBytes, need)
+	n := max(log.piece, need)
 	err := preallocate(log.f, log.size, n)
-	log.tight = errors.Is(err, fsys.ErrNoSpace)
-	for errors.Is(err, fsys.ErrNoSpace) && n > need {
-		n = max(n/16, need)
+	if errors.Is(err, fsys.ErrNoSpace) && n > need {
+		_ = log.f.Truncate(log.size) // it may have got all that was left
+		n = need
 		err = preallocate(log.f, log.size, n)
 	}
 	if err != nil {
+		log.piece = 0
 		return s.wrap(fmt.Sprintf("setting %d bytes of disk space aside for %s", n, log.path), err)
 	}
 	log.size += n
+	log.piece = min(2*n, s.opts.PreallocateBytes)
 	return nil
 }
 
 // preallocate sets aside [off, off+n) of f, and writes zeros there: space that is
 // only set aside makes each commit wait for the file system to note what was
 // written of it, which costs ext4 more than the commit itself.
-//
-// On an error it gives back what it had got, so that f ends at off: a log must not
-// take the last of the disk from the snapshot that would make room.
 func preallocate(f fsys.File, off, n int64) error {
 	err := f.Preallocate(off, n)
-	if err == nil || errors.Is(err, errors.ErrUnsupported) {
-		err = writeZeros(f, off, n)
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		return err
 	}
-	if err != nil {
-		_ = f.Truncate(off) // if not, there is only less space
-	}
-	return err
+	return writeZeros(f, off, n)
 }
 
 // zeroPiece is how many zeros are written at once, in bytes.

@@ -38,7 +38,7 @@ type Options struct {
 	// PreallocateBytes is the amount by which disk space is set aside for the
 	// log, and zeroed; the default is 4 MiB. Small values make commits slower,
 	// large ones make one commit in many take longer. Where there is less space
-	// than this, less is set aside.
+	// than this, what is needed is set aside, and as much again.
 	PreallocateBytes int64
 
 	// FileMode and DirMode are the permissions of files and directories that the

@@ -1,10 +1,12 @@
 package store_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -95,9 +97,14 @@ func TestOneSnapshotStartsAtATime(t *testing.T) {
 			return captured{func(io.Writer) error { <-release; return nil }, new(int)}, nil
 		}
 		s := open(t, dir, m, &store.Options{SnapshotBytes: 1000})
+		update(t, s, strings.Repeat("u", 964))
+		synctest.Wait()
 		for range 50 {
 			update(t, s, strings.Repeat("u", 964))
-			synctest.Wait()
+		}
+		stacks := make([]byte, 1<<20)
+		if n := bytes.Count(stacks[:runtime.Stack(stacks, true)], []byte(".makeSnapshot(")); n != 1 {
+			t.Errorf("%d snapshots are being made, want 1", n)
 		}
 		close(release)
 		synctest.Wait()
@@ -378,10 +385,10 @@ func TestASnapshotAfterOneThatHasLeftItsFiles(t *testing.T) {
 		if names := unfinished(mem, dir); len(names) != 1 || !strings.HasSuffix(names[0], suffix) {
 			t.Errorf("%q are left, want one that ends with %s", names, suffix)
 		}
-		if suffix == ".snap.tmp" {
-			update(t, s, "b") // else there is nothing new for a snapshot
-		}
 		check(t, s.Snapshot(t.Context()))
+		if names := unfinished(mem, dir); len(names) > 0 {
+			t.Errorf("%q are left behind the next snapshot", names)
+		}
 		check(t, s.Close())
 	}
 }

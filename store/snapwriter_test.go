@@ -89,6 +89,33 @@ func TestEachChunkOfASnapshotFillsItsBlock(t *testing.T) {
 	}
 }
 
+// A piece that fills a chunk does not overtake what came before it.
+func TestTheStateIsWrittenInOrder(t *testing.T) {
+	w, fs, _ := newSnapTest(t)
+	state := bytes.Repeat([]byte("0123456789"), 10_000)
+	for _, p := range [][]byte{state[:1], state[1:]} {
+		if _, err := w.Write(p); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.finish(); err != nil {
+		t.Fatal(err)
+	}
+	f, err := fs.Open("/snap", fsys.ReadOnly, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	r, err := newSnapReader(f, "/snap", 7, w.off)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.close()
+	var got bytes.Buffer
+	if _, err := r.WriteTo(&got); err != nil || !bytes.Equal(got.Bytes(), state) {
+		t.Errorf("other bytes are read back, %v", err)
+	}
+}
+
 // A snapshot is written in pieces, for which little memory is needed, and synced
 // often enough for no commit to have a lot of it before it at the disk; and not
 // more often.

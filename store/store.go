@@ -240,7 +240,7 @@ func (s *Store) proceed(l *loader) error {
 		return s.wrap("recovering "+path, err)
 	}
 	s.setLog(&logFile{
-		f: f, path: path, hdr: l.tail.hdr, digest: l.tail.endDigest,
+		f: f, path: path, hdr: l.tail.hdr, digest: l.tail.endDigest, piece: s.opts.PreallocateBytes,
 		size: l.tail.end, end: l.tail.end, next: l.tail.end, durable: l.tail.end,
 	})
 	return nil
