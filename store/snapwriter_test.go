@@ -65,7 +65,7 @@ func TestEachChunkOfASnapshotFillsItsBlock(t *testing.T) {
 			t.Fatal(err)
 		}
 		var k record.Block
-		full := max(size-first, -each) / each // blocks behind the first that a chunk fills
+		full := max(size-first, 0) / each // blocks behind the first that a chunk fills
 		for i := range full {
 			b := file[(1+i)*record.BlockSize:][:record.BlockSize]
 			if k.Parse(b); len(k.Records) != 1 || k.Records[0].Size() != record.BlockSize {
@@ -77,15 +77,21 @@ func TestEachChunkOfASnapshotFillsItsBlock(t *testing.T) {
 				t.Errorf("a state of %d bytes: the first block holds %+v", size, k.Records)
 			}
 		}
-		var got bytes.Buffer
-		r, err := newSnapReader(f, "/snap", 7, w.off)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := r.WriteTo(&got); err != nil || !bytes.Equal(got.Bytes(), state) {
-			t.Errorf("a state of %d bytes is read back as %d, %v", size, got.Len(), err)
-		}
-		r.close()
+		readsBack(t, f, w.off, state)
+	}
+}
+
+// readsBack makes sure that the snapshot of size bytes in f is that of state.
+func readsBack(t *testing.T, f fsys.File, size int64, state []byte) {
+	t.Helper()
+	r, err := newSnapReader(f, "/snap", 7, size)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer r.close()
+	var got bytes.Buffer
+	if _, err := r.WriteTo(&got); err != nil || !bytes.Equal(got.Bytes(), state) {
+		t.Errorf("a state of %d bytes is read back as %d bytes, which are others, or %v", len(state), got.Len(), err)
 	}
 }
 
@@ -105,15 +111,7 @@ func TestTheStateIsWrittenInOrder(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r, err := newSnapReader(f, "/snap", 7, w.off)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.close()
-	var got bytes.Buffer
-	if _, err := r.WriteTo(&got); err != nil || !bytes.Equal(got.Bytes(), state) {
-		t.Errorf("other bytes are read back, %v", err)
-	}
+	readsBack(t, f, w.off, state)
 }
 
 // A snapshot is written in pieces, for which little memory is needed, and synced
