@@ -74,6 +74,9 @@ func fillDisk(t *testing.T, mnt string) {
 			t.Fatal(err)
 		}
 		f, err := os.Create(ballast)
+		if errors.Is(err, unix.ENOSPC) {
+			return // as below
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -142,14 +145,22 @@ func fillDisk(t *testing.T, mnt string) {
 	}
 	s.Close()
 	fill(2 << 20) // which is less than a store sets aside
+	free := func() int64 {
+		t.Helper()
+		var fs unix.Statfs_t
+		if err := unix.Statfs(mnt, &fs); err != nil {
+			t.Fatal(err)
+		}
+		return int64(fs.Bavail) * int64(fs.Bsize) //nolint:unconvert // Bsize is an int32 at times
+	}
+	was := free()
+	if was < 1<<20 || was > 4<<20 {
+		return // XFS, again
+	}
 	s = open(t, dir, &journal{}, nil)
 	update(t, s, "more")
-	var fs unix.Statfs_t
-	if err := unix.Statfs(mnt, &fs); err != nil {
-		t.Fatal(err)
-	}
-	if left := int64(fs.Bavail) * int64(fs.Bsize); left < 1<<20 { //nolint:unconvert // Bsize is an int32 at times
-		t.Errorf("%d bytes of 2 MiB are left", left)
+	if left := free(); left < was/2 {
+		t.Errorf("%d bytes are left of %d", left, was)
 	}
 	s.Close()
 }
