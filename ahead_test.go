@@ -86,7 +86,7 @@ func TestALargeFileReadsAsMemoryDoes(t *testing.T) {
 	}
 }
 
-// Who closes the file before all is read gets an error of reading for it.
+// A caller that closes the file before all is read gets an error of reading.
 func TestAFileThatIsClosedMeanwhileIsNotDamaged(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "state")
 	if err := os.WriteFile(path, largeLog(rand.New(rand.NewPCG(1, 1))), 0o600); err != nil {

@@ -17,7 +17,7 @@ import (
 //
 // A torn tail is left out. Errors are those of dst, of type [*CorruptError] for
 // damage in src, or say why reading it failed; what was written to dst is then
-// of no use. To replace a file, write to a temporary one beside it, sync that,
+// of no use. To replace a file, write to a temporary one next to it, sync that,
 // rename it, and sync the directory, with the file's writer closed.
 func Compact(dst io.Writer, src io.ReaderAt, limit int64) (n int64, err error) {
 	f, err := newFile(src, limit)

@@ -33,7 +33,7 @@
 //
 // A crash may leave the last entry written in part: cut short, with pages
 // missing from its middle, or followed by zeros. What follows the last whole
-// entry is such a torn tail if no valid record lies behind it, other than those
+// entry is such a torn tail if no valid record lies after it, other than those
 // inside of the broken entry itself. [Restore] passes over a torn tail, and
 // [NewFileWriter] cuts it off before anything is appended.
 //

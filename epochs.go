@@ -77,7 +77,7 @@ func (f file) before(off int64) (epoch uint64, found bool, err error) {
 	f.limit = off
 	end, err := f.end()
 	if errors.Is(err, ErrCorrupt) {
-		err = nil // the walk has reported what lies behind
+		err = nil // the walk has reported what lies after
 	}
 	return end.epoch, end.found, err
 }
@@ -89,7 +89,7 @@ func (f file) epoch(off uint64, end int64) (Epoch, error) {
 	if err != nil {
 		return e, err
 	}
-	h, _, err := f.open(first, end)
+	h, err := f.head(first)
 	switch {
 	case err != nil:
 		return e, err
@@ -98,7 +98,7 @@ func (f file) epoch(off uint64, end int64) (Epoch, error) {
 	case h.Kind == entry.Update:
 		return e, nil
 	case h.Epoch >= off && off != 0:
-		return e, f.corrupt(first.Start, "the snapshot says that epoch %d, which lies behind it, came before", h.Epoch)
+		return e, f.corrupt(first.Start, "the snapshot says that epoch %d, which lies after it, came before", h.Epoch)
 	}
 	e.Previous, e.StateSize = h.Epoch, first.Size-entry.HeadSize
 	return e, nil

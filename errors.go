@@ -16,6 +16,11 @@ var (
 	// the file is open for writing elsewhere.
 	ErrLocked = osfile.ErrLocked
 
+	// ErrTaken is what errors.Is finds in the error of a [Writer] whose file was
+	// removed, moved, replaced, cut or written to by others, and in that of
+	// [NewFileWriter] for a file that was replaced since it was opened.
+	ErrTaken = osfile.ErrTaken
+
 	// ErrNoEpoch is what errors.Is finds in the error of [RestoreEpoch] when the
 	// file has no such epoch, or has none any more.
 	ErrNoEpoch = errors.New("no such epoch")

@@ -12,7 +12,7 @@ import (
 	"github.com/stateio/stateio"
 )
 
-// brokenAt fails the nth read from now on, and those behind it.
+// brokenAt fails the nth read from now on, and those after it.
 type brokenAt struct {
 	*bytes.Reader
 	n   int
@@ -74,7 +74,7 @@ func TestNoFailedReadIsPassedOver(t *testing.T) {
 	}
 }
 
-// onceAt fails one read, behind n that don't.
+// onceAt fails one read, after n that don't.
 type onceAt struct {
 	*bytes.Reader
 	n int
@@ -192,7 +192,7 @@ func TestWhatIsWrongWithAnEntryIsTold(t *testing.T) {
 		"short":    "the entry has 5 bytes, fewer than the 9 of its head: this is a log, but not a state file",
 		"x2345678": "the entry has 8 bytes, fewer than the 9 of its head",
 		"\x03\x00\x00\x00\x00\x00\x00\x00\x00 later": "the entry is of unknown kind 3: the file is damaged, no state file, or one of a later version",
-		"\x01\x01\x00\x00\x00\x00\x00\x00\x00 ahead": "the update says that it belongs to epoch 1, which lies behind it",
+		"\x01\x01\x00\x00\x00\x00\x00\x00\x00 ahead": "the update says that it belongs to epoch 1, which lies after it",
 		"\x02\x01\x00\x00\x00\x00\x00\x00\x00 state": "",
 	} {
 		file, _ := appendLog(nil, []byte(what))
@@ -208,7 +208,7 @@ func TestWhatIsWrongWithAnEntryIsTold(t *testing.T) {
 	}
 }
 
-// Damage behind the last whole entry comes first, as an epoch without a state,
+// Damage after the last whole entry comes first, as an epoch without a state,
 // and the walk ends when its user has had enough.
 func TestEpochsReportsDamageAtTheEndFirst(t *testing.T) {
 	m := (&model{}).snapshot(bytesOf(1, 10)).snapshot(bytesOf(2, 20)).
@@ -263,12 +263,7 @@ func TestEpochsGoesOnPastTwoDamagedPlaces(t *testing.T) {
 }
 
 func TestOnlyRegularFilesAreWritten(t *testing.T) {
-	r, w, err := os.Pipe()
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer r.Close()
-	defer w.Close()
+	_, w := newPipe(t)
 	if _, err := stateio.NewFileWriter(w); err == nil || !strings.Contains(err.Error(), "not a regular file") {
 		t.Errorf("a pipe: %v", err)
 	}

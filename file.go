@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
 
 	"github.com/stateio/stateio/internal/ahead"
 	"github.com/stateio/stateio/internal/entry"
@@ -65,7 +66,7 @@ func (f file) tail() (record.Tail, error) {
 }
 
 // end finds the last whole entry, and with it the current epoch. With a
-// [*CorruptError] that reports damage behind that entry, it is valid, too.
+// [*CorruptError] that reports damage after that entry, it is valid, too.
 func (f file) end() (end, error) {
 	tail, err := f.tail()
 	if err != nil {
@@ -97,7 +98,7 @@ func (f file) epochOf(e record.Entry) (uint64, error) {
 	case h.Kind == entry.Snapshot:
 		return uint64(e.Start), nil
 	case h.Epoch >= uint64(e.Start) && h.Epoch != 0:
-		return 0, f.corrupt(e.Start, "the update says that it belongs to epoch %d, which lies behind it", h.Epoch)
+		return 0, f.corrupt(e.Start, "the update says that it belongs to epoch %d, which lies after it", h.Epoch)
 	}
 	return h.Epoch, nil
 }
@@ -140,14 +141,37 @@ func (f file) open(e record.Entry, limit int64) (h entry.Head, p payload, err er
 	return h, p, nil
 }
 
+// head reads the head of entry e, which was checked, and no more than that if it is
+// in the first record, as almost all are: a reader of the log for each entry of many
+// would be slow.
+func (f file) head(e record.Entry) (entry.Head, error) {
+	var buf [record.HeaderSize + entry.HeadSize]byte
+	b, err := record.ReadAt(f.r, buf[:], e.Start, e.End)
+	if err != nil {
+		return entry.Head{}, f.reading(err)
+	}
+	if len(b) == len(buf) && record.Decode(b).Length >= entry.HeadSize {
+		if h, _, ok := entry.Split(b[record.HeaderSize:]); ok {
+			return h, nil
+		}
+	}
+	h, _, err := f.open(e, min(e.End, e.Start+2*record.BlockSize))
+	return h, err
+}
+
 // aheadFrom is the length in bytes of a log from which on it is worth to read
 // ahead. That is done with files only: they can be closed meanwhile.
 const aheadFrom = 1 << 20
 
+// canReadAhead is false on Windows. There, reads of one file wait for each other, so
+// there is little to gain; and in Go 1.26, when several wait while the file is closed,
+// Close may never return.
+const canReadAhead = runtime.GOOS != "windows"
+
 // log returns a reader of the log from start to end.
 func (f file) log(start, end int64) *logio.Reader {
 	var src io.Reader = io.NewSectionReader(f.r, start, end-start)
-	if osf, ok := f.r.(*os.File); ok && end-start >= aheadFrom {
+	if osf, ok := f.r.(*os.File); ok && end-start >= aheadFrom && canReadAhead {
 		src = ahead.New(osf, start, end)
 	}
 	r := logio.NewReader(src, start)
@@ -159,7 +183,7 @@ func (f file) log(start, end int64) *logio.Reader {
 type payload struct {
 	io.Reader
 	size int64         // bytes
-	log  *logio.Reader // behind Reader; goes on behind the entry
+	log  *logio.Reader // after Reader; goes on after the entry
 }
 
 // noEntry returns the error for log entry b, which is no entry of a state file.

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"os"
 
 	"github.com/stateio/stateio/internal/osfile"
@@ -20,16 +19,31 @@ import (
 // torn tail, and syncs the file, so that what it found is durable. A new file is
 // synced together with its directory.
 //
+// What a file holds that has no whole entry stays there until the first entry is
+// appended, and is then cut off: it may be what a crash left of a first write, or
+// a few bytes that were never meant for this package, and 4 bytes can't tell.
+//
+// The writer watches the file. Before and after it writes, it checks that the file
+// has the size it should have, and that its name, osf.Name() at this time, still
+// leads to it. A file that was removed, moved, replaced, emptied, cut or written to
+// by others meanwhile gives an error that wraps [ErrTaken], and nothing more is
+// acknowledged. A name that leads nowhere now is not watched: a file may be
+// unlinked before, have no name from the start, or come as a descriptor with a
+// name of its own. A program that changes its root directory calls NewFileWriter
+// after that. What is changed in place, without changing the size, is not noticed.
+//
 // The error wraps [ErrLocked] if the file is locked, and is a [*CorruptError] if
-// there is damage in the current epoch or behind it: then nothing is changed. It
-// wraps [fs.ErrNotExist] if the file was removed, or replaced by another of its
-// name, since it was opened.
-// Other errors say why an operation on the file failed.
+// there is damage in the current epoch or after it: then nothing is changed. It
+// wraps [ErrTaken] and [fs.ErrNotExist] if the file's name leads to another regular
+// file: it was replaced since it was opened. Other errors say why an operation on
+// the file failed; one that wraps [errors.ErrUnsupported] may say that the file
+// system has no locks. [NewWriter] does without, where the caller sees to it that
+// there is one writer.
 func NewFileWriter(osf *os.File) (*Writer, error) {
 	fail := func(doing string, err error) (*Writer, error) {
 		return nil, fmt.Errorf("stateio: %s %s: %w", doing, osf.Name(), err)
 	}
-	info, err := osf.Stat()
+	info, err := osfile.Stat(osf)
 	if err != nil {
 		return fail("opening", err)
 	}
@@ -38,15 +52,13 @@ func NewFileWriter(osf *os.File) (*Writer, error) {
 	}
 	if err := osfile.Lock(osf); err != nil {
 		if errors.Is(err, ErrLocked) {
-			err = fmt.Errorf("it is %w by another writer; only one at a time can have the file", err)
+			return fail("opening", fmt.Errorf("it is %w by another writer; only one at a time can have the file", err))
 		}
-		return fail("opening", err)
+		return fail("locking", fmt.Errorf("%w: without a lock another writer would not be kept out", err))
 	}
-	switch gone, err := osfile.Removed(osf); {
-	case err != nil:
+	watch, err := osfile.NewWatch(osf)
+	if err != nil {
 		return fail("opening", err)
-	case gone:
-		return fail("opening", errRemoved)
 	}
 	// What an earlier process left to be written is written, or known not to be.
 	if err := osf.Sync(); err != nil {
@@ -56,8 +68,8 @@ func NewFileWriter(osf *os.File) (*Writer, error) {
 	if err != nil {
 		return fail("finding the end of", err)
 	}
-	if size == 0 {
-		if err := osfile.SyncDir(osf); err != nil {
+	if size == 0 && watch.Named() {
+		if err := osfile.SyncDir(osf.Name()); err != nil {
 			return fail("syncing the directory of", err)
 		}
 	}
@@ -65,7 +77,13 @@ func NewFileWriter(osf *os.File) (*Writer, error) {
 	if err != nil {
 		return nil, err
 	}
-	if size > last.last.End {
+	w := NewWriter(osf, last.last.End, last.epoch)
+	w.file, w.watch, w.path = osf, watch, " of "+osf.Name()
+	switch {
+	case size == last.last.End:
+	case !last.found:
+		w.stale = size
+	default:
 		if err := osf.Truncate(last.last.End); err != nil {
 			return fail("cutting the torn tail off", err)
 		}
@@ -73,18 +91,13 @@ func NewFileWriter(osf *os.File) (*Writer, error) {
 			return fail("syncing", err)
 		}
 	}
-	w := NewWriter(osf, last.last.End, last.epoch)
-	w.file, w.path = osf, " of "+osf.Name()
 	return w, nil
 }
 
-var (
-	errNotRegular = errors.New("it is not a regular file")
-	errRemoved    = fmt.Errorf("it has been removed, or replaced by another file of that name, since it was opened: open it anew: %w", fs.ErrNotExist)
-)
+var errNotRegular = errors.New("it is not a regular file")
 
 // checkedEnd finds the end of a file of the given size, and reads all of the
-// current epoch, so that nothing is appended behind damage.
+// current epoch, so that nothing is appended after damage.
 func checkedEnd(osf *os.File, size int64) (end, error) {
 	if err := forgetLast(osf, size); err != nil {
 		return end{}, err

@@ -98,7 +98,7 @@ func FuzzRestore(f *testing.F) {
 				at := updates.Offset()
 				kind, e, data, ok := entryAt(file[:limit], at)
 				if !ok || kind != 1 || e != epoch || at <= last || !bytes.Equal(u, data) {
-					t.Fatalf("no update of %d bytes in epoch %d stands at %d, behind %d", len(u), epoch, at, last)
+					t.Fatalf("no update of %d bytes in epoch %d stands at %d, after %d", len(u), epoch, at, last)
 				}
 				last = at
 			}
@@ -182,7 +182,7 @@ func FuzzTail(f *testing.F) {
 		}
 		if err != nil {
 			if !valid || !errors.Is(err, stateio.ErrCorrupt) || !bytes.Equal(got, all) {
-				t.Fatalf("valid records behind: %v, file unchanged: %v, %v", valid, bytes.Equal(got, all), err)
+				t.Fatalf("valid records after: %v, file unchanged: %v, %v", valid, bytes.Equal(got, all), err)
 			}
 			return
 		}

@@ -1,8 +1,8 @@
 module github.com/stateio/stateio
 
-go 1.26.0
+go 1.25.0
 
 require (
-	github.com/cespare/xxhash/v2 v2.3.0
-	golang.org/x/sys v0.49.0
+	github.com/cespare/xxhash/v2 v2.2.0
+	golang.org/x/sys v0.17.0
 )

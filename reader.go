@@ -19,14 +19,14 @@ type Reader struct {
 	log   *logio.Reader // nil: there are no updates
 	err   error         // final
 
-	behind error // damage behind end, to be reported there; nil: there is none
+	behind error // damage after end, to be reported there; nil: there is none
 }
 
 // Read returns the next update. The slice is the reader's, and valid until the
 // next call; copy it to keep it.
 //
 // At the end of the epoch, Read returns io.EOF, for good. Damage is reported by
-// a [*CorruptError], for good too: updates behind a gap must not be applied. Any
+// a [*CorruptError], for good too: updates after a gap must not be applied. Any
 // other error is one of reading, and the next call tries again.
 func (r *Reader) Read() ([]byte, error) {
 	if r == nil || r.log == nil {

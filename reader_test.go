@@ -44,7 +44,7 @@ func TestReaderTellsWhatIsAmongTheUpdates(t *testing.T) {
 	}
 }
 
-// Damage behind the last epoch's last whole update ends reading it, also when the
+// Damage after the last epoch's last whole update ends reading it, also when the
 // epoch is asked for; that of another epoch does not.
 func TestDamageEndsTheEpochThatItFollows(t *testing.T) {
 	m := (&model{}).snapshot(bytesOf(1, 10)).update(bytesOf(2, 10)).
@@ -102,7 +102,7 @@ func TestAnEpochWithoutItsSnapshotIsRefused(t *testing.T) {
 	wrong := bytes.Clone(m.file[:m.ops[1].start])
 	wrong, at := appendLog(wrong, append([]byte{1, 0, 0, 0, 0, 0, 0, 0, 0}, "no snapshot"...))
 	wrong = append(wrong, m.file[m.ops[1].end:]...)
-	wrong, _ = appendLog(wrong[:len(wrong):len(wrong)], append([]byte{1, byte(at), byte(at >> 8), 0, 0, 0, 0, 0, 0}, "behind it"...))
+	wrong, _ = appendLog(wrong[:len(wrong):len(wrong)], append([]byte{1, byte(at), byte(at >> 8), 0, 0, 0, 0, 0, 0}, "after it"...))
 	limit := int64(len(wrong))
 	if _, _, _, err := stateio.Restore(bytes.NewReader(wrong), limit); !isCorrupt(err) || !strings.Contains(err.Error(), "should be here, but it is an update") {
 		t.Errorf("Restore: %v", err)
@@ -146,7 +146,7 @@ func TestAReaderOfNothingHasNoOffset(t *testing.T) {
 	}
 }
 
-// An entry can't name itself, or what lies behind it, as the epoch before.
+// An entry can't name itself, or what lies after it, as the epoch before.
 func TestAnEpochIsBeforeWhatNamesIt(t *testing.T) {
 	first, _ := appendLog(nil, append([]byte{2}, make([]byte, 20)...))
 	at := byte(len(first))

@@ -20,7 +20,7 @@ import (
 // Restore passes over a torn tail; see the package documentation. It reads the
 // file's end and the snapshot only. Damage in the updates is reported by the
 // reader where it comes to it. The position of r does not move, and r may be
-// written behind limit meanwhile.
+// written after limit meanwhile.
 //
 // The state is the caller's. The reader keeps r.
 //
@@ -52,6 +52,13 @@ func RestoreFile(osf *os.File) (state []byte, epoch uint64, updates *Reader, err
 	if err != nil {
 		return nil, 0, nil, fmt.Errorf("stateio: finding the end of the file: %w", err)
 	}
+	info, err := osfile.Stat(osf)
+	if err == nil && info.IsDir() { // one of Windows is like an empty file
+		err = errNotRegular
+	}
+	if err != nil {
+		return nil, 0, nil, fmt.Errorf("stateio: restoring %s: %w", osf.Name(), err)
+	}
 	if err := forgetLast(osf, size); err != nil {
 		return nil, 0, nil, err
 	}
@@ -76,7 +83,7 @@ func forgetLast(osf *os.File, size int64) error {
 // RestoreEpoch returns the state of one epoch, named by its offset, in the first
 // limit bytes of r: its snapshot, or nil if it has none, and a reader of its
 // updates. It is the way to an older state, be it because a newer one is
-// damaged. [Epochs] tells which there are. If there is damage behind the last
+// damaged. [Epochs] tells which there are. If there is damage after the last
 // update that is left of the last epoch, the reader ends with it.
 //
 // Ownership is as with [Restore]. Errors are of type [*CorruptError] for damage
@@ -87,7 +94,7 @@ func RestoreEpoch(r io.ReaderAt, limit int64, epoch uint64) (state []byte, updat
 	if err != nil {
 		return nil, nil, err
 	}
-	var behind error // damage right behind the epoch whose turn it is
+	var behind error // damage right after the epoch whose turn it is
 	for e, err := range f.epochs {
 		switch {
 		case err != nil && (e.Offset == epoch && e.known || !errors.Is(err, ErrCorrupt)):

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -48,7 +50,7 @@ func TestRestoreDoesNotMoveTheFile(t *testing.T) {
 	}
 }
 
-// Nothing behind limit is looked at, let alone returned: G24.
+// Nothing after limit is looked at, let alone returned: G24.
 func TestTheLimitIsHonoured(t *testing.T) {
 	m := &model{}
 	for i := range 60 {
@@ -69,12 +71,12 @@ func TestTheLimitIsHonoured(t *testing.T) {
 	}
 	for _, limit := range []int64{int64(len(m.file)) + 1, 1 << 40, 1<<63 - 1} {
 		if err := m.compare(bytes.NewReader(m.file), limit); err != nil {
-			t.Fatalf("a limit behind the end, %d: %v", limit, err)
+			t.Fatalf("a limit after the end, %d: %v", limit, err)
 		}
 	}
 }
 
-// limited fails the test when it is read behind its limit.
+// limited fails the test when it is read after its limit.
 type limited struct {
 	t     *testing.T
 	b     []byte
@@ -83,7 +85,7 @@ type limited struct {
 
 func (l limited) ReadAt(b []byte, off int64) (int, error) {
 	if off+int64(len(b)) > l.limit {
-		l.t.Fatalf("read up to %d, behind the limit %d", off+int64(len(b)), l.limit)
+		l.t.Fatalf("read up to %d, after the limit %d", off+int64(len(b)), l.limit)
 	}
 	return bytes.NewReader(l.b).ReadAt(b, off)
 }
@@ -223,7 +225,7 @@ func TestAllStopsWhereItsLoopDoes(t *testing.T) {
 // if it looks like an update.
 func TestAFileThatBeginsWithinAnEntryIsDamaged(t *testing.T) {
 	update := append([]byte{1, 0, 0, 0, 0, 0, 0, 0, 0}, "update"...)
-	whole := (&model{}).update([]byte("behind")).file
+	whole := (&model{}).update([]byte("after")).file
 	for name, first := range map[string][]byte{
 		"a LAST record":               appendRecord(nil, 4, 0, update),
 		"a LAST record of an entry":   appendRecord(nil, 4, 999, update),
@@ -305,7 +307,7 @@ func TestReadErrorsAreReportedEverywhere(t *testing.T) {
 		epochs := 0
 		for _, err := range stateio.Epochs(&flaky{bytes.NewReader(m.file), n, 0}, limit) {
 			if seen != nil {
-				t.Fatal("the walk went on behind an error of reading")
+				t.Fatal("the walk went on after an error of reading")
 			}
 			seen = err
 			epochs++
@@ -319,5 +321,26 @@ func TestReadErrorsAreReportedEverywhere(t *testing.T) {
 		if _, err := stateio.Compact(io.Discard, &flaky{bytes.NewReader(m.file), n, 0}, limit); err != nil && (!errors.Is(err, errDisk) || errors.Is(err, stateio.ErrCorrupt)) {
 			t.Fatalf("Compact, failing at read %d: %v", n, err)
 		}
+	}
+}
+
+// A directory, or a file that is closed, is not restored as an empty state.
+func TestWhatIsNoOpenFileIsNotRestored(t *testing.T) {
+	dir := t.TempDir()
+	d, err := os.Open(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer d.Close()
+	if _, _, _, err := stateio.RestoreFile(d); err == nil || !strings.Contains(err.Error(), dir) {
+		t.Errorf("a directory: %v", err)
+	}
+	f, err := os.Create(filepath.Join(dir, "file"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.Close()
+	if _, _, _, err := stateio.RestoreFile(f); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("a closed file: %v", err)
 	}
 }

@@ -87,7 +87,7 @@ func TestRestoreOfASparseFileReadsTheLastEpochOnly(t *testing.T) {
 	}
 }
 
-// Holes behind the last entry of an *os.File are not read either.
+// Holes after the last entry of an *os.File are not read either.
 func TestAHoleBehindTheLastEntryIsNotRead(t *testing.T) {
 	const size = 100 << 30
 	f, state, update, epoch := sparseFile(t, 8*block, size)

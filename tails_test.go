@@ -13,7 +13,7 @@ func isCorrupt(err error) bool {
 	return errors.Is(err, stateio.ErrCorrupt) && !errors.Is(err, errWrong)
 }
 
-// tailModels are files that tails are put behind.
+// tailModels are files that tails are put after.
 func tailModels() map[string]*model {
 	return map[string]*model{
 		"no entry":                 {},
@@ -27,7 +27,7 @@ func tailModels() map[string]*model {
 	}
 }
 
-// opensWithout fails the test unless the model with a tail behind it restores
+// opensWithout fails the test unless the model with a tail after it restores
 // and opens as if the tail were not there, and takes entries.
 func opensWithout(t *testing.T, m *model, tail []byte) {
 	t.Helper()
@@ -65,7 +65,7 @@ func TestZeroTailsAreCutOff(t *testing.T) {
 	}
 }
 
-// So does one that ends in garbage, behind at least one entry.
+// So does one that ends in garbage, after at least one entry.
 func TestGarbageTailsAreCutOff(t *testing.T) {
 	for name, m := range tailModels() {
 		if len(m.ops) == 0 {
@@ -81,7 +81,7 @@ func TestGarbageTailsAreCutOff(t *testing.T) {
 	}
 }
 
-// Half a header, and a whole one with nothing behind, are cut off: G2, G4.
+// Half a header, and a whole one with nothing after, are cut off: G2, G4.
 func TestTornHeadersAreCutOff(t *testing.T) {
 	for name, m := range tailModels() {
 		t.Run(name, func(t *testing.T) {
@@ -98,7 +98,7 @@ func TestTornHeadersAreCutOff(t *testing.T) {
 	}
 }
 
-// A torn update, a Snapshot and an Update behind it: G3, G3b.
+// A torn update, a Snapshot and an Update after it: G3, G3b.
 func TestWhatIsAppendedBehindATornEntryIsThere(t *testing.T) {
 	for _, snapshot := range []bool{false, true} {
 		m := (&model{}).snapshot(bytesOf(1, 10)).update(bytesOf(2, 500))
@@ -159,7 +159,7 @@ func refused(t *testing.T, file []byte, at int64) {
 	}
 }
 
-// Damage with a valid record behind it, in the same block or a later one, is no
+// Damage with a valid record after it, in the same block or a later one, is no
 // torn tail: it hit acknowledged data.
 func TestDamageWithAValidRecordBehindIsRefused(t *testing.T) {
 	t.Run("the next entry's middle record", func(t *testing.T) {
@@ -191,8 +191,8 @@ func TestDamageWithAValidRecordBehindIsRefused(t *testing.T) {
 	})
 }
 
-// Where the record behind is a whole entry, restoring works up to the damage;
-// nothing is appended behind that.
+// Where the record after is a whole entry, restoring works up to the damage;
+// nothing is appended after that.
 func TestDamageAmongTheUpdatesIsReportedAndNeverCut(t *testing.T) {
 	m := (&model{}).snapshot(bytesOf(9, 9)).update(bytesOf(1, 100)).update(bytesOf(2, 40_000)).update(bytesOf(3, 300)).update(bytesOf(4, 2*block))
 	for i, o := range m.ops[:4] {
@@ -231,7 +231,7 @@ func TestDamageAmongTheUpdatesIsReportedAndNeverCut(t *testing.T) {
 	}
 }
 
-// Valid entries behind the end, left over from an older life of the file, are
+// Valid entries after the end, left over from an older life of the file, are
 // never replayed in silence, nor do they take the file back to their epoch.
 func TestOldEntriesBehindTheEndAreRefused(t *testing.T) {
 	old := (&model{}).update([]byte("old")).update(bytesOf(1, 200)).snapshot([]byte("old state")).update([]byte("older"))
@@ -265,7 +265,7 @@ func TestOldEntriesBehindTheEndAreRefused(t *testing.T) {
 }
 
 // What is lost at the end of an old epoch, of which neither its zeros nor the
-// snapshot behind them are a clean end, is reported when one restores it.
+// snapshot after them are a clean end, is reported when one restores it.
 func TestLostUpdatesAtTheEndOfAnOldEpochAreReported(t *testing.T) {
 	for _, size := range []int{10, 40_000} { // in the same block as the snapshot; in an earlier one, too
 		m := (&model{}).snapshot(bytesOf(1, 10)).update(bytesOf(2, 10)).update(bytesOf(3, size)).snapshot(bytesOf(4, 2*size))

@@ -24,7 +24,7 @@ func Truncate(osf *os.File) (freed int64, err error) {
 	fail := func(doing string, err error) (int64, error) {
 		return 0, fmt.Errorf("stateio: %s %s: %w", doing, osf.Name(), err)
 	}
-	info, err := osf.Stat()
+	info, err := osfile.Stat(osf)
 	if err != nil {
 		return fail("truncating", err)
 	}

@@ -119,7 +119,7 @@ func TestTruncateOfASmallFileDoesNothing(t *testing.T) {
 	}
 }
 
-// With damage in the current epoch or behind it, old epochs may be all there is:
+// With damage in the current epoch or after it, old epochs may be all there is:
 // they stay.
 func TestTruncateLeavesADamagedFileAlone(t *testing.T) {
 	m := longModel()

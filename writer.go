@@ -6,6 +6,7 @@ import (
 	"os"
 
 	"github.com/stateio/stateio/internal/entry"
+	"github.com/stateio/stateio/internal/osfile"
 	"github.com/stateio/stateio/internal/record"
 )
 
@@ -27,10 +28,12 @@ type Syncer interface {
 // file anew to go on; the entry that failed may then be there or not.
 type Writer struct {
 	w       io.Writer
-	sync    Syncer // nil: w can't sync
-	file    *os.File
-	path    string // for errors
-	off     int64  // where w is
+	sync    Syncer        // nil: w can't sync
+	file    *os.File      // of NewFileWriter, with:
+	watch   *osfile.Watch // whether it is still there
+	stale   int64         // bytes in it that are no entry, to be cut off before the first
+	path    string        // for errors
+	off     int64         // where w is
 	epoch   uint64
 	scratch []byte
 	err     error // the first one, final
@@ -96,8 +99,7 @@ func (w *Writer) append(h entry.Head, payload []byte) error {
 // write writes the bytes of an entry at the writer's offset, and syncs them.
 func (w *Writer) write(b []byte) error {
 	if w.file != nil {
-		// The file's position may have been moved since.
-		if _, err := w.file.Seek(w.off, io.SeekStart); err != nil {
+		if err := w.prepare(); err != nil {
 			return err
 		}
 	}
@@ -108,5 +110,28 @@ func (w *Writer) write(b []byte) error {
 	if err == nil && w.sync != nil {
 		err = w.sync.Sync()
 	}
+	if err == nil && w.file != nil {
+		err = w.watch.Check(w.off + int64(len(b)))
+	}
+	return err
+}
+
+// prepare makes the file ready for an entry at the writer's offset, where it must
+// end.
+func (w *Writer) prepare() error {
+	if err := w.watch.Size(max(w.off, w.stale)); err != nil {
+		return err
+	}
+	if w.stale > 0 {
+		if err := w.file.Truncate(0); err != nil {
+			return err
+		}
+		if err := w.file.Sync(); err != nil {
+			return err
+		}
+		w.stale = 0
+	}
+	// The file's position may have been moved since.
+	_, err := w.file.Seek(w.off, io.SeekStart)
 	return err
 }

@@ -11,7 +11,7 @@ type Place uint8
 
 // The places, from the gravest to the most harmless.
 const (
-	Current  Place = 1 + iota // the current epoch, or behind it
+	Current  Place = 1 + iota // the current epoch, or after it
 	Obsolete                  // an epoch before the current one
 	Padding                   // bytes between entries, which hold nothing
 	TornTail                  // the remainder of a write that a crash cut short

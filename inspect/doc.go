@@ -1,13 +1,18 @@
-// Package inspect reads state files without ever writing: it tells what is in
+// Package inspect reads state files and stores without ever writing: it tells what is in
 // them, entry by entry, and which parts are damaged.
 //
 // Package stateio reads what a program needs, the current epoch, and stops at
-// damage. This package reads all there is, and goes on behind damage:
+// damage. This package reads all there is, and goes on after damage:
 //
 //   - [Verify] checks a whole file and reports every damaged range.
+//
 //   - [Entries] gives every intact entry, and the damage between them.
 //
-// Both need an [io.ReaderAt] and little memory, whatever the sizes of the file
+//   - [OpenMap] tells what is in each range of a state file, or of all files of a
+//     store: headers, updates with index and time, states, space set aside, and damage
+//     with the updates that it has cost. A walk may begin in the middle.
+//
+// The first two need an [io.ReaderAt] and little memory, whatever the sizes of the file
 // and of its entries, and may run while the file is appended to.
 //
 // # What counts as damage

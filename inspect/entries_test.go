@@ -186,7 +186,7 @@ func TestVerifyStops(t *testing.T) {
 	}
 }
 
-// A brokenReader fails to read what lies behind from.
+// A brokenReader fails to read what lies after from.
 type brokenReader struct {
 	io.ReaderAt
 	from int64

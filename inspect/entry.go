@@ -87,7 +87,7 @@ func (p *payload) open() (err error) {
 
 // Entries returns every intact entry in the first limit bytes of r, in order.
 // Damage comes as an error of type [*Damage], at its place among the entries,
-// and the walk goes on behind it; a torn tail is the last that comes. Any other
+// and the walk goes on after it; a torn tail is the last that comes. Any other
 // error says why reading failed, and ends the walk.
 //
 // r may be appended to meanwhile. It is read once, in pieces of 256 KiB, but

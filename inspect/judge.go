@@ -70,7 +70,7 @@ func (s *scan) findEpoch(last record.Entry) error {
 	case h.Kind == entry.Snapshot:
 		h.Epoch = uint64(last.Start)
 	case h.Epoch >= uint64(last.Start) && h.Epoch != 0:
-		s.must(last.Start, last.End, fmt.Sprintf("the update says that it belongs to epoch %d, which lies behind it", h.Epoch))
+		s.must(last.Start, last.End, fmt.Sprintf("the update says that it belongs to epoch %d, which lies after it", h.Epoch))
 		return nil
 	}
 	s.epoch, s.known = h.Epoch, true
@@ -134,7 +134,7 @@ func (s *scan) misplaced(e Entry) string {
 		return fmt.Sprintf("a snapshot is among the updates of epoch %d", s.epoch)
 	case e.Kind == Snapshot:
 	case e.Epoch >= uint64(e.Offset) && e.Epoch != 0:
-		return fmt.Sprintf("an update says that it belongs to epoch %d, which lies behind it", e.Epoch)
+		return fmt.Sprintf("an update says that it belongs to epoch %d, which lies after it", e.Epoch)
 	case s.atKnown && e.Epoch != s.at:
 		return fmt.Sprintf("an update of epoch %d is among those of epoch %d", e.Epoch, s.at)
 	}
@@ -146,7 +146,7 @@ func (s *scan) misplaced(e Entry) string {
 func (s *scan) wrongLink(e Entry) string {
 	switch {
 	case e.Previous >= uint64(e.Offset) && e.Previous != 0:
-		return fmt.Sprintf("the snapshot says that epoch %d, which lies behind it, came before", e.Previous)
+		return fmt.Sprintf("the snapshot says that epoch %d, which lies after it, came before", e.Previous)
 	case s.atKnown && e.Previous != s.at:
 		return fmt.Sprintf("the snapshot says that epoch %d came before, but it was epoch %d", e.Previous, s.at)
 	}

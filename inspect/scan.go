@@ -24,8 +24,9 @@ type scan struct {
 	first   bool        // the current epoch's first entry is whole, at epoch
 	musts   []flaw      // to be reported even if the walk does not find them
 	end     int64       // of the walk
+	begin   int64       // of the walk, where an entry starts; 0: from the start of the file
 	hole    int64       // the file's first bytes, given back to the file system
-	freed   int64       // hole, and what is left behind it of the entry cut by it
+	freed   int64       // hole, and what is left after it of the entry cut by it
 
 	block record.Block
 	zeros int64 // where zeros began that reach up to here; -1: there are none
@@ -63,7 +64,7 @@ func (a *assembly) add(data []byte) {
 // run is the walk. The error is one of reading, or comes from s.passed.
 func (s *scan) run() error {
 	buf := make([]byte, min(readSize, max(s.end-s.hole, 0)))
-	for start := s.hole; start < s.end && !s.stop; {
+	for start := s.startOf(); start < s.end && !s.stop; {
 		b, err := record.ReadAt(s.r, buf, start, s.end)
 		if err != nil {
 			return s.fail(err, start)
@@ -91,6 +92,9 @@ func (s *scan) walk(start int64, b []byte) {
 	s.block.Parse(b)
 	if in := int64(s.epoch) - start; s.first && 0 < in && in < int64(len(b)) {
 		s.restart(b, int(in))
+	}
+	if s.begin > start {
+		s.after(start)
 	}
 	records, gaps := s.block.Records, s.block.Gaps
 	pos := 0

@@ -47,8 +47,16 @@ type Report struct {
 	sound   bool    // no damage at all, but for a torn tail
 }
 
-// Sound reports whether nothing is damaged. A torn tail is no damage.
+// Sound reports whether nothing is damaged. A torn tail is no damage; see
+// [Report.Incomplete] for a file that is nothing else.
 func (r *Report) Sound() bool { return r.sound }
+
+// Incomplete reports whether the file holds something, but no whole entry: what a
+// crash left of a first write, the beginning of a copy that broke off, zeros, or
+// what is no state file. Package stateio takes it for an empty file if that is
+// what a first write may have left, because a program must come up after a crash.
+// A person who looks at a file should be told.
+func (r *Report) Incomplete() bool { return r.Size > 0 && r.End == 0 }
 
 // Err returns nil if the current state is intact: then, and only then, does
 // [stateio.NewFileWriter] accept the file. Otherwise it is the first damage to

@@ -120,7 +120,7 @@ func TestAFirstAfterAnUnfinishedFirstIsKept(t *testing.T) {
 }
 
 // A log that is read from a block that begins inside of an entry gives all that
-// is whole behind it: G20.
+// is whole after it: G20.
 func TestALeadingLastIsPassedOver(t *testing.T) {
 	m := (&model{}).add(bytesOf(1, 3*block))
 	for i := range 1000 {
@@ -133,13 +133,13 @@ func TestALeadingLastIsPassedOver(t *testing.T) {
 	expect(t, front, 0, m.datas(1)...)
 }
 
-// Behind entries that were read, the rest of one that began before the reader
+// After entries that were read, the rest of one that began before the reader
 // did is damage: something else stood there.
 func TestAMiddleBehindOtherEntriesIsDamage(t *testing.T) {
-	m := (&model{}).add(bytesOf(1, block-15), bytesOf(2, block-15), bytesOf(3, block-15), []byte("behind"))
+	m := (&model{}).add(bytesOf(1, block-15), bytesOf(2, block-15), bytesOf(3, block-15), []byte("after"))
 	other := (&model{}).add(bytesOf(4, 5*block))
 	copy(m.file[2*block:3*block], other.file[2*block:])
-	expect(t, m.file, block, m.entries[1].data, nil, []byte("behind"))
+	expect(t, m.file, block, m.entries[1].data, nil, []byte("after"))
 }
 
 // The records of an entry must be its own: G17.
@@ -149,13 +149,13 @@ func TestRecordsOfAnotherEntryAreNotSplicedIn(t *testing.T) {
 	file := append(bytes.Clone(m.file[:block]), m.file[2*block:]...)
 	expect(t, file, 0, nil, []byte("three"))
 
-	long := (&model{}).add(bytesOf(3, 5*block), []byte("behind"))
+	long := (&model{}).add(bytesOf(3, 5*block), []byte("after"))
 	for _, order := range [][]int{{0, 2, 1, 3, 4, 5}, {0, 1, 1, 2, 3, 4, 5}, {0, 1, 3, 4, 5}} {
 		var file []byte
 		for _, i := range order {
 			file = append(file, long.file[i*block:min(len(long.file), (i+1)*block)]...)
 		}
-		expect(t, file, 0, nil, []byte("behind"))
+		expect(t, file, 0, nil, []byte("after"))
 	}
 }
 
@@ -179,8 +179,8 @@ func TestUnknownRecordTypesAreReportedAndHarmNoOther(t *testing.T) {
 func TestUnknownRecordTypesInsideAnEntryAreReported(t *testing.T) {
 	m := (&model{}).add(bytesOf(1, 2*block))
 	file := appendRecord(bytes.Clone(m.file[:block]), 9, block, bytesOf(2, 10))
-	file = appendRecord(file, 1, 0, []byte("behind"))
-	expect(t, file, 0, nil, []byte("behind"))
+	file = appendRecord(file, 1, 0, []byte("after"))
+	expect(t, file, 0, nil, []byte("after"))
 }
 
 // A FULL or FIRST that says it is not the first record of its entry is none.
@@ -218,23 +218,23 @@ func TestRecordsInPayloadsAreNeverRead(t *testing.T) {
 // A record without data, which no writer makes, is an empty entry, and harms no
 // other.
 func TestARecordWithoutDataIsAnEmptyEntry(t *testing.T) {
-	file := appendRecord(appendRecord(nil, 1, 0, nil), 1, 0, []byte("behind"))
-	expect(t, file, 0, []byte{}, []byte("behind"))
+	file := appendRecord(appendRecord(nil, 1, 0, nil), 1, 0, []byte("after"))
+	expect(t, file, 0, []byte{}, []byte("after"))
 }
 
 // An entry that says it starts where the reader does, but is not its first
 // record, is damage: nothing of it lies before.
 func TestALastThatStartsHereIsDamage(t *testing.T) {
-	file := appendRecord(appendRecord(nil, 4, 0, []byte("rest")), 1, 0, []byte("behind"))
-	expect(t, file, 0, nil, []byte("behind"))
+	file := appendRecord(appendRecord(nil, 4, 0, []byte("rest")), 1, 0, []byte("after"))
+	expect(t, file, 0, nil, []byte("after"))
 }
 
 func TestAFullRecordWithAnOffsetIsDamage(t *testing.T) {
 	for _, offset := range []uint64{1, 77} {
 		odd := appendRecord(nil, 1, offset, []byte("odd"))
-		expect(t, appendRecord(odd, 1, 0, []byte("behind")), 0, nil, []byte("behind"))
+		expect(t, appendRecord(odd, 1, 0, []byte("after")), 0, nil, []byte("after"))
 		file := append(appendRecord(nil, 1, 0, []byte("before")), odd...)
-		expect(t, appendRecord(file, 1, 0, []byte("behind")), 0, []byte("before"), nil, []byte("behind"))
+		expect(t, appendRecord(file, 1, 0, []byte("after")), 0, []byte("before"), nil, []byte("after"))
 	}
 }
 
@@ -243,8 +243,8 @@ func TestAnUnknownRecordIsNoPartOfAnEntry(t *testing.T) {
 	file := appendRecord(nil, 2, 0, bytesOf(1, block-15))
 	file = appendRecord(file, 9, block, bytesOf(2, block-15))
 	file = appendRecord(file, 4, 2*block, []byte("end"))
-	file = appendRecord(file, 1, 0, []byte("behind"))
-	expect(t, file, 0, nil, []byte("behind"))
+	file = appendRecord(file, 1, 0, []byte("after"))
+	expect(t, file, 0, nil, []byte("after"))
 }
 
 // An entry that breaks off is told also where reading failed in between.
@@ -257,7 +257,7 @@ func TestAnUnfinishedEntryIsToldAfterAReadError(t *testing.T) {
 		start := len(m.file)
 		m.file = appendRecord(m.file, 2, 0, bytesOf(9, block-15))
 		cut := len(m.file)
-		m.file = appendRecord(m.file, 1, 0, []byte("behind"))
+		m.file = appendRecord(m.file, 1, 0, []byte("after"))
 		r := logio.NewReader(&steps{{data: m.file[:cut]}, {err: errDisk}, {data: m.file[cut:]}}, 0)
 		for range before {
 			if _, err := r.Read(); err != nil {
@@ -270,8 +270,8 @@ func TestAnUnfinishedEntryIsToldAfterAReadError(t *testing.T) {
 		if _, err := r.Read(); err != logio.ErrCorrupted || r.Offset() != int64(start) {
 			t.Errorf("from block %d: %v at %d, want damage at %d", before, err, r.Offset(), start)
 		}
-		if b, err := r.Read(); string(b) != "behind" {
-			t.Errorf("behind it: %q, %v", b, err)
+		if b, err := r.Read(); string(b) != "after" {
+			t.Errorf("after it: %q, %v", b, err)
 		}
 	}
 }

@@ -1,5 +1,5 @@
 // Package logio implements a record log: a file of entries, each a string of
-// bytes, that can be appended to, read from either end, and read on behind a
+// bytes, that can be appended to, read from either end, and read on after a
 // damaged place.
 //
 // The package began as github.com/grailbio/base/logio; programs for that work

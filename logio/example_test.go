@@ -97,7 +97,7 @@ func ExampleNewReader() {
 	// Output: second <nil>
 }
 
-// Damage is reported, and what is behind it in later blocks is read.
+// Damage is reported, and what is after it in later blocks is read.
 func ExampleReader_Read() {
 	var file bytes.Buffer
 	w := logio.NewWriter(&file, 0)

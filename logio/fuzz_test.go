@@ -81,7 +81,7 @@ func FuzzReader(f *testing.F) {
 			case nil:
 				data, next, ok := entryAt(file, r.Offset())
 				if !ok || !bytes.Equal(data, b) || r.Offset() < end {
-					t.Fatalf("no such entry of %d bytes stands at %d, %d or behind", len(b), r.Offset(), end)
+					t.Fatalf("no such entry of %d bytes stands at %d, %d or after", len(b), r.Offset(), end)
 				}
 				end = next
 			case logio.ErrCorrupted:

@@ -38,7 +38,7 @@ func (r *Reader) gulp() {
 			used += Blocksz
 		}
 		// What is put together grows by less than it consumes, so that this stays
-		// as it is, behind it, until it is consumed.
+		// as it is, after it, until it is consumed.
 		r.in.unread(raw[used:])
 		if used < n*Blocksz {
 			return
@@ -79,7 +79,7 @@ func (r *Reader) expected() int {
 	return gulpBlocks
 }
 
-// direct reads into p what is behind the current block, which is consumed, and
+// direct reads into p what is after the current block, which is consumed, and
 // returns how many bytes there are. What goes wrong fill tells next.
 func (in *input) direct(p []byte) int {
 	if in.ver != nil {

@@ -67,7 +67,7 @@ func TestLargeEntriesAreReadAsTheyWereWritten(t *testing.T) {
 // may be short, though no writer makes such.
 func TestRecordsOfALargeEntryMayEndAnywhere(t *testing.T) {
 	const fits = block - 15
-	exact := (&model{}).add(bytesOf(1, 20*fits), bytesOf(2, 20*fits), []byte("behind"))
+	exact := (&model{}).add(bytesOf(1, 20*fits), bytesOf(2, 20*fits), []byte("after"))
 	expect(t, exact.file, 0, exact.datas(0)...)
 
 	for _, short := range []int{1, 100, fits - 16, fits - 15} {

@@ -21,8 +21,8 @@ type verifier interface {
 	// and how many bytes of that are valid records. It is valid until the next
 	// call. After an error of reading, the next call tries again.
 	Block() (b []byte, sound int, err error)
-	// ReadPast reads what is behind the last block into p, not verified, and
-	// goes on behind that. It returns how many bytes there were. What goes wrong
+	// ReadPast reads what is after the last block into p, not verified, and
+	// goes on after that. It returns how many bytes there were. What goes wrong
 	// Block tells next.
 	ReadPast(p []byte) int
 }

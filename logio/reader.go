@@ -30,7 +30,7 @@ type Reader struct {
 	size   int // of the entry that was assembled last
 }
 
-// NewReader returns a reader of the entries that start at off or behind it. r
+// NewReader returns a reader of the entries that start at off or after it. r
 // is at offset off of the log. It is read in pieces of up to 256 KiB.
 func NewReader(r io.Reader, off int64) *Reader {
 	rd := &Reader{max: DefaultMaxEntry}
@@ -66,10 +66,10 @@ func (r *Reader) Offset() int64 { return r.at }
 // next call of one of its methods; entries in one record are not copied.
 //
 // At the end of the log, Read returns io.EOF, and goes on to do so whatever is
-// appended: to follow a log, call Reset with the offset behind the last entry.
+// appended: to follow a log, call Reset with the offset after the last entry.
 // Where the log is damaged or ends within an entry, it returns [ErrCorrupted],
 // once for each damaged stretch, and [ErrTooLong] for an entry over the limit;
-// the next call reads on behind it. Any other error is the underlying
+// the next call reads on after it. Any other error is the underlying
 // reader's; the next call tries again where that one failed, and no entry is
 // lost or returned twice.
 func (r *Reader) Read() ([]byte, error) {
@@ -110,7 +110,7 @@ func (r *Reader) Read() ([]byte, error) {
 		r.entry = append(r.entry, data...)
 		if h.Type == record.Last {
 			r.size = len(r.entry)
-			return r.entry[:r.size:r.size], nil // what was given back lies behind
+			return r.entry[:r.size:r.size], nil // what was given back lies after
 		}
 	}
 }

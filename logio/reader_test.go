@@ -215,7 +215,7 @@ func TestTheZeroFilledEndOfAFileIsAnEnd(t *testing.T) {
 			r := logio.NewReader(bytes.NewReader(file), 0)
 			readAll(t, r)
 			if at := r.Offset(); logio.Aligned(at) != logio.Aligned(m.entries[0].end) {
-				t.Fatalf("%d zeros behind %d bytes: the end is said to be at %d", zeros, len(m.file), at)
+				t.Fatalf("%d zeros after %d bytes: the end is said to be at %d", zeros, len(m.file), at)
 			}
 		}
 	}
@@ -225,7 +225,7 @@ func TestZerosAmongEntriesAreDamage(t *testing.T) {
 	for _, blocks := range []int{1, 2, 9} {
 		m := (&model{}).add(bytesOf(1, 100))
 		m.file = append(m.file, make([]byte, blocks*block-len(m.file))...)
-		m.add([]byte("behind"))
+		m.add([]byte("after"))
 		expect(t, m.file, 0, m.entries[0].data, nil, m.entries[1].data)
 		r := logio.NewReader(bytes.NewReader(m.file), 0)
 		if _, err := r.Read(); err != nil {
@@ -250,11 +250,11 @@ func TestAnEntryOverTheLimitIsRefusedInBoundedMemory(t *testing.T) {
 		t.Errorf("reading an entry of 200 MB with a limit of 1 MiB allocated %d MiB", allocated>>20)
 	}
 	if b, err := r.Read(); err != io.EOF {
-		t.Fatalf("behind it: %d bytes, %v", len(b), err)
+		t.Fatalf("after it: %d bytes, %v", len(b), err)
 	}
 }
 
-// A long entry's buffer is not kept for ever; the entries behind are whole.
+// A long entry's buffer is not kept for ever; the entries after are whole.
 func TestLongEntriesAreFollowedByOthers(t *testing.T) {
 	m := (&model{}).add(bytesOf(1, 9<<20), bytesOf(2, 100_000), []byte("short"), bytesOf(3, 40_000))
 	expect(t, m.file, 0, m.datas(0)...)
@@ -377,12 +377,12 @@ func TestTheLimitIsTheLongestEntry(t *testing.T) {
 			t.Errorf("an entry of %d bytes and one: %d, %v", n, len(b), err)
 		}
 		if b, err := r.Read(); err != nil || len(b) != 1 {
-			t.Errorf("behind it: %d, %v", len(b), err)
+			t.Errorf("after it: %d, %v", len(b), err)
 		}
 	}
 }
 
-// An entry that is too long hides no damage behind it.
+// An entry that is too long hides no damage after it.
 func TestDamageBehindAnEntryOverTheLimitIsTold(t *testing.T) {
 	for _, n := range []int{1000, 40_000, 100_000} {
 		m := (&model{}).add(bytesOf(1, n), bytesOf(2, 50))
@@ -393,12 +393,12 @@ func TestDamageBehindAnEntryOverTheLimitIsTold(t *testing.T) {
 			t.Fatal(err)
 		}
 		if _, err := r.Read(); err != logio.ErrCorrupted || r.Offset() != m.entries[1].start {
-			t.Errorf("behind an entry of %d bytes: %v at %d", n, err, r.Offset())
+			t.Errorf("after an entry of %d bytes: %v at %d", n, err, r.Offset())
 		}
 	}
 }
 
-// What is left of another entry is damage behind every entry, be it read, too long,
+// What is left of another entry is damage after every entry, be it read, too long,
 // or a stream.
 func TestTheRestOfAnotherEntryIsDamage(t *testing.T) {
 	m := (&model{}).add(bytesOf(1, 100), bytesOf(2, 200))
@@ -441,12 +441,12 @@ func TestZerosAtTheStart(t *testing.T) {
 	if _, err := r.Read(); err != io.EOF || r.Offset() != 0 {
 		t.Errorf("nothing else: %v at %d", err, r.Offset())
 	}
-	m := (&model{file: file}).add([]byte("behind"))
+	m := (&model{file: file}).add([]byte("after"))
 	r = logio.NewReader(bytes.NewReader(m.file), 0)
 	if _, err := r.Read(); err != logio.ErrCorrupted || r.Offset() != 0 {
 		t.Errorf("before an entry: %v at %d", err, r.Offset())
 	}
-	if b, err := r.Read(); string(b) != "behind" || r.Offset() != 3*block {
+	if b, err := r.Read(); string(b) != "after" || r.Offset() != 3*block {
 		t.Errorf("the entry: %q, %v at %d", b, err, r.Offset())
 	}
 	if _, err := r.Read(); err != io.EOF || r.Offset() != int64(len(m.file)) {

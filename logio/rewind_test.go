@@ -73,7 +73,7 @@ func TestRewindGoesThroughWholeLogs(t *testing.T) {
 
 // A log whose front is gone, offsets pointing before it, does not panic: G18.
 func TestRewindOverACutFront(t *testing.T) {
-	m := (&model{}).add(bytesOf(1, 5*block), []byte("behind"))
+	m := (&model{}).add(bytesOf(1, 5*block), []byte("after"))
 	for blocks := 1; blocks <= 5; blocks++ {
 		front := m.file[blocks*block:]
 		off, err := logio.Rewind(bytes.NewReader(front), int64(len(front)))

@@ -28,7 +28,7 @@ func TestAppendFromWritesTheBytesOfAppend(t *testing.T) {
 			if lead > 0 {
 				m.add(bytesOf(1, lead))
 			}
-			m.add(bytesOf(2, size), []byte("behind"))
+			m.add(bytesOf(2, size), []byte("after"))
 			var got calls
 			w := logio.NewWriter(&got, 0)
 			for i, e := range m.entries {
@@ -42,7 +42,7 @@ func TestAppendFromWritesTheBytesOfAppend(t *testing.T) {
 				}
 			}
 			if !bytes.Equal(got.bytes(), m.file) || w.Tell() != logio.Aligned(int64(len(m.file))) {
-				t.Fatalf("%d bytes behind %d are not written as the format has it", size, lead)
+				t.Fatalf("%d bytes after %d are not written as the format has it", size, lead)
 			}
 		}
 	}
@@ -193,7 +193,7 @@ func TestAStreamReadsNothingIntoNothing(t *testing.T) {
 // Damage midway ends a stream with ErrCorrupted; whoever gave the stream up
 // before hears of it from the next Read.
 func TestDamageMidwayThroughAStream(t *testing.T) {
-	m := (&model{}).add(bytesOf(1, 3*block), []byte("behind"))
+	m := (&model{}).add(bytesOf(1, 3*block), []byte("after"))
 	m.file[block+100] ^= 1
 	for _, give := range []int64{0, 100, block - 15, 3 * block} {
 		r := logio.NewReader(bytes.NewReader(m.file), 0)
@@ -212,15 +212,15 @@ func TestDamageMidwayThroughAStream(t *testing.T) {
 		} else if _, err := r.Read(); err != logio.ErrCorrupted || r.Offset() != block {
 			t.Fatalf("a stream given up after %d bytes: %v at %d", give, err, r.Offset())
 		}
-		if b, err := r.Read(); err != nil || string(b) != "behind" {
-			t.Fatalf("behind the damage: %q, %v", b, err)
+		if b, err := r.Read(); err != nil || string(b) != "after" {
+			t.Fatalf("after the damage: %q, %v", b, err)
 		}
 	}
 }
 
 // A read error that was told does not count as damage that was.
 func TestDamageAfterAReadErrorInAStreamIsTold(t *testing.T) {
-	m := (&model{}).add(bytesOf(1, 20*block), []byte("behind"))
+	m := (&model{}).add(bytesOf(1, 20*block), []byte("after"))
 	m.file[12*block+100] ^= 1
 	src := &moody{r: bytes.NewReader(m.file), n: 100}
 	r := logio.NewReader(src, 0)
@@ -235,15 +235,15 @@ func TestDamageAfterAReadErrorInAStreamIsTold(t *testing.T) {
 	if _, err := r.Read(); err != logio.ErrCorrupted {
 		t.Fatalf("got %v, want ErrCorrupted", err)
 	}
-	if b, err := r.Read(); err != nil || string(b) != "behind" {
-		t.Fatalf("behind the damage: %q, %v", b, err)
+	if b, err := r.Read(); err != nil || string(b) != "after" {
+		t.Fatalf("after the damage: %q, %v", b, err)
 	}
 }
 
 // An entry that Read could not finish for a read error is not put together
 // again by leaving out what Stream skipped of it.
 func TestStreamAfterAFailedReadSplicesNothing(t *testing.T) {
-	m := (&model{}).add(bytesOf(1, 30*block), []byte("behind"))
+	m := (&model{}).add(bytesOf(1, 30*block), []byte("after"))
 	for n := 2; n < 200; n++ {
 		r := logio.NewReader(&moody{r: bytes.NewReader(m.file), n: n}, 0)
 		for i := range 10_000 {
@@ -259,7 +259,7 @@ func TestStreamAfterAFailedReadSplicesNothing(t *testing.T) {
 			if err == io.EOF {
 				break
 			}
-			if err == nil && len(b) > 0 && !bytes.Equal(b, m.entries[0].data) && string(b) != "behind" {
+			if err == nil && len(b) > 0 && !bytes.Equal(b, m.entries[0].data) && string(b) != "after" {
 				t.Fatalf("every %d reads: an entry of %d bytes was never written", n, len(b))
 			}
 		}
@@ -273,7 +273,7 @@ func TestStreamAfterAFailedReadGoesOnBehind(t *testing.T) {
 		for i := range before {
 			m.add(bytesOf(uint64(i), block-15))
 		}
-		m.add(bytesOf(8, 2*block), []byte("behind"), []byte("broken"))
+		m.add(bytesOf(8, 2*block), []byte("after"), []byte("broken"))
 		m.file[len(m.file)-1] ^= 1
 		cut := (before + 1) * block
 		r := logio.NewReader(&steps{{data: m.file[:cut]}, {err: errDisk}, {data: m.file[cut:]}}, 0)
@@ -289,11 +289,11 @@ func TestStreamAfterAFailedReadGoesOnBehind(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if b, err := io.ReadAll(s); string(b) != "behind" {
+		if b, err := io.ReadAll(s); string(b) != "after" {
 			t.Errorf("got %d bytes, %v", len(b), err)
 		}
 		if _, err := r.Stream(); err != logio.ErrCorrupted {
-			t.Errorf("damage behind it: %v", err)
+			t.Errorf("damage after it: %v", err)
 		}
 	}
 }
@@ -350,7 +350,7 @@ func TestAStreamMakesProgress(t *testing.T) {
 // Errors met while the rest of a stream is passed over come back from Stream, and
 // so does damage that its user has not come to, and what lies between entries.
 func TestStreamTellsWhatItPasses(t *testing.T) {
-	m := (&model{}).add(bytesOf(1, 3*block), []byte("behind"))
+	m := (&model{}).add(bytesOf(1, 3*block), []byte("after"))
 	broken := func(at int) []byte { b := bytes.Clone(m.file); b[at] ^= 1; return b }
 	for name, c := range map[string]struct {
 		src  steps

@@ -64,7 +64,7 @@ func checkWrite(n, want int, err error) error {
 	return err
 }
 
-// A buffer is a writer that copies what is written to it behind what it holds,
+// A buffer is a writer that copies what is written to it after what it holds,
 // and shows the memory in which that will be.
 type buffer interface{ AvailableBuffer() []byte }
 
@@ -130,7 +130,7 @@ func NewWriter(w io.Writer, off int64) *Writer {
 // [bytes.Buffer] or [bufio.Writer] with room for it, and once more if not.
 //
 // The first error, the underlying writer's or [io.ErrShortWrite], is final:
-// the log may end in a torn entry, behind which nothing may be written, so
+// the log may end in a torn entry, after which nothing may be written, so
 // every later call returns it too.
 func (w *Writer) Append(data []byte) error {
 	if w.err != nil || len(data) == 0 {

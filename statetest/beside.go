@@ -7,6 +7,7 @@ import (
 	"io"
 	"runtime"
 	"sync"
+	"time"
 
 	"github.com/stateio/stateio/internal/fsys"
 	"github.com/stateio/stateio/store"
@@ -15,8 +16,8 @@ import (
 // besideCheck makes snapshots while updates are made: alone, for the race
 // detector, and in a store.
 var besideCheck = &check{
-	name:    "snapshots are made beside updates",
-	promise: "the io.WriterTo that Snapshot returned runs beside all of Apply, Snapshot and Restore",
+	name:    "snapshots are made during updates",
+	promise: "the io.WriterTo that Snapshot returned runs concurrently with all of Apply, Snapshot and Restore",
 	run: func(tr *trial) error {
 		tr.accepted()
 		if err := tr.race(); err != nil {
@@ -26,7 +27,7 @@ var besideCheck = &check{
 	},
 }
 
-// inStore has a store make one snapshot after the other beside all updates.
+// inStore has a store make one snapshot after the other during all updates.
 func (tr *trial) inStore() error {
 	fs, dir, opts := fsys.NewMem(fsys.MemOptions{}), newDir(), &store.Options{SnapshotBytes: -1, PreallocateBytes: 1 << 16}
 	m := &observer{Machine: tr.newMachine()}
@@ -65,14 +66,11 @@ func (tr *trial) race() error {
 			return err
 		}
 		var b []byte
-		done := make(chan error, 1)
-		go func() {
-			done <- guarded(func() (err error) {
-				b, err = written(state)
-				return err
-			})
-		}()
-		err = applyAll(m, tr.log[from:min(from+meanwhile, len(tr.log))])
+		done := start(func() (err error) {
+			b, err = written(state)
+			return err
+		})
+		err = applyAll(m, from, tr.log[from:min(from+meanwhile, len(tr.log))])
 		if err := errorOf(<-done, err); err != nil {
 			return err
 		}
@@ -134,7 +132,12 @@ type taken struct {
 
 // Apply implements store.Machine.
 func (o *observer) Apply(update []byte) (any, error) {
-	result, err := o.Machine.Apply(update)
+	return o.ApplyAt(time.Time{}, uint64(o.applied)+1, update)
+}
+
+// ApplyAt implements store.TimedMachine.
+func (o *observer) ApplyAt(_ time.Time, index uint64, update []byte) (any, error) {
+	result, err := applyTo(o.Machine, index, update)
 	if err == nil {
 		o.applied++
 	}

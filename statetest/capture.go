@@ -4,22 +4,26 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"time"
 )
 
 // captureCheck writes captured states late: after further updates, after other
 // snapshots, and after Restore.
 var captureCheck = &check{
 	name: "a captured snapshot does not change",
-	promise: "WriteTo writes the captured state later, in the background, beside calls of Apply, which must not change it; " +
-		"it runs beside all of Apply, Snapshot and Restore",
+	promise: "WriteTo writes the captured state later, in the background, concurrently with calls of Apply, which must not change it; " +
+		"it runs concurrently with all of Apply, Snapshot and Restore",
 	run: func(tr *trial) (err error) {
 		tr.accepted()
 		var held captures
 		defer func() { err = errors.Join(err, held.releaseAll()) }()
 		m := tr.newMachine()
 		for k := range len(tr.log) + 1 {
-			state, err := capture(m)
-			if err != nil {
+			var state io.WriterTo
+			if err := tr.beside(&held, k, "Snapshot", func() (err error) {
+				state, err = capture(m)
+				return err
+			}); err != nil {
 				return err
 			}
 			held = append(held, captured{state, k})
@@ -29,7 +33,7 @@ var captureCheck = &check{
 				}
 			}
 			if k < len(tr.log) {
-				if err := applyAll(m, tr.log[k:k+1]); err != nil {
+				if err := tr.beside(&held, k+1, "Apply", func() error { return applyAll(m, k, tr.log[k:k+1]) }); err != nil {
 					return err
 				}
 			}
@@ -65,6 +69,36 @@ type captures []captured
 type captured struct {
 	state io.WriterTo
 	k     int // updates before it
+}
+
+// heldPatience is how long a method may take while captured states are held,
+// before they are released to see whether it waits for that.
+const heldPatience = 5 * time.Second
+
+// beside calls a method of the machine, by f, which must not wait for the states
+// held. The first k updates of the log show it if it does.
+func (tr *trial) beside(held *captures, k int, method string, f func() error) error {
+	done := start(f)
+	late := time.NewTimer(heldPatience)
+	defer late.Stop()
+	select {
+	case err := <-done:
+		return err
+	case <-late.C:
+	}
+	err := held.releaseAll()
+	*held = nil
+	<-done //nolint:errcheck // it came late, and is not what is wrong
+	tr.updates = tr.log[:k]
+	return errorOf(err, &waitError{method})
+}
+
+// A waitError says that a method waits until captured states are released.
+type waitError struct{ method string }
+
+func (e *waitError) Error() string {
+	return e.method + " waits until the states captured before are closed: in a store, all updates would wait until " +
+		"a snapshot is written. Let Snapshot take a copy and give up its locks"
 }
 
 // write writes the i-th of the states held, and checks it.

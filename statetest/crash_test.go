@@ -16,7 +16,7 @@ import (
 )
 
 // sum is a machine that adds up updates. Its bugs are such that the check of a
-// crash, and that of snapshots beside updates, find them by themselves.
+// crash, and that of snapshots during updates, find them by themselves.
 type sum struct {
 	n, total    uint64
 	last        byte

@@ -41,14 +41,21 @@ func (tr *trial) deterministic(pairs int) error {
 func (tr *trial) feed(a, b store.Machine, k int) (refused int, err error) {
 	errs := make([]error, k)
 	for i, u := range tr.updates[:k] {
-		if errs[i] = apply(a, u); errs[i] != nil {
+		if errs[i] = apply(a, i-refused+1, u); errs[i] != nil {
 			refused++
 		}
 	}
+	if tr.later != nil {
+		tr.later()
+	}
+	accepted := 0
 	for i, u := range tr.updates[:k] {
-		err := apply(b, u)
+		err := apply(b, accepted+1, u)
 		if (err == nil) != (errs[i] == nil) {
 			return 0, fmt.Errorf("of two machines with the same updates before, one refused update %d and one did not: %w", i+1, errorOf(err, errs[i]))
+		}
+		if err == nil {
+			accepted++
 		}
 	}
 	return refused, nil

@@ -1,9 +1,9 @@
-// Package statetest tests the state machines of users of package store.
+// Package statetest tests state machines for package store.
 //
-// A store keeps what it promises only with a [store.Machine] that keeps the
-// contract written there, and a machine that breaks it often works until the
-// first crash. [Run] finds that out before, with nothing to write but a function
-// that makes a machine and a stream of updates:
+// A store keeps its promises only if its [store.Machine] keeps the contract. A
+// machine that breaks the contract often works until the first crash. [Run] finds
+// it before that. It needs a function that makes a machine, and a stream of
+// updates:
 //
 //	func TestBank(t *testing.T) {
 //		statetest.Run(t, newBank, transfers(1), nil)
@@ -15,54 +15,73 @@
 //
 //	func transfers(seed uint64) iter.Seq[[]byte] // typical updates, and some that are refused
 //
-// The example of Run is this test in full. It takes less than a second.
+// The example of Run is this test in full. It takes less than a second. The flag
+// -short of go test makes it several times shorter.
 //
 // # What it checks
 //
-//   - Two snapshots of one state are equal, byte by byte, because that is how
-//     states are compared. If a snapshot ranges over a map they are not: then
-//     give [Options].Equal.
+//   - Two snapshots of one state are equal, byte by byte, because Run compares
+//     states by their snapshots. If a snapshot ranges over a map, they are not
+//     equal: then give [Options].Equal.
 //   - Machines are independent of each other.
-//   - Apply is deterministic: machines with the same updates end in the same
-//     state, and refuse the same ones.
-//   - Apply that returns an error has left the state as it was.
-//   - Apply neither keeps nor changes the slice of the update, nor writes behind
-//     its end. The slice is scribbled over afterwards.
-//   - A snapshot and the rest of the log give the state of a full replay,
-//     wherever the snapshot was taken, and taking one changes nothing.
-//   - Restore replaces everything, over a machine in any state, also when
-//     it gets the snapshot in pieces, and after a Restore that failed.
-//   - Restore returns an error if reading the snapshot does, or has all it needs.
-//   - A captured snapshot stays as it is: written after later updates, after
-//     other snapshots, after Restore, and while updates are applied between two
-//     calls of Write.
-//   - A snapshot that is given up, never written or broken off by an error, does
-//     no harm, and WriteTo returns that error.
-//   - A store makes snapshots beside updates: run the test with -race.
-//   - A crash loses nothing. The machine lives in a real store on a file system
-//     in memory, the power is cut before every write, sync and rename, also
-//     while the store recovers from a power cut, and what a store finds in what
-//     is left must be the state after a prefix of the updates, with all that
-//     were acknowledged.
+//   - Apply is deterministic. Machines that get the same updates reach the same
+//     state and refuse the same updates, even years later. The years pass on the
+//     clock of a synctest bubble. This check is skipped without a *testing.T,
+//     inside another bubble, and for a machine that leaves goroutines running.
+//   - Apply that returns an error leaves the state as it was.
+//   - Apply does not keep the slice of the update, change it, or write past its
+//     end. Run overwrites the slice after each call.
+//   - A snapshot and the rest of the log give the state of a full replay, wherever
+//     the snapshot was taken. Taking a snapshot changes nothing.
+//   - Restore replaces the whole state, whatever the machine held before, when the
+//     snapshot arrives in pieces, and after a Restore that failed.
+//   - Restore returns an error if reading the snapshot fails before it has all it
+//     needs.
+//   - A captured snapshot does not change when it is written after later updates,
+//     after other snapshots, after Restore, or while updates are applied between
+//     two calls of Write. Neither Apply nor Snapshot waits until it is closed.
+//   - A snapshot that is never written, or ends with an error of the writer, does
+//     no harm. WriteTo returns that error.
+//   - Snapshots work while updates are applied: run the test with -race.
+//   - A crash loses nothing. The machine lives in a real store on a file system in
+//     memory. Run cuts the power before every write, sync and rename, and again
+//     while the store recovers. What the store then recovers must be the state
+//     after a prefix of the updates that includes all acknowledged ones.
 //   - Golden logs of earlier versions of the program still replay; see below.
 //
-// The first check that fails ends the run. The failure tells the check, the
-// sentence of the contract, the states that differ, the shortest sequence of
-// updates that was found to show it, and the seed that repeats it. Where that
-// sequence reaches into chance, as in a machine that looks at the clock, a
-// second run may find a longer or a shorter one.
+// The first check that fails ends the run. The failure names the check, quotes the
+// contract, and shows the states that differ, the shortest sequence of updates
+// that was found to show it, and the seed that repeats it. If the machine depends
+// on chance, a second run may find a longer or a shorter sequence.
+//
+// # When a run does not end
+//
+// With -v, Run logs each check as it begins. If a check makes no progress for ten
+// seconds, Run names it on standard error, with the stacks of its goroutines: the
+// machine waits for something, or is very slow. A machine that calls
+// runtime.Goexit, or FailNow of a test, fails the test.
+//
+// A machine that ends the whole process leaves nobody to report it. After os.Exit
+// or log.Fatal, run the test with -v: the last check it logs is the one that ran.
+// After a stack overflow or another fatal error, the trace of the runtime also
+// shows the file of the check, in this package.
 //
 // # What it can't check
 //
-//   - What the updates in the stream don't reach. Let them resemble those of the
-//     program, with few different keys so that they meet, and with some that
-//     are refused.
-//   - State outside of the machine. Package-level variables, files and other
-//     services survive the crashes of this package, and not those of a program.
-//   - A clock that is looked at in steps of a second or more, an environment that
-//     is the same in the whole test, differences between platforms.
+//   - What the updates in the stream don't reach. Make them resemble those of the
+//     program. Use few different keys, so that updates meet, and include some that
+//     Apply refuses.
+//   - State outside the machine. Package-level variables, files and other services
+//     survive the crashes of this package, but not those of a program.
+//   - An environment that is the same in the whole test, differences between
+//     platforms.
 //   - That Snapshot is quick, that Apply calls no method of the store, and what
 //     functions passed to View do.
+//
+// # Codecs
+//
+// [RoundTrip] tests the codec of a [store.OpenTyped]: what is decoded is what was
+// encoded.
 //
 // # Golden logs
 //

@@ -36,7 +36,7 @@ var encodingCheck = &check{
 			if k == len(tr.updates) {
 				return nil
 			}
-			_ = apply(m, tr.updates[k]) // refusing is fine
+			_ = apply(m, k+1, tr.updates[k]) // refusing is fine
 		}
 	},
 }
@@ -48,6 +48,6 @@ func explainEncoding(first, second []byte, k int) error {
 		why = "They hold the same bytes in another order, as when a map is encoded by ranging over it. " +
 			"Encode it in the order of its keys, or give Options.Equal, a function that compares two machines."
 	}
-	return fmt.Errorf("two snapshots of one machine, taken one right after the other behind %s, differ:\n%w\n%s",
+	return fmt.Errorf("two snapshots of one machine, taken one right after the other after %s, differ:\n%w\n%s",
 		plural(k, "update"), excerpts(second, first), why)
 }

@@ -53,7 +53,8 @@ func (s *source) Uint64() uint64 {
 // explain returns the failure to be reported for f: with few updates, and that
 // of a more basic check if that fails for the same updates.
 func (r *runner) explain(f *failure) *failure {
-	if f.check.fixed {
+	var waits *waitError
+	if f.check.fixed || errors.As(f.err, &waits) { // looking for fewer would wait each time
 		return f
 	}
 	if slices.Index(checks, f.check) > slices.Index(checks, deterministicCheck) && !f.panics {

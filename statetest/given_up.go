@@ -34,7 +34,7 @@ var givenUpCheck = &check{
 			if k == len(tr.log) {
 				return nil
 			}
-			if err := applyAll(m, tr.log[k:k+1]); err != nil {
+			if err := applyAll(m, k, tr.log[k:k+1]); err != nil {
 				return err
 			}
 		}

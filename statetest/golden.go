@@ -2,6 +2,7 @@ package statetest
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -11,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/stateio/stateio"
+	"github.com/stateio/stateio/inspect"
 	"github.com/stateio/stateio/store"
 )
 
@@ -123,7 +125,7 @@ func (tr *trial) replayStore(dir string) (m store.Machine, err error) {
 		return nil, err
 	}
 	m = tr.newMachine()
-	s, err := store.Open(tmp, m, quiet(nil))
+	s, err := store.Open(tmp, undated(m), quiet(nil))
 	if err != nil {
 		return nil, err
 	}
@@ -142,6 +144,11 @@ func (tr *trial) replayFile(path string) (store.Machine, error) {
 	info, err := f.Stat()
 	if err != nil {
 		return nil, err
+	}
+	if ours, err := inspect.BelongsToStore(f); err != nil {
+		return nil, err
+	} else if ours {
+		return tr.replayBackup(f, info.Size())
 	}
 	var epochs []uint64
 	for e, err := range stateio.Epochs(f, info.Size()) {
@@ -174,6 +181,16 @@ func (tr *trial) replayFile(path string) (store.Machine, error) {
 	return r.m, nil
 }
 
+// replayBackup returns the state in a backup.
+func (tr *trial) replayBackup(f *os.File, size int64) (store.Machine, error) {
+	var state bytes.Buffer
+	if _, err := store.RestoreBackup(context.Background(), &state, f, size); err != nil {
+		return nil, err
+	}
+	m := tr.newMachine()
+	return m, restore(m, state.Bytes())
+}
+
 // A goldenReplay is on its way through a state file.
 type goldenReplay struct {
 	*trial
@@ -185,7 +202,7 @@ type goldenReplay struct {
 func (r *goldenReplay) update(u []byte) error {
 	r.n++
 	r.since = append(r.since, bytes.Clone(u))
-	if err := apply(r.m, u); err != nil {
+	if err := apply(r.m, r.n, u); err != nil {
 		return fmt.Errorf("Apply refuses update %d, which an earlier version has accepted: %w\n  %s", r.n, err, r.run.opts.FormatUpdate(u))
 	}
 	return nil
@@ -196,7 +213,7 @@ func (r *goldenReplay) update(u []byte) error {
 func (r *goldenReplay) snapshot(state []byte, first bool) error {
 	restored := r.newMachine()
 	if err := restore(restored, state); err != nil {
-		return fmt.Errorf("the snapshot behind update %d: %w", r.n, err)
+		return fmt.Errorf("the snapshot after update %d: %w", r.n, err)
 	}
 	if err := r.compare(r.m, restored); err != nil && !first {
 		var b strings.Builder

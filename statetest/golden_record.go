@@ -57,7 +57,7 @@ func (tr *trial) encodeLog() (log, state []byte, err error) {
 	m := tr.newMachine()
 	each := len(tr.log)/goldenEpochs + 1
 	for i, u := range tr.log {
-		if err := errorOf(apply(m, u), w.Update(u)); err != nil {
+		if err := errorOf(apply(m, i+1, u), w.Update(u)); err != nil {
 			return nil, nil, err
 		}
 		if (i+1)%each != 0 {

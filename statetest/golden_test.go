@@ -144,7 +144,7 @@ func TestGoldenFindsAMachineThatHasChanged(t *testing.T) {
 			}},
 		},
 		{
-			"Restore can't read old snapshots", "the snapshot behind update ",
+			"Restore can't read old snapshots", "the snapshot after update ",
 			planted{
 				snapshot: func(p *planted) (io.WriterTo, error) {
 					return versioned{"v2\n", lines(maps.Clone(p.m))}, nil

@@ -20,8 +20,8 @@ var independentCheck = &check{
 		if err != nil {
 			return err
 		}
-		for _, u := range tr.updates {
-			_ = apply(busy, u) // refusing is fine
+		for i, u := range tr.updates {
+			_ = apply(busy, i+1, u) // refusing is fine
 			after, err := snapshot(idle)
 			if err != nil {
 				return err

@@ -11,7 +11,7 @@ import (
 // step at a time, so that nothing depends on the scheduler.
 var interleaveCheck = &check{
 	name: "a snapshot does not change while it is written",
-	promise: "WriteTo writes the captured state later, in the background, beside calls of Apply, " +
+	promise: "WriteTo writes the captured state later, in the background, concurrently with calls of Apply, " +
 		"which must not change it",
 	run: func(tr *trial) error {
 		tr.accepted()
@@ -32,7 +32,7 @@ var interleaveCheck = &check{
 			}
 			locked = w.locked
 			if err := tr.expect(w.m, w.k); err != nil {
-				return fmt.Errorf("after snapshots were written beside updates, the machine is in another state:\n%w", err)
+				return fmt.Errorf("after snapshots were written during updates, the machine is in another state:\n%w", err)
 			}
 		}
 		return nil
@@ -69,8 +69,8 @@ type interleaver struct {
 	k   int // updates applied, or begun to be; not touched by the goroutine of Write
 	b   []byte
 
-	pending chan error // the result of an Apply that has not returned yet, or nil
-	locked  bool       // WriteTo holds a lock that Apply waits for
+	pending <-chan error // the result of an Apply that has not returned yet, or nil
+	locked  bool         // WriteTo holds a lock that Apply waits for
 }
 
 // patience is how long a Write waits for an Apply. If a machine has WriteTo hold
@@ -80,17 +80,16 @@ const patience = time.Second / 2
 // next applies the next update.
 func (w *interleaver) next() error {
 	w.k++
-	return applyAll(w.m, w.log[w.k-1:w.k])
+	return applyAll(w.m, w.k-1, w.log[w.k-1:w.k])
 }
 
 // Write implements io.Writer.
 func (w *interleaver) Write(p []byte) (int, error) {
 	if w.k < len(w.log) && !w.locked {
-		w.pending = make(chan error, 1)
 		w.k++
-		go func(done chan<- error, log [][]byte) {
-			done <- guarded(func() error { return applyAll(w.m, log) })
-		}(w.pending, w.log[w.k-1:w.k])
+		before := w.k - 1
+		next := w.log[before:w.k]
+		w.pending = start(func() error { return applyAll(w.m, before, next) })
 		select {
 		case err := <-w.pending:
 			w.pending = nil

@@ -1,11 +1,13 @@
 package statetest
 
 import (
+	"cmp"
 	"flag"
 	"fmt"
 	"math/rand/v2"
 	"os"
 	"strconv"
+	"testing"
 	"time"
 
 	"github.com/stateio/stateio/store"
@@ -24,11 +26,12 @@ type Options struct {
 	Equal func(a, b store.Machine) bool
 
 	// Updates is how many updates are taken from the stream at most; the default
-	// is 256. The time of a run grows with its square.
+	// is 256, and 64 with the flag -short of go test. The time of a run grows with
+	// its square.
 	Updates int
 
 	// CrashStates is how many states after a power cut are opened and judged at
-	// least; the default is 500, or one for each operation on the file system if
+	// least; the default is 500, and 100 with -short, or one for each operation on the file system if
 	// those are more. STATEIO_CRASH_COUNT in the environment overrides it.
 	CrashStates int
 
@@ -59,6 +62,9 @@ type Options struct {
 const (
 	defaultUpdates     = 256
 	defaultCrashStates = 500
+
+	shortUpdates     = 64 // with -short
+	shortCrashStates = 100
 )
 
 // updateFlag has a name of its own: who tests may have defined -update, and a
@@ -87,12 +93,12 @@ func (o *Options) withDefaults() (Options, error) {
 	case c.CrashTime < 0:
 		return c, fmt.Errorf("Options.CrashTime is %v: it must not be negative", c.CrashTime)
 	}
-	if c.Updates == 0 {
-		c.Updates = defaultUpdates
+	updates, crashStates := defaultUpdates, defaultCrashStates
+	if testing.Short() {
+		updates, crashStates = shortUpdates, shortCrashStates
 	}
-	if c.CrashStates == 0 {
-		c.CrashStates = defaultCrashStates
-	}
+	c.Updates = cmp.Or(c.Updates, updates)
+	c.CrashStates = cmp.Or(c.CrashStates, crashStates)
 	if c.Seed == 0 {
 		c.Seed = rand.Uint64() | 1
 	}

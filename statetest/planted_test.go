@@ -10,6 +10,7 @@ import (
 	"maps"
 	"math/rand/v2"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -73,6 +74,8 @@ type plantedBug struct {
 	machine planted
 }
 
+const looksAtClock = "Apply looks at the clock"
+
 var plantedBugs = []plantedBug{
 	{
 		name: "encoding ranges over a map", check: "equal states have equal snapshots",
@@ -99,7 +102,7 @@ var plantedBugs = []plantedBug{
 		}},
 	},
 	{
-		name: "Apply looks at the clock", check: "Apply is deterministic",
+		name: looksAtClock, check: "Apply is deterministic",
 		says: "in different states", updates: 1,
 		machine: planted{apply: func(p *planted, update []byte) error {
 			if string(update[:3]) == "add" {
@@ -196,7 +199,7 @@ var plantedBugs = []plantedBug{
 	},
 	{
 		name: "Apply appends to the update", check: "Apply does not keep or change the update",
-		says: "Apply has written behind the end of update 1", updates: 1,
+		says: "Apply has written after the end of update 1", updates: 1,
 		machine: planted{apply: func(p *planted, update []byte) error {
 			return p.correct(append(update, '!'))
 		}},
@@ -365,12 +368,16 @@ var plantedBugs = []plantedBug{
 // Each bug is found by the check that is meant for it, whatever the seed, and
 // told with a short sequence of updates.
 func TestPlantedBugsAreFound(t *testing.T) {
-	seeds, updates := uint64(3), 120
+	const updates = 120
+	seeds := uint64(3)
 	if testing.Short() {
-		seeds, updates = 1, 50
+		seeds = 1
 	}
 	for _, bug := range plantedBugs {
 		t.Run(bug.name, func(t *testing.T) {
+			if bug.name == looksAtClock && runtime.GOOS == "windows" {
+				t.Skip("the clock of Windows stands still between two updates")
+			}
 			t.Parallel()
 			newMachine := func() store.Machine {
 				m := bug.machine

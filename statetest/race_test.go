@@ -46,7 +46,7 @@ func TestRaceDetectorFindsWriteToSharingMemory(t *testing.T) {
 	cmd := exec.Command(exe, "-test.run=^"+t.Name()+"$")
 	cmd.Env = append(os.Environ(), racyEnv+"=1")
 	out, err := cmd.CombinedOutput()
-	if err == nil || !strings.Contains(string(out), "DATA RACE") || strings.Contains(string(out), "statetest: check") {
+	if err == nil || !strings.Contains(string(out), "DATA RACE") || strings.Contains(string(out), "\" failed") {
 		t.Fatalf("the race detector has not found the race: %v\n%s", err, out)
 	}
 }

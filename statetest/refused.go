@@ -30,10 +30,12 @@ var refusedCheck = &check{
 
 func (tr *trial) refuses() error {
 	m, mirror := tr.newMachine(), tr.newMachine()
+	accepted := 0
 	for i, u := range tr.updates {
-		refused := apply(m, u)
+		refused := apply(m, accepted+1, u)
 		if refused == nil {
-			if err := apply(mirror, u); err != nil {
+			accepted++
+			if err := apply(mirror, accepted, u); err != nil {
 				return fmt.Errorf("update %d is accepted by a machine that has refused updates before, "+
 					"and not by one that was never given those: %w", i+1, err)
 			}

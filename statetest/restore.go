@@ -37,7 +37,7 @@ var restoreCheck = &check{
 			if k == len(tr.log) {
 				return nil
 			}
-			if err := applyAll(source, tr.log[k:k+1]); err != nil {
+			if err := applyAll(source, k, tr.log[k:k+1]); err != nil {
 				return err
 			}
 		}
@@ -61,7 +61,7 @@ func (tr *trial) restorePieces(b []byte, k int) error {
 }
 
 // newPieces returns a reader of b that gives some bytes at a time, as the store
-// does with each chunk of a snapshot, and may end with io.EOF beside the last.
+// does with each chunk of a snapshot, and may end with io.EOF together with the last.
 func newPieces(b []byte, rng *rand.Rand) io.Reader {
 	var r io.Reader = &pieces{b: b, rng: rng}
 	if rng.IntN(2) == 0 {
@@ -105,7 +105,7 @@ func (tr *trial) restoreOver(b []byte, k, kind int) error {
 		return fmt.Errorf("the snapshot taken after %s, restored over a machine that %s, left something of the old state:\n%w",
 			plural(k, "update"), had, err)
 	}
-	if err := applyAll(m, tr.log[k:]); err != nil {
+	if err := applyAll(m, k, tr.log[k:]); err != nil {
 		return fmt.Errorf("after Restore over a machine that %s: %w", had, err)
 	}
 	if err := tr.expect(m, len(tr.log)); err != nil {
@@ -124,10 +124,10 @@ func (tr *trial) dirty(b []byte, kind int) (m store.Machine, had string, err err
 	m = tr.newMachine()
 	switch kind {
 	case 0:
-		return m, "had applied all updates", applyAll(m, tr.log)
+		return m, "had applied all updates", applyAll(m, 0, tr.log)
 	case 1:
-		for range len(tr.updates) { // in any order, so some may be refused
-			_ = apply(m, tr.updates[tr.rng.IntN(len(tr.updates))])
+		for i := range tr.updates { // in any order, so some may be refused
+			_ = apply(m, i+1, tr.updates[tr.rng.IntN(len(tr.updates))])
 		}
 		return m, "had been given updates in another order", nil
 	case 2:

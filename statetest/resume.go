@@ -26,14 +26,14 @@ var resumeCheck = &check{
 			if k == len(tr.log) {
 				return nil
 			}
-			if err := applyAll(m, tr.log[k:k+1]); err != nil {
+			if err := applyAll(m, k, tr.log[k:k+1]); err != nil {
 				return err
 			}
 		}
 	},
 }
 
-// resume restores a snapshot taken behind k updates and goes on from there. It
+// resume restores a snapshot taken after k updates and goes on from there. It
 // looks at the state ever more seldom.
 func (tr *trial) resume(snapshot []byte, k int) error {
 	m := tr.newMachine()
@@ -45,7 +45,7 @@ func (tr *trial) resume(snapshot []byte, k int) error {
 	}
 	for from, step := k, 1; from < len(tr.log); step *= 2 {
 		to := min(from+step, len(tr.log))
-		if err := applyAll(m, tr.log[from:to]); err != nil {
+		if err := applyAll(m, from, tr.log[from:to]); err != nil {
 			return fmt.Errorf("after Restore of the snapshot taken after %s: %w", plural(k, "update"), err)
 		}
 		if err := tr.expect(m, to); err != nil {

@@ -35,15 +35,16 @@ func Run(t testing.TB, newMachine func() store.Machine, updates iter.Seq[[]byte]
 		t.Errorf("statetest: Run needs a function that makes machines and a stream of updates, not nil")
 		return
 	}
-	r := &runner{subject: subject{newMachine: newMachine, equal: o.Equal}, opts: o, shrinkTime: shrinkTime}
+	w := newWatch(t.Name())
+	r := &runner{subject: newSubject(w.count(newMachine), o.Equal), opts: o, bubble: bubbleOf(t), shrinkTime: shrinkTime}
 	stream := take(updates, o.Updates)
 	if len(stream) == 0 {
 		t.Errorf("statetest: the stream holds no updates, so there is nothing to check")
 		return
 	}
 	for _, c := range checks {
-		if f := r.try(c, stream); f != nil {
-			t.Errorf("%s", r.report(r.explain(f), t.Name()))
+		t.Logf("statetest: check %q", c.name) // with -v, it is seen now
+		if !r.check(t, w, c, stream) {
 			return
 		}
 	}
@@ -58,11 +59,33 @@ func Run(t testing.TB, newMachine func() store.Machine, updates iter.Seq[[]byte]
 	}
 }
 
+// check reports whether the machine passes check c, and tells t if it does not.
+func (r *runner) check(t testing.TB, w *watch, c *check, stream [][]byte) bool {
+	t.Helper()
+	returned := false
+	defer w.over(c)()
+	defer func() {
+		if !returned {
+			t.Errorf("statetest: check %q did not end: %v", c.name, errGoexit)
+		}
+	}()
+	f := r.try(c, stream)
+	if f != nil {
+		f = r.explain(f)
+	}
+	returned = true
+	if f != nil {
+		t.Errorf("%s", r.report(f, t.Name()))
+	}
+	return f == nil
+}
+
 // checks are in such an order that each can rely on the ones before it.
 var checks = []*check{
 	encodingCheck,
 	independentCheck,
 	deterministicCheck,
+	clockCheck,
 	refusedCheck,
 	sliceCheck,
 	resumeCheck,
@@ -92,9 +115,10 @@ type check struct {
 type runner struct {
 	subject
 	opts        Options
-	refused     int           // updates of the stream
-	crashStates int           // opened and judged
-	shrinkTime  time.Duration // to spend at most on looking for fewer updates
+	bubble      func(f func()) // calls f with a clock of its own, or nil
+	refused     int            // updates of the stream
+	crashStates int            // opened and judged
+	shrinkTime  time.Duration  // to spend at most on looking for fewer updates
 }
 
 // take returns copies of the first n updates of a stream.

@@ -16,7 +16,7 @@ var sliceCheck = &check{
 		var buf []byte
 		for i, u := range tr.log {
 			buf = append(append(buf[:0], u...), behind...)
-			_, err := m.Apply(buf[:len(u)])
+			_, err := applyTo(m, uint64(i+1), buf[:len(u)])
 			switch {
 			case err != nil:
 				return fmt.Errorf("Apply accepted update %d when it came in a slice of its own, and refused it in a buffer used before: %w", i+1, err)
@@ -24,7 +24,7 @@ var sliceCheck = &check{
 				return fmt.Errorf("Apply has changed the bytes of update %d, which the store is about to log:\n%w",
 					i+1, excerpts(buf[:len(u)], u))
 			case string(buf[len(u):]) != behind:
-				return fmt.Errorf("Apply has written behind the end of update %d, into memory that is not its own, "+
+				return fmt.Errorf("Apply has written after the end of update %d, into memory that is not its own, "+
 					"as append(update, ...) does: clone it, or cut its capacity with slices.Clip", i+1)
 			}
 			for j := range buf {

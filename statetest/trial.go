@@ -23,6 +23,7 @@ type trial struct {
 	rng     *rand.Rand
 	updates [][]byte // never changed, and never given to a machine but as a copy
 	attempt int      // above 0: the trial is one of many, and should be short
+	later   func()   // lets time go by, where not nil
 
 	log    [][]byte // the updates that the machine accepts: what a store logs; see accepted
 	logged bool     // log is set
@@ -35,17 +36,17 @@ type digest struct {
 	known bool
 }
 
-// apply gives m a copy of update.
-func apply(m store.Machine, update []byte) error {
-	_, err := m.Apply(bytes.Clone(update))
+// apply gives m a copy of update, which gets that index if it is not refused.
+func apply(m store.Machine, index int, update []byte) error {
+	_, err := applyTo(m, uint64(index), bytes.Clone(update))
 	return err
 }
 
-// applyAll applies updates that were accepted before.
-func applyAll(m store.Machine, log [][]byte) error {
+// applyAll applies updates of the log that were accepted before, after so many.
+func applyAll(m store.Machine, before int, log [][]byte) error {
 	for i, u := range log {
-		if err := apply(m, u); err != nil {
-			return fmt.Errorf("Apply accepted update %d of the log when it was made, and refused it in a replay: %w", i+1, err)
+		if err := apply(m, before+i+1, u); err != nil {
+			return fmt.Errorf("Apply accepted update %d of the log when it was made, and refused it in a replay: %w", before+i+1, err)
 		}
 	}
 	return nil
@@ -58,7 +59,7 @@ func (tr *trial) accepted() {
 	}
 	m := tr.newMachine()
 	for _, u := range tr.updates {
-		if apply(m, u) == nil {
+		if apply(m, len(tr.log)+1, u) == nil {
 			tr.log = append(tr.log, u)
 		}
 	}
@@ -70,7 +71,7 @@ func (tr *trial) accepted() {
 // to which nothing else has happened.
 func (tr *trial) replay(k int) (store.Machine, error) {
 	m := tr.newMachine()
-	return m, applyAll(m, tr.log[:k])
+	return m, applyAll(m, 0, tr.log[:k])
 }
 
 // expect returns what is wrong if m is not in the state after the first k

@@ -31,7 +31,7 @@ func TestALargeBufferIsGivenBack(t *testing.T) {
 	}
 }
 
-// Who was told late, because the waiters before it are slow to wake one another,
+// A caller that was told late, because the waiters before it are slow to wake one another,
 // has not waited in vain: what is durable is not said to be unknown.
 func TestWaitingTooLongForTheTokenIsNoError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -17,7 +17,7 @@ import (
 	"github.com/stateio/stateio/store"
 )
 
-// Who looks at a store that somebody else has open sees it change between any two
+// A look at a store that another process has open sees it change between any two
 // of their own file operations, in the middle of whatever the store does. Nothing
 // of that is taken for damage, and nothing that was durable is missing.
 func TestCrashBeside(t *testing.T) {
@@ -232,7 +232,7 @@ var looks = []struct {
 }{
 	{"ReadUpdates", lookReadUpdates},
 	{"ReadUpdates of what may come", lookReadNext},
-	{"ReadUpdates behind that", lookReadLater},
+	{"ReadUpdates after that", lookReadLater},
 	{"Check", lookCheck},
 	{"RestoreAt", lookRestoreAt},
 	{"RestoreAt of what may come", lookRestoreNext},

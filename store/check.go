@@ -3,13 +3,14 @@ package store
 import (
 	"context"
 	"errors"
-	"fmt"
 	"io"
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/storefile"
 	"github.com/stateio/stateio/internal/storefs"
 )
 
@@ -21,6 +22,9 @@ type FileReport struct {
 
 	// Updates is the number of updates in a log that can be read.
 	Updates uint64
+	// Reaches is the index of the last update to which a log can be read without a gap,
+	// and that of a snapshot which is whole. It is 0 for one that is not.
+	Reaches uint64
 	// Sealed says that a log is complete, and another follows.
 	Sealed bool
 	// Torn is the number of bytes at the end of the newest log that the next Open
@@ -29,6 +33,8 @@ type FileReport struct {
 
 	// Damage is what is wrong with the file, by offset; empty if nothing is.
 	Damage []*CorruptError
+
+	needsState bool // it is a log after a state that no log leads to
 }
 
 // Check reads every byte of the store in directory dir and reports on each of
@@ -36,36 +42,79 @@ type FileReport struct {
 // fall back to an older snapshot, is in some report's Damage, and so is damage
 // in files that Open would not read. A missing file has a report of its own.
 //
-// Check takes no lock and changes nothing, and works beside a store that is
+// Check takes no lock and changes nothing, and works while the store is
 // open. Damage is no error; errors are those of ctx and of reading.
 func Check(ctx context.Context, dir string) ([]FileReport, error) {
 	c := &checker{ctx: ctx, fs: storefs.For(dir), dir: dir}
-	before, err := list(c.fs, dir)
+	before, err := storefile.Find(c.fs, dir)
 	if err != nil {
 		return nil, err
 	}
-	if before.empty() {
-		return nil, fmt.Errorf("store: there is no store in %s", dir)
-	}
-	if err := c.identify(before.logs); err != nil {
+	if err := c.identify(before.Logs); err != nil {
 		return nil, err
 	}
-	for i, index := range before.logs {
-		if err := c.file(index, logSuffix, func(r *FileReport) error { return c.log(r, before.logs[i+1:]) }); err != nil {
+	for i, index := range before.Logs {
+		if err := c.file(index, storefile.LogSuffix, func(r *FileReport) error { return c.log(r, before.Logs[i+1:]) }); err != nil {
 			return c.reports, err
 		}
 	}
-	for _, index := range before.snaps {
-		if err := c.file(index, snapSuffix, c.snapshot); err != nil {
+	for _, index := range before.Snaps {
+		if err := c.file(index, storefile.SnapSuffix, c.snapshot); err != nil {
 			return c.reports, err
 		}
 	}
-	after, err := list(c.fs, dir)
+	after, err := storefile.List(c.fs, dir)
 	if err != nil {
 		return c.reports, err
 	}
 	c.chain(after)
 	return c.reports, nil
+}
+
+// LastIntact returns the index of the newest state that [RestoreAt] can give back,
+// by the reports that [Check] has made: that of a snapshot which is whole, or of an
+// update to which logs lead from there without a gap. It reports false if there is
+// none.
+func LastIntact(reports []FileReport) (index uint64, ok bool) {
+	_, index, ok = intact(reports)
+	return index, ok
+}
+
+// intact returns the newest state that can be had, and the oldest from which logs lead
+// there without a gap.
+func intact(reports []FileReport) (first, last uint64, ok bool) {
+	logs := map[uint64]FileReport{}
+	var starts []uint64 // states to begin with
+	for _, r := range reports {
+		isLog := strings.HasSuffix(r.Path, storefile.LogSuffix)
+		switch {
+		case isLog && r.Size > 0:
+			logs[r.Index] = r
+		case !isLog && len(r.Damage) == 0:
+			starts = append(starts, r.Index)
+		}
+	}
+	if zero, there := logs[0]; there && !zero.needsState {
+		starts = append(starts, 0)
+	}
+	slices.Sort(starts)
+	for _, start := range starts {
+		at := start
+		for {
+			r, there := logs[at]
+			if !there || r.Reaches <= at {
+				break
+			}
+			at = r.Reaches
+			if !r.Sealed {
+				break
+			}
+		}
+		if !ok || at > last {
+			first, last, ok = start, at, true
+		}
+	}
+	return first, last, ok
 }
 
 // A checker checks the files of one store.
@@ -77,13 +126,13 @@ type checker struct {
 	store   [16]byte
 	known   bool // store is that of the first file
 
-	imported bool // the first log is behind an imported state
+	imported bool // the first log is after an imported state
 }
 
 // file checks one file and keeps the report. A file that is gone was dropped
 // by the store that is open.
 func (c *checker) file(index uint64, suffix string, check func(*FileReport) error) error {
-	r := FileReport{Path: filepath.Join(c.dir, fileName(index, suffix)), Index: index}
+	r := FileReport{Path: filepath.Join(c.dir, storefile.FileName(index, suffix)), Index: index}
 	err := check(&r)
 	var damage *CorruptError
 	switch {
@@ -103,7 +152,7 @@ func (c *checker) file(index uint64, suffix string, check func(*FileReport) erro
 // the first file has it.
 func (c *checker) identify(logs []uint64) error {
 	for _, index := range slices.Backward(logs) {
-		h, used, err := logUse(c.fs, filepath.Join(c.dir, fileName(index, logSuffix)), index)
+		h, used, err := storefile.LogUse(c.fs, filepath.Join(c.dir, storefile.FileName(index, storefile.LogSuffix)), index)
 		switch {
 		case used:
 			return c.sameStore(h, "")
@@ -114,91 +163,96 @@ func (c *checker) identify(logs []uint64) error {
 	return nil
 }
 
-func (c *checker) sameStore(h header, path string) error {
-	if c.known && c.store != h.store {
-		return corrupt(path, 0, "it belongs to another store than the newest log in use, or the files before")
+func (c *checker) sameStore(h storefile.Header, path string) error {
+	if c.known && c.store != h.Store {
+		return storefile.Corrupt(path, 0, "it belongs to another store than the newest log in use, or the files before")
 	}
-	c.store, c.known = h.store, true
+	c.store, c.known = h.Store, true
 	return nil
 }
 
 func (c *checker) snapshot(rep *FileReport) error {
-	f, size, err := openFile(c.fs, rep.Path)
+	f, size, err := storefile.Open(c.fs, rep.Path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	rep.Size = size
-	r, err := newSnapReader(f, rep.Path, rep.Index, size)
+	r, err := storefile.NewSnapReader(f, rep.Path, rep.Index, size)
 	if err != nil {
 		return err
 	}
-	defer r.close()
-	if err := c.sameStore(r.hdr, rep.Path); err != nil {
+	defer r.Close()
+	if err := c.sameStore(r.Header, rep.Path); err != nil {
 		return err
 	}
-	_, err = r.WriteTo(contextWriter{c.ctx, io.Discard})
+	if _, err = r.WriteTo(contextWriter{c.ctx, io.Discard}); err == nil {
+		rep.Reaches = rep.Index
+	}
 	return err
 }
 
 // log checks a log. It may end without a seal if none of the later logs is in
 // use.
 func (c *checker) log(rep *FileReport, later []uint64) error {
-	f, size, err := openFile(c.fs, rep.Path)
+	f, size, err := storefile.Open(c.fs, rep.Path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
 	rep.Size = size
-	r, err := newLogReader(f, rep.Path, rep.Index, size)
+	r, err := storefile.NewLogReader(f, rep.Path, rep.Index, size)
 	if err != nil {
 		return err
 	}
-	defer func() { r.close() }()
-	if err := c.sameStore(r.hdr, rep.Path); err != nil {
+	defer func() { r.Close() }()
+	if err := c.sameStore(r.Header, rep.Path); err != nil {
 		return err
 	}
-	c.imported = c.imported || r.hdr.kind == importKind
-	for seen, tail, last := int64(-1), (logTail{}), true; ; {
-		_, err := r.next()
+	rep.Reaches, rep.needsState = rep.Index, r.Header.Kind == storefile.ImportKind
+	c.imported = c.imported || r.Header.Kind == storefile.ImportKind
+	for seen, tail, last := int64(-1), (storefile.LogTail{}), true; ; {
+		_, err := r.Next()
 		switch {
 		case err == nil:
-			rep.Updates++
+			if rep.Updates++; !r.Skipped {
+				rep.Reaches = r.Index
+			}
 			if rep.Updates%1024 == 0 && c.ctx.Err() != nil {
 				return c.ctx.Err()
 			}
 		case err == io.EOF:
-			if rep.Sealed = true; r.index == rep.Index {
-				return sealedEmpty(rep.Path)
+			if rep.Sealed = true; r.Index == rep.Index {
+				return storefile.SealedEmpty(rep.Path)
 			}
 			return nil
-		case !errors.Is(err, errStop):
+		case !errors.Is(err, storefile.ErrStop):
 			return err
-		case seen != r.end:
+		case seen != r.End:
 			// The log may have been written while it was read: look again.
-			seen = r.end
+			seen = r.End
 			if last, err = c.unused(later); err != nil {
 				return err
 			}
-			if tail, err = r.readTail(); err != nil {
+			if tail, err = r.ReadTail(); err != nil {
 				return err
 			}
-			if rep.Size, err = wholeFile(f); err != nil {
+			if rep.Size, err = storefile.Size(f); err != nil {
 				return err
 			}
-			r.resume(rep.Size)
-		case tail.proof >= 0:
-			rep.Damage = append(rep.Damage, r.damage("entry %d at offset %d shows that it was durable", tail.index, tail.proof))
-			r.skip(tail)
+			r.Resume(rep.Size)
+		case tail.Proof >= 0:
+			rep.Damage = append(rep.Damage, r.Damage("entry %d at offset %d shows that it was durable", tail.Index, tail.Proof))
+			r.Skip(tail)
 			seen = -1 // tail was of the entries before; the one skipped to may be broken, too
 		default:
-			if !last && rep.Updates+uint64(tail.torn) > 0 {
-				return r.damage("later logs are in use, so this one had a seal")
+			if !last && rep.Updates+uint64(tail.Torn) > 0 {
+				return r.Damage("later logs are in use, so this one had a seal")
 			}
-			if n := len(later); n > 0 && later[n-1] > r.index {
-				return r.damage("the log behind update %d shows that it was durable", later[n-1])
+			if n := len(later); n > 0 && later[n-1] > r.Index {
+				return r.Damage("the log after update %d shows that it was durable", later[n-1])
 			}
-			rep.Torn = tail.torn
+			rep.Torn = tail.Torn
 			return nil
 		}
 	}
@@ -207,7 +261,7 @@ func (c *checker) log(rep *FileReport, later []uint64) error {
 // unused reports whether all of these logs are empty.
 func (c *checker) unused(logs []uint64) (bool, error) {
 	for _, index := range logs {
-		void, err := isVoid(c.fs, filepath.Join(c.dir, fileName(index, logSuffix)), index)
+		void, err := storefile.IsVoid(c.fs, filepath.Join(c.dir, storefile.FileName(index, storefile.LogSuffix)), index)
 		switch {
 		case errors.Is(err, fs.ErrNotExist): // it was given up before it came into use
 		case err != nil && !errors.Is(err, ErrCorrupt):
@@ -219,42 +273,37 @@ func (c *checker) unused(logs []uint64) (bool, error) {
 	return true, nil
 }
 
-// damage returns the error that says that the log can't be read on.
-func (r *logReader) damage(format string, args ...any) *CorruptError {
-	return &CorruptError{Path: r.path, Offset: r.bad, Err: fmt.Errorf("%s, where update %d should be: %s", r.reason, r.index+1, fmt.Sprintf(format, args...))}
-}
-
 // chain looks for files that are missing from after, a listing made once all
 // files were checked. What has gone by then, and is in no report, was dropped
 // before, and so was what needs it.
-func (c *checker) chain(after *listing) {
+func (c *checker) chain(after *storefile.Listing) {
 	report := func(index uint64, err error) {
 		var damage *CorruptError
 		errors.As(err, &damage)
 		c.reports = append(c.reports, FileReport{Path: damage.Path, Index: index, Damage: []*CorruptError{damage}})
 	}
 	missing := func(index uint64) {
-		path := filepath.Join(c.dir, fileName(index, logSuffix))
-		if slices.Contains(after.logs, index) || slices.ContainsFunc(c.reports, func(r FileReport) bool { return r.Path == path }) {
+		path := filepath.Join(c.dir, storefile.FileName(index, storefile.LogSuffix))
+		if slices.Contains(after.Logs, index) || slices.ContainsFunc(c.reports, func(r FileReport) bool { return r.Path == path }) {
 			return
 		}
-		report(index, missingLog(path, index))
+		report(index, storefile.MissingLog(path, index))
 	}
 	var first uint64 // where the updates that are retained begin
-	for i, index := range after.snaps {
+	for i, index := range after.Snaps {
 		if i == 0 {
 			first = index
 		}
 		missing(index)
 	}
-	if len(after.snaps) == 0 {
+	if len(after.Snaps) == 0 {
 		missing(0)
-		if c.imported && slices.Contains(after.logs, 0) {
-			report(0, missingImport(c.dir))
+		if c.imported && slices.Contains(after.Logs, 0) {
+			report(0, storefile.MissingImport(c.dir))
 		}
 	}
 	for _, r := range slices.Clone(c.reports) {
-		if end := r.Index + r.Updates; r.Sealed && len(r.Damage) == 0 && end >= first && slices.Contains(after.logs, r.Index) {
+		if end := r.Index + r.Updates; r.Sealed && len(r.Damage) == 0 && end >= first && slices.Contains(after.Logs, r.Index) {
 			missing(end)
 		}
 	}

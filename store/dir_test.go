@@ -18,6 +18,7 @@ import (
 
 	"github.com/stateio/stateio/internal/fsys"
 	"github.com/stateio/stateio/internal/storefs"
+	"github.com/stateio/stateio/internal/wine"
 	"github.com/stateio/stateio/store"
 )
 
@@ -29,7 +30,9 @@ func TestOneStoreAtATime(t *testing.T) {
 	if !strings.Contains(err.Error(), dir) {
 		t.Errorf("%q does not name the directory", err)
 	}
-	wantIs(t, store.Import(dir, bytes.NewReader(nil), 0), store.ErrLocked)
+	file := stateFile(t, nil, "one")
+	wantIs(t, store.Import(dir, bytes.NewReader(file), int64(len(file))), store.ErrLocked)
+	wantIs(t, store.Create(dir, journalState{"one"}, quiet(nil)), store.ErrLocked)
 	s.Close()
 	open(t, dir, &journal{}, nil).Close()
 }
@@ -80,7 +83,7 @@ func TestFilesArePrivate(t *testing.T) {
 // newerVersion gives every file of a store the format version 2.
 func newerVersion(fl files) {
 	for _, b := range fl {
-		const record = 15 + 9 + 43
+		const record = headerLen
 		binary.LittleEndian.PutUint16(b[15+9+8:], 2)
 		binary.LittleEndian.PutUint32(b, uint32(xxhash.Sum64(b[4:record])))
 	}
@@ -94,7 +97,7 @@ func TestANewerVersionIsRefusedWithoutSideEffects(t *testing.T) {
 	mount(t, dir, mem)
 	_, err := store.Open(dir, &journal{}, quiet(nil))
 	wantIs(t, err, store.ErrVersion)
-	if errors.Is(err, store.ErrCorrupt) || !strings.Contains(err.Error(), "version 2") || !strings.Contains(err.Error(), dir) {
+	if errors.Is(err, store.ErrCorrupt) || !strings.Contains(err.Error(), "version 2") || !strings.Contains(filepath.ToSlash(err.Error()), dir) {
 		t.Errorf("the error is %q", err)
 	}
 	after := readFiles(t, mem, dir)
@@ -167,6 +170,9 @@ func TestWhatHasTheNameOfAFileAndIsNoneIsRefused(t *testing.T) {
 		"fifo":      mkfifo,
 	} {
 		for _, file := range []string{"LOCK", "00000000000000000000.log", "00000000000000000005.snap"} {
+			if name == "symlink" && wine.Runs() {
+				continue // its symbolic links are none
+			}
 			dir := t.TempDir()
 			open(t, dir, &journal{}, nil).Close()
 			path := filepath.Join(dir, file)

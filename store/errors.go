@@ -3,6 +3,8 @@ package store
 import (
 	"errors"
 	"fmt"
+
+	"github.com/stateio/stateio/internal/storefile"
 )
 
 // What errors.Is finds in the errors of this package.
@@ -15,14 +17,13 @@ var (
 	// on, close the store and open it again.
 	ErrFailed = errors.New("store: failed")
 	// ErrLocked reports that the directory is open elsewhere, in this process or
-	// another.
+	// another; or that it shares a file by a hard link with a directory that is.
 	ErrLocked = errors.New("store: locked")
 	// ErrNoSpace reports that the disk or the quota is full. The update was not
 	// applied; the store works on, and takes updates again once there is space.
 	ErrNoSpace = errors.New("store: no space left")
-	// ErrCorrupt reports damage to data that was once durable. Those errors are
-	// of type [*CorruptError].
-	ErrCorrupt = errors.New("store: corrupt")
+	// ErrCorrupt reports damage to data that was once durable. Those errors are of type [*CorruptError].
+	ErrCorrupt = storefile.ErrCorrupt
 	// ErrTooLarge reports an update larger than Options.MaxUpdate. It was not
 	// applied.
 	ErrTooLarge = errors.New("store: update too large")
@@ -30,34 +31,72 @@ var (
 	// snapshot kept, or was never there.
 	ErrNotRetained = errors.New("store: not retained")
 	// ErrVersion reports a directory written by a newer version of this package.
-	ErrVersion = errors.New("store: newer format version")
-	// ErrReentrant reports a method of the store called from within Apply or
-	// View, where it would wait for itself.
-	ErrReentrant = errors.New("store: called within Apply or View")
+	ErrVersion = storefile.ErrVersion
+	// ErrUnknown reports that an update was applied, and may or may not be durable.
+	// Those errors are of type [*UnknownError].
+	ErrUnknown = errors.New("store: outcome unknown")
+	// ErrDiverged reports that a machine and its shadow, of Options.Shadow, have different
+	// states. Those errors are of type [*DivergedError].
+	ErrDiverged = errors.New("store: state diverged from the log")
+	// ErrReentrant reports a method of the store called from within Apply, Snapshot
+	// or WriteTo of its machine, or View, where it would wait for itself.
+	ErrReentrant = errors.New("store: called from its own machine or View")
 )
 
-// A CorruptError says which file of a store is damaged, where, and how. For a
-// file that is missing, Path is the one that should be there.
-type CorruptError struct {
-	Path   string
-	Offset int64 // bytes from the file's start
-	Err    error // what is wrong there
+// An UnknownError says that an update was applied, and not whether it is durable:
+// the caller's context ended while it waited for that, or the store failed. To
+// make such an update again is safe only if making it twice is.
+type UnknownError struct {
+	Index uint64 // of the update
+	Err   error  // why the outcome is unknown: it is ErrFailed, or that of a context
 }
 
 // Error implements error.
-func (e *CorruptError) Error() string {
-	return fmt.Sprintf("store: %s is corrupt at offset %d: %v", e.Path, e.Offset, e.Err)
+func (e *UnknownError) Error() string {
+	return fmt.Sprintf("store: update %d was applied, and may not be durable: %v", e.Index, e.Err)
 }
 
 // Unwrap returns e.Err.
-func (e *CorruptError) Unwrap() error { return e.Err }
+func (e *UnknownError) Unwrap() error { return e.Err }
 
-// Is reports whether target is [ErrCorrupt].
-func (e *CorruptError) Is(target error) bool { return target == ErrCorrupt }
+// Is reports whether target is [ErrUnknown].
+func (e *UnknownError) Is(target error) bool { return target == ErrUnknown }
 
-func corrupt(path string, off int64, format string, args ...any) error {
-	return &CorruptError{Path: path, Offset: off, Err: fmt.Errorf(format, args...)}
+// A ReplayError says that Apply refused an update when it was replayed, which it
+// accepted when it was made: the program has changed since, or Apply is not
+// deterministic. Nothing was changed on the disk.
+type ReplayError struct {
+	Index  uint64 // of the update
+	Path   string // of the log that holds it
+	Offset int64  // of its entry, in bytes from the file's start
+	Err    error  // what Apply returned
 }
+
+// Error implements error.
+func (e *ReplayError) Error() string {
+	return fmt.Sprintf("store: replaying update %d, at offset %d of %s: Apply refused it, as it had not when the update was made: %v; "+
+		"look at it with ReadUpdates (stateio log), open the store with the program that made it, or go back with RestoreAt to update %d, the last one before it",
+		e.Index, e.Offset, e.Path, e.Err, e.Index-1)
+}
+
+// Unwrap returns e.Err.
+func (e *ReplayError) Unwrap() error { return e.Err }
+
+func unknown(index uint64, err error) error { return &UnknownError{Index: index, Err: err} }
+
+// notMade says that an update was not applied because its context ended.
+func notMade(err error) error { return fmt.Errorf("store: update not made: %w", err) }
+
+// lostGround says that Apply refused an update in a state that was lost.
+func lostGround(failure error) error {
+	return &opError{is: ErrFailed, msg: "the update was refused in a state that may not be durable, so the refusal does not count", cause: failure}
+}
+
+// A CorruptError says which file of a store is damaged, where, and how: it has the fields
+// Path string, Offset int64, in bytes from the file's start, and Err error, which says what
+// is wrong there and is what Unwrap returns. For a file that is missing, Path is the one
+// that should be there. errors.Is finds [ErrCorrupt] in it.
+type CorruptError = storefile.CorruptError
 
 // An opError is an error of kind is, said in msg, with its cause if there is one.
 type opError struct {

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"log"
@@ -11,7 +12,9 @@ import (
 	"maps"
 	"os"
 	"strings"
+	"time"
 
+	"github.com/stateio/stateio"
 	"github.com/stateio/stateio/store"
 )
 
@@ -211,8 +214,111 @@ func ExampleStore_Backup() {
 func ExampleImport() {
 	dir, remove := temp()
 	defer remove()
-	empty := strings.NewReader("") // a state file that was never written to
-	fmt.Println(store.Import(dir, empty, 0))
+	var file bytes.Buffer // as a program for the original package has written it
+	w := stateio.NewWriter(&file, 0, 0)
+	for _, name := range []string{"a", "b", "a"} {
+		if err := w.Update([]byte(name)); err != nil {
+			log.Fatal(err)
+		}
+	}
+	if err := store.Import(dir, bytes.NewReader(file.Bytes()), int64(file.Len())); err != nil {
+		log.Fatal(err)
+	}
+	s, c := example(dir)
+	defer s.Close()
+	fmt.Println(s.Index(), c.n)
+	// Output: 3 map[a:2 b:1]
+}
+
+// A program that has kept its state in a JSON file moves into a store.
+func ExampleCreate() {
+	dir, remove := temp()
+	defer remove()
+	old := values{"a": 41} // as read from the file
+	if err := store.Create(dir, old, silent); err != nil {
+		log.Fatal(err)
+	}
+	s, c := example(dir)
+	defer s.Close()
+	if _, err := s.Update(context.Background(), []byte("a")); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(c.n)
+	// Output: map[a:42]
+}
+
+func ExampleVerifyBackup() {
+	dir, remove := temp()
+	defer remove()
+	s, _ := example(dir)
+	defer s.Close()
+	var backup bytes.Buffer
+	if _, err := s.Backup(context.Background(), &backup); err != nil {
+		log.Fatal(err)
+	}
+	whole := backup.Bytes()
+	_, err := store.VerifyBackup(context.Background(), bytes.NewReader(whole), int64(len(whole)))
+	fmt.Println(err)
+	_, err = store.VerifyBackup(context.Background(), bytes.NewReader(whole[:len(whole)-1]), int64(len(whole)-1))
+	fmt.Println(errors.Is(err, store.ErrCorrupt))
+	// Output:
+	// <nil>
+	// true
+}
+
+func ExampleIsBackup() {
+	text := strings.NewReader("some other file")
+	fmt.Println(store.IsBackup(text, text.Size()))
+	// Output: false <nil>
+}
+
+func ExampleLastIntact() {
+	dir, remove := temp()
+	defer remove()
+	s, _ := example(dir)
+	if _, err := s.Update(context.Background(), []byte("a")); err != nil {
+		log.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		log.Fatal(err)
+	}
+	reports, err := store.Check(context.Background(), dir)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(store.LastIntact(reports)) // what RestoreAt can go back to
+	// Output: 1 true
+}
+
+func ExampleRestoreBackup() {
+	dir, remove := temp()
+	defer remove()
+	s, _ := example(dir)
+	defer s.Close()
+	if _, err := s.Update(context.Background(), []byte("a")); err != nil {
+		log.Fatal(err)
+	}
+	var backup bytes.Buffer
+	if _, err := s.Backup(context.Background(), &backup); err != nil {
+		log.Fatal(err)
+	}
+	info, err := store.RestoreBackup(context.Background(), os.Stdout, bytes.NewReader(backup.Bytes()), int64(backup.Len()))
+	fmt.Println(info.Index, err)
+	// Output:
+	// {"a":1}
+	// 1 <nil>
+}
+
+func ExampleOpenContext() {
+	dir, remove := temp()
+	defer remove()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	s, err := store.OpenContext(ctx, dir, &counters{n: map[string]int{}}, silent)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(s.Close())
 	// Output: <nil>
 }
 

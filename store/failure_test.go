@@ -114,7 +114,7 @@ type outcome struct {
 
 // failSnapshot makes a store with an update and two that are pending, a snapshot
 // with a fault, another update and a snapshot. It returns what crashes leave at the
-// operations behind the fault; nothing if it was not hit.
+// operations after the fault; nothing if it was not hit.
 func failSnapshot(t *testing.T, dir string, f fsys.Fault) (outcomes []outcome) {
 	mem, fs := memory(t, dir)
 	s := open(t, dir, &journal{}, &store.Options{SyncInterval: time.Hour, SnapshotBytes: -1, PreallocateBytes: 4096})

@@ -1,12 +1,14 @@
 package store_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"math/rand/v2"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stateio/stateio/internal/crashtest"
 	"github.com/stateio/stateio/internal/fsys"
@@ -102,9 +104,13 @@ func (p *patient) live() {
 			p.update(100)
 			p.submit(40)
 			p.submit(4000)
-			if err := p.s.Sync(p.t.Context()); err == nil {
+			ctx, cancel := context.WithTimeout(p.t.Context(), 5*time.Second)
+			if err := p.s.Sync(ctx); err == nil {
 				p.h.Acked(p.h.Len()) // which a store that has failed may say, too
+			} else if !errors.Is(err, store.ErrFailed) {
+				p.t.Errorf("Sync: %v", err)
 			}
+			cancel()
 			if i+gen > 0 {
 				p.note("snapshot", p.s.Snapshot(p.t.Context()))
 			}
@@ -176,6 +182,14 @@ func suffer(t *testing.T, fault fsys.Fault) bool {
 	})
 	unmount := storefs.Mount(dir, p.fs)
 	injection := p.fs.Inject(fault)
+	if fault.Err == syscall.ENOSPC {
+		// What was applied waits until there is space.
+		p.fs.OnOp(func(op fsys.Op) {
+			if op.Kind == fsys.OpWrite && injection.Hits() > 4 {
+				p.fs.Heal()
+			}
+		})
+	}
 	p.live()
 	unmount()
 	rng := rand.New(rand.NewPCG(uint64(fault.N), uint64(fault.Kinds)))

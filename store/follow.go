@@ -11,15 +11,20 @@ import (
 	"math"
 	"path/filepath"
 	"slices"
+	"time"
 
 	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/storefile"
 	"github.com/stateio/stateio/internal/storefs"
 )
 
 // An Update is one that was made, as [Store.Updates] returns it.
 type Update struct {
 	Index uint64 // the first update ever has index 1
-	Data  []byte // the caller's
+	// Time is that of the commit that has made the update durable, in UTC, by the clock
+	// of the machine on which it was made. It never goes back from one update to the next.
+	Time time.Time
+	Data []byte // the caller's
 }
 
 // Updates returns the durable updates from index from on, in order, and then
@@ -37,6 +42,8 @@ type Update struct {
 // returns is read from the log files, so it costs nothing while it is not read.
 func (s *Store) Updates(ctx context.Context, from uint64) iter.Seq2[Update, error] {
 	return func(yield func(Update, error) bool) {
+		s.followers.Add(1)
+		defer s.followers.Add(-1)
 		c := &cursor{fs: s.fs, dir: s.dir, next: max(from, 1), readable: s.readable}
 		defer c.close()
 		for ctx.Err() == nil {
@@ -64,7 +71,7 @@ func (s *Store) Updates(ctx context.Context, from uint64) iter.Seq2[Update, erro
 
 // ReadUpdates returns the updates in the store in directory dir from index
 // from on, up to the end of what is there. It takes no lock and changes nothing,
-// so it works beside a store that is open, whose last updates it may or may not
+// so it works while the store is open, whose last updates it may or may not
 // see, durable or not. Errors are those of [Store.Updates], and *CorruptError
 // for damage.
 func ReadUpdates(ctx context.Context, dir string, from uint64) iter.Seq2[Update, error] {
@@ -79,13 +86,56 @@ func ReadUpdates(ctx context.Context, dir string, from uint64) iter.Seq2[Update,
 	}
 }
 
+// TailUpdates is [ReadUpdates], and goes on at the end with the updates that come later,
+// a moment after another process has made them, until ctx ends: then the sequence ends,
+// without an error.
+func TailUpdates(ctx context.Context, dir string, from uint64) iter.Seq2[Update, error] {
+	return func(yield func(Update, error) bool) {
+		c := &cursor{fs: storefs.For(dir), dir: dir, next: max(from, 1)}
+		defer c.close()
+		timer := time.NewTimer(defaultPoll)
+		defer timer.Stop()
+		for ctx.Err() == nil {
+			more, err := c.read(ctx, math.MaxUint64, yield)
+			switch {
+			case errors.Is(err, errEnd):
+			case err != nil && c.known && absent(c.fs, dir): // it is being restored, perhaps
+			case err != nil:
+				yield(Update{}, err)
+				return
+			case !more:
+				return
+			}
+			for idle := true; idle && err != nil && ctx.Err() == nil; {
+				timer.Reset(defaultPoll)
+				select {
+				case <-timer.C:
+				case <-ctx.Done():
+					return
+				}
+				var ierr error
+				if idle, ierr = c.idle(); ierr != nil {
+					yield(Update{}, ierr)
+					return
+				}
+			}
+		}
+	}
+}
+
+// defaultPoll is how long to wait before looking for updates again.
+const defaultPoll = 10 * time.Millisecond
+
 // progress returns the index of the last durable update. If that is before
 // next, it also returns why there will be no more, or what to wait for.
 func (s *Store) progress(next uint64) (durable uint64, changed <-chan struct{}, err error) {
+	s.batchMu.Lock()
+	defer s.batchMu.Unlock()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if next > s.durable {
-		if s.flight == nil && s.fill.updates == 0 {
+		pending := s.flight != nil || s.fill.updates > 0 || s.index.Load() > s.durable && s.failureLocked() == nil
+		if !pending {
 			err = s.err // else more are on their way, also while the store is closed
 		}
 		changed = s.changedLocked(err == nil)
@@ -93,27 +143,21 @@ func (s *Store) progress(next uint64) (durable uint64, changed <-chan struct{}, 
 	return s.durable, changed, err
 }
 
-// readable returns how far the log behind base, open in f, may be read.
+// readable returns how far the log after base, open in f, may be read.
 func (s *Store) readable(base uint64, f fsys.File) (int64, error) {
+	s.batchMu.Lock()
 	s.mu.Lock()
-	live := s.log != nil && s.log.hdr.base == base
+	live := s.log != nil && s.log.hdr.Base == base
 	var end int64
 	if live {
 		end = s.log.durable
 	}
 	s.mu.Unlock()
+	s.batchMu.Unlock()
 	if live {
 		return end, nil
 	}
-	return wholeFile(f)
-}
-
-func wholeFile(f fsys.File) (int64, error) {
-	info, err := f.Stat()
-	if err != nil {
-		return 0, fmt.Errorf("store: %w", err)
-	}
-	return info.Size, nil
+	return storefile.Size(f)
 }
 
 // A cursor reads updates over log files.
@@ -126,12 +170,16 @@ type cursor struct {
 	readable func(base uint64, f fsys.File) (int64, error)
 
 	f fsys.File
-	r *logReader // nil: the log with the next update is to be opened
+	r *storefile.LogReader // nil: the log with the next update is to be opened
 
 	sealed uint64 // index of the last update in the log that was read to its seal
 
-	stoppedAt int64 // where r stopped last, or -1
-	lost      bool  // something shows that more than what is before it was durable
+	store [16]byte // identity of the store, if known
+	known bool
+
+	stoppedAt int64  // where r stopped last, or -1
+	replaced  uint64 // the update that was next when a log was seen to be replaced
+	lost      bool   // something shows that more than what is before it was durable
 }
 
 // errEnd is what cursor.read returns at the end of all logs.
@@ -146,23 +194,23 @@ func (c *cursor) read(ctx context.Context, last uint64, yield func(Update, error
 				return false, err
 			}
 		}
-		update, err := c.r.next()
+		update, err := c.r.Next()
 		switch {
 		case err == io.EOF:
-			if c.r.index == c.r.hdr.base {
-				return false, sealedEmpty(c.r.path)
+			if c.r.Index == c.r.Header.Base {
+				return false, storefile.SealedEmpty(c.r.Path)
 			}
-			c.sealed = c.r.index
+			c.sealed = c.r.Index
 			c.close()
-		case errors.Is(err, errStop):
+		case errors.Is(err, storefile.ErrStop):
 			if err := c.stopped(); err != nil {
 				return false, err
 			}
 		case err != nil:
 			return false, err
-		case c.r.index == c.next:
+		case c.r.Index == c.next:
 			c.next++
-			if !yield(Update{Index: c.r.index, Data: bytes.Clone(update)}, nil) {
+			if !yield(Update{Index: c.r.Index, Time: moment(c.r.Time), Data: bytes.Clone(update)}, nil) {
 				return false, nil
 			}
 		}
@@ -174,8 +222,11 @@ func (c *cursor) read(ctx context.Context, last uint64, yield func(Update, error
 // meanwhile; one may even have gone and come back.
 func (c *cursor) open() error {
 	for tries := 0; ; tries++ {
-		l, err := list(c.fs, c.dir)
+		l, err := storefile.List(c.fs, c.dir)
 		if err != nil {
+			return err
+		}
+		if err := l.Interrupted(c.dir); err != nil {
 			return err
 		}
 		err = c.openOf(l)
@@ -183,15 +234,15 @@ func (c *cursor) open() error {
 		if !gone && !errors.Is(err, ErrNotRetained) {
 			return err
 		}
-		now, lerr := list(c.fs, c.dir)
-		if lerr != nil || slices.Equal(now.logs, l.logs) && (!gone || tries > 0) {
+		now, lerr := storefile.List(c.fs, c.dir)
+		if lerr != nil || slices.Equal(now.Logs, l.Logs) && (!gone || tries > 0) {
 			return err
 		}
 	}
 }
 
 // openOf opens the log of l with the next update.
-func (c *cursor) openOf(l *listing) error {
+func (c *cursor) openOf(l *storefile.Listing) error {
 	i, err := c.find(l)
 	if err != nil {
 		return err
@@ -199,35 +250,39 @@ func (c *cursor) openOf(l *listing) error {
 	if i < 0 {
 		return c.notRetained()
 	}
-	if l.logs[i] < c.sealed {
+	if l.Logs[i] < c.sealed {
 		return c.gap(l)
 	}
-	path := filepath.Join(c.dir, fileName(l.logs[i], logSuffix))
+	path := filepath.Join(c.dir, storefile.FileName(l.Logs[i], storefile.LogSuffix))
 	f, err := c.fs.Open(path, fsys.ReadOnly, 0)
 	if err != nil {
 		return fmt.Errorf("store: %w", err)
 	}
 	c.stoppedAt = -1
-	limit, err := c.limit(l.logs[i], f)
+	limit, err := c.limit(l.Logs[i], f)
 	if err == nil {
-		c.r, err = newLogReader(f, path, l.logs[i], limit)
+		c.r, err = storefile.NewLogReader(f, path, l.Logs[i], limit)
+	}
+	if err == nil && c.known && c.r.Header.Store != c.store {
+		c.r.Close()
+		c.r, err = nil, storefile.Corrupt(path, 0, "it belongs to another store than the one that was read before: somebody has put it in its place")
 	}
 	if err != nil {
 		return errors.Join(err, f.Close())
 	}
-	c.f = f
+	c.f, c.store, c.known = f, c.r.Header.Store, true
 	return nil
 }
 
 // find returns the position of the log with the next update, or -1.
-func (c *cursor) find(l *listing) (int, error) {
-	for i, base := range slices.Backward(l.logs) {
+func (c *cursor) find(l *storefile.Listing) (int, error) {
+	for i, base := range slices.Backward(l.Logs) {
 		if base == c.next-1 {
 			return i, nil
 		}
 		if base < c.next {
 			// One that is empty never came into use.
-			void, err := isVoid(c.fs, filepath.Join(c.dir, fileName(base, logSuffix)), base)
+			void, err := storefile.IsVoid(c.fs, filepath.Join(c.dir, storefile.FileName(base, storefile.LogSuffix)), base)
 			if !void {
 				return i, err
 			}
@@ -240,16 +295,16 @@ func (c *cursor) limit(base uint64, f fsys.File) (int64, error) {
 	if c.readable != nil {
 		return c.readable(base, f)
 	}
-	return wholeFile(f)
+	return storefile.Size(f)
 }
 
-// gap says why no log that goes on behind c.sealed has the next update.
-func (c *cursor) gap(l *listing) error {
-	_, there := slices.BinarySearch(l.logs, c.sealed)
-	if there || len(l.snaps) > 0 && c.sealed < l.snaps[0] {
+// gap says why no log that goes on after c.sealed has the next update.
+func (c *cursor) gap(l *storefile.Listing) error {
+	_, there := slices.BinarySearch(l.Logs, c.sealed)
+	if there || len(l.Snaps) > 0 && c.sealed < l.Snaps[0] {
 		return c.notRetained() // it was never made, or dropped
 	}
-	return corrupt(filepath.Join(c.dir, fileName(c.sealed, logSuffix)), 0, "the file is missing, with the updates behind %d", c.sealed)
+	return storefile.Corrupt(filepath.Join(c.dir, storefile.FileName(c.sealed, storefile.LogSuffix)), 0, "the file is missing, with the updates after %d", c.sealed)
 }
 
 func (c *cursor) notRetained() error {
@@ -263,62 +318,70 @@ func (c *cursor) notRetained() error {
 // durable is looked for before the entry is read once more: if it is still
 // missing then, it is not on its way.
 func (c *cursor) stopped() error {
-	limit, err := c.limit(c.r.hdr.base, c.f)
+	limit, err := c.limit(c.r.Header.Base, c.f)
 	if err != nil {
 		return err
 	}
-	grown := limit > c.r.limit
+	grown := limit > c.r.Limit
 	switch {
 	case grown:
 		c.stoppedAt = -1
-	case c.stoppedAt != c.r.end:
-		c.stoppedAt = c.r.end
+	case c.stoppedAt != c.r.End:
+		c.stoppedAt = c.r.End
 		if c.lost, err = c.outlived(); err != nil {
 			return err
 		}
 	case c.lost:
 		return c.broken()
-	case c.r.index+1 < c.next:
+	case c.r.Index+1 < c.next:
 		return c.notRetained()
 	default:
 		return errEnd
 	}
-	c.r.resume(limit)
+	c.r.Resume(limit)
 	return nil
 }
 
 // broken is called when an entry that was durable is not there. It returns nil if
-// that is because the log was given up or dropped meanwhile, and closes it.
+// that is because the log was given up, dropped or replaced by a copy meanwhile, and
+// closes it.
 func (c *cursor) broken() error {
-	if info, err := c.f.Stat(); err == nil && info.Links == 0 {
+	info, err := c.f.Stat()
+	if err == nil && info.Links > 0 && c.replaced < c.next {
+		now, serr := c.fs.Stat(c.r.Path)
+		if serr == nil && now.ID != info.ID {
+			c.replaced, info.Links = c.next, 0
+		}
+	}
+	if err == nil && info.Links == 0 {
 		c.close()
 		return nil
 	}
-	return corrupt(c.r.path, c.r.bad, "%s, where update %d should be", c.r.reason, c.r.index+1)
+	return storefile.Corrupt(c.r.Path, c.r.Bad, "%s, where update %d should be", c.r.Reason, c.r.Index+1)
 }
 
 // outlived reports whether something shows that more than what was read of the
-// log was once durable: an entry behind it, or a later log.
+// log was once durable: an entry after it, or a later log.
 func (c *cursor) outlived() (bool, error) {
 	if c.readable != nil {
 		return true, nil // the store knows
 	}
-	t, err := c.r.readTail()
-	if err != nil || t.proof >= 0 {
+	t, err := c.r.ReadTail()
+	if err != nil || t.Proof >= 0 {
 		return true, err
 	}
-	l, err := list(c.fs, c.dir)
-	if err != nil || len(l.logs) == 0 {
+	l, err := storefile.List(c.fs, c.dir)
+	if err != nil || len(l.Logs) == 0 {
 		return false, err
 	}
-	last := l.logs[len(l.logs)-1]
-	if last <= c.r.hdr.base {
+	last := l.Logs[len(l.Logs)-1]
+	if last <= c.r.Header.Base {
 		return false, nil
 	}
-	if last > c.r.index {
+	if last > c.r.Index {
 		return true, nil
 	}
-	void, err := isVoid(c.fs, filepath.Join(c.dir, fileName(last, logSuffix)), last)
+	void, err := storefile.IsVoid(c.fs, filepath.Join(c.dir, storefile.FileName(last, storefile.LogSuffix)), last)
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil // it was given up before it came into use
 	}
@@ -328,8 +391,33 @@ func (c *cursor) outlived() (bool, error) {
 // close ends the use of the current log.
 func (c *cursor) close() {
 	if c.r != nil {
-		c.r.close()
+		c.r.Close()
 		_ = c.f.Close() // opened for reading
 	}
 	c.r, c.f = nil, nil
+}
+
+// idle reports whether a cursor that has come to the end would find nothing more now. If
+// not, it is ready to look.
+func (c *cursor) idle() (bool, error) {
+	if c.r == nil {
+		return false, nil
+	}
+	info, err := c.f.Stat()
+	if err != nil {
+		return false, fmt.Errorf("store: %w", err)
+	}
+	now, err := c.fs.Stat(c.r.Path)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return false, fmt.Errorf("store: %w", err)
+	}
+	if info.Links == 0 || err != nil || now.ID != info.ID {
+		c.close() // another has its name, or a later log is there
+		return false, nil
+	}
+	waits, err := c.r.Waits()
+	if !waits {
+		c.stoppedAt = -1
+	}
+	return waits, err
 }

@@ -210,7 +210,7 @@ func TestABackupMakesAStore(t *testing.T) {
 	}
 }
 
-// stateFile returns a state file with a snapshot and updates behind it.
+// stateFile returns a state file with a snapshot and updates after it.
 func stateFile(t testing.TB, snapshot []string, updates ...string) []byte {
 	t.Helper()
 	var b bytes.Buffer
@@ -238,7 +238,7 @@ func TestImport(t *testing.T) {
 		many[i] = strings.Repeat("u", i)
 	}
 	for i, tt := range []struct{ snapshot, updates []string }{
-		{nil, nil}, {[]string{}, nil}, {[]string{"s"}, nil}, {nil, []string{"u", ""}}, {[]string{"s", "t"}, many},
+		{[]string{}, nil}, {[]string{"s"}, nil}, {nil, []string{"u", ""}}, {[]string{"s", "t"}, many},
 	} {
 		dir := fmt.Sprint("/import", i)
 		memory(t, dir)
@@ -285,7 +285,7 @@ func TestFilesOfAStoreAreStateFiles(t *testing.T) {
 	}
 }
 
-// The update behind the newest snapshot is the next, whatever a crash has brought
+// The update after the newest snapshot is the next, whatever a crash has brought
 // back of the logs before it.
 func TestReadUpdatesBehindLogsThatCameBack(t *testing.T) {
 	const dir = "/r9"

@@ -14,22 +14,53 @@ import (
 	"github.com/stateio/stateio/store"
 )
 
-// saltAt is where the salt stands in the header of a file: behind the head of its
-// record and entry, magic, version, kind, store and base.
-const saltAt = 15 + 9 + 8 + 2 + 1 + 16 + 8
+// Where the fields of the header stand in its entry, and the salt in a file.
+const (
+	versionAt  = 9 + 8
+	kindAt     = versionAt + 2
+	requiredAt = kindAt + 2
+	optionalAt = requiredAt + 4
+	baseAt     = optionalAt + 4 + 8 + 16
+	saltAt     = 15 + baseAt + 8
+)
 
 // numbered returns an entry of kind update as it stands in file at its end, with
-// valid checksums, whatever it holds.
+// valid checksums, whatever it holds. With a back of 0 it is the first of a commit.
 func numbered(file []byte, index uint64, control bool, back uint32, payload []byte) []byte {
-	v := index << 1
+	v, first := index<<3, !control && back == 0
 	if control {
 		v |= 1
 	}
-	head := make([]byte, 9, 21)
+	if first {
+		v |= 2
+	}
+	head := make([]byte, 9, 29)
 	head[0] = 1
 	head = binary.LittleEndian.AppendUint64(head, binary.LittleEndian.Uint64(file[saltAt:])+v)
 	head = binary.LittleEndian.AppendUint32(head, back)
+	if first {
+		head = binary.LittleEndian.AppendUint64(head, 1<<62) // after all that is there
+	}
 	return record.AppendEntry(nil, int64(len(file)), head, payload)
+}
+
+// retimed returns the first entry of a commit with another time.
+func retimed(b []byte, at uint64) []byte {
+	binary.LittleEndian.PutUint64(b[record.HeaderSize+21:], at)
+	record.Seal(b, true, true, 0)
+	return b
+}
+
+// backed returns an entry with another number of those of its commit before it.
+func backed(b []byte, back uint32) []byte {
+	binary.LittleEndian.PutUint32(b[record.HeaderSize+17:], back)
+	record.Seal(b, true, true, 0)
+	return b
+}
+
+// untimed is numbered for an entry without a time, whatever its place in the commit.
+func untimed(file []byte, index uint64, back uint32) []byte {
+	return backed(numbered(file, index, false, max(back, 1), []byte("x")), back)
 }
 
 // control returns the payload of a control entry.
@@ -64,7 +95,7 @@ func TestWhatIsNotTheNextEntryEndsTheLog(t *testing.T) {
 		return b
 	}
 	tagged := numbered(log, 4, false, 0, nil)
-	noTag := append(as(bytes.Clone(tagged[:len(tagged)-1]), true, true, 0), 0)
+	noTag := append(as(bytes.Clone(tagged[:len(tagged)-9]), true, true, 0), 0)
 	rest := numbered(log, 4, false, 1, []byte("x"))
 	twice := numbered(log, 4, false, 1, []byte("x")) // the second one of a commit
 	clear(twice[len(twice)-5 : len(twice)-1])        // where a sector that was lost held how many are before it
@@ -82,11 +113,11 @@ func TestWhatIsNotTheNextEntryEndsTheLog(t *testing.T) {
 		{"one of another commit", numbered(log, 3, false, 7, []byte("x")), 2, "an entry of another commit", ""},
 		{"the last one again", numbered(log, 2, false, 0, []byte("x")), 2, "an entry that is not the one of update 3", ""},
 		{"the one after the next, of the same commit", numbered(log, 4, false, 1, []byte("x")), 2, "an entry that is not the one of update 3", ""},
-		{"the one after the next", numbered(log, 4, false, 0, []byte("x")), 0, "", "an entry that is not the one of update 3, where update 3 should be: the commit of update 4 at offset 189 shows that it was durable"},
+		{"the one after the next", numbered(log, 4, false, 0, []byte("x")), 0, "", "an entry that is not the one of update 3, where update 3 should be: the commit of update 4 at offset 230 shows that it was durable"},
 		{"one far away", numbered(log, 3+1<<40, false, 0, []byte("x")), 0, "", "shows that it was durable"},
 		{"the one after the next, empty", tagged, 0, "", "the commit of update 4"},
-		{"the second one of the commit after the next", numbered(log, 5, false, 1, []byte("x")), 0, "", "the commit of update 4 at offset 189"},
-		{"the rest of the next commit, and one of another", slices.Concat(rest, numbered(slices.Concat(log, rest), 5, false, 0, nil)), 0, "", "the commit of update 5 at offset 226"},
+		{"the second one of the commit after the next", numbered(log, 5, false, 1, []byte("x")), 0, "", "the commit of update 4 at offset 230"},
+		{"the rest of the next commit, and one of another", slices.Concat(rest, numbered(slices.Concat(log, rest), 5, false, 0, nil)), 0, "", "the commit of update 5 at offset 267"},
 		{"one too far away", numbered(log, 4+1<<40, false, 0, []byte("x")), 2, "an entry that is not the one of update 3", ""},
 		{"the one after the next, without all of its tag", noTag, 2, "an entry of another kind than a store writes", ""},
 		{"the same, up to the end of the file", noTag[:len(noTag)-1], 2, "an entry of another kind than a store writes", ""},
@@ -102,10 +133,14 @@ func TestWhatIsNotTheNextEntryEndsTheLog(t *testing.T) {
 		{"the begin of one, and one", slices.Concat(first("x"), as(next("y"), true, true, 37)), 2, "an entry that breaks off", ""},
 		{"the begin of one, and the end of another", slices.Concat(first("x"), as(next("y"), false, true, 36)), 2, "an entry that breaks off", ""},
 		{"the begin of one, and no valid record", slices.Concat(first("x"), []byte("no record, but more bytes than a header has")), 2, "no valid record", ""},
-		{"one of two records without a sum", slices.Concat(first(""), as(make([]byte, record.HeaderSize+7), false, true, 36)), 2, "an entry of another kind than a store writes", ""},
-		{"a short control entry", numbered(log, 3, true, 0, []byte("x")), 2, "a control entry of unknown kind", ""},
-		{"a control entry of a later version", numbered(log, 3, true, 0, control(9, 2, 0)), 2, "a control entry of unknown kind 9", ""},
-		{"a trailer", numbered(log, 3, true, 0, control(2, 2, 0)), 2, "a control entry of unknown kind 2", ""},
+		{"one of two records without a sum", slices.Concat(first(""), as(make([]byte, record.HeaderSize+7), false, true, 44)), 2, "an entry of another kind than a store writes", ""},
+		{"a short control entry", numbered(log, 3, true, 0, []byte{1}), 0, "", "a control entry that does not belong there"},
+		{"a control entry of a later version", numbered(log, 3, true, 0, control(9, 2, 0)), 0, "", "a control entry of kind 9 at offset 230, which this program does not know: use a newer one"},
+		{"a trailer", numbered(log, 3, true, 0, control(2, 2, 0)), 0, "", "a control entry that does not belong there"},
+		{"an empty control entry", numbered(log, 3, true, 0, nil), 0, "", "a control entry that does not belong there"},
+		{"one of an earlier time", retimed(numbered(log, 3, false, 0, []byte("x")), 1), 0, "", "is older than the one before"},
+		{"the first of a commit without a time", untimed(log, 3, 0), 2, "an entry of another commit", ""},
+		{"a further one with a time", backed(numbered(log, 3, false, 0, []byte("x")), 1), 2, "an entry of another commit", ""},
 		{"a seal of more updates", numbered(log, 3, true, 0, control(1, 3, digestOf(log))), 0, "", "the seal is that of other updates than the 2 that are there"},
 		{"a seal of others", numbered(log, 3, true, 0, control(1, 2, 5)), 0, "", "the seal is that of other updates than the 2 that are there"},
 	} {
@@ -113,6 +148,10 @@ func TestWhatIsNotTheNextEntryEndsTheLog(t *testing.T) {
 		m := &plainMachine{}
 		s, err := store.Open(dir, m, quiet(nil))
 		switch {
+		case strings.Contains(tt.corrupt, "use a newer one"):
+			if !errors.Is(err, store.ErrVersion) || errors.Is(err, store.ErrCorrupt) || !strings.Contains(err.Error(), tt.corrupt) {
+				t.Errorf("%s: %v, want %q", tt.name, err, tt.corrupt)
+			}
 		case tt.corrupt != "":
 			var damage *store.CorruptError
 			if !errors.As(err, &damage) || damage.Offset != int64(len(log)) || !strings.Contains(err.Error(), tt.corrupt) {
@@ -151,15 +190,16 @@ func TestWhatIsNotTheHeaderIsRefused(t *testing.T) {
 		"an update":          {with(0, 1), none},
 		"an epoch":           {with(1, 1), none},
 		"other magic":        {with(9, 'S'), none},
-		"a longer one":       {append(bytes.Clone(header), 0), none},
 		"a shorter one":      {header[:len(header)-1], none},
-		"one without a kind": {header[:9+8+2], none},
-		"nearly nothing":     {header[:9+8+1], none},
-		"a snapshot":         {with(9+8+2, 'S'), "it is a snapshot under the name of a log"},
-		"an unknown kind":    {with(9+8+2, 'X'), "it is a unknown kind 88 under the name of a log"},
-		"another base":       {with(9+8+2+1+16, 3), "it is the log of index 3 under the name of another"},
-		"a later version":    {with(9+8, 2), "it has format version 2, and this program knows versions up to 1: use a newer one"},
-		"a later, short one": {with(9+8, 2)[:9+8+2], "it has format version 2"},
+		"one without a kind": {header[:kindAt], none},
+		"nearly nothing":     {header[:versionAt+1], none},
+		"a snapshot":         {with(kindAt, 'S'), "it is a snapshot under the name of a log"},
+		"an unknown kind":    {with(kindAt, 'X'), "it is a unknown kind 88 under the name of a log"},
+		"another base":       {with(baseAt, 3), "it is the log of index 3 under the name of another"},
+		"a later version":    {with(versionAt, 2), "it has format version 2, and this program knows version 1: use a newer one"},
+		"an early version":   {with(versionAt, 0), "it has format version 0, and this program knows version 1: no released program has written it"},
+		"a required feature": {with(requiredAt+3, 0x40), "it needs features that this program does not know (bits 0x40000000): use a newer one"},
+		"a later, short one": {with(versionAt, 2)[:kindAt], "it has format version 2"},
 	} {
 		file := record.AppendEntry(nil, 0, tt.header, nil)
 		unmount := storefs.Mount(dir, files{log0: append(file, log[headerLen:]...)}.mem(t, dir))
@@ -172,6 +212,17 @@ func TestWhatIsNotTheHeaderIsRefused(t *testing.T) {
 	}
 }
 
+// Later versions may append to a header, and set optional features.
+func TestALongerHeaderIsRead(t *testing.T) {
+	const dir = "/longer"
+	fl, _ := build(t, "/made", 2, 20)
+	header := append(replace(fl[log0][record.HeaderSize:headerLen], optionalAt, []byte{1, 2, 3, 4}), "more"...)
+	log := record.AppendEntry(nil, 0, header, nil)
+	log = append(log, numbered(log, 1, false, 0, []byte("one"))...)
+	mount(t, dir, files{log0: log}.mem(t, dir))
+	wantUpdates(t, dir, "one")
+}
+
 // A snapshot of chunks that are whole, but not those in order up to its trailer,
 // is not used.
 func TestWhatIsNotTheNextChunkIsRefused(t *testing.T) {
@@ -182,6 +233,7 @@ func TestWhatIsNotTheNextChunkIsRefused(t *testing.T) {
 	trailer := whole[len(whole)-17:]
 	as := func(b []byte) []byte { return slices.Concat(body, numbered(body, 2, true, 0, b)) }
 	short := numbered(whole[:headerLen], 1, false, 0, []byte("x"))
+	chunk := func(index uint64) []byte { return untimed(body, index, 0) }
 	short[record.HeaderSize] = 2
 	record.Seal(short, true, true, 0)
 	for _, tt := range []struct {
@@ -192,14 +244,15 @@ func TestWhatIsNotTheNextChunkIsRefused(t *testing.T) {
 	}{
 		{"no trailer", body, len(body), "the end is missing"},
 		{"nothing", whole[:headerLen], headerLen, "the end is missing"},
-		{"the first chunk again", slices.Concat(body, numbered(body, 1, false, 0, []byte("x"))), len(body), "an entry that is not chunk 2"},
-		{"a chunk missing", slices.Concat(body, numbered(body, 3, false, 0, []byte("x"))), len(body), "an entry that is not chunk 2"},
+		{"the first chunk again", slices.Concat(body, chunk(1)), len(body), "an entry that is not chunk 2"},
+		{"a chunk missing", slices.Concat(body, chunk(3)), len(body), "an entry that is not chunk 2"},
+		{"a chunk with a time", slices.Concat(body, numbered(body, 2, false, 0, []byte("x"))), len(body), "an entry that is not chunk 2"},
 		{"another kind of entry", slices.Concat(whole[:headerLen], short), headerLen, "an entry of another kind than a store writes"},
-		{"a seal", as(replace(trailer, 0, []byte{1})), len(body), "a trailer of other content"},
-		{"a short trailer", as([]byte("x")), len(body), "a trailer of other content"},
+		{"a seal", as(replace(trailer, 0, []byte{1})), len(body), "a control entry that does not belong there"},
+		{"a short trailer", as([]byte{2}), len(body), "a control entry that does not belong there"},
 		{"a trailer of other size", as(replace(trailer, 1, []byte{^trailer[1]})), len(body), "a trailer of other content"},
 		{"the trailer of another state", as(replace(trailer, 9, []byte{^trailer[9]})), len(body), "a trailer of other content"},
-		{"more behind the trailer", slices.Concat(whole, []byte{0}), len(whole), ": 1 bytes too many"},
+		{"more after the trailer", slices.Concat(whole, []byte{0}), len(whole), ": 1 bytes too many"},
 		{"damage", replace(whole, headerLen, []byte{^whole[headerLen]}), headerLen, "no valid record"},
 	} {
 		fl[snap1] = tt.file

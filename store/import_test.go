@@ -26,7 +26,7 @@ func TestAFailedImportCanBeMadeAgain(t *testing.T) {
 	for i := range updates {
 		updates[i] = fmt.Sprint(i, strings.Repeat("u", 10_000))
 	}
-	leftovers := files{snap0: []byte("of an import before"), log0 + ".tmp": []byte("that a crash has ended")}
+	leftovers := files{snap0: []byte("of an import before"), log0 + ".import.tmp": []byte("that a crash has ended"), snap3 + ".tmp": nil}
 	for _, snapshot := range [][]string{nil, {"s"}} {
 		file := stateFile(t, snapshot, updates...)
 		doImport := func() error { return store.Import(dir, bytes.NewReader(file), int64(len(file))) }
@@ -84,13 +84,28 @@ func TestImportTellsWhatItCannotGiveBack(t *testing.T) {
 	for _, fault := range []fsys.Fault{
 		{Kinds: fsys.OpRemove, Path: snap0},
 		{Kinds: fsys.OpRemove, Path: snap3 + ".tmp"},
-		{Kinds: fsys.OpTruncate},
+		{Kinds: fsys.OpTruncate, Forever: true},
 	} {
-		f := fsys.NewFaulty(files{snap0: nil, snap3 + ".tmp": nil}.mem(t, dir))
+		f := fsys.NewFaulty(files{snap0: nil, snap3 + ".tmp": nil, log0 + ".import.tmp": nil}.mem(t, dir))
 		fault.Err = syscall.EIO
 		f.Inject(fault)
 		mount(t, dir, f)
 		wantIs(t, store.Import(dir, bytes.NewReader(file), int64(len(file))), syscall.EIO)
+	}
+}
+
+// What another user's import has left, and can't be opened, is no obstacle.
+func TestAnImportReplacesWhatItCanNotOpen(t *testing.T) {
+	const dir = "/again"
+	f := fsys.NewFaulty(files{log0 + ".import.tmp": nil}.mem(t, dir))
+	fault := f.Inject(fsys.Fault{Kinds: fsys.OpOpen, Path: log0 + ".import.tmp", Err: syscall.EACCES})
+	mount(t, dir, f)
+	file := stateFile(t, nil, "one")
+	check(t, store.Import(dir, bytes.NewReader(file), int64(len(file))))
+	m := &journal{}
+	check(t, open(t, dir, m, nil).Close())
+	if fault.Hits() == 0 || !slices.Equal(m.updates, []string{"one"}) {
+		t.Errorf("%d faults, %q", fault.Hits(), m.updates)
 	}
 }
 

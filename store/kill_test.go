@@ -23,7 +23,7 @@ const (
 )
 
 // TestMain is also the program that TestKill starts and kills. No test may leave
-// a goroutine of a store behind.
+// a goroutine of a store after.
 func TestMain(m *testing.M) {
 	if dir := os.Getenv(killEnv); dir != "" {
 		if err := writeUntilKilled(dir); err != nil {

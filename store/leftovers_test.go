@@ -46,7 +46,7 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	}
 }
 
-// An empty log behind one that is not sealed was never in use, and is removed.
+// An empty log after one that is not sealed was never in use, and is removed.
 func TestALogThatNeverCameIntoUseIsRemoved(t *testing.T) {
 	const dir = "/void"
 	fl := checkedStore(t)

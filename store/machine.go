@@ -6,14 +6,16 @@ import "io"
 //
 // The store calls Apply, Snapshot and Restore one at a time, and never while a
 // function passed to [Store.View] runs. The io.WriterTo that Snapshot returned
-// runs beside all of them.
+// runs concurrently with all of them.
 type Machine interface {
 	// Apply changes the state as update says. It must be deterministic: the same
 	// updates in the same order, applied to the same state, give the same state
 	// at any time and on any machine, so it must not look at clocks, random
 	// numbers, the environment or the order of a map.
 	//
-	// The result is returned to who called [Store.Update], and not kept. An error
+	// The result is returned to the caller of [Store.Update], and not kept. A result
+	// that points into the state is read there while Apply changes it: return a copy.
+	// An error
 	// says that the update is refused: the state is then as it was before, the
 	// update is not logged, and the error goes to the caller as it is. Apply must
 	// not keep update, which belongs to the caller, nor change it (what it leaves
@@ -23,8 +25,8 @@ type Machine interface {
 	// Snapshot captures the state as it is now, and should be quick, since
 	// updates wait for it: take a copy, clone a map, keep the root of a
 	// persistent tree. Several captured states may be there at once, as when
-	// Backup runs beside a snapshot. The WriteTo of what it returns writes the captured state
-	// later, in the background, beside calls of Apply, which must not change it.
+	// Backup runs during a snapshot. The WriteTo of what it returns writes the captured state
+	// later, in the background, concurrently with calls of Apply, which must not change it.
 	// It is called once, or not at all when the snapshot is given up. If it is
 	// also an io.Closer, it is closed at the end, whatever happened.
 	Snapshot() (io.WriterTo, error)

@@ -1,6 +1,8 @@
 package store
 
-import "time"
+import (
+	"time"
+)
 
 // paceBytes is how much a snapshot reads or writes between pauses, in bytes. It
 // is also how much of it may be written before it is synced: what a commit may
@@ -13,44 +15,36 @@ const paceShare = 3
 // A pacer makes the writing and verifying of a snapshot leave most of the disk's
 // and the processor's time to commits, as long as there are any.
 type pacer struct {
-	s       *Store
+	m       *snapshotMaker
 	bytes   int
 	batches uint64 // commits before the last pause
 	since   time.Time
 }
 
-func newPacer(s *Store) *pacer { return &pacer{s: s, since: time.Now()} }
+func (m *snapshotMaker) newPacer() *pacer { return &pacer{m: m, since: time.Now()} }
 
 // Write counts the bytes of p, and pauses when it is time. It is an io.Writer
 // to which a snapshot can be read. It fails when the store is closed.
 func (p *pacer) Write(b []byte) (int, error) {
+	p.m.moved.Add(1)
 	if p.bytes += len(b); p.bytes >= paceBytes {
-		p.pause()
+		p.pause(time.Since(p.since))
+		p.bytes, p.since = 0, time.Now()
 	}
-	return len(b), p.s.givenUp()
+	return len(b), p.m.givenUp()
 }
 
-// pause sleeps for a time in proportion to the work since the last pause, if
+// pause sleeps for a time in proportion to what was worked since the last pause, if
 // there were commits meanwhile.
-func (p *pacer) pause() {
-	p.s.mu.Lock()
-	batches := p.s.stats.batches
-	p.s.mu.Unlock()
+func (p *pacer) pause(worked time.Duration) {
+	batches := p.m.commits()
 	if batches != p.batches {
-		t := time.NewTimer(paceShare * time.Since(p.since))
+		t := time.NewTimer(paceShare * worked)
 		defer t.Stop()
 		select {
 		case <-t.C:
-		case <-p.s.ctx.Done():
+		case <-p.m.ctx.Done():
 		}
 	}
-	p.bytes, p.batches, p.since = 0, batches, time.Now()
-}
-
-// givenUp returns an error when background work is to end.
-func (s *Store) givenUp() error {
-	if s.ctx.Err() != nil {
-		return &opError{is: ErrClosed, msg: "the snapshot was given up because the store was closed"}
-	}
-	return nil
+	p.batches = batches
 }

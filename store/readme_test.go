@@ -65,7 +65,7 @@ func TestTheReadmeShowsThisCode(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, code, _ := bytes.Cut(readme, []byte("```go\n"))
+	_, code, _ := bytes.Cut(readme, []byte("```go\n// The state"))
 	code, _, found := bytes.Cut(code, []byte("```\n"))
 	if !found {
 		t.Fatal("README.md has no code")

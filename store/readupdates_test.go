@@ -25,9 +25,8 @@ const (
 	seal3At   = headerLen + entryLen + 50
 )
 
-// voidLog returns a log behind base of the store that log is of, without updates.
+// voidLog returns a log after base of the store that log is of, without updates.
 func voidLog(log []byte, base byte) []byte {
-	const baseAt = 9 + 8 + 2 + 1 + 16
 	return record.AppendEntry(nil, 0, replace(log[record.HeaderSize:headerLen], baseAt, []byte{base}), nil)
 }
 
@@ -127,12 +126,12 @@ func TestReadUpdatesTellsDamageFromTheEnd(t *testing.T) {
 			header := fl[log4][:headerLen]
 			fl[log4] = slices.Concat(header, numbered(header, 5, true, 0, control(1, 0, digestOf(header))))
 		}, 4, log4, 0, "a log without updates is sealed"},
-		{"a log in the middle", func(fl files) { delete(fl, log1) }, 1, log1, 0, "the file is missing, with the updates behind 1"},
+		{"a log in the middle", func(fl files) { delete(fl, log1) }, 1, log1, 0, "the file is missing, with the updates after 1"},
 		{"a log in the middle, and all snapshots", func(fl files) {
 			delete(fl, log1)
 			delete(fl, snap1)
 			delete(fl, snap3)
-		}, 1, log1, 0, "the file is missing, with the updates behind 1"},
+		}, 1, log1, 0, "the file is missing, with the updates after 1"},
 	} {
 		fl := maps.Clone(whole)
 		tt.harm(fl)
@@ -169,9 +168,9 @@ func TestReadUpdatesOfWhatIsNotRetained(t *testing.T) {
 		is      error
 	}{
 		{"the next one", whole, 5, 0, nil},
-		{"one behind the next", whole, 6, 0, store.ErrNotRetained},
+		{"one after the next", whole, 6, 0, store.ErrNotRetained},
 		{"the next one of a log without a seal", unsealed, 3, 0, nil},
-		{"one behind it", unsealed, 4, 0, store.ErrNotRetained},
+		{"one after it", unsealed, 4, 0, store.ErrNotRetained},
 		{"the last dropped", dropped, 3, 0, store.ErrNotRetained},
 		{"the first that was kept", dropped, 4, 1, nil},
 		{"one before those that were dropped", behind, 1, 1, store.ErrNotRetained},
@@ -183,7 +182,7 @@ func TestReadUpdatesOfWhatIsNotRetained(t *testing.T) {
 }
 
 // A follower of an open store is told of damage in what was durable, also of its
-// last update, behind which nothing stands.
+// last update, after which nothing stands.
 func TestUpdatesTellsDamage(t *testing.T) {
 	const dir = "/follower"
 	for _, tt := range []struct {

@@ -3,6 +3,7 @@ package store
 import (
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 )
@@ -13,7 +14,7 @@ type Recovery struct {
 	Snapshot string // path of the snapshot that was restored; empty: there was none
 	// SnapshotIndex is the index of that snapshot.
 	SnapshotIndex uint64
-	Refused       []RefusedSnapshot // newer snapshots that are damaged, newest first
+	Refused       []RefusedSnapshot // newer snapshots that are damaged or can't be read, newest first
 
 	Logs    int    // files that were replayed
 	Updates uint64 // that were replayed
@@ -33,7 +34,12 @@ type Recovery struct {
 // A RefusedSnapshot is one that could not be used.
 type RefusedSnapshot struct {
 	Path string
-	Err  error // a *CorruptError
+	Err  error // a *CorruptError, or why the disk does not give it back
+}
+
+// refused reports whether the snapshot at path is one of Refused.
+func (r *Recovery) refused(path string) bool {
+	return slices.ContainsFunc(r.Refused, func(s RefusedSnapshot) bool { return s.Path == path })
 }
 
 // Rate returns the bytes read in a second.
@@ -54,11 +60,19 @@ func (r Recovery) String() string {
 	for _, s := range r.Refused {
 		fmt.Fprintf(&b, ", refused %s (%v)", filepath.Base(s.Path), s.Err)
 	}
-	fmt.Fprintf(&b, ", replayed %d updates of %d logs", r.Updates, r.Logs)
+	fmt.Fprintf(&b, ", replayed %s of %s", plural(r.Updates, "update"), plural(r.Logs, "log"))
 	if r.TornBytes > 0 {
-		fmt.Fprintf(&b, ", cut %d torn bytes off %s at offset %d (%s)",
-			r.TornBytes, filepath.Base(r.TornPath), r.TornOffset, r.TornReason)
+		fmt.Fprintf(&b, ", cut %s off %s at offset %d (%s)",
+			plural(r.TornBytes, "torn byte"), filepath.Base(r.TornPath), r.TornOffset, r.TornReason)
 	}
 	fmt.Fprintf(&b, ", read %.1f MB in %v (%.0f MB/s)", float64(r.Bytes)/1e6, r.Took.Round(time.Microsecond), r.Rate()/1e6)
 	return b.String()
+}
+
+// plural returns a number with what it counts.
+func plural[N int | int64 | uint64](n N, what string) string {
+	if n != 1 {
+		what += "s"
+	}
+	return fmt.Sprintf("%d %s", n, what)
 }

@@ -43,7 +43,7 @@ func TestAMachineThatRefusesItsOwnPastIsReported(t *testing.T) {
 	before := readFiles(t, mem, dir)
 	_, err := store.Open(dir, &picky{update: "two"}, quiet(nil))
 	wantIs(t, err, errRefused)
-	if errors.Is(err, store.ErrCorrupt) || !strings.Contains(err.Error(), "update 2, at offset 106 of "+dir+"/"+log0) {
+	if errors.Is(err, store.ErrCorrupt) || !strings.Contains(err.Error(), "update 2, at offset 139 of "+filepath.Join(dir, log0)) {
 		t.Errorf("got %v", err)
 	}
 	for name, b := range readFiles(t, mem, dir) {
@@ -71,7 +71,7 @@ func TestAMachineThatCannotBeRestoredIsReported(t *testing.T) {
 		m := &unrestorable{err: want}
 		_, err := store.Open(dir, m, quiet(nil))
 		wantIs(t, err, want)
-		if !strings.Contains(err.Error(), dir+"/"+snap3) || len(m.updates) > 0 {
+		if !strings.Contains(err.Error(), filepath.Join(dir, snap3)) || len(m.updates) > 0 {
 			t.Errorf("got %v, after %d updates", err, len(m.updates))
 		}
 	}
@@ -243,10 +243,10 @@ func TestRecoveryTellsWhatOpenFound(t *testing.T) {
 		torn    int64
 		text    string
 	}{
-		{fl[log1], 2, 0, fmt.Sprintf("recovered index 3 from %s, replayed 2 updates of 1 logs, read 0.0 MB in ", snap1)},
-		{torn, 1, entryLen + 40, fmt.Sprintf("recovered index 2 from %s, replayed 1 updates of 1 logs, cut %d torn bytes off %s at offset %d (no valid record), read 0.0 MB in ",
+		{fl[log1], 2, 0, fmt.Sprintf("recovered index 3 from %s, replayed 2 updates of 1 log, read 0.0 MB in ", snap1)},
+		{torn, 1, entryLen + 40, fmt.Sprintf("recovered index 2 from %s, replayed 1 update of 1 log, cut %d torn bytes off %s at offset %d (no valid record), read 0.0 MB in ",
 			snap1, entryLen+40, log1, headerLen+entryLen+30)},
-		{replace(fl[log1], used, []byte{7}), 2, 1, fmt.Sprintf("recovered index 3 from %s, replayed 2 updates of 1 logs, cut 1 torn bytes off %s at offset %d", snap1, log1, used)},
+		{replace(fl[log1], used, []byte{7}), 2, 1, fmt.Sprintf("recovered index 3 from %s, replayed 2 updates of 1 log, cut 1 torn byte off %s at offset %d", snap1, log1, used)},
 	} {
 		now := files{log0: fl[log0], snap1: fl[snap1], log1: tt.log}
 		unmount := storefs.Mount(dir, now.mem(t, dir))
@@ -259,11 +259,11 @@ func TestRecoveryTellsWhatOpenFound(t *testing.T) {
 			end += entryLen + size
 		}
 		want := store.Recovery{
-			Index: 1 + tt.updates, Snapshot: dir + "/" + snap1, SnapshotIndex: 1, Logs: 1, Updates: tt.updates,
+			Index: 1 + tt.updates, Snapshot: filepath.Join(dir, snap1), SnapshotIndex: 1, Logs: 1, Updates: tt.updates,
 			Bytes: int64(len(fl[snap1])) + end, Took: r.Took,
 		}
 		if tt.torn > 0 {
-			want.TornBytes, want.TornPath, want.TornOffset, want.TornReason = tt.torn, dir+"/"+log1, end, "no valid record"
+			want.TornBytes, want.TornPath, want.TornOffset, want.TornReason = tt.torn, filepath.Join(dir, log1), end, "no valid record"
 		}
 		if fmt.Sprint(r) != fmt.Sprint(want) || fmt.Sprintf("%#v", r) != fmt.Sprintf("%#v", want) {
 			t.Errorf("got\n%#v, want\n%#v", r, want)

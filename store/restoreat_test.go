@@ -49,7 +49,7 @@ func TestRestoreAtSaysWhatItCannotDo(t *testing.T) {
 	}
 }
 
-// A state is had from the files that hold it, whatever became of those behind
+// A state is had from the files that hold it, whatever became of those after
 // them. Those before it have to be there.
 func TestRestoreAtNeedsOnlyWhatIsBehindIt(t *testing.T) {
 	const dir = "/needs"
@@ -70,9 +70,9 @@ func TestRestoreAtNeedsOnlyWhatIsBehindIt(t *testing.T) {
 		{4, whole, []string{log4}, nil},
 		{2, files{snap3: whole[snap3]}, nil, store.ErrNotRetained},
 		{3, newer, nil, nil},
-		{3, unknown, nil, nil}, // from the snapshot before, and the log behind it
+		{3, unknown, nil, nil}, // from the snapshot before, and the log after it
 		{4, unknown, nil, store.ErrCorrupt},
-		{1, whole, []string{log1}, store.ErrCorrupt}, // it shows which store the snapshot is of
+		{1, whole, []string{log1}, nil}, // the snapshot is all of it
 		{2, whole, []string{log1}, store.ErrCorrupt},
 		{4, whole, []string{log3}, store.ErrCorrupt},
 	} {
@@ -100,7 +100,7 @@ func TestRestoreAtBehindLogsThatCameBack(t *testing.T) {
 	check(t, store.RestoreAt(dir, &plainMachine{}, 1)) // all of it is in the first log
 	err := store.RestoreAt(dir, &plainMachine{}, 2)
 	wantIs(t, err, store.ErrNotRetained)
-	if !strings.Contains(err.Error(), "were dropped from /back, behind a snapshot of update 3") {
+	if !strings.Contains(err.Error(), "were dropped from /back, after a snapshot of update 3") {
 		t.Errorf("got %v", err)
 	}
 	check(t, store.RestoreAt(dir, &plainMachine{}, 3))

@@ -1,50 +1,59 @@
 package store
 
-import "slices"
+import (
+	"slices"
 
-// retain removes snapshots beyond Options.KeepSnapshots, and the logs that hold
-// only updates before the oldest one kept. The caller holds snapshots.
+	"github.com/stateio/stateio/internal/storefile"
+)
+
+// retain removes snapshots beyond Options.KeepSnapshots that are older than
+// Options.KeepFor, and the logs that hold only updates before the oldest one kept. Only
+// the snapshotter calls it.
 //
 // Snapshots go first, durably, so that every snapshot found has its log.
 func (s *Store) retain() error {
-	l, err := list(s.fs, s.dir)
+	l, err := storefile.List(s.fs, s.dir)
 	if err != nil {
 		return err
 	}
-	whole := slices.DeleteFunc(slices.Clone(l.snaps), s.refused)
+	whole := slices.DeleteFunc(slices.Clone(l.Snaps), s.isDamaged)
 	drop := len(whole) - s.opts.KeepSnapshots
-	if drop <= 0 {
-		return nil
+	if drop > 0 && s.opts.KeepFor > 0 {
+		drop, err = s.agedOut(whole[:drop+1])
+	}
+	if drop <= 0 || err != nil {
+		return err
 	}
 	oldest := whole[drop]
-	i, _ := slices.BinarySearch(l.snaps, oldest)
-	if err := s.remove(l.snaps[:i], snapSuffix); err != nil {
+	i, _ := slices.BinarySearch(l.Snaps, oldest)
+	if err := s.remove(l.Snaps[:i], storefile.SnapSuffix); err != nil {
 		return err
 	}
 	n := 0
-	for n < len(l.logs) && l.logs[n] < oldest {
+	for n < len(l.Logs) && l.Logs[n] < oldest {
 		n++
 	}
-	return s.remove(l.logs[:n], logSuffix)
+	return s.remove(l.Logs[:n], storefile.LogSuffix)
 }
 
-// refused reports whether Open found the snapshot of index damaged. It can be
-// made again only while there was no update.
-func (s *Store) refused(index uint64) bool {
-	return index != s.recovery.Index && slices.ContainsFunc(s.recovery.Refused, func(r RefusedSnapshot) bool {
-		return r.Path == s.path(index, snapSuffix)
-	})
-}
-
-// remove removes files, durably.
-func (s *Store) remove(indexes []uint64, suffix string) error {
-	if len(indexes) == 0 {
-		return nil
-	}
-	for _, index := range indexes {
-		if err := s.fs.Remove(s.path(index, suffix)); err != nil {
-			return s.wrap("removing an old file", err)
+// agedOut returns how many of the first snapshots are not needed for the states of the
+// time that Options.KeepFor says: all before the last one that is older.
+func (s *Store) agedOut(snaps []uint64) (int, error) {
+	since := s.fs.Now().Add(-s.opts.KeepFor).UnixNano()
+	for i, index := range slices.Backward(snaps) {
+		h, _, err := storefile.ReadHeader(s.fs, s.path(index, storefile.SnapSuffix), index, storefile.SnapKind)
+		if err != nil {
+			return 0, wrap("looking for snapshots that are no longer needed", err)
+		}
+		if h.Time <= since {
+			return i, nil
 		}
 	}
-	return s.wrap("removing old files", s.fs.SyncDir(s.dir))
+	return 0, nil
+}
+
+// isDamaged reports whether the snapshot of index can't be used: Open found that,
+// and it was not made again since.
+func (s *Store) isDamaged(index uint64) bool {
+	return s.recovery.refused(s.path(index, storefile.SnapSuffix)) && !s.remade[index]
 }

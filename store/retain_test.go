@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"errors"
 	"slices"
 	"strings"
 	"syscall"
@@ -26,7 +27,7 @@ func TestNoSnapshotComesBackWithoutItsLog(t *testing.T) {
 		check(t, s.Snapshot(t.Context()))
 		update(t, s, "two")
 		fault := f.Inject(fsys.Fault{Kinds: fsys.OpSyncDir, N: n, Err: syscall.EIO})
-		if err := s.Snapshot(t.Context()); err != nil {
+		if err := s.Snapshot(t.Context()); err != nil || s.Stats().RetainError != nil {
 			failed++
 		}
 		if fault.Hits() == 0 {
@@ -104,9 +105,9 @@ func snapshotsIn(t *testing.T, mem *fsys.Mem, dir string) []string {
 	return slices.DeleteFunc(readFiles(t, mem, dir).names(), func(name string) bool { return !strings.HasSuffix(name, ".snap") })
 }
 
-// A snapshot whose predecessors can't be removed says so, the store goes on, and
+// A snapshot whose predecessors can't be removed is a snapshot, Stats say so, and
 // the next one removes them.
-func TestASnapshotTellsThatOldFilesStay(t *testing.T) {
+func TestOldFilesThatStayAreToldApartFromAFailedSnapshot(t *testing.T) {
 	const dir = "/stay"
 	for _, fault := range []fsys.Fault{
 		{Kinds: fsys.OpList, Err: syscall.EIO},
@@ -119,9 +120,15 @@ func TestASnapshotTellsThatOldFilesStay(t *testing.T) {
 		check(t, s.Snapshot(t.Context()))
 		update(t, s, "two")
 		f.Inject(fault)
-		wantIs(t, s.Snapshot(t.Context()), syscall.EIO)
+		check(t, s.Snapshot(t.Context()))
+		if st := s.Stats(); !errors.Is(st.RetainError, syscall.EIO) || st.SnapshotError != nil || st.Snapshots != 2 || st.SnapshotIndex != 2 {
+			t.Errorf("%v failed: %d snapshots, errors %v, %v", fault.Kinds, st.Snapshots, st.SnapshotError, st.RetainError)
+		}
 		update(t, s, "three")
 		check(t, s.Snapshot(t.Context()))
+		if err := s.Stats().RetainError; err != nil {
+			t.Error(err)
+		}
 		if got := readFiles(t, mem, dir).names(); !slices.Equal(got, []string{log3, snap3}) {
 			t.Errorf("%v failed once: %q are there, want %s and %s", fault.Kinds, got, log3, snap3)
 		}

@@ -39,6 +39,15 @@ func TestAnUpdateBesideASnapshotThatFailsIsCommitted(t *testing.T) {
 		t.Fatal(err)
 	}
 	updated := make(chan error)
+	go func() {
+		_, err := s.Update(context.Background(), []byte("so that there is a log to begin"))
+		updated <- err
+	}()
+	<-m.entered
+	m.leave <- struct{}{}
+	if err := <-updated; err != nil {
+		t.Fatal(err)
+	}
 	fs.OnOp(func(op fsys.Op) {
 		if op.Kind != fsys.OpSync {
 			return

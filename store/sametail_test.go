@@ -10,11 +10,11 @@ import (
 	"github.com/stateio/stateio/store"
 )
 
-// What is left of a torn commit does not come back behind an update that takes the
+// What is left of a torn commit does not come back after an update that takes the
 // place of its first: each entry fills one page, and a power cut keeps any of them.
 func TestATornCommitDoesNotComeBack(t *testing.T) {
 	const dir = "/sametail"
-	const page, headerSize, frameSize = 512, 67, 36
+	const page, headerSize, frameSize, timeSize = 512, 92, 36, 8
 	mem := fsys.NewMem(fsys.MemOptions{PageSize: page})
 	fs := fsys.NewFaulty(mem)
 	unmount := storefs.Mount(dir, fs)

@@ -35,7 +35,7 @@ func sweepFactor() int {
 }
 
 // A specimen is a store of 1 MiB that is damaged in many ways. It has snapshots
-// that are kept and logs from before, between and behind them, so that damage
+// that are kept and logs from before, between and after them, so that damage
 // hits what Open needs, what it falls back to, and what it does not read.
 type specimen struct {
 	mem   *fsys.Mem // never changed

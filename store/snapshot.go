@@ -5,123 +5,200 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"sync/atomic"
 	"time"
-
-	"github.com/stateio/stateio/internal/fsys"
 )
 
-// Snapshot makes a snapshot of the state as it is now, beside updates, and
-// returns when it is durable and verified and what it makes superfluous is
-// removed. It waits for a snapshot that is already being made, and makes none
-// if nothing has changed since the last one.
+// The snapshots are made one after the other, by the snapshotter while there are any.
+// Guarded by mu.
+type snapshots struct {
+	newest        snapshotInfo
+	snapshotBytes int64 // Options.SnapshotBytes, which may be changed
+	autoAt        int64 // log bytes at which the next snapshot starts by itself
+	sinceSnapshot int64 // log bytes after the newest snapshot
+	making        bool  // the snapshotter runs
+	wanted        *snapshotRun
+	lacking       bool  // a snapshot is to make room
+	noRoom        bool  // there was no space for the last snapshot
+	freeAtFailure int64 // bytes free on the disk then
+
+	// These need no lock.
+	written atomic.Int64  // bytes of the snapshot that is being written
+	moved   atomic.Uint64 // increased whenever a snapshot gets on in another way
+	stage   atomic.Int32  // of the snapshot that is being made
+
+	// These belong to the snapshotter.
+	remade map[uint64]bool // indexes of snapshots made since Open
+	shadow *shadow         // nil without Options.Shadow
+}
+
+// The stages of a snapshot.
+const (
+	writing   int32 = iota // WriteTo is called
+	verifying              // it is read back
+	replaying              // the shadow replays what it has not seen
+)
+
+// A snapshotInfo describes a snapshot.
+type snapshotInfo struct {
+	there bool   // there is one
+	index uint64 // of the last update in it
+	size  int64  // of its file in bytes
+}
+
+// Snapshot makes a snapshot of the state as it is now, concurrently with updates,
+// and returns when it is durable and verified, and what it makes superfluous is
+// removed as far as that is possible. It waits for a snapshot that is being made
+// already; all that wait for the next one share it. It makes none if nothing has
+// changed since the last one.
 //
 // The store goes on if a snapshot fails, and the log grows, unless the log that was
 // begun with it can't be removed again: then the store fails. Errors are those
 // of Machine.Snapshot and of its io.WriterTo, ErrNoSpace and others of the file
 // system, ErrCorrupt if the disk gave back something else than was written,
-// ErrFailed, ErrClosed, ErrReentrant, and that of ctx, whose end does not end
-// the snapshot.
+// ErrFailed, ErrClosed, ErrReentrant, and that of ctx. If ctx ends while the
+// snapshot is made, that goes on; if it has ended before, none is.
 func (s *Store) Snapshot(ctx context.Context) error {
-	if s.user.Load() > 0 && withinUserCode() {
+	if s.within(inApply, inCapture, inView, inWrite) {
 		return errReentrant
 	}
-	done := make(chan error, 1)
-	if err := s.goSnapshot(done); err != nil {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("store: snapshot not made: %w", err)
+	}
+	s.mu.Lock()
+	run, err := s.wantSnapshotLocked()
+	s.mu.Unlock()
+	if err != nil {
 		return err
 	}
+	s.watch.arm()
 	select {
-	case err := <-done:
-		return err
+	case <-run.done:
+		return run.err
 	case <-ctx.Done():
 		return fmt.Errorf("store: waiting for a snapshot, which goes on: %w", ctx.Err())
 	}
 }
 
-// goSnapshot starts making a snapshot and sends done what came of it.
-func (s *Store) goSnapshot(done chan<- error) error {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.goSnapshotLocked(done)
+// A snapshotRun is the making of one snapshot.
+type snapshotRun struct {
+	done chan struct{} // closed at the end, when err is set
+	err  error
 }
 
-func (s *Store) goSnapshotLocked(done chan<- error) error {
+// wantSnapshotLocked returns the next snapshot whose state is not captured yet, and sees
+// that it is made. The caller holds mu.
+func (s *Store) wantSnapshotLocked() (*snapshotRun, error) {
 	if s.err != nil {
-		return s.err
+		return nil, s.err
 	}
-	s.workers.Go(func() {
-		err := errors.New("store: Snapshot or WriteTo ended its goroutine") // by runtime.Goexit
-		defer func() { done <- err }()
-		err = s.makeSnapshot()
-	})
-	return nil
+	if s.wanted == nil {
+		s.wanted = &snapshotRun{done: make(chan struct{})}
+		if !s.making {
+			s.making = true
+			s.workers.Go(s.snapshotter)
+		}
+	}
+	return s.wanted, nil
 }
 
-// autoSnapshot starts a snapshot if enough was written since the last one. The
-// caller holds mu.
-func (s *Store) autoSnapshot() {
-	if s.autoRunning || s.opts.SnapshotBytes < 0 || s.sinceSnapshot < s.autoAt {
+// beginRunLocked says that run captures the state now: it is too late to join it. The caller
+// holds mu.
+func (s *Store) beginRunLocked(run *snapshotRun) {
+	if s.wanted == run {
+		s.wanted = nil
+	}
+}
+
+// snapshotter makes the snapshots that are wanted, one after the other.
+func (s *Store) snapshotter() {
+	for {
+		s.mu.Lock()
+		run := s.wanted
+		s.making = run != nil
+		s.mu.Unlock()
+		if run == nil {
+			return
+		}
+		run.err = s.makeSnapshot(run)
+		s.mu.Lock()
+		s.beginRunLocked(run) // if it has not come to that
+		s.mu.Unlock()
+		close(run.done)
+	}
+}
+
+// autoSnapshotLocked starts a snapshot if enough was written since the last one, or the
+// disk is short of space. The caller holds mu.
+func (s *Store) autoSnapshotLocked() {
+	if s.making || s.snapshotBytes < 0 || s.sinceSnapshot < s.autoAt && !s.lacking {
 		return
 	}
-	done := make(chan error, 1)
-	s.autoRunning = s.goSnapshotLocked(done) == nil
+	s.lacking = false
+	_, _ = s.wantSnapshotLocked() // the store is open, or takes no updates
 }
 
-// setAuto sets when the next snapshot starts by itself. The caller holds mu.
-func (s *Store) setAuto() {
-	s.autoAt = s.opts.SnapshotBytes
+// setAutoLocked sets when the next snapshot starts by itself. The caller holds mu.
+func (s *Store) setAutoLocked() {
+	s.autoAt = s.snapshotBytes
 	if s.autoAt == 0 {
-		s.autoAt = max(minSnapshotBytes, s.snapshotSize)
+		s.autoAt = max(minSnapshotBytes, s.newest.size)
 	}
 }
 
 // makeSnapshot makes a snapshot, and tells log and Stats when that fails.
-func (s *Store) makeSnapshot() error {
-	s.snapshots.Lock()
-	defer s.snapshots.Unlock()
+func (s *Store) makeSnapshot(run *snapshotRun) error {
 	start := time.Now()
-	size, c, err := s.trySnapshot()
+	before, _ := s.fs.Free(s.dir)
+	size, c, err := s.trySnapshot(run)
+	after, _ := s.fs.Free(s.dir)
+	s.written.Store(0)
 	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.autoRunning = false
 	if err == nil && c == nil {
+		s.mu.Unlock()
 		return nil
 	}
 	s.stats.snapshotErr = err
+	s.noRoom, s.freeAtFailure = errors.Is(err, ErrNoSpace), min(before, after)
 	if err != nil {
 		s.stats.snapshotsFailed++
-		s.autoAt = s.sinceSnapshot + max(minSnapshotBytes, s.opts.SnapshotBytes)/4 // not at once again
+		s.autoAt = s.sinceSnapshot + max(minSnapshotBytes, s.snapshotBytes)/4 // not at once again
+		s.mu.Unlock()
 		if s.ctx.Err() == nil {
-			s.opts.Logger.Error("store: snapshot failed, the log is kept", "dir", s.dir, "error", err)
+			s.say.error("store: snapshot failed, the log is kept", "dir", s.dir, "error", err)
 		}
 		return err
 	}
-	s.stats.snapshots++
-	s.stats.snapshotTook = time.Since(start)
-	s.hasSnapshot, s.snapshotIndex, s.snapshotSize = true, c.index, size
+	s.remade[c.index] = true
+	s.stats.snapshot(size, start)
+	s.newest = snapshotInfo{true, c.index, size}
 	s.sinceSnapshot -= c.logged
-	s.setAuto()
+	s.setAutoLocked()
+	s.mu.Unlock()
+	s.tryRetain()
 	return nil
 }
 
-// A capture is a state to be written as a snapshot.
-type capture struct {
-	index  uint64
-	state  io.WriterTo
-	logged int64 // bytes of log up to it
-}
-
-// close gives the captured state back.
-func (c *capture) close() error {
-	if cl, ok := c.state.(io.Closer); ok {
-		return cl.Close()
+// tryRetain removes what the newest snapshot has made superfluous. What can't be
+// removed now will be after the next snapshot.
+func (s *Store) tryRetain() {
+	err := s.retain()
+	_ = s.countFiles() // if that fails, Stats has what was counted so far
+	s.mu.Lock()
+	s.stats.retainErr = err
+	s.mu.Unlock()
+	if err != nil {
+		s.say.warn("store: old files could not be removed, which is tried again after the next snapshot", "dir", s.dir, "error", err)
 	}
-	return nil
 }
 
 // trySnapshot makes a snapshot and returns its size. The capture is nil if
 // there is nothing new.
-func (s *Store) trySnapshot() (size int64, c *capture, err error) {
-	c, err = s.rotate()
+func (s *Store) trySnapshot(run *snapshotRun) (size int64, c *capture, err error) {
+	if done, size, c, err := s.snapshotInitial(run); done {
+		return size, c, err
+	}
+	c, err = s.rotate(run)
 	if err != nil || c == nil {
 		return 0, nil, err
 	}
@@ -130,63 +207,26 @@ func (s *Store) trySnapshot() (size int64, c *capture, err error) {
 			err = fmt.Errorf("store: closing the captured state: %w", cerr)
 		}
 	}()
-	size, err = s.writeSnapshot(c)
-	if err == nil {
-		err = s.retain()
+	if s.shadow != nil {
+		if err := s.shadowState(c); err != nil {
+			return 0, c, err
+		}
 	}
+	size, err = s.maker().write(c)
 	return size, c, err
 }
 
-// writeSnapshot writes the captured state into a file of its own.
-//
-// Commit point: the rename, made durable by SyncDir. Before that the file has a
-// temporary name, is on the disk, and was read back and verified.
-func (s *Store) writeSnapshot(c *capture) (int64, error) {
-	path := s.path(c.index, snapSuffix)
-	tmp := path + tmpSuffix
-	f, err := s.createTmp(tmp)
-	if err != nil {
-		return 0, err
+// maker returns what writes the snapshots of s.
+func (s *Store) maker() *snapshotMaker {
+	return &snapshotMaker{
+		d: &s.directory, ctx: s.ctx, commits: s.countCommits, written: &s.written, moved: &s.moved, stage: &s.stage,
+		writeTo: func(c *capture, w io.Writer) error { return s.writeTo(s.ctx, c, w) },
 	}
-	size, err := s.fillSnapshot(f, tmp, c)
-	if cerr := f.Close(); err == nil {
-		err = s.wrap("closing a snapshot", cerr)
-	}
-	if err == nil {
-		err = s.wrap("publishing a snapshot", s.fs.Rename(tmp, path))
-	}
-	if err != nil {
-		_ = s.fs.Remove(tmp) // the next Open does, if this fails
-		return 0, err
-	}
-	return size, s.wrap("publishing a snapshot", s.fs.SyncDir(s.dir))
 }
 
-// fillSnapshot writes, syncs and verifies the snapshot of c in f.
-func (s *Store) fillSnapshot(f fsys.File, path string, c *capture) (int64, error) {
-	w := newSnapWriter(s, f, c.index)
-	if err := c.writeTo(w); err != nil {
-		if w.err != nil {
-			return 0, w.err
-		}
-		return 0, fmt.Errorf("store: writing the snapshot of index %d: %w", c.index, err)
-	}
-	if err := w.finish(); err != nil {
-		return 0, err
-	}
-	if err := f.DropCache(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
-		return 0, s.wrap("verifying a snapshot", err)
-	}
-	r, err := newSnapReader(f, path, c.index, w.off)
-	if err != nil {
-		return 0, err
-	}
-	defer r.close()
-	if _, err := r.WriteTo(newPacer(s)); err != nil {
-		return 0, fmt.Errorf("store: the snapshot just written reads differently: %w", err)
-	}
-	if r.digest.Sum64() != w.digest.Sum64() {
-		return 0, corrupt(path, 0, "the snapshot just written reads differently")
-	}
-	return w.off, nil
+// countCommits returns how many commits there were.
+func (s *Store) countCommits() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.stats.batches
 }

@@ -65,7 +65,7 @@ func TestSnapshotsStartByThemselves(t *testing.T) {
 	})
 }
 
-// By default, that is when 64 MiB of log are behind the last one.
+// By default, that is when 64 MiB of log are after the last one.
 func TestSnapshotsStartByThemselvesByDefault(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const dir, size = "/default", 1 << 20
@@ -111,7 +111,7 @@ func TestOneSnapshotStartsAtATime(t *testing.T) {
 		update(t, s, "one more")
 		synctest.Wait()
 		if captures != 2 {
-			t.Errorf("%d snapshots were begun, want one in the midst of the updates, and one behind them", captures)
+			t.Errorf("%d snapshots were begun, want one in the midst of the updates, and one after them", captures)
 		}
 		check(t, s.Close())
 	})
@@ -355,7 +355,7 @@ func TestASnapshotOfTheInitialState(t *testing.T) {
 	wantUpdates(t, dir, "one")
 }
 
-// A log without its seal is not gone on behind.
+// A log without its seal is not gone on after.
 func TestASealThatFailsFailsTheStore(t *testing.T) {
 	const dir = "/seal"
 	for _, kind := range []fsys.Kind{fsys.OpWrite, fsys.OpDatasync} {
@@ -387,7 +387,7 @@ func TestASnapshotAfterOneThatHasLeftItsFiles(t *testing.T) {
 		}
 		check(t, s.Snapshot(t.Context()))
 		if names := unfinished(mem, dir); len(names) > 0 {
-			t.Errorf("%q are left behind the next snapshot", names)
+			t.Errorf("%q are left after the next snapshot", names)
 		}
 		check(t, s.Close())
 	}

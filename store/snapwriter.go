@@ -1,102 +1,134 @@
 package store
 
 import (
-	"github.com/cespare/xxhash/v2"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync/atomic"
+	"time"
 
 	"github.com/stateio/stateio/internal/fsys"
-	"github.com/stateio/stateio/internal/record"
+	"github.com/stateio/stateio/internal/storefile"
 )
 
-// snapBuffer is how much of a snapshot is written at once, in bytes.
-const snapBuffer = 4 * record.BlockSize
-
-// A snapWriter writes a snapshot in chunks, each one record that fills its
-// block. The memory it needs does not depend on the snapshot's size.
-type snapWriter struct {
-	s      *Store
-	f      fsys.File
-	hdr    header
-	off    int64  // in the file, of what is in out
-	out    []byte // records not written yet
-	part   []byte // of the next chunk
-	chunk  uint64 // number of the last one
-	bytes  uint64 // of the state
-	digest xxhash.Digest
-	synced int64 // offset up to which the file was synced
-	pace   *pacer
-	err    error // the first one, final
+// A snapshotMaker writes snapshots into the directory of a store.
+type snapshotMaker struct {
+	d       *directory
+	ctx     context.Context                     // gives up the one that is being made
+	commits func() uint64                       // how many there were: it leaves the disk to them
+	written *atomic.Int64                       // gets the bytes of the one that is being made
+	moved   *atomic.Uint64                      // is increased while it is read back
+	stage   *atomic.Int32                       // gets its stage
+	writeTo func(c *capture, w io.Writer) error // calls WriteTo of a captured state
 }
 
-func newSnapWriter(s *Store, f fsys.File, index uint64) *snapWriter {
-	w := &snapWriter{s: s, f: f, hdr: header{kind: snapKind, store: s.id, base: index, salt: newSalt()}, pace: newPacer(s)}
-	w.out = w.hdr.appendTo(make([]byte, 0, record.BlockSize))
-	w.digest.Reset()
+// givenUp returns an error when a snapshot that is being made is to be given up.
+func (m *snapshotMaker) givenUp() error {
+	if m.ctx.Err() != nil {
+		return context.Cause(m.ctx)
+	}
+	return nil
+}
+
+// write writes the captured state into a file of its own, and returns its size in bytes.
+//
+// Commit point: the rename, made durable by SyncDir. Before that the file has a
+// temporary name, is on the disk, and was read back and verified.
+func (m *snapshotMaker) write(c *capture) (int64, error) {
+	path := m.d.path(c.index, storefile.SnapSuffix)
+	tmp := path + storefile.TmpSuffix
+	f, err := m.d.createTmp(tmp)
+	if err != nil {
+		return 0, err
+	}
+	size, err := m.fill(f, tmp, c)
+	if cerr := f.Close(); err == nil {
+		err = wrap("closing a snapshot", cerr)
+	}
+	if err == nil {
+		err = wrap("publishing a snapshot", m.d.fs.Rename(tmp, path))
+	}
+	if err != nil {
+		_ = m.d.fs.Remove(tmp) // the next Open does, if this fails
+		return 0, err
+	}
+	return size, wrap("publishing a snapshot", m.d.fs.SyncDir(m.d.dir))
+}
+
+// fill writes, syncs and verifies the snapshot of c in f.
+func (m *snapshotMaker) fill(f fsys.File, path string, c *capture) (int64, error) {
+	m.stage.Store(writing)
+	w := m.newWriter(f, c.index, c.time)
+	if err := m.writeTo(c, w); err != nil {
+		if w.Err != nil {
+			return 0, w.Err
+		}
+		return 0, fmt.Errorf("store: writing the snapshot of index %d: %w", c.index, err)
+	}
+	if err := w.finish(); err != nil {
+		return 0, err
+	}
+	m.stage.Store(verifying)
+	if err := f.DropCache(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		return 0, wrap("verifying a snapshot", err)
+	}
+	r, err := storefile.NewSnapReader(f, path, c.index, w.Off)
+	if err != nil {
+		return 0, err
+	}
+	defer r.Close()
+	if _, err := r.WriteTo(m.newPacer()); err != nil {
+		return 0, fmt.Errorf("store: the snapshot just written reads differently: %w", err)
+	}
+	if r.Digest.Sum64() != w.Digest.Sum64() {
+		return 0, storefile.Corrupt(path, 0, "the snapshot just written reads differently")
+	}
+	return w.Off, nil
+}
+
+// A snapWriter writes a snapshot to a file, at a pace that leaves the disk to updates.
+type snapWriter struct {
+	*storefile.SnapWriter
+	m      *snapshotMaker
+	f      fsys.File
+	synced int64         // offset up to which the file was synced
+	worked time.Duration // since the last pause, writing and syncing
+	pace   *pacer
+}
+
+func (m *snapshotMaker) newWriter(f fsys.File, index uint64, at int64) *snapWriter {
+	w := &snapWriter{m: m, f: f, pace: m.newPacer()}
+	w.SnapWriter = storefile.NewSnapWriter(storefile.Header{Kind: storefile.SnapKind, Store: m.d.id, Base: index, Salt: newSalt(), Time: at}, w.write)
 	return w
 }
 
-// Write implements io.Writer. The first error is final.
-func (w *snapWriter) Write(p []byte) (n int, err error) {
-	for w.err == nil && n < len(p) {
-		end := w.off + int64(len(w.out))
-		room := record.BlockSize - int(record.Aligned(end)%record.BlockSize) - record.HeaderSize - frameSize
-		if len(w.part) == 0 && len(p)-n >= room {
-			w.append(p[n:n+room], false)
-			n += room
-			continue
-		}
-		k := min(room-len(w.part), len(p)-n)
-		w.part = append(w.part, p[n:n+k]...)
-		n += k
-		if len(w.part) == room {
-			w.append(w.part, false)
-			w.part = w.part[:0]
-		}
+// write writes a piece of the snapshot.
+func (w *snapWriter) write(b []byte, off int64) error {
+	if err := w.m.givenUp(); err != nil {
+		return err
 	}
-	return n, w.err
-}
-
-// append appends one chunk, or the trailer.
-func (w *snapWriter) append(payload []byte, ctl bool) {
-	w.out = appendFramed(w.out, w.off+int64(len(w.out)), w.hdr.salt, tag{index: w.chunk + 1, control: ctl}, payload)
-	if !ctl {
-		w.chunk++
-		w.bytes += uint64(len(payload))
-		w.digest.Write(payload)
-	}
-	if len(w.out) >= snapBuffer {
-		w.flush()
-	}
-}
-
-// flush writes what is buffered.
-func (w *snapWriter) flush() {
-	if w.err = w.s.givenUp(); w.err != nil {
-		return
-	}
-	_, err := w.f.WriteAt(w.out, w.off)
-	w.off += int64(len(w.out))
-	w.out = w.out[:0]
-	if err == nil && w.off-w.synced >= paceBytes {
-		w.synced = w.off
+	start := time.Now()
+	_, err := w.f.WriteAt(b, off)
+	end := off + int64(len(b))
+	w.m.written.Store(end)
+	due := end-w.synced >= paceBytes
+	if err == nil && due {
+		w.synced = end
 		err = w.f.Datasync()
-		w.pace.pause()
 	}
-	w.err = w.s.wrap("writing a snapshot", err)
+	w.worked += time.Since(start)
+	if due {
+		w.pace.pause(w.worked)
+		w.worked = 0
+	}
+	return wrap("writing a snapshot", err)
 }
 
 // finish writes what is left and the trailer, and syncs the file.
 func (w *snapWriter) finish() error {
-	if w.err == nil && len(w.part) > 0 {
-		w.append(w.part, false)
+	if err := w.Finish(); err != nil {
+		return err
 	}
-	if w.err == nil {
-		w.append(control{kind: trailer, count: w.bytes, digest: w.digest.Sum64()}.encode(), true)
-	}
-	if w.err == nil && len(w.out) > 0 {
-		w.flush()
-	}
-	if w.err == nil {
-		w.err = w.s.wrap("writing a snapshot", w.f.Sync())
-	}
-	return w.err
+	return wrap("writing a snapshot", w.f.Sync())
 }

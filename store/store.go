@@ -2,76 +2,40 @@ package store
 
 import (
 	"context"
-	"crypto/rand"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"math"
 	"path/filepath"
-	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/storefile"
 	"github.com/stateio/stateio/internal/storefs"
 )
 
 // A Store keeps the state of a [Machine] in a directory. Its methods may be
 // called from any number of goroutines at once, but not from within Apply or
 // the function passed to View.
+//
+// It is made of parts, each of which says what guards its fields.
 type Store struct {
-	fs       fsys.FS
-	dir      string
 	opts     Options
-	m        Machine
-	id       [16]byte
-	lock     io.Closer // of the directory
 	recovery Recovery
 
-	// snapshots is held while a snapshot is made, from capture to retention.
-	snapshots sync.Mutex
-	// commit is held by who writes to the log; it owns the fields of log that
-	// are marked so.
-	commit sync.Mutex
-	woken  *signal // signal of the last batch, nil if nobody asked for it; guarded by commit
-	// state orders the calls of the machine: held exclusively by Apply, Snapshot
-	// and whoever needs to know that no update is between its reservation and
-	// its place in the batch; shared by View.
-	state sync.RWMutex
-	// mu guards all below, and is only held for moments. The locks are taken in
-	// the order in which they stand here.
-	mu sync.Mutex
+	directory  // the files, and what keeps others out
+	admission  // from the caller to the machine
+	pending    // from the machine to the disk
+	committing // onto the disk
+	status     // what came of it
+	snapshots
+	lifetime
 
-	log     *logFile // being written; nil while there was no space to make the first
-	index   uint64   // of the last update applied
-	fill    *batch   // updates applied and not yet taken for writing
-	flight  *batch   // being written, or nil
-	spare   *batch   // neither
-	durable uint64   // index of the last durable update
-	gate    bool     // no update may be applied: the log is being changed
-	err     error    // why the store takes no more updates: ErrFailed or ErrClosed
-	changed chan struct{}
-	stats   counters
-
-	user atomic.Int32 // calls of Apply and View's function that are under way
-
-	snapshotIndex uint64 // of the newest snapshot; guarded by mu
-	snapshotSize  int64  // of its file in bytes; guarded by mu
-	hasSnapshot   bool   // guarded by mu
-	autoAt        int64  // log bytes at which the next snapshot starts by itself; guarded by mu
-	sinceSnapshot int64  // log bytes behind the newest snapshot; guarded by mu
-	autoRunning   bool   // guarded by mu
-
-	wake    chan struct{} // of the committer
-	ctx     context.Context
-	cancel  context.CancelFunc // ends background work
-	workers sync.WaitGroup
-
-	closing  bool          // Close was called; guarded by mu
-	closed   chan struct{} // closed when Close is through
-	closeErr error         // its result, then
+	watch watch
 }
+
+// The locks are taken in this order, and none is held while user code runs but apply and
+// state: apply, commit, state, spaceMu, batchMu, mu. The queue has one of its own, which
+// is held for moments and under any of them.
 
 // Open opens the store in the directory dir, which it makes if it is not there,
 // gives m the state that the store holds, and returns it ready for use. m must
@@ -81,116 +45,97 @@ type Store struct {
 // Open changes nothing in the directory but for three things that it can prove
 // to be without value: it cuts off the remainder of a commit that a crash
 // interrupted before it was acknowledged, and removes files that were being
-// written and an empty log. [Store.Recovery] tells what it found.
+// written and an empty log. A log that is shared with a copy of the directory, by a
+// hard link, is copied first. [Store.Recovery] tells what it found.
 //
-// The error is ErrLocked if the directory is open elsewhere; ErrCorrupt, with
+// The error is ErrLocked if the directory is open elsewhere, in this process or
+// another, by whatever name; one that tells of each lock if none can be had; ErrCorrupt, with
 // file and offset, if durable data is damaged or missing; ErrVersion if a newer
 // version of this package wrote it; what Apply or Restore return; and whatever
 // the file system says. A panic in the machine goes on to the caller. After
 // an error m may hold any part of the state.
 func Open(dir string, m Machine, opts *Options) (*Store, error) {
+	return OpenContext(context.Background(), dir, m, opts)
+}
+
+// OpenContext is Open for a caller that does not wait longer than ctx: when that
+// ends, the next update is not replayed, and no more of a snapshot is read, and the
+// error is that of ctx. The store does not depend on ctx afterwards.
+func OpenContext(ctx context.Context, dir string, m Machine, opts *Options) (*Store, error) {
 	o, err := opts.withDefaults()
 	if err != nil {
 		return nil, err
 	}
+	if dir == "" {
+		return nil, errNoDir
+	}
+	return openOn(ctx, storefs.For(dir), dir, m, o)
+}
+
+// openOn opens the store in directory dir of a file system.
+func openOn(ctx context.Context, fsy fsys.FS, dir string, m Machine, o Options) (_ *Store, err error) {
 	if m == nil {
 		return nil, errors.New("store: opening a store needs a Machine, not nil")
 	}
 	s := &Store{
-		fs: storefs.For(dir), dir: dir, opts: o, m: m,
-		fill: new(batch), spare: new(batch),
-		wake: make(chan struct{}, 1), closed: make(chan struct{}),
+		opts:       o,
+		directory:  newDirectory(fsy, dir, &o),
+		admission:  admission{m: m, machine: clockedBy(m), applyWake: make(chan struct{}, 1)},
+		pending:    pending{fill: new(batch), spare: new(batch)},
+		committing: committing{commitWake: make(chan struct{}, 1), urgent: make(chan struct{}, 1), gathered: make(chan struct{}, 1)},
+		status:     status{failed: make(chan struct{})},
+		snapshots:  snapshots{snapshotBytes: o.SnapshotBytes, remade: map[uint64]bool{}},
+		lifetime:   lifetime{closed: make(chan struct{}), settled: make(chan struct{})},
 	}
+	if o.Shadow != nil {
+		s.shadow = &shadow{fresh: o.Shadow}
+	}
+	s.watch.s = s
+	s.syncInterval.Store(int64(o.SyncInterval))
 	if _, ok := s.fs.(fsys.OS); ok {
 		// The working directory may change while the store is open.
 		if s.dir, err = filepath.Abs(dir); err != nil {
 			return nil, fmt.Errorf("store: %w", err)
 		}
 	}
-	if err := s.acquire(); err != nil {
+	if err := s.acquire(o.MustExist); err != nil {
 		return nil, err
 	}
+	s.slot.slot.Store(int32(takeSlot()))
 	opened := false
 	defer func() {
 		if !opened { // also when the machine panics
 			s.release()
 		}
 	}()
-	if err := s.recover(); err != nil {
+	if err := s.recover(ctx); err != nil {
 		return nil, err
 	}
-	s.ctx, s.cancel = context.WithCancel(context.Background())
+	s.ctx, s.cancel = context.WithCancelCause(context.Background())
+	s.workers.Go(s.applier)
 	s.workers.Go(s.committer)
 	opened = true
 	return s, nil
 }
 
-// acquire takes the lock of the directory.
-func (s *Store) acquire() error {
-	if err := makeDir(s.fs, s.dir, s.opts.DirMode); err != nil {
-		return err
-	}
-	l, err := list(s.fs, s.dir)
-	if err != nil {
-		return err
-	}
-	if l.empty() && len(l.foreign) > 0 {
-		return fmt.Errorf("store: %s holds %s, which no store has made: give the store a directory of its own", s.dir, l.foreign[0])
-	}
-	if !l.lock && !l.empty() {
-		// A directory that was copied here. Nothing is made in it before it is
-		// known to be one that this version can use.
-		if err := checkVersion(s.fs, s.dir, l); err != nil {
-			return err
-		}
-	}
-	s.lock, err = s.fs.Lock(filepath.Join(s.dir, lockName), s.opts.FileMode)
-	if errors.Is(err, fsys.ErrLocked) {
-		return &opError{is: ErrLocked, msg: fmt.Sprintf("%s is open elsewhere: close that store, or end that process, first", s.dir)}
-	}
-	if err != nil {
-		return s.wrap("opening "+s.dir, err)
-	}
-	return nil
-}
-
-// checkVersion makes sure that the newest file of a store is of a version that
-// this package knows.
-func checkVersion(fs fsys.FS, dir string, l *listing) error {
-	name, k := "", logKind
-	if len(l.logs) > 0 {
-		name = fileName(l.logs[len(l.logs)-1], logSuffix)
-	} else {
-		name, k = fileName(l.snaps[len(l.snaps)-1], snapSuffix), snapKind
-	}
-	path := filepath.Join(dir, name)
-	f, size, err := openFile(fs, path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	e := newEntries(f, path, 0, min(size, int64(headerSize)))
-	defer e.close()
-	if _, err = readHeader(e, k, 0); errors.Is(err, ErrVersion) {
-		return err
-	}
-	return nil // what else is wrong is found, and told better, later
-}
+var errNoDir = errors.New("store: the directory has no name: pass one, or \".\" for the working directory")
 
 // recover brings machine and directory into the state from which the store
 // goes on.
-func (s *Store) recover() error {
+func (s *Store) recover(ctx context.Context) error {
 	start := time.Now()
-	files, err := list(s.fs, s.dir)
+	files, err := storefile.List(s.fs, s.dir)
 	if err != nil {
 		return err
 	}
-	l := &loader{fs: s.fs, dir: s.dir, m: s.m, list: files, target: math.MaxUint64, owner: true}
+	l := &loader{fs: s.fs, dir: s.dir, m: s.m, machine: s.machine, list: files, target: math.MaxUint64, owner: true, ctx: ctx}
 	err = l.load()
 	if err != nil {
 		return err
 	}
-	s.id, s.index, s.durable = l.store, l.report.Index, l.report.Index
+	s.id, s.durable = l.store, l.report.Index
+	s.index.Store(l.report.Index)
+	s.appliedAt.Store(l.time)
 	err = s.tidy(files)
 	switch {
 	case err != nil:
@@ -203,9 +148,16 @@ func (s *Store) recover() error {
 		return err
 	}
 	s.noteSnapshot(l)
+	if err := s.finishInitial(); err != nil {
+		return err
+	}
+	if err := s.countFiles(); err != nil {
+		return err
+	}
 	l.report.Took = time.Since(start)
 	s.recovery = l.report
 	s.logRecovery()
+	s.say.wait()
 	return nil
 }
 
@@ -214,8 +166,8 @@ func (s *Store) recover() error {
 func (s *Store) begin() error {
 	s.newID()
 	// An Open before this one may have made the directory, and failed here.
-	if err := s.fs.SyncDir(filepath.Dir(s.dir)); err != nil {
-		return s.wrap("making a store", err)
+	if err := s.fs.SyncName(s.dir); err != nil {
+		return wrap("making a store", err)
 	}
 	log, err := s.createLog(0)
 	if errors.Is(err, ErrNoSpace) {
@@ -230,27 +182,52 @@ func (s *Store) begin() error {
 
 // proceed makes the newest log ready to be written on.
 func (s *Store) proceed(l *loader) error {
-	path := l.tail.path
-	f, err := s.fs.Open(path, fsys.ReadWrite, 0)
+	path := l.tail.Path
+	log, err := s.openTail(path)
 	if err != nil {
-		return s.wrap("opening", err)
+		return err
 	}
-	if err := s.settleFiles(f, l); err != nil {
-		_ = f.Close()
-		return s.wrap("recovering "+path, err)
+	err = log.becomeOwn()
+	if err == nil || errors.Is(err, fsys.ErrNoSpace) { // then the first update makes the copy
+		err = s.settleFiles(log, l)
 	}
-	s.setLog(&logFile{
-		f: f, path: path, hdr: l.tail.hdr, digest: l.tail.endDigest, piece: s.opts.PreallocateBytes,
-		size: l.tail.end, end: l.tail.end, next: l.tail.end, durable: l.tail.end,
-	})
+	if err != nil {
+		_ = log.Close()
+		return wrap("recovering "+path, err)
+	}
+	tail := &logFile{
+		f: log, path: path, hdr: l.tail.Header, digest: l.tail.EndDigest, piece: min(max(minPiece, l.tail.End), s.opts.PreallocateBytes), most: s.opts.PreallocateBytes,
+		end: l.tail.End, next: l.tail.End, durable: l.tail.End,
+	}
+	tail.size.Store(l.tail.End)
+	s.setLog(tail)
+	if s.first != nil {
+		_ = s.first.Close() // it was empty, and is removed
+		s.first = nil
+	}
 	return nil
+}
+
+// openTail opens the log that is written on, locked, unless exclude has. They differ
+// when empty logs follow.
+func (s *Store) openTail(path string) (*ownFile, error) {
+	f := s.first
+	if f != nil && path == s.firstPath {
+		s.first = nil
+		return s.own(f, path), nil
+	}
+	f, err := s.openLocked(path)
+	if f == nil {
+		return nil, err
+	}
+	return s.own(f, path), nil
 }
 
 // settleFiles makes durable what was recovered: what a process that was killed
 // left in the cache is not. The newest log is open in f.
-func (s *Store) settleFiles(f fsys.File, l *loader) error {
+func (s *Store) settleFiles(f *ownFile, l *loader) error {
 	for _, path := range l.toSync {
-		if path == l.tail.path {
+		if path == l.tail.Path {
 			continue
 		}
 		if err := s.syncFile(path); err != nil {
@@ -258,7 +235,7 @@ func (s *Store) settleFiles(f fsys.File, l *loader) error {
 		}
 	}
 	if l.report.TornBytes > 0 {
-		if err := f.Truncate(l.tail.end); err != nil {
+		if err := f.cutTail(l.tail.End); err != nil {
 			return err
 		}
 	}
@@ -273,40 +250,15 @@ func (s *Store) settleFiles(f fsys.File, l *loader) error {
 	return s.fs.SyncDir(s.dir)
 }
 
-func (s *Store) syncFile(path string) error {
-	f, err := s.fs.Open(path, fsys.ReadWrite, 0)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	return f.Sync()
-}
-
-// setLog makes log the one that is written.
-func (s *Store) setLog(log *logFile) {
-	s.log = log
-	s.fill.start = log.next
-}
-
-// tidy removes what was being written when the store was last used.
-func (s *Store) tidy(l *listing) error {
-	for _, name := range l.tmps {
-		if err := s.fs.Remove(filepath.Join(s.dir, name)); err != nil {
-			return s.wrap("removing an unfinished file", err)
-		}
-	}
-	return nil
-}
-
 // noteSnapshot sets what is known of the newest snapshot.
 func (s *Store) noteSnapshot(l *loader) {
 	if l.report.Snapshot != "" && len(l.report.Refused) == 0 {
-		s.hasSnapshot, s.snapshotIndex = true, l.report.SnapshotIndex
-		s.snapshotSize = l.snapshotSize
+		s.newest = snapshotInfo{true, l.report.SnapshotIndex, l.snapshotSize}
+		s.stats.snapshotTime = s.modTime(l.report.Snapshot)
 	}
 	s.sinceSnapshot = l.report.Bytes - l.snapshotSize
-	s.setAuto()
-	if l.report.Logs > manyLogs && s.opts.SnapshotBytes >= 0 {
+	s.setAutoLocked()
+	if l.report.Logs > manyLogs {
 		s.autoAt = 0 // with the next commit
 	}
 }
@@ -318,12 +270,16 @@ const manyLogs = 64
 func (s *Store) logRecovery() {
 	r := s.recovery
 	for _, refused := range r.Refused {
-		s.opts.Logger.Warn("store: snapshot is damaged, an older one was used", "path", refused.Path, "error", refused.Err)
+		s.say.warn("store: snapshot is damaged, an older one was used", "path", refused.Path, "error", refused.Err)
 	}
 	if r.TornBytes > 0 {
-		s.opts.Logger.Warn("store: cut off the remainder of an unfinished commit", "path", r.TornPath, "offset", r.TornOffset, "bytes", r.TornBytes)
+		s.say.warn("store: cut off the remainder of an unfinished commit", "path", r.TornPath, "offset", r.TornOffset, "bytes", r.TornBytes)
 	}
-	s.opts.Logger.Info("store: open", "dir", s.dir, "recovery", r.String())
+	if len(r.Refused) > 0 || r.TornBytes > 0 {
+		s.say.info("store: open", "dir", s.dir, "recovery", r.String())
+		return
+	}
+	s.say.debug("store: open", "dir", s.dir, "recovery", r.String())
 }
 
 // Recovery returns what Open found and did.
@@ -331,29 +287,19 @@ func (s *Store) Recovery() Recovery { return s.recovery }
 
 // Index returns the number of updates applied since the beginning of time: the
 // index of the last one. It may not be durable yet; see Sync.
-func (s *Store) Index() uint64 {
+func (s *Store) Index() uint64 { return s.index.Load() }
+
+// SetSyncInterval changes Options.SyncInterval, from the next commit on.
+func (s *Store) SetSyncInterval(d time.Duration) {
+	s.syncInterval.Store(int64(max(0, d)))
+	s.Flush()
+}
+
+// SetSnapshotBytes changes Options.SnapshotBytes. A snapshot that is due with that
+// starts with the next commit.
+func (s *Store) SetSnapshotBytes(n int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.index
-}
-
-// wrap makes an error of the file system one of this package.
-func (s *Store) wrap(doing string, err error) error {
-	if err == nil {
-		return nil
-	}
-	if errors.Is(err, fsys.ErrNoSpace) && !errors.Is(err, ErrNoSpace) {
-		return &opError{is: ErrNoSpace, msg: doing, cause: err}
-	}
-	return fmt.Errorf("store: %s: %w", doing, err)
-}
-
-// newID draws the identity of a new store.
-func (s *Store) newID() { _, _ = rand.Read(s.id[:]) } // which never fails
-
-// newSalt returns a random salt for a file's tags.
-func newSalt() uint64 {
-	var b [8]byte
-	_, _ = rand.Read(b[:]) // which never fails
-	return binary.LittleEndian.Uint64(b[:])
+	s.snapshotBytes = n
+	s.setAutoLocked()
 }

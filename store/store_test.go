@@ -126,7 +126,7 @@ func TestUpdatesSurviveReopening(t *testing.T) {
 	}
 }
 
-// Where an entry ends just before, at, or behind the end of a block, what
+// Where an entry ends just before, at, or after the end of a block, what
 // follows is found nevertheless.
 func TestEntriesAroundTheEndOfABlock(t *testing.T) {
 	const header, head = 15 + 9 + 43, 15 + 9 + 12

@@ -27,9 +27,9 @@ func spoil(b []byte, at ...int) []byte {
 // An update that was made durable after a damaged one shows that this was durable,
 // too, wherever it stands. Without such a one, the damage is what a crash left.
 func TestWhatStandsBehindDamageDecides(t *testing.T) {
-	const dir = "/behind"
+	const dir = "/after"
 	const toBlock = block - headerLen - entryLen - 20 - entryLen
-	const toPiece = piece - headerLen - 8*15 - 21 - 8 // from the header on, in 8 records, with tag and sum
+	const toPiece = piece - headerLen - 8*15 - 29 - 8 // from the header on, in 8 records, with tag, time and sum
 	first := func(log []byte) []byte { return spoil(log, headerLen+20) }
 	both := func(log []byte) []byte { return spoil(log, headerLen+20, piece+20) }
 	zeros := func(log []byte) []byte { return replace(log, headerLen, make([]byte, piece-headerLen)) }
@@ -54,7 +54,7 @@ func TestWhatStandsBehindDamageDecides(t *testing.T) {
 		},
 		{"a damaged one in the next piece", []int{toPiece, 20, killed}, both, "", piece + entryLen + 20 - headerLen},
 		{
-			"one behind a piece of zeros",
+			"one after a piece of zeros",
 			[]int{toPiece, 20, killed},
 			zeros,
 			fmt.Sprintf("the commit of update 2 at offset %d shows", piece), 0,
@@ -93,7 +93,7 @@ func TestWhatStandsBehindDamageDecides(t *testing.T) {
 	}
 }
 
-// A log is in use as soon as anything but zeros is behind its header, however far.
+// A log is in use as soon as anything but zeros is after its header, however far.
 func TestALogIsInUseFromItsFirstByteOn(t *testing.T) {
 	const dir = "/first"
 	fl, _ := build(t, "/made", 2, 20, 30, reopen, killed)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"slices"
 	"strings"
 	"testing"
 
@@ -109,9 +110,84 @@ func TestTyped(t *testing.T) {
 	wantIs(t, err, errRefused)
 	_, err = s.Submit(deposit{"a b", 1})
 	wantIs(t, err, errRefused)
+	_, err = s.Change(t.Context(), func(tx *store.TypedTx[deposit]) error { return tx.Append(deposit{"a b", 1}) })
+	wantIs(t, err, errRefused)
 	_, err = s.Store.Update(t.Context(), []byte("garbage"))
 	if err == nil || s.Index() != 0 {
 		t.Errorf("an update that can't be decoded: %v", err)
 	}
 	s.Close()
+}
+
+// A change of typed updates is there after a restart as a whole, and Updates decodes it.
+func TestTypedChangesAndUpdates(t *testing.T) {
+	const dir = "/typed"
+	memory(t, dir)
+	b := &bank{balance: map[string]int64{}}
+	s, err := store.OpenTyped(dir, b, nil, quiet(nil))
+	check(t, err)
+	move := func(tx *store.TypedTx[deposit]) error {
+		for _, d := range []deposit{{"ann", 5}, {"bob", 7}} {
+			if err := tx.Append(d); err != nil {
+				return err
+			}
+			b.balance[d.Account] += d.Cents
+		}
+		return nil
+	}
+	index, err := s.Change(t.Context(), move)
+	check(t, err)
+	ticket, err := s.SubmitChange(move)
+	check(t, err)
+	check(t, ticket.Wait(t.Context()))
+	if index != 2 || ticket.Index() != 4 {
+		t.Errorf("indexes %d and %d", index, ticket.Index())
+	}
+	_, err = s.Store.Change(t.Context(), func(tx *store.Tx) error { return tx.Append([]byte("garbage")) })
+	check(t, err)
+	_, err = s.Change(t.Context(), nil)
+	if err == nil {
+		t.Error("a change that is nil was made")
+	}
+	var got []string
+	for u, err := range s.Updates(t.Context(), 2) {
+		if err != nil {
+			got = append(got, "an error")
+			continue
+		}
+		if u.Time.IsZero() {
+			t.Error("an update has no time")
+		}
+		got = append(got, fmt.Sprint(u.Index, u.Value))
+	}
+	if want := []string{"2 {bob 7}", "3 {ann 5}", "4 {bob 7}", "an error"}; !slices.Equal(got, want) {
+		t.Errorf("%q", got)
+	}
+	check(t, s.Close())
+}
+
+// loose is an update that JSON encodes and can't decode as it was.
+type loose struct{ V any }
+
+type looseCount struct{ store.JSONState[int] }
+
+func (c *looseCount) Apply(loose) (int, error) {
+	c.State++
+	return c.State, nil
+}
+
+// What the codec can't decode is not logged by a change either.
+func TestATypedChangeThatCanNotBeDecodedIsRefused(t *testing.T) {
+	const dir = "/typed"
+	memory(t, dir)
+	s, err := store.OpenTyped(dir, &looseCount{}, nil, quiet(nil))
+	check(t, err)
+	_, err = s.Change(t.Context(), func(tx *store.TypedTx[loose]) error { return tx.Append(loose{int64(1)<<60 + 1}) })
+	if err == nil || s.Index() != 0 {
+		t.Errorf("%v, at index %d", err, s.Index())
+	}
+	check(t, s.Close())
+	s, err = store.OpenTyped(dir, &looseCount{}, nil, quiet(nil))
+	check(t, err)
+	check(t, s.Close())
 }

@@ -2,45 +2,42 @@ package store
 
 import (
 	"context"
-	"errors"
 	"fmt"
 )
 
 // Update applies update to the machine, writes it to the log, and returns when
 // it is durable. The result is that of Apply. Updates are applied in the order
 // of the log, many are made durable together, and one that was acknowledged
-// survives any crash. The slice is the caller's; the store does not keep it.
+// survives any crash. The slice is the caller's; the store does not keep it. Apply
+// may be called in the goroutine of another caller.
 //
-// When Apply refuses the update, its error is returned as it is and nothing
-// has happened. ErrTooLarge, ErrNoSpace, ErrClosed and ErrReentrant also say
-// that the update was not applied, and so does ErrFailed before the update was
-// applied. In two cases the outcome is unknown: the update was applied and can
-// be seen, and it is durable, will be, or will be gone after a crash:
+// When Apply refuses the update, its error is returned as it is, nothing has
+// happened, and all that was applied before is durable: what the refusal rests
+// on does not go away. The following errors also say that the update was not
+// applied, now or later: ErrTooLarge, ErrNoSpace, ErrClosed, ErrReentrant,
+// ErrFailed, and that of ctx, if it ended while the update waited for its turn.
 //
-//   - ctx ended while the update waited to become durable: the error wraps that
-//     of ctx. The update is in the log as in memory, Sync tells when it is
-//     durable.
-//   - the store failed meanwhile: ErrFailed wraps why.
+// An error that is [ErrUnknown] says that the update was applied and can be seen.
+// It is an [*UnknownError], which has its index:
 //
-// A ctx that can end does not interrupt the disk, and costs a switch of
-// goroutines when there is a single writer.
+//   - with the error of ctx, when that ended while the update waited to become
+//     durable. It is in the log as in memory; Sync tells when it is durable.
+//   - with ErrFailed, when the store failed meanwhile. It may be durable or gone
+//     after the store is opened again.
+//
+// A ctx that ends interrupts every wait, but neither Apply nor the disk.
 func (s *Store) Update(ctx context.Context, update []byte) (result any, err error) {
-	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("store: update not made: %w", err)
-	}
-	lead := ctx.Done() == nil && s.opts.SyncInterval == 0
-	result, p, err := s.put(ctx, update, lead)
-	if err != nil {
+	if err := s.acceptable(ctx, update); err != nil {
 		return nil, err
 	}
-	if p.lead {
-		s.gather()
-		err = s.commitBatch()
-		s.commit.Unlock()
-		s.wakeIfPending()
-	} else {
-		err = p.wait(ctx)
+	r := s.queue.request(update)
+	patient := ctx.Done() == nil
+	s.enter(r, patient, patient && s.syncInterval.Load() == 0)
+	if err := s.await(ctx, r); err != nil {
+		return nil, err
 	}
+	result, err = r.result, r.err
+	s.finish(r)
 	if err != nil {
 		return nil, err
 	}
@@ -48,200 +45,207 @@ func (s *Store) Update(ctx context.Context, update []byte) (result any, err erro
 }
 
 // Submit applies update like Update, and returns without waiting until it is
-// durable. It waits only while MaxPending bytes are pending. The errors are
-// those of Update that say that the update was not applied.
+// durable. It waits for its turn, and while MaxPending bytes are pending; and an
+// update that Apply refuses waits like one of Update. The errors are those of
+// Update that say that the update was not applied.
 func (s *Store) Submit(update []byte) (*Ticket, error) {
-	result, p, err := s.put(context.Background(), update, false)
+	ctx := context.Background()
+	if err := s.acceptable(ctx, update); err != nil {
+		return nil, err
+	}
+	r := s.queue.request(update)
+	r.async = true
+	return s.submit(ctx, r)
+}
+
+// submit enters an async request.
+func (s *Store) submit(ctx context.Context, r *request) (*Ticket, error) {
+	s.enter(r, true, false)
+	if err := s.await(ctx, r); err != nil {
+		return nil, err
+	}
+	err, t := r.err, &Ticket{s: s, index: r.index, done: r.done, result: r.result}
+	s.finish(r)
 	if err != nil {
 		return nil, err
 	}
-	return &Ticket{place: p, s: s, result: result}, nil
+	return t, nil
+}
+
+// enter queues r, and applies what is queued if that is for the caller to do; one that
+// may lead commits it as well, if nobody else is at that.
+func (s *Store) enter(r *request, patient, mayLead bool) {
+	returned := false
+	defer func() {
+		if !returned { // Apply has panicked, or ended the goroutine, perhaps for another caller
+			go s.outlive(r)
+		}
+	}()
+	if mayLead && s.commit.TryLock() {
+		s.lead(r)
+	} else if s.queue.add(r) {
+		s.help(r, patient, helpRounds)
+	}
+	returned = true
+}
+
+// outlive does what the caller of r, which is gone, would do when it is told.
+func (s *Store) outlive(r *request) {
+	for r.phase.Load() != told {
+		<-r.wake
+	}
+	s.passOn(r)
+}
+
+// passOn tells the next caller in the chain of r, which was told.
+func (s *Store) passOn(r *request) {
+	if r.linked && !tellChain(r.chain) {
+		signalTo(s.gathered)
+	}
+}
+
+// acceptable says why an update is not even queued.
+func (s *Store) acceptable(ctx context.Context, update []byte) error {
+	if err := ctx.Err(); err != nil {
+		return notMade(err)
+	}
+	if len(update) > s.opts.MaxUpdate {
+		return &opError{is: ErrTooLarge, msg: fmt.Sprintf("an update of %d bytes is larger than Options.MaxUpdate, %d", len(update), s.opts.MaxUpdate)}
+	}
+	if s.down.Load() {
+		return s.whyDown()
+	}
+	return nil
+}
+
+// lead makes the update of r as the caller that commits it, which costs a single
+// writer no switch of goroutines. It is called with commit locked, and unlocks it.
+func (s *Store) lead(r *request) {
+	defer s.endCommit() // also when Apply panics
+	r.lead = true
+	if s.chained {
+		s.queue.setGathering(true)
+	}
+	s.queue.add(r)
+	s.gather()
+	s.applyFor(r)
+	_ = s.commitBatch() // r has what came of it
+	s.rejoin(r)
+}
+
+// applyFor applies what is queued before a commit, if it need not wait for that
+// while there is something to commit already.
+func (s *Store) applyFor(own *request) {
+	if !s.apply.TryLock() {
+		return // whoever has it applies what is queued
+	}
+	wait := !s.batchPending() // which it stays, without apply
+	was := more
+	defer func() { s.unlockApply(was) }()
+	was = s.drain(own, wait, 1)
+}
+
+// rejoin makes the caller of r, which has led a commit, wait like others if r was
+// not in it.
+func (s *Store) rejoin(r *request) {
+	s.batchMu.Lock()
+	defer s.batchMu.Unlock()
+	if r.phase.Load() == told {
+		return
+	}
+	r.lead = false
+	for _, b := range []*batch{s.fill, s.flight} {
+		if b != nil && b.lead == r {
+			b.lead = nil
+			b.linkLocked(r)
+		}
+	}
+}
+
+// await waits until r is told. An error says that ctx ended before that, or that
+// r can't be told; then r is not used any more.
+func (s *Store) await(ctx context.Context, r *request) error {
+	for asked := s.queue.alone(r); r.phase.Load() != told; asked = true {
+		if asked && s.within(inApply, inCapture, inView) && s.queue.withdraw(r) {
+			return errReentrant
+		}
+		s.watch.arm()
+		select {
+		case <-r.wake: // it is told, or the watchdog asks
+		case <-ctx.Done():
+			if err := s.giveUp(ctx, r); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// giveUp ends the wait for r, because ctx has ended. It returns nil if r is told
+// in time.
+func (s *Store) giveUp(ctx context.Context, r *request) error {
+	for {
+		switch r.phase.Load() {
+		case told:
+			return nil
+		case queued:
+			if s.queue.withdraw(r) {
+				return notMade(ctx.Err())
+			}
+		case applied:
+			if r.phase.CompareAndSwap(applied, left) {
+				if r.refused {
+					return notMade(ctx.Err())
+				}
+				return unknown(r.index, fmt.Errorf("store: waiting for update %d to become durable: %w", r.index, ctx.Err()))
+			}
+		case claimed: // the slice is in use until Apply has returned
+			if r.phase.CompareAndSwap(claimed, impatient) {
+				for r.phase.Load() == impatient {
+					<-r.wake
+				}
+			}
+		}
+	}
+}
+
+// finish tells the next in the chain of r, which was told, and gives r back. If
+// Apply has panicked, it goes on here.
+func (s *Store) finish(r *request) {
+	threw := r.threw
+	s.passOn(r)
+	s.queue.recycle(r)
+	if threw != nil {
+		s.say.wait() // what the log says has the stack
+		panic(threw)
+	}
 }
 
 // A Ticket stands for an update that was applied. Its methods may be called
 // from any number of goroutines, any number of times.
 type Ticket struct {
-	place
 	s      *Store
+	index  uint64
+	done   *signal
 	result any
 }
 
 // Wait waits until the update is durable. Once it is, the result is nil, whatever
-// has become of ctx. An error, which wraps ErrFailed or that of ctx, or is
-// ErrReentrant, says that the outcome is unknown, as with Update.
-func (t *Ticket) Wait(ctx context.Context) error { return t.s.wait(ctx, t.place) }
+// has become of ctx. An error is an [*UnknownError], with that of ctx or ErrFailed,
+// as with Update, or with ErrReentrant.
+func (t *Ticket) Wait(ctx context.Context) error {
+	if !t.done.given.Load() && t.s.within(inApply, inCapture) {
+		return unknown(t.index, errReentrant)
+	}
+	t.s.watch.arm()
+	if err := t.done.wait(ctx, t.index); err != nil {
+		return unknown(t.index, err)
+	}
+	return nil
+}
 
 // Index returns the update's index.
 func (t *Ticket) Index() uint64 { return t.index }
 
 // Result returns what Apply returned.
 func (t *Ticket) Result() any { return t.result }
-
-// A place is that of an update in the log.
-type place struct {
-	index uint64
-	done  *signal // nil with lead
-	lead  bool    // commit was locked to write the batch
-}
-
-func (p place) wait(ctx context.Context) error {
-	if ctx.Done() == nil {
-		return p.done.take() // costs less than the select, with hundreds of waiters
-	}
-	select {
-	case <-p.done.c:
-		return p.done.pass()
-	case <-ctx.Done():
-		return p.done.late(fmt.Errorf("store: waiting for update %d to become durable: %w", p.index, ctx.Err()))
-	}
-}
-
-// put applies update and puts it into the batch. With lead it locks commit, if
-// that is free, and the caller is to commit the batch.
-func (s *Store) put(ctx context.Context, update []byte, lead bool) (result any, p place, err error) {
-	if len(update) > s.opts.MaxUpdate {
-		return nil, p, &opError{is: ErrTooLarge, msg: fmt.Sprintf("an update of %d bytes is larger than Options.MaxUpdate, %d", len(update), s.opts.MaxUpdate)}
-	}
-	if err := s.admit(ctx, len(update)); err != nil {
-		return nil, p, err
-	}
-	defer s.state.Unlock()
-	result, err = s.apply(update)
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if err != nil {
-		s.stats.refused++
-		return nil, p, err
-	}
-	s.index++
-	p.index = s.index
-	if err := s.failure(); err != nil {
-		p.done = settled(err) // while Apply ran: a commit before this one is lost
-		return result, p, nil
-	}
-	b := s.fill
-	n := len(b.buf)
-	b.buf = appendFramed(b.buf, s.log.next, s.log.hdr.salt, tag{index: s.index, back: b.updates}, update)
-	b.updates++
-	s.log.next += int64(len(b.buf) - n)
-	if p.lead = lead && s.commit.TryLock(); !p.lead {
-		p.done = b.wait()
-		if !lead {
-			s.rouse() // else who holds commit does, when it lets go
-		}
-	}
-	return result, p, nil
-}
-
-// rouse wakes the committer.
-func (s *Store) rouse() {
-	select {
-	case s.wake <- struct{}{}:
-	default:
-	}
-}
-
-// wakeIfPending wakes the committer if there is work for it. It follows every
-// release of commit.
-func (s *Store) wakeIfPending() {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.fill.updates > 0 {
-		s.rouse()
-	}
-}
-
-// admit waits until an update of n bytes can be applied, with room for it in
-// the batch and on the disk. It returns with state locked, unless there is an
-// error.
-func (s *Store) admit(ctx context.Context, n int) error {
-	for {
-		if err := s.lockState(); err != nil {
-			return err
-		}
-		s.mu.Lock()
-		err := s.err
-		full := s.gate || s.fill.updates > 0 && len(s.fill.buf)+n > s.opts.MaxPending
-		if err == nil && !full {
-			err = s.reserve(n)
-		}
-		changed := s.changedLocked(err == nil && full)
-		s.mu.Unlock()
-		if err == nil && !full {
-			return nil
-		}
-		s.state.Unlock()
-		if err != nil {
-			return err
-		}
-		select {
-		case <-changed:
-		case <-ctx.Done():
-			return fmt.Errorf("store: update not made: %w", ctx.Err())
-		}
-	}
-}
-
-// changedLocked returns a channel that is closed when one of the fields that
-// mu guards, and somebody may wait for, changes.
-func (s *Store) changedLocked(wanted bool) <-chan struct{} {
-	if wanted && s.changed == nil {
-		s.changed = make(chan struct{})
-	}
-	return s.changed
-}
-
-// announce wakes who waits for a change. The caller holds mu.
-func (s *Store) announce() {
-	if s.changed != nil {
-		close(s.changed)
-		s.changed = nil
-	}
-}
-
-// reserve makes sure that there is disk space for an update of n bytes, and
-// what ends a log. The caller holds state and mu.
-func (s *Store) reserve(n int) error {
-	if s.log == nil {
-		log, err := s.createLog(s.index)
-		if err != nil {
-			return err
-		}
-		s.setLog(log)
-	}
-	end := s.log.next + framedSize(s.log.next, n) + tailRoom
-	if end <= s.log.size {
-		return nil
-	}
-	return s.setAside(s.log, end)
-}
-
-// apply calls Apply. A panic fails the store: who knows what it left.
-func (s *Store) apply(update []byte) (result any, err error) {
-	returned := false
-	s.user.Add(1)
-	defer func() {
-		s.user.Add(-1)
-		if !returned {
-			s.mu.Lock()
-			_ = s.fail(errors.New("panic in Apply")) // the panic goes on
-			s.mu.Unlock()
-		}
-	}()
-	result, err = s.m.Apply(update)
-	returned = true
-	return result, err
-}
-
-// fail makes err the reason why the store takes no more updates. The caller
-// holds mu. What is pending will never be written.
-func (s *Store) fail(err error) error {
-	if s.err == nil || errors.Is(s.err, ErrClosed) {
-		s.err = &opError{is: ErrFailed, msg: s.dir + " has failed, close it and open it again", cause: err}
-		s.opts.Logger.Error("store: failed", "dir", s.dir, "error", err)
-	}
-	s.fill.finish(s.err)
-	s.fill.reset(s.fill.start)
-	s.announce()
-	return s.err
-}

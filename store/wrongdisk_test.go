@@ -22,10 +22,34 @@ type wrongDisk struct {
 
 func (d *wrongDisk) Open(path string, mode fsys.Mode, perm fs.FileMode) (fsys.File, error) {
 	f, err := d.FS.Open(path, mode, perm)
+	return d.opened(path, f, err)
+}
+
+// opened returns what becomes of a file that was opened.
+func (d *wrongDisk) opened(path string, f fsys.File, err error) (fsys.File, error) {
 	if err != nil || !strings.Contains(path, ".snap") {
 		return f, err
 	}
 	return &wrongFile{f, d}, nil
+}
+
+func (d *wrongDisk) Hold(dir string) (fsys.Held, error) {
+	h, err := d.FS.Hold(dir)
+	if err != nil {
+		return nil, err
+	}
+	return &wrongHeld{h, d}, nil
+}
+
+// A wrongHeld is a directory of a wrongDisk.
+type wrongHeld struct {
+	fsys.Held
+	disk *wrongDisk
+}
+
+func (h *wrongHeld) Open(path string, mode fsys.Mode, perm fs.FileMode) (fsys.File, error) {
+	f, err := h.Held.Open(path, mode, perm)
+	return h.disk.opened(path, f, err)
 }
 
 type wrongFile struct {

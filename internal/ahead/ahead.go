@@ -19,7 +19,7 @@ const (
 	// SegmentSize is how much is read at once, in bytes.
 	SegmentSize = segmentBlocks * record.BlockSize
 	depth       = 8 // segments ahead of the consumer: 2 MiB
-	pause       = 2 // segments that are not read ahead, behind a large entry
+	pause       = 2 // segments that are not read ahead, after a large entry
 )
 
 // A Reader reads a part of a log. It is not safe for concurrent use. It need not
@@ -31,7 +31,7 @@ type Reader struct {
 	join  bool  // entries are to be put together
 
 	cur   *Segment   // the one returned last
-	queue []*Segment // those behind it, in order
+	queue []*Segment // those after it, in order
 	next  int64      // the offset of the segment to queue next
 	block int        // of cur, to be returned next
 	calm  int        // so many segments are not read ahead
@@ -71,7 +71,7 @@ func (r *Reader) Next() (*Segment, error) {
 	return r.cur, r.cur.err
 }
 
-// dequeue returns the segment behind the current one, loaded.
+// dequeue returns the segment after the current one, loaded.
 func (r *Reader) dequeue() *Segment {
 	if r.calm > 0 || r.limit-r.start <= 2*SegmentSize {
 		r.calm = max(r.calm-1, 0)
@@ -119,7 +119,7 @@ func (r *Reader) segment() *Segment {
 	return s
 }
 
-// Block returns the next block, or what of it lies behind the start and before
+// Block returns the next block, or what of it lies after the start and before
 // the limit, and how many bytes of it are valid records. It is valid until the
 // next call. The errors are those of [Reader.Next], which must not be called
 // besides.
@@ -150,8 +150,8 @@ func (r *Reader) Read(p []byte) (int, error) {
 	return n, nil
 }
 
-// ReadPast reads what is behind the last block that Block returned into p, not
-// verified, and goes on behind that. It returns how many bytes there were: whole
+// ReadPast reads what is after the last block that Block returned into p, not
+// verified, and goes on after that. It returns how many bytes there were: whole
 // blocks, unless the log ends. What goes wrong is left to the next call of Block.
 //
 // It is for large entries, which are better read to where they belong. What was
@@ -208,7 +208,7 @@ type Segment struct {
 	Sound [segmentBlocks]int
 	// Joined[i], if it has a type, is the header of the first record of block i,
 	// which belongs to an entry that began in a block before. The data of that
-	// entry stands together, behind the header of its first record, and has taken
+	// entry stands together, after the header of its first record, and has taken
 	// the place of this one: records of a segment are read in order.
 	Joined [segmentBlocks]record.Header
 

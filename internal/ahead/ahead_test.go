@@ -161,7 +161,7 @@ func TestLogsBeyond2GiB(t *testing.T) {
 	}
 }
 
-// Who reads no further leaves nothing behind, whether he says so or not.
+// A reader that stops early leaves nothing behind, whether it is closed or not.
 func TestReadingMayEndAnywhere(t *testing.T) {
 	log := makeLog(12*ahead.SegmentSize, 3000)
 	for blocks := range 20 {

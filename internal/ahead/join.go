@@ -3,7 +3,7 @@ package ahead
 import "github.com/stateio/stateio/internal/record"
 
 // join moves the data of each entry of several records that lies whole in the
-// segment together, while it is in the processor's cache: behind the header of
+// segment together, while it is in the processor's cache: after the header of
 // its first record, over the headers of the others, which Joined keeps.
 //
 // last[i] is where the last sound record of block i starts.

@@ -13,7 +13,7 @@ import (
 	"github.com/stateio/stateio/internal/record/recordtest"
 )
 
-// spans returns the entries of log behind start that go on from block to block,
+// spans returns the entries of log after start that go on from block to block,
 // with nothing between their records, and end in the segment that they began in:
 // by where they end.
 func spans(t *testing.T, log []byte, start int64) map[int64]record.Entry {
@@ -26,7 +26,7 @@ func spans(t *testing.T, log []byte, start int64) map[int64]record.Entry {
 		case err != nil:
 			t.Fatal(err)
 		case !ok:
-			// Behind a record that is not valid, none is known before the next block.
+			// After a record that is not valid, none is known before the next block.
 			e.End = pos - pos%record.BlockSize + record.BlockSize
 			if h, valid := record.Verify(log[pos:min(e.End, int64(len(log)))]); valid {
 				e.End = pos + int64(h.Size())
@@ -129,6 +129,6 @@ func checkJoined(t *testing.T, log []byte, start int64, s *ahead.Segment, want m
 		same = end
 	}
 	if !bytes.Equal(s.Bytes[same:], plain[same:]) {
-		t.Errorf("something behind %d was changed", s.Off+same)
+		t.Errorf("something after %d was changed", s.Off+same)
 	}
 }

@@ -65,7 +65,7 @@ func NewCrowd(seed uint64, dir string) *Crowd {
 	rng := rand.New(rand.NewPCG(seed, 0xc40d))
 	c := &Crowd{
 		dir: dir, seed: seed, rng: rng,
-		mem: fsys.NewMem(fsys.MemOptions{}), m: newBusy(),
+		mem: fsys.NewMem(fsys.MemOptions{Now: new(clock).now}), m: newBusy(),
 		fault: rng.IntN(4) == 0, panics: rng.IntN(6) == 0,
 		opts: store.Options{
 			SnapshotBytes: -1, KeepSnapshots: 1000, // so that nobody is too slow to follow

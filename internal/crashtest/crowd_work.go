@@ -89,9 +89,15 @@ func (c *Crowd) step(rng *rand.Rand, w, i int) {
 		}
 		c.told(c.s.Stats().Durable, "Stats")
 	case 11:
-		if _, err := c.s.Update(ctx, refused); c.outcome("Update", ignore(err, errRefused)) && err == nil {
+		n := c.s.Index()
+		_, err := c.s.Update(ctx, refused)
+		if !c.outcome("Update", ignore(err, errRefused)) {
+			return
+		}
+		if err == nil {
 			c.wrong("Update: no error, though Apply refused the update")
 		}
+		c.told(n, "a refusal") // which may rest on all that was applied before
 	}
 }
 

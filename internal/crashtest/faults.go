@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"strings"
 	"syscall"
 
 	"github.com/stateio/stateio/internal/fsys"
@@ -12,9 +13,41 @@ import (
 
 // inject draws the fault that strikes in this generation.
 func (g *generation) inject() {
+	if g.rng.IntN(8) == 0 {
+		g.refuse()
+		return
+	}
 	f := drawFault(g.rng)
 	g.note("to fail: %v %d, for ever: %v, after: %v, short: %d, revert: %v: %v", f.Kinds, f.N, f.Forever, f.After, f.Short, f.Revert, f.Err)
 	g.fault = g.fs.Inject(f)
+	g.fills = errors.Is(f.Err, diskFull) || errors.Is(f.Err, quotaUsed)
+}
+
+// spaceReturns is after how many writes that a full disk refuses there is space
+// again: what was applied and can't be written waits for that.
+const spaceReturns = 3
+
+// makeRoom ends a fault that fills the disk, at times.
+func (g *generation) makeRoom(op fsys.Op) {
+	if !g.fills || op.Kind&(fsys.OpWrite|fsys.OpCreate) == 0 {
+		return
+	}
+	if g.refusals++; g.refusals == spaceReturns {
+		g.note("there is space again")
+		g.fs.Heal()
+	}
+}
+
+// refuse makes the system refuse calls that a store can do without, from some moment
+// on: nothing may come of it. Without DropCache, an Open after a failed sync may take
+// what is cached for what is on the disk; so that is not among them.
+func (g *generation) refuse() {
+	f := fsys.Fault{
+		Kinds: fsys.OpPreallocate | fsys.OpLockDir, N: 1 + g.rng.Int64N(8), Forever: true,
+		Err: pick[error](g.rng, noSuchCall, notSupported),
+	}
+	g.note("refused: %v %d: %v", f.Kinds, f.N, f.Err)
+	g.fs.Inject(f)
 }
 
 // drawFault draws a fault of any kind that a disk or a kernel has. Most strike
@@ -30,16 +63,28 @@ func drawFault(rng *rand.Rand) fsys.Fault {
 		f.Kinds, f.Short = fsys.OpRead, rng.IntN(100)
 	case 3:
 		f.Kinds, f.Short = fsys.OpWrite, rng.IntN(5000)
-		f.Err = pick[error](rng, syscall.EIO, syscall.ENOSPC, syscall.EFBIG)
+		f.Err = pick[error](rng, syscall.EIO, diskFull, fileTooBig)
 	case 4, 5:
 		// The pages are lost, whatever the next sync says.
 		f.Kinds, f.Revert = fsys.OpSync|fsys.OpDatasync, rng.IntN(2) == 0
 	case 6:
-		f.Kinds, f.Err = fsys.OpPreallocate|fsys.OpCreate|fsys.OpWrite, pick[error](rng, syscall.ENOSPC, syscall.EDQUOT)
+		f.Kinds, f.Err = fsys.OpPreallocate|fsys.OpCreate|fsys.OpWrite, pick[error](rng, diskFull, quotaUsed)
 	case 7:
 		f.Kinds, f.After = fsys.OpRename|fsys.OpRemove|fsys.OpSyncDir|fsys.OpCreate|fsys.OpTruncate, rng.IntN(2) == 0
 	}
 	return f
+}
+
+// makeRoomForCopy gives a full disk space again when a commit has waited for it: the
+// log has another name, and the copy to write to has no space.
+func (g *generation) makeRoomForCopy(op fsys.Op) {
+	if !g.full || op.Kind != fsys.OpCreate || !strings.HasSuffix(op.Path, ".log.copy.tmp") {
+		return
+	}
+	if g.copies++; g.copies%spaceReturns == 0 {
+		g.note("there is space for a copy")
+		g.mem.SetQuota(0)
+	}
 }
 
 // hitNow reports whether the fault hits the operation that is about to be done.

@@ -26,12 +26,16 @@ type generation struct {
 
 	leader int // the update during whose sync others were submitted, or 0
 
-	fault  *fsys.Injection // nil: no operation fails
-	hits   int64           // of it, at the operation before
-	failed bool            // ErrFailed was seen since the store was opened
-	follow *follower       // nil: nobody follows
+	fault *fsys.Injection // nil: no operation fails
+	hits  int64           // of it, at the operation before
+	fills bool            // it is that the disk is full
+	// refusals counts the writes that were refused for that.
+	refusals int
+	copies   int       // of logs, that were begun while the disk was full
+	failed   bool      // ErrFailed was seen since the store was opened
+	follow   *follower // nil: nobody follows
 
-	mu  sync.Mutex // guards hist's count of what was acknowledged
+	mu  sync.Mutex // guards hist
 	err error      // what went wrong in the middle of an operation
 }
 
@@ -56,6 +60,10 @@ func (g *generation) onOp(op fsys.Op) {
 		return
 	}
 	hit := g.hitNow()
+	if hit {
+		g.makeRoom(op)
+	}
+	g.makeRoomForCopy(op)
 	if g.leader > 0 && !g.busy {
 		// Its sync is over. The goroutine that made the update may come to note
 		// that earlier or later, which must make no difference to a replay.
@@ -73,11 +81,12 @@ func (g *generation) onOp(op fsys.Op) {
 		// Submitted from within a commit, they make up the next batch: the same
 		// one at each replay of the seed.
 		n := g.burst
-		g.burst, g.leader = 0, g.hist.Len()
+		g.burst, g.leader = 0, g.made()
 		g.meanwhile(n, g.submit)
 	case g.idle != nil && logSync:
-		g.leader = g.hist.Len() // a snapshot may start before the update returns
-	case strings.Contains(op.Path, ".snap") && g.idle == nil && g.rng.IntN(4) == 0:
+		// A snapshot may start before the update returns, also one that was refused.
+		g.leader = min(g.made(), int(g.s.Index()))
+	case strings.Contains(op.Path, ".snap") && g.s.Index() > 0 && g.idle == nil && g.rng.IntN(4) == 0:
 		g.meanwhile(1, g.update)
 	}
 }
@@ -99,6 +108,27 @@ func (g *generation) ack(n int) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.hist.Acked(n)
+}
+
+// made returns how many updates were made.
+func (g *generation) made() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.hist.Len()
+}
+
+// next returns the next update to make.
+func (g *generation) next(size int) []byte {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.hist.Next(size)
+}
+
+// refused notes that the last update was not applied.
+func (g *generation) refused() {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.hist.Refused()
 }
 
 // history returns a copy of the history.

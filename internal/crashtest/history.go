@@ -14,18 +14,19 @@ import (
 // A History knows what a store may hold. It is not safe for concurrent use.
 type History struct {
 	chain []uint64 // chain[k] is the digest of the first k updates
+	parts []bool   // parts[k] says that the first k updates end within a change of several
 	acked int      // that many updates were acknowledged
 	turns uint64   // makes updates different that are submitted after a crash
 }
 
 // NewHistory returns the history of a new store.
-func NewHistory() *History { return &History{chain: []uint64{0}} }
+func NewHistory() *History { return &History{chain: []uint64{0}, parts: []bool{false}} }
 
 // ResumeHistory returns the history that goes on from what m holds, in a process
 // that knows nothing of the updates before. turns is how often Recovered was
 // called in all, this time included.
 func ResumeHistory(m *Machine, turns int) *History {
-	h := &History{chain: make([]uint64, m.Count+1), turns: uint64(turns)}
+	h := &History{chain: make([]uint64, m.Count+1), parts: make([]bool, m.Count+1), turns: uint64(turns)}
 	h.chain[m.Count], h.acked = m.Digest, int(m.Count)
 	return h
 }
@@ -34,6 +35,7 @@ func ResumeHistory(m *Machine, turns int) *History {
 func (h *History) Clone() *History {
 	c := *h
 	c.chain = h.chain[:len(h.chain):len(h.chain)]
+	c.parts = h.parts[:len(h.parts):len(h.parts)]
 	return &c
 }
 
@@ -53,11 +55,24 @@ func (h *History) Next(size int) []byte {
 		u[i] = byte(i*int(h.turns|1) + 7*len(h.chain))
 	}
 	h.chain = append(h.chain, link(h.chain[len(h.chain)-1], u))
+	h.parts = append(h.parts, false)
 	return u
 }
 
+// Joined says that the last n updates are those of one change.
+func (h *History) Joined(n int) {
+	parts := append([]bool(nil), h.parts...)
+	for i := 1; i < n; i++ {
+		parts[len(parts)-1-i] = true
+	}
+	h.parts = parts
+}
+
 // Refused takes back the update submitted last, which was not applied.
-func (h *History) Refused() { h.chain = h.chain[:len(h.chain)-1] }
+func (h *History) Refused() {
+	h.chain = h.chain[:len(h.chain)-1]
+	h.parts = h.parts[:len(h.parts)-1]
+}
 
 // Acked notes that the first n updates are acknowledged.
 func (h *History) Acked(n int) { h.acked = max(h.acked, n) }
@@ -70,6 +85,8 @@ func (h *History) Check(m *Machine) error {
 		return fmt.Errorf("%d updates were acknowledged, and %d are there", h.acked, k)
 	case k > h.Len():
 		return fmt.Errorf("%d updates were submitted, and %d are there", h.Len(), k)
+	case h.parts[k]:
+		return fmt.Errorf("a change is there in part: %d of its updates, and not the next", k)
 	case m.Digest != h.chain[k]:
 		return fmt.Errorf("the state is not that of the first %d updates", k)
 	}
@@ -79,11 +96,12 @@ func (h *History) Check(m *Machine) error {
 // Recovered makes the first m.Count updates the history that counts.
 func (h *History) Recovered(m *Machine) {
 	h.chain = h.chain[: m.Count+1 : m.Count+1]
+	h.parts = h.parts[: m.Count+1 : m.Count+1]
 	h.acked = int(m.Count)
 	h.turns++
 }
 
-// link returns the digest of the updates behind digest and one more.
+// link returns the digest of the updates after digest and one more.
 func link(digest uint64, update []byte) uint64 {
 	return (digest+1)*0x9E3779B97F4A7C15 ^ xxhash.Sum64(update)
 }
@@ -96,7 +114,10 @@ type Machine struct {
 	Size   int // bytes that a snapshot has at least
 }
 
-var _ store.Machine = (*Machine)(nil)
+var (
+	_ store.Machine  = (*Machine)(nil)
+	_ store.Digester = (*Machine)(nil)
+)
 
 // Apply implements store.Machine.
 func (m *Machine) Apply(update []byte) (any, error) {
@@ -104,6 +125,9 @@ func (m *Machine) Apply(update []byte) (any, error) {
 	m.Digest = link(m.Digest, update)
 	return nil, nil
 }
+
+// StateDigest implements store.Digester.
+func (m *Machine) StateDigest() uint64 { return m.Digest + m.Count }
 
 // Snapshot implements store.Machine.
 func (m *Machine) Snapshot() (io.WriterTo, error) {

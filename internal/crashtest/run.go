@@ -5,6 +5,7 @@ import (
 	"io"
 	"log/slog"
 	"math/rand/v2"
+	"sync"
 
 	"github.com/stateio/stateio/internal/fsys"
 	"github.com/stateio/stateio/store"
@@ -49,7 +50,7 @@ type state struct {
 func NewRun(seed uint64, dir string, transcript io.Writer) *Run {
 	rng := rand.New(rand.NewPCG(seed, 0x5707e))
 	r := &Run{
-		dir: dir, rng: rng, transcript: transcript,
+		dir: dir, rng: rng, transcript: serial(transcript),
 		perGen: 3 + rng.IntN(40), generations: Generations,
 		opts: store.Options{
 			SnapshotBytes:    -1, // else they begin when the scheduler likes; see Automatic
@@ -63,6 +64,10 @@ func NewRun(seed uint64, dir string, transcript io.Writer) *Run {
 		r.compound, r.generations = true, CompoundGenerations
 	case 2:
 		r.opts.SnapshotBytes = pick(rng, int64(500), 5000, 50_000)
+	}
+	if rng.IntN(4) == 0 {
+		size := pick(rng, 0, 5000, 50_000)
+		r.opts.Shadow = func() store.Machine { return &Machine{Size: size} }
 	}
 	return r
 }
@@ -85,7 +90,7 @@ func (r *Run) Do(idle func()) error {
 }
 
 func (r *Run) memOptions() fsys.MemOptions {
-	return fsys.MemOptions{PageSize: pick(r.rng, 512, 4096), Garbage: r.rng.IntN(2) == 0}
+	return fsys.MemOptions{PageSize: pick(r.rng, 512, 4096), Garbage: r.rng.IntN(2) == 0, Now: new(clock).now}
 }
 
 // generation opens the store on a state, judges it, works on it, and goes on
@@ -102,6 +107,25 @@ func (r *Run) generation(st state) error {
 		}
 	}
 	return nil
+}
+
+// A serialWriter is for lines from several goroutines.
+type serialWriter struct {
+	mu sync.Mutex
+	w  io.Writer
+}
+
+func serial(w io.Writer) io.Writer {
+	if w == nil {
+		return nil
+	}
+	return &serialWriter{w: w}
+}
+
+func (s *serialWriter) Write(p []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.w.Write(p)
 }
 
 // note writes a line into the transcript.

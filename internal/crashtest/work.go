@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+
+	"github.com/stateio/stateio/store"
 )
 
 // work does some things that a program does.
@@ -29,13 +31,13 @@ func (g *generation) step() error {
 	case 2, 3:
 		return g.reopen()
 	case 4, 5, 6:
-		if g.idle == nil { // else its commits run beside a snapshot, in any order
+		if g.idle == nil { // else its commits run during a snapshot, in any order
 			g.burst = 1 + g.rng.IntN(6)
 			defer func() { g.burst = 0 }()
 		}
 	case 7:
 		return g.followOn()
-	case 8:
+	case 8, 13, 14:
 		return g.restoreAt()
 	case 9:
 		if g.rng.IntN(3) == 0 {
@@ -43,6 +45,12 @@ func (g *generation) step() error {
 		}
 	case 10:
 		g.fillDisk()
+	case 11:
+		return g.intrude()
+	case 12:
+		return g.linkFiles()
+	case 15:
+		return g.change()
 	}
 	return g.update()
 }
@@ -66,12 +74,15 @@ func (g *generation) size() int {
 
 // update makes an update and waits until all is durable.
 func (g *generation) update() error {
-	before, n := g.s.Index(), g.hist.Len()+1
-	u := g.hist.Next(g.size())
+	before, n := g.s.Index(), g.made()+1
+	u := g.next(g.size())
 	g.note("update %d of %d bytes", n, len(u))
 	_, err := g.s.Update(context.Background(), u)
+	if g.idle != nil {
+		g.idle() // a snapshot may have started, of which the next lines say more
+	}
 	if g.s.Index() == before {
-		g.hist.Refused()
+		g.refused()
 		if err == nil {
 			return errors.New("an update was acknowledged and not applied")
 		}
@@ -87,16 +98,57 @@ func (g *generation) update() error {
 	if err := g.s.Sync(context.Background()); err != nil {
 		return g.outcome("syncing", err)
 	}
-	g.ack(g.hist.Len())
+	g.ack(g.made())
 	return nil
+}
+
+// change makes a change of several updates, and waits until all is durable.
+func (g *generation) change() error {
+	before, n := g.s.Index(), 1+g.rng.IntN(4)
+	updates := g.nextJoined(n)
+	made := g.made() // others may be submitted during the commit
+	g.note("a change of %d updates", n)
+	_, err := g.s.Change(context.Background(), func(tx *store.Tx) error {
+		for _, u := range updates {
+			if err := tx.Append(u); err != nil {
+				return err
+			}
+		}
+		for _, u := range updates {
+			_, _ = g.m.Apply(u) // never refuses
+		}
+		return nil
+	})
+	if g.idle != nil {
+		g.idle()
+	}
+	if g.s.Index() == before {
+		for range updates {
+			g.refused()
+		}
+	} else if err == nil {
+		g.ack(made)
+	}
+	return g.outcome("the change", err)
+}
+
+// nextJoined returns the updates of a change.
+func (g *generation) nextJoined(n int) (updates [][]byte) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for range n {
+		updates = append(updates, g.hist.Next(g.size()))
+	}
+	g.hist.Joined(n)
+	return updates
 }
 
 // submit makes an update and waits for nothing.
 func (g *generation) submit() error {
 	before := g.s.Index()
-	_, err := g.s.Submit(g.hist.Next(g.size()))
+	_, err := g.s.Submit(g.next(g.size()))
 	if g.s.Index() == before {
-		g.hist.Refused()
+		g.refused()
 		return g.outcome("submitting", err)
 	}
 	return err

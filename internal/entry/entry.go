@@ -6,6 +6,7 @@ package entry
 import (
 	"encoding/binary"
 	"fmt"
+	"strings"
 )
 
 // HeadSize is the size in bytes of an entry's head.
@@ -49,7 +50,7 @@ func (h Head) Put(b *[HeadSize]byte) {
 	binary.LittleEndian.PutUint64(b[1:], h.Epoch)
 }
 
-// Split decodes the head of log entry b and returns it with the payload behind
+// Split decodes the head of log entry b and returns it with the payload after
 // it, a part of b. It reports false if b is too short for a head or of a kind
 // that the format lacks.
 func Split(b []byte) (h Head, payload []byte, ok bool) {
@@ -58,4 +59,15 @@ func Split(b []byte) (h Head, payload []byte, ok bool) {
 	}
 	h = Head{Kind(b[0]), binary.LittleEndian.Uint64(b[1:])}
 	return h, b[HeadSize:], h.Kind.Known()
+}
+
+// StoreMagic is what the payload of the first entry begins with in every file of
+// package store. That entry is a snapshot, of epoch 0.
+const StoreMagic = "stateio\n"
+
+// IsStoreHeader reports whether a file that begins with log entry b, or more than
+// the first bytes of one, is one of package store.
+func IsStoreHeader(b []byte) bool {
+	h, payload, ok := Split(b)
+	return ok && h == Head{Kind: Snapshot} && strings.HasPrefix(string(payload), StoreMagic)
 }

@@ -52,7 +52,7 @@ func (m *Mem) CrashStates() iter.Seq[*Mem] {
 func (m *Mem) Kill() *Mem {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	k := &killer{m: &Mem{opts: m.opts}, seen: map[node]node{}}
+	k := &killer{m: &Mem{opts: m.opts, files: m.files}, seen: map[node]node{}}
 	k.m.root = k.node(m.root).(*directory)
 	for _, st := range m.steps {
 		for i, s := range st.sets[:st.n] {
@@ -75,14 +75,15 @@ func (m *Mem) Stop() {
 
 func (m *Mem) crashLocked(c chooser) *Mem {
 	kept := m.chooseSteps(c)
-	after := &Mem{opts: m.opts}
-	after.root = m.crashDir(m.root, kept, c, after)
+	after := &Mem{opts: m.opts, files: m.files}
+	after.root = m.crashDir(m.root, kept, c, after, map[*inode]*inode{})
 	return after
 }
 
 // crashDir returns d as it is after a crash that keeps the steps marked in
-// kept, with all below it.
-func (m *Mem) crashDir(d *directory, kept []bool, c chooser, after *Mem) *directory {
+// kept, with all below it. seen holds the files with more than one name that were
+// met before.
+func (m *Mem) crashDir(d *directory, kept []bool, c chooser, after *Mem, seen map[*inode]*inode) *directory {
 	found := d.disk
 	for i := range kept {
 		for _, s := range m.steps[i].sets[:m.steps[i].n] {
@@ -96,11 +97,19 @@ func (m *Mem) crashDir(d *directory, kept []bool, c chooser, after *Mem) *direct
 	for i := range found {
 		switch n := found[i].node.(type) {
 		case *inode:
-			files[i] = n.crash(c, &m.opts)
-			after.pages += files[i].cur.pages
-			found[i].node = &files[i]
+			f := seen[n]
+			if f == nil {
+				files[i] = n.crash(c, &m.opts)
+				f = &files[i]
+				after.pages += f.cur.pages
+				if n.linked {
+					seen[n] = f
+				}
+			}
+			f.links++
+			found[i].node = f
 		case *directory:
-			found[i].node = m.crashDir(n, kept, c, after)
+			found[i].node = m.crashDir(n, kept, c, after, seen)
 		}
 	}
 	return &directory{perm: d.perm, cur: found, disk: found}
@@ -118,9 +127,10 @@ func (k *killer) node(n node) node {
 	}
 	switch n := n.(type) {
 	case *inode:
-		f := &inode{perm: n.perm, cur: n.cur.share(), disk: n.disk.share(), pending: slices.Clone(n.pending), named: n.named}
+		f := &inode{perm: n.perm, cur: n.cur.share(), disk: n.disk.share(), pending: slices.Clone(n.pending)}
+		f.ino, f.links, f.linked = n.ino, n.links, n.linked
 		k.seen[n] = f
-		if f.named {
+		if f.links > 0 {
 			k.m.pages += f.cur.pages
 		}
 	case *directory:

@@ -52,11 +52,13 @@
 //
 //   - [fs.ErrNotExist], [fs.ErrExist], [fs.ErrPermission], [fs.ErrClosed]
 //     as in package os;
-//   - [ErrLocked] from Lock, when somebody holds the lock;
+//   - [ErrLocked] from the calls that lock, when somebody holds the lock;
 //   - [ErrNotRegular] from Open and Lock, for whatever is not a regular file;
 //   - [ErrNoSpace], when the disk or the user's quota is full;
 //   - [errors.ErrUnsupported], where a file system or a platform has no such
-//     operation;
+//     operation, or a sandbox forbids it with EPERM, EACCES, EINVAL, EOPNOTSUPP or
+//     ENOSYS: from Preallocate, DropCache and the calls that lock, which a caller
+//     must be able to do without;
 //   - [ErrCrashed] from every operation after Stop of a Mem or a Faulty;
 //   - the [syscall.Errno] of the kernel, if there was one.
 //

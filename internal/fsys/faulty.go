@@ -42,6 +42,7 @@ type Fault struct {
 // A Faulty and its Files may be used by any number of goroutines at once.
 type Faulty struct {
 	fsys FS
+	from *Faulty // that a directory of was held, which has all below; nil: this one
 
 	mu         sync.Mutex // guards all below
 	ops        int64
@@ -53,6 +54,14 @@ type Faulty struct {
 
 // NewFaulty returns a Faulty over fsys that has no faults yet.
 func NewFaulty(fsys FS) *Faulty { return &Faulty{fsys: fsys} }
+
+// base returns the Faulty that counts and fails the operations of f.
+func (f *Faulty) base() *Faulty {
+	if f.from != nil {
+		return f.from
+	}
+	return f
+}
 
 // Injection is a Fault that has been injected.
 type Injection struct {
@@ -72,6 +81,7 @@ func (i *Injection) Hits() int64 {
 
 // Inject arms a fault. If several hit one operation, the first injected counts.
 func (f *Faulty) Inject(fault Fault) *Injection {
+	f = f.base()
 	i := &Injection{f: f, fault: fault}
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -81,6 +91,7 @@ func (f *Faulty) Inject(fault Fault) *Injection {
 
 // Heal removes all faults. What they have done stays done.
 func (f *Faulty) Heal() {
+	f = f.base()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.injected = nil
@@ -88,6 +99,7 @@ func (f *Faulty) Heal() {
 
 // Ops returns the number of operations so far.
 func (f *Faulty) Ops() int64 {
+	f = f.base()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.ops
@@ -96,12 +108,13 @@ func (f *Faulty) Ops() int64 {
 // OnOp has hook called before every operation, faulty or not, by the goroutine
 // that does it; nil stops that. The hook may draw crash states of a Mem below.
 func (f *Faulty) OnOp(hook func(Op)) {
+	f = f.base()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.hook = hook
 }
 
-// Transcript has every operation written to w as one line, when it ends:
+// Transcript has every operation written to w as one line, with slashes, when it ends:
 //
 //	12 write a/log 512+20 -> ok
 //	13 datasync a/log -> datasync a/log: input/output error
@@ -109,6 +122,7 @@ func (f *Faulty) OnOp(hook func(Op)) {
 // nil, the default, writes none. Writes to w are serialized; their errors are
 // ignored.
 func (f *Faulty) Transcript(w io.Writer) {
+	f = f.base()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.transcript = w
@@ -119,6 +133,7 @@ func (f *Faulty) Transcript(w io.Writer) {
 // too. Close still closes files and frees locks of an OS, as the end of the
 // process would.
 func (f *Faulty) Stop() {
+	f = f.base()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.stopLocked()
@@ -136,6 +151,7 @@ var stopFault = Fault{Err: ErrCrashed}
 
 // begin numbers op and returns the fault that hits it, or nil.
 func (f *Faulty) begin(op *Op) *Fault {
+	f = f.base()
 	f.mu.Lock()
 	if f.stopped {
 		f.mu.Unlock()
@@ -178,6 +194,7 @@ func matchBase(pattern, path string) bool {
 
 // end writes op into the transcript and returns err as the operation's.
 func (f *Faulty) end(op *Op, err error) error {
+	f = f.base()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	if f.transcript != nil && op.N > 0 {
@@ -185,7 +202,7 @@ func (f *Faulty) end(op *Op, err error) error {
 		if err != nil {
 			result = err.Error()
 		}
-		_, _ = fmt.Fprintf(f.transcript, "%d %v -> %s\n", op.N, op, result)
+		_, _ = fmt.Fprintf(f.transcript, "%d %v -> %s\n", op.N, op, filepath.ToSlash(result))
 	}
 	return err
 }

@@ -3,6 +3,9 @@ package fsys
 import (
 	"io"
 	"io/fs"
+	"path/filepath"
+	"sync/atomic"
+	"time"
 )
 
 // Open implements [FS].
@@ -20,7 +23,7 @@ func (f *Faulty) Open(path string, mode Mode, perm fs.FileMode) (File, error) {
 		closeQuietly(file)
 		return nil, err
 	}
-	return &faultyFile{f: f, file: file, path: path}, nil
+	return newFaultyFile(f, file, path), nil
 }
 
 // Lock implements [FS].
@@ -84,6 +87,49 @@ func (f *Faulty) SyncDir(dir string) error {
 	return f.run(Op{Kind: OpSyncDir, Path: dir}, func() error { return f.fsys.SyncDir(dir) })
 }
 
+// SyncName implements [FS].
+func (f *Faulty) SyncName(dir string) error {
+	return f.run(Op{Kind: OpSyncDir, Path: filepath.Dir(dir)}, func() error { return f.fsys.SyncName(dir) })
+}
+
+// Hold implements [FS].
+func (f *Faulty) Hold(dir string) (Held, error) {
+	var held Held
+	err := f.run(Op{Kind: OpHold, Path: dir}, func() (err error) {
+		held, err = f.fsys.Hold(dir)
+		return err
+	})
+	if err != nil {
+		closeQuietly(held)
+		return nil, err
+	}
+	return &faultyHeld{&Faulty{fsys: held, from: f.base()}, held, dir}, nil
+}
+
+// faultyHeld is a directory that is held through a Faulty.
+type faultyHeld struct {
+	*Faulty // of held
+	held    Held
+	dir     string
+}
+
+// LockDir implements [Held].
+func (h *faultyHeld) LockDir() error {
+	return h.run(Op{Kind: OpLockDir, Path: h.dir}, h.held.LockDir)
+}
+
+// Moved implements [Held].
+func (h *faultyHeld) Moved() (moved bool, err error) {
+	err = h.run(Op{Kind: OpStat, Path: h.dir}, func() (err error) {
+		moved, err = h.held.Moved()
+		return err
+	})
+	return moved, err
+}
+
+// Close gives the directory back, whatever it returns.
+func (h *faultyHeld) Close() error { return h.close(Op{Kind: OpUnlock, Path: h.dir}, h.held) }
+
 // faultyLock is a lock held through a Faulty.
 type faultyLock struct {
 	f    *Faulty
@@ -107,6 +153,7 @@ func (f *Faulty) close(op Op, c io.Closer) error {
 }
 
 func (f *Faulty) isStopped() bool {
+	f = f.base()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.stopped
@@ -116,7 +163,26 @@ func (f *Faulty) isStopped() bool {
 type faultyFile struct {
 	f    *Faulty
 	file File
-	path string
+	at   atomic.Pointer[string] // where it is now
+}
+
+func newFaultyFile(f *Faulty, file File, path string) *faultyFile {
+	ff := &faultyFile{f: f, file: file}
+	ff.at.Store(&path)
+	return ff
+}
+
+func (f *faultyFile) path() string { return *f.at.Load() }
+
+// Renamed implements [File].
+func (f *faultyFile) Renamed(path string) {
+	f.at.Store(&path)
+	f.file.Renamed(path)
+}
+
+// Lock implements [File].
+func (f *faultyFile) Lock() error {
+	return f.f.run(Op{Kind: OpFlock, Path: f.path()}, f.file.Lock)
 }
 
 // A syncFailer can fail a sync as a kernel does whose disk refuses the pages.
@@ -134,7 +200,7 @@ func (f *faultyFile) WriteAt(p []byte, off int64) (int, error) {
 
 // move does a read or a write, of which a fault can let a part happen.
 func (f *faultyFile) move(kind Kind, call func([]byte, int64) (int, error), p []byte, off int64) (int, error) {
-	op := Op{Kind: kind, Path: f.path, Off: off, Len: int64(len(p))}
+	op := Op{Kind: kind, Path: f.path(), Off: off, Len: int64(len(p))}
 	fault := f.f.begin(&op)
 	if fault == nil {
 		n, err := call(p, off)
@@ -161,7 +227,7 @@ func (f *faultyFile) Sync() error { return f.sync(OpSync, f.file.Sync) }
 func (f *faultyFile) Datasync() error { return f.sync(OpDatasync, f.file.Datasync) }
 
 func (f *faultyFile) sync(kind Kind, call func() error) error {
-	op := Op{Kind: kind, Path: f.path}
+	op := Op{Kind: kind, Path: f.path()}
 	fault := f.f.begin(&op)
 	if fault == nil {
 		return f.f.end(&op, call())
@@ -179,21 +245,21 @@ func (f *faultyFile) sync(kind Kind, call func() error) error {
 
 // Preallocate implements [File].
 func (f *faultyFile) Preallocate(off, n int64) error {
-	return f.f.run(Op{Kind: OpPreallocate, Path: f.path, Off: off, Len: n}, func() error {
+	return f.f.run(Op{Kind: OpPreallocate, Path: f.path(), Off: off, Len: n}, func() error {
 		return f.file.Preallocate(off, n)
 	})
 }
 
 // Truncate implements [File].
 func (f *faultyFile) Truncate(size int64) error {
-	return f.f.run(Op{Kind: OpTruncate, Path: f.path, Off: size}, func() error {
+	return f.f.run(Op{Kind: OpTruncate, Path: f.path(), Off: size}, func() error {
 		return f.file.Truncate(size)
 	})
 }
 
 // Stat implements [File].
 func (f *faultyFile) Stat() (info Info, err error) {
-	err = f.f.run(Op{Kind: OpStat, Path: f.path}, func() (err error) {
+	err = f.f.run(Op{Kind: OpStat, Path: f.path()}, func() (err error) {
 		info, err = f.file.Stat()
 		return err
 	})
@@ -202,10 +268,22 @@ func (f *faultyFile) Stat() (info Info, err error) {
 
 // DropCache implements [File].
 func (f *faultyFile) DropCache() error {
-	return f.f.run(Op{Kind: OpDropCache, Path: f.path}, f.file.DropCache)
+	return f.f.run(Op{Kind: OpDropCache, Path: f.path()}, f.file.DropCache)
 }
 
 // Close closes the file, whatever it returns.
 func (f *faultyFile) Close() error {
-	return f.f.close(Op{Kind: OpClose, Path: f.path}, f.file)
+	return f.f.close(Op{Kind: OpClose, Path: f.path()}, f.file)
+}
+
+// Now implements [FS].
+func (f *Faulty) Now() time.Time { return f.fsys.Now() }
+
+// Free implements [FS].
+func (f *Faulty) Free(dir string) (n int64, err error) {
+	err = f.run(Op{Kind: OpFree, Path: dir}, func() (err error) {
+		n, err = f.fsys.Free(dir)
+		return err
+	})
+	return n, err
 }

@@ -44,6 +44,7 @@ func everything(f *Faulty, dir string) {
 		_ = file.Truncate(5)
 		_, _ = file.Stat()
 		_ = file.DropCache()
+		_ = file.Lock()
 		file.Close()
 	}
 	_ = f.Rename(path, path+"2")
@@ -53,7 +54,12 @@ func everything(f *Faulty, dir string) {
 	_, _ = f.Stat(path + "2")
 	_, _ = f.List(dir)
 	_ = f.SyncDir(dir)
+	_, _ = f.Free(dir)
 	_ = f.Remove(path + "2")
+	if held, err := f.Hold(dir); err == nil {
+		_ = held.LockDir()
+		held.Close()
+	}
 }
 
 func TestOperationsAreNumberedAndSeen(t *testing.T) {
@@ -263,14 +269,19 @@ func TestTranscript(t *testing.T) {
 10 truncate /d/a 5 -> ok
 11 stat /d/a -> ok
 12 dropcache /d/a -> ok
-13 close /d/a -> ok
-14 rename /d/a -> /d/a2 -> ok
-15 open /d/a2 -> ok
-16 close /d/a2 -> ok
-17 stat /d/a2 -> ok
-18 list /d -> ok
-19 syncdir /d -> ok
-20 remove /d/a2 -> ok
+13 flock /d/a -> ok
+14 close /d/a -> ok
+15 rename /d/a -> /d/a2 -> ok
+16 open /d/a2 -> ok
+17 close /d/a2 -> ok
+18 stat /d/a2 -> ok
+19 list /d -> ok
+20 syncdir /d -> ok
+21 free /d -> ok
+22 remove /d/a2 -> ok
+23 hold /d -> ok
+24 lockdir /d -> ok
+25 unlock /d -> ok
 `
 	if got := b.String(); got != want && syscall.EIO.Error() == "input/output error" {
 		t.Errorf("transcript\n%swant\n%s", got, want)

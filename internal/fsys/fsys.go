@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"io/fs"
+	"time"
 )
 
 var (
@@ -42,7 +43,11 @@ type Info struct {
 	Mode  fs.FileMode // type and permissions
 	Size  int64       // bytes; meaningful for regular files only
 	Links int64       // names the file has; 0: removed while open; 1 where the platform can't tell
+	ID    FileID      // zero where the platform can't tell
 }
+
+// A FileID tells one file from every other that exists at the same time.
+type FileID struct{ Dev, Ino uint64 }
 
 // An Entry is one name in a directory.
 type Entry struct {
@@ -66,6 +71,9 @@ type FS interface {
 	// the lock is held, by another process or by this one, the error is
 	// ErrLocked. The lock is advisory, it only excludes other calls of Lock. The
 	// content of the file is neither read nor written, and Close leaves it there.
+	// A process that removes the name of the file and makes it anew gets another lock.
+	// errors.ErrUnsupported says that there are no locks here, or that nobody may
+	// take one; the file is made nevertheless.
 	Lock(path string, perm fs.FileMode) (io.Closer, error)
 
 	// Mkdir makes one directory with permissions perm less the umask; its parent
@@ -87,15 +95,62 @@ type FS interface {
 	// link.
 	Stat(path string) (Info, error)
 
+	// Now returns the time of day, which may jump in either direction. It is here so
+	// that tests can set it.
+	Now() time.Time
+
 	// List returns the entries of a directory, sorted by name. Entries that come
 	// or go meanwhile may or may not be listed.
 	List(dir string) ([]Entry, error)
 
 	// SyncDir makes durable all names created, renamed and removed in dir before
 	// the call. It says nothing about the bytes in the files, nor about the name
-	// of dir in its own parent. On Windows, where directories can't be synced,
-	// it only checks that dir is a directory.
+	// of dir in its own parent. Where directories can't be synced, it only
+	// checks that dir is a directory: on Windows, and on file systems that say so
+	// (EINVAL, ENOTSUP: CIFS, 9p and vboxsf are among them; EROFS). Names reach
+	// the disk there when the file system or its server gets around to it.
 	SyncDir(dir string) error
+
+	// Free returns how many bytes a user without privileges can still write to
+	// the file system that holds dir. A quota may allow less.
+	// errors.ErrUnsupported says that the platform does not tell.
+	Free(dir string) (int64, error)
+
+	// SyncName makes durable that the directory dir has its name. It syncs the
+	// parent of dir. If the caller may not open that, Linux writes back the whole
+	// file system that holds dir instead, which takes longer; other systems are
+	// trusted to do so in time.
+	SyncName(dir string) error
+
+	// Hold opens a directory and keeps it open, so that what is done there later
+	// needs no descriptor, but for the files opened, and can't go astray. An FS that
+	// changes what another one does must do so in what this returns, too.
+	Hold(dir string) (Held, error)
+}
+
+// Held is the file system with one directory held open. A path that names an
+// entry of that directory, with the directory spelled as it was for Hold, leads
+// into the directory that is held, whatever has become of its name; so does the
+// directory itself for List and SyncDir. All other paths mean what they always do.
+// So do all paths after Close. On Windows names are not held: there, a directory
+// with open files in it can't be renamed.
+type Held interface {
+	FS
+
+	// LockDir takes the exclusive advisory lock of the directory itself, until
+	// Close. It does not wait: if the lock is held elsewhere, by another process or
+	// through another Hold of this one, the error is ErrLocked. It is none of the
+	// locks that FS.Lock takes. errors.ErrUnsupported says that the file system or
+	// the system does not lock directories, or that nobody may.
+	LockDir() error
+
+	// Moved reports whether the name of the directory, as it was for Hold, leads
+	// somewhere else now, or nowhere.
+	Moved() (bool, error)
+
+	// Close gives the directory and its lock back. A second Close returns
+	// fs.ErrClosed.
+	Close() error
 }
 
 // File is an open regular file. Slices passed to it are not kept.
@@ -142,7 +197,18 @@ type File interface {
 	// where the platform has no such call.
 	DropCache() error
 
-	// Close closes the file and makes nothing durable. A second Close returns
-	// fs.ErrClosed.
+	// Lock takes the exclusive advisory lock of the file, whatever its names,
+	// until Close or the end of the process. It does not wait: ErrLocked says that
+	// another File, in this process or another, has it, or FS.Lock for the same
+	// file. A File that has the lock gets it again. errors.ErrUnsupported says that
+	// there are no locks here that leave others free to read the file, or that
+	// nobody may take one.
+	Lock() error
+
+	// Renamed tells the file the path that it has now, for its errors.
+	Renamed(path string)
+
+	// Close closes the file, gives its lock back, and makes nothing durable. A
+	// second Close returns fs.ErrClosed.
 	Close() error
 }

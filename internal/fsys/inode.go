@@ -11,11 +11,13 @@ import (
 // that a failed Sync lost: they are in cur alone.
 type inode struct {
 	perm    fs.FileMode
+	ino     uint64 // its identity
 	cur     image
 	disk    image    // what a power cut can't take away
 	pending []change // since the last sync, oldest first; a power cut keeps some
 
-	named  bool // has a name in cur of its directory
+	links  int64 // names in cur of directories
+	linked bool  // has had more than one
 	locked bool
 	opens  int // open files and locks
 }
@@ -121,7 +123,7 @@ func (f *inode) crash(c chooser, opts *MemOptions) inode {
 		c.begin()
 		f.crashPending(&im, c, opts)
 	}
-	return inode{perm: f.perm, named: true, disk: im.share(), cur: im.share()}
+	return inode{perm: f.perm, ino: f.ino, linked: f.linked, disk: im.share(), cur: im.share()}
 }
 
 func (f *inode) crashPending(im *image, c chooser, opts *MemOptions) {

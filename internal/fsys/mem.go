@@ -4,10 +4,13 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
+	"path/filepath"
 	"slices"
 	"sync"
 	"syscall"
+	"time"
 )
 
 const (
@@ -28,6 +31,10 @@ type MemOptions struct {
 	Garbage bool
 	// Quota is the space on the disk in bytes; 0: no limit.
 	Quota int64
+	// Now is the clock; nil: that of the process.
+	Now func() time.Time
+	// NoDirLocks makes Held.LockDir fail, as file systems of a network do.
+	NoDirLocks bool
 }
 
 // Mem is a file system in memory that knows what a power cut would take away:
@@ -43,6 +50,7 @@ type Mem struct {
 	root    *directory
 	steps   []step // names changed and not yet on the disk, oldest first
 	pages   int64  // pages in use by files that have a name or are open
+	files   uint64 // files made so far
 	stopped bool
 }
 
@@ -75,7 +83,7 @@ func (m *Mem) Used() int64 {
 }
 
 // Open implements [FS].
-func (m *Mem) Open(path string, mode Mode, perm fs.FileMode) (File, error) {
+func (m memView) Open(path string, mode Mode, perm fs.FileMode) (File, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	f, err := m.openLocked(path, mode, perm)
@@ -83,10 +91,10 @@ func (m *Mem) Open(path string, mode Mode, perm fs.FileMode) (File, error) {
 		return nil, pathError("open", path, err)
 	}
 	f.opens++
-	return &memFile{m: m, inode: f, path: path, mode: mode}, nil
+	return &memFile{m: m.Mem, inode: f, path: path, mode: mode}, nil
 }
 
-func (m *Mem) openLocked(path string, mode Mode, perm fs.FileMode) (*inode, error) {
+func (m memView) openLocked(path string, mode Mode, perm fs.FileMode) (*inode, error) {
 	if mode < ReadOnly || mode > Create {
 		return nil, fmt.Errorf("%w: mode %d", fs.ErrInvalid, mode)
 	}
@@ -106,7 +114,8 @@ func (m *Mem) openLocked(path string, mode Mode, perm fs.FileMode) (*inode, erro
 }
 
 func (m *Mem) createLocked(at place, perm fs.FileMode) *inode {
-	f := &inode{perm: perm.Perm(), named: true}
+	m.files++
+	f := &inode{perm: perm.Perm(), ino: m.files, links: 1}
 	m.take(set{at, f})
 	return f
 }
@@ -128,17 +137,17 @@ func asFile(n node) (*inode, error) {
 }
 
 // Lock implements [FS].
-func (m *Mem) Lock(path string, perm fs.FileMode) (io.Closer, error) {
+func (m memView) Lock(path string, perm fs.FileMode) (io.Closer, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	f, err := m.lockLocked(path, perm)
 	if err != nil {
 		return nil, pathError("lock", path, err)
 	}
-	return &memLock{m: m, inode: f, path: path}, nil
+	return &memLock{m: m.Mem, inode: f, path: path}, nil
 }
 
-func (m *Mem) lockLocked(path string, perm fs.FileMode) (*inode, error) {
+func (m memView) lockLocked(path string, perm fs.FileMode) (*inode, error) {
 	at, n, err := m.find(path)
 	if err != nil {
 		return nil, err
@@ -173,9 +182,8 @@ func (m *Mem) Mkdir(path string, perm fs.FileMode) error {
 	return nil
 }
 
-// Rename implements [FS]. A directory can be renamed only within its own
-// parent, and only to a name that is free.
-func (m *Mem) Rename(oldpath, newpath string) error {
+// Rename implements [FS].
+func (m memView) Rename(oldpath, newpath string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.renameLocked(oldpath, newpath); err != nil {
@@ -184,12 +192,12 @@ func (m *Mem) Rename(oldpath, newpath string) error {
 	return nil
 }
 
-func (m *Mem) renameLocked(oldpath, newpath string) error {
+func (m memView) renameLocked(oldpath, newpath string) error {
 	from, n, err := m.find(oldpath)
 	if err != nil {
 		return err
 	}
-	to, over, err := m.lookup(newpath)
+	to, over, err := m.find(newpath)
 	if err != nil {
 		return err
 	}
@@ -203,7 +211,7 @@ func (m *Mem) renameLocked(oldpath, newpath string) error {
 	case overDir || isDir && over != nil:
 		return syscall.EEXIST
 	case isDir && from.dir != to.dir:
-		return syscall.EXDEV
+		return errCrossDevice
 	}
 	m.take(set{from, nil}, set{to, n})
 	if f, ok := over.(*inode); ok {
@@ -213,7 +221,7 @@ func (m *Mem) renameLocked(oldpath, newpath string) error {
 }
 
 // Remove implements [FS].
-func (m *Mem) Remove(path string) error {
+func (m memView) Remove(path string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	at, n, err := m.find(path)
@@ -232,21 +240,57 @@ func (m *Mem) Remove(path string) error {
 	return nil
 }
 
-// unname is called when f has lost its name.
+// Link gives the file that has the name oldpath another one, newpath, which must be
+// free. It is durable after SyncDir of the directory of newpath. It is no operation
+// of an FS: the one to hold against a store is somebody else's.
+func (m *Mem) Link(oldpath, newpath string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.linkLocked(oldpath, newpath); err != nil {
+		return &os.LinkError{Op: "link", Old: oldpath, New: newpath, Err: err}
+	}
+	return nil
+}
+
+func (m *Mem) linkLocked(oldpath, newpath string) error {
+	_, n, err := m.find(oldpath)
+	if err != nil {
+		return err
+	}
+	to, over, err := m.find(newpath)
+	switch {
+	case err != nil:
+		return err
+	case n == nil:
+		return syscall.ENOENT
+	case over != nil:
+		return syscall.EEXIST
+	}
+	f, err := asFile(n)
+	if err != nil {
+		return err
+	}
+	m.take(set{to, f})
+	f.links++
+	f.linked = true
+	return nil
+}
+
+// unname is called when f has lost a name.
 func (m *Mem) unname(f *inode) {
-	f.named = false
+	f.links--
 	m.release(f)
 }
 
 // release returns the space of f if nothing keeps it.
 func (m *Mem) release(f *inode) {
-	if !f.named && f.opens == 0 {
+	if f.links == 0 && f.opens == 0 {
 		m.pages -= f.cur.pages
 	}
 }
 
 // Stat implements [FS].
-func (m *Mem) Stat(path string) (Info, error) {
+func (m memView) Stat(path string) (Info, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	_, n, err := m.find(path)
@@ -260,7 +304,7 @@ func (m *Mem) Stat(path string) (Info, error) {
 }
 
 // List implements [FS].
-func (m *Mem) List(dir string) ([]Entry, error) {
+func (m memView) List(dir string) ([]Entry, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	d, err := m.findDir(dir)
@@ -275,7 +319,7 @@ func (m *Mem) List(dir string) ([]Entry, error) {
 }
 
 // SyncDir implements [FS].
-func (m *Mem) SyncDir(dir string) error {
+func (m memView) SyncDir(dir string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	d, err := m.findDir(dir)
@@ -293,6 +337,30 @@ func (m *Mem) findDir(path string) (*directory, error) {
 	return m.lookupDir(path)
 }
 
+// SyncName implements [FS].
+func (m *Mem) SyncName(dir string) error { return m.SyncDir(filepath.Dir(dir)) }
+
 func pathError(op, path string, err error) error {
 	return &fs.PathError{Op: op, Path: path, Err: err}
+}
+
+// Now implements [FS].
+func (m *Mem) Now() time.Time {
+	if m.opts.Now == nil {
+		return time.Now()
+	}
+	return m.opts.Now()
+}
+
+// Free implements [FS].
+func (m *Mem) Free(dir string) (int64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if _, err := m.findDir(dir); err != nil {
+		return 0, pathError("free", dir, err)
+	}
+	if m.opts.Quota == 0 {
+		return math.MaxInt64, nil
+	}
+	return max(0, m.opts.Quota-m.pages*int64(m.opts.PageSize)), nil
 }

@@ -4,16 +4,16 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"syscall"
 )
 
 // memFile is an open file of a Mem.
 type memFile struct {
 	m      *Mem
 	inode  *inode
-	path   string
+	path   string // guarded by m.mu
 	mode   Mode
-	closed bool // guarded by m.mu
+	locked bool // guarded by m.mu, as all below
+	closed bool
 }
 
 // usable locks the file system for an operation and tells whether the file can
@@ -33,7 +33,7 @@ func (f *memFile) usable(op string) error {
 func (f *memFile) writable(op string) error {
 	err := f.usable(op)
 	if err == nil && f.mode == ReadOnly {
-		err = pathError(op, f.path, syscall.EBADF)
+		err = pathError(op, f.path, errBadFile)
 	}
 	return err
 }
@@ -67,7 +67,7 @@ func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 		return 0, pathError("write", f.path, fs.ErrInvalid)
 	}
 	if off > maxFileSize-int64(len(p)) {
-		return 0, pathError("write", f.path, syscall.EFBIG)
+		return 0, pathError("write", f.path, errFileTooBig)
 	}
 	from, n := f.inode.cur.size, 0
 	for n < len(p) && err == nil {
@@ -107,7 +107,7 @@ func (f *memFile) writePage(p []byte, off int64) (int, error) {
 // charge takes space for n more pages.
 func (m *Mem) charge(n int64) error {
 	if q := m.opts.Quota; q > 0 && (m.pages+n)*int64(m.opts.PageSize) > q {
-		return noSpaceError{syscall.ENOSPC}
+		return noSpaceError{errDiskFull}
 	}
 	m.pages += n
 	return nil
@@ -150,7 +150,7 @@ func (f *memFile) Preallocate(off, n int64) error {
 		return pathError("preallocate", f.path, fmt.Errorf("%w: %d bytes at %d", fs.ErrInvalid, n, off))
 	}
 	if off+n > maxFileSize {
-		return pathError("preallocate", f.path, syscall.EFBIG)
+		return pathError("preallocate", f.path, errFileTooBig)
 	}
 	ps := int64(f.m.opts.PageSize)
 	first, end := off/ps, (off+n+ps-1)/ps
@@ -174,7 +174,7 @@ func (f *memFile) Truncate(size int64) error {
 	case size < 0:
 		return pathError("truncate", f.path, fs.ErrInvalid)
 	case size > maxFileSize:
-		return pathError("truncate", f.path, syscall.EFBIG)
+		return pathError("truncate", f.path, errFileTooBig)
 	}
 	cur := &f.inode.cur
 	before := cur.pages
@@ -209,12 +209,36 @@ func (f *memFile) DropCache() error {
 	return err
 }
 
+// Lock implements [File].
+func (f *memFile) Lock() error {
+	err := f.usable("lock")
+	defer f.m.mu.Unlock()
+	switch {
+	case err != nil:
+		return err
+	case f.inode.locked && !f.locked:
+		return pathError("lock", f.path, ErrLocked)
+	}
+	f.inode.locked, f.locked = true, true
+	return nil
+}
+
+// Renamed implements [File].
+func (f *memFile) Renamed(path string) {
+	f.m.mu.Lock()
+	defer f.m.mu.Unlock()
+	f.path = path
+}
+
 // Close implements [File].
 func (f *memFile) Close() error {
 	err := f.usable("close")
 	defer f.m.mu.Unlock()
 	if err == nil {
 		f.closed = true
+		if f.locked {
+			f.inode.locked = false
+		}
 		f.inode.opens--
 		f.m.release(f.inode)
 	}

@@ -112,7 +112,7 @@ func TestDirectoriesMoveOnlyInPlace(t *testing.T) {
 }
 
 // TestMemConcurrently is for the race detector, and checks that operations of
-// many goroutines and crashes beside them leave each file whole.
+// many goroutines and concurrent crashes leave each file whole.
 func TestMemConcurrently(t *testing.T) {
 	m := newTestMem(t, MemOptions{})
 	var wg sync.WaitGroup
@@ -146,5 +146,33 @@ func wantUsed(t *testing.T, m *Mem, pages int64) {
 	t.Helper()
 	if got := m.Used(); got != pages*testPage {
 		t.Errorf("%d pages used, want %d", got/testPage, pages)
+	}
+}
+
+func TestFreeIsWhatTheQuotaLeaves(t *testing.T) {
+	m := newTestMem(t, MemOptions{Quota: 10 * testPage})
+	for _, n := range []int64{0, testPage, 3 * testPage} {
+		f, err := m.Open("/d/f", Create, 0o600)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n > 0 {
+			if err := f.Preallocate(0, n); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if free, err := m.Free("/d"); free != 10*testPage-n || err != nil {
+			t.Errorf("with %d bytes in use, %d are free, %v", n, free, err)
+		}
+		f.Close()
+		if err := m.Remove("/d/f"); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := m.Free("/nowhere"); err == nil {
+		t.Error("a directory that is not there has free space")
+	}
+	if free, err := (OS{}).Free(t.TempDir()); err != nil && !errors.Is(err, errors.ErrUnsupported) || err == nil && free <= 0 {
+		t.Errorf("the disk has %d bytes free, %v", free, err)
 	}
 }

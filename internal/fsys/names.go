@@ -15,18 +15,15 @@ type node interface {
 }
 
 func (f *inode) info() Info {
-	info := Info{Mode: f.perm, Size: f.cur.size}
-	if f.named {
-		info.Links = 1
-	}
-	return info
+	return Info{Mode: f.perm, Size: f.cur.size, Links: f.links, ID: FileID{Ino: f.ino}}
 }
 
 // directory is a directory of a Mem, whose mutex guards it.
 type directory struct {
-	perm fs.FileMode
-	cur  names // what programs see
-	disk names // what a power cut can't take away
+	perm   fs.FileMode
+	cur    names // what programs see
+	disk   names // what a power cut can't take away
+	locked bool  // by LockDir
 }
 
 func (d *directory) info() Info { return Info{Mode: fs.ModeDir | d.perm, Links: 1} }

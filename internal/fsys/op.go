@@ -2,14 +2,16 @@ package fsys
 
 import (
 	"fmt"
+	"path/filepath"
 	"strings"
 )
 
 // Kind is the kind of an operation, or a set of kinds.
 type Kind uint32
 
-// The kinds of operations: each is a method of FS or File, but for Open, which
-// is OpOpen or OpCreate.
+// The kinds of operations: each is a method of FS, Held or File, but for Open, which
+// is OpOpen or OpCreate, and SyncName, which is an OpSyncDir of the parent. To ask
+// whether a Held was moved is an OpStat, to close it an OpUnlock.
 const (
 	OpOpen Kind = 1 << iota
 	OpCreate
@@ -29,6 +31,10 @@ const (
 	OpTruncate
 	OpDropCache
 	OpClose
+	OpFree
+	OpHold    // FS.Hold
+	OpLockDir // Held.LockDir
+	OpFlock   // File.Lock
 	opEnd
 )
 
@@ -45,7 +51,8 @@ const (
 
 var kindNames = [...]string{
 	"open", "create", "lock", "unlock", "mkdir", "rename", "remove", "stat", "list", "syncdir",
-	"read", "write", "sync", "datasync", "preallocate", "truncate", "dropcache", "close",
+	"read", "write", "sync", "datasync", "preallocate", "truncate", "dropcache", "close", "free",
+	"hold", "lockdir", "flock",
 }
 
 // String names the kinds in k, with a | between them.
@@ -69,12 +76,12 @@ type Op struct {
 	Len     int64  // bytes of a read, write or preallocation
 }
 
-// String describes the operation without its number, as in "write a/log 512+20".
+// String describes the operation without its number and with slashes, as in "write a/log 512+20".
 func (op Op) String() string {
-	s := op.Kind.String() + " " + op.Path
+	s := op.Kind.String() + " " + filepath.ToSlash(op.Path)
 	switch op.Kind {
 	case OpRename:
-		return s + " -> " + op.NewPath
+		return s + " -> " + filepath.ToSlash(op.NewPath)
 	case OpRead, OpWrite, OpPreallocate:
 		return fmt.Sprintf("%s %d+%d", s, op.Off, op.Len)
 	case OpTruncate:

@@ -6,7 +6,11 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
 	"sync"
+	"sync/atomic"
+	"time"
 )
 
 // OS is the file system of the operating system.
@@ -14,19 +18,23 @@ type OS struct{}
 
 // Open implements [FS].
 func (OS) Open(path string, mode Mode, perm fs.FileMode) (File, error) {
+	return openAt(named(path), mode, perm)
+}
+
+func openAt(at spot, mode Mode, perm fs.FileMode) (File, error) {
 	switch mode {
 	case Create:
 	case ReadOnly, ReadWrite:
 		// A look before the leap: opening a device can have effects (a tape
 		// rewinds), so the common mistake is caught without opening anything.
 		// openFile checks what was really opened.
-		if err := checkRegular(path); err != nil {
+		if err := checkRegular(at); err != nil {
 			return nil, err
 		}
 	default:
-		return nil, &fs.PathError{Op: "open", Path: path, Err: fmt.Errorf("%w: mode %d", fs.ErrInvalid, mode)}
+		return nil, &fs.PathError{Op: "open", Path: at.path, Err: fmt.Errorf("%w: mode %d", fs.ErrInvalid, mode)}
 	}
-	f, err := openFile(path, mode, perm)
+	f, err := openFile(at, mode, perm)
 	if err != nil {
 		return nil, mark(err)
 	}
@@ -34,17 +42,19 @@ func (OS) Open(path string, mode Mode, perm fs.FileMode) (File, error) {
 }
 
 // Lock implements [FS].
-func (OS) Lock(path string, perm fs.FileMode) (io.Closer, error) {
-	if err := checkRegular(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+func (OS) Lock(path string, perm fs.FileMode) (io.Closer, error) { return lockAt(named(path), perm) }
+
+func lockAt(at spot, perm fs.FileMode) (io.Closer, error) {
+	if err := checkRegular(at); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
-	f, err := openLock(path, perm)
+	f, err := openLock(at, perm)
 	if err != nil {
 		return nil, mark(err)
 	}
-	if err := lockFile(f); err != nil {
+	if err := lockFile(f.Fd()); err != nil {
 		_ = f.Close() // nothing was written; the lock's error is the one that counts
-		return nil, &fs.PathError{Op: "lock", Path: path, Err: err}
+		return nil, &fs.PathError{Op: "lock", Path: at.path, Err: err}
 	}
 	return osLock{f}, nil
 }
@@ -55,7 +65,7 @@ type osLock struct{ f *os.File }
 // Close unlocks first, for closing alone may come late: a child between fork and
 // exec still has the descriptor, and Windows unlocks when it finds the time.
 func (l osLock) Close() error {
-	unlockFile(l.f) // if that failed, or l was closed before, Close says so
+	unlockFile(l.f.Fd()) // if that failed, or l was closed before, Close says so
 	return mark(l.f.Close())
 }
 
@@ -63,29 +73,38 @@ func (l osLock) Close() error {
 func (OS) Mkdir(path string, perm fs.FileMode) error { return mark(os.Mkdir(path, perm)) }
 
 // Rename implements [FS].
-func (OS) Rename(oldpath, newpath string) error {
-	if err := rename(oldpath, newpath); err != nil {
-		return &os.LinkError{Op: "rename", Old: oldpath, New: newpath, Err: noSpace(err)}
+func (OS) Rename(oldpath, newpath string) error { return renameAt(named(oldpath), named(newpath)) }
+
+func renameAt(from, to spot) error {
+	if err := rename(from, to); err != nil {
+		return &os.LinkError{Op: "rename", Old: from.path, New: to.path, Err: noSpace(err)}
 	}
 	return nil
 }
 
 // Remove implements [FS].
-func (OS) Remove(path string) error {
-	if err := unlink(path); err != nil {
-		return &fs.PathError{Op: "remove", Path: path, Err: err}
+func (OS) Remove(path string) error { return removeAt(named(path)) }
+
+func removeAt(at spot) error {
+	if err := unlink(at); err != nil {
+		return &fs.PathError{Op: "remove", Path: at.path, Err: err}
 	}
 	return nil
 }
 
 // Stat implements [FS].
-func (OS) Stat(path string) (Info, error) {
-	fi, err := os.Lstat(path)
+func (OS) Stat(path string) (Info, error) { return statAt(named(path), "stat") }
+
+func statAt(at spot, op string) (Info, error) {
+	info, err := lstat(at)
 	if err != nil {
-		return Info{}, err
+		return Info{}, &fs.PathError{Op: op, Path: at.path, Err: err}
 	}
-	return Info{Mode: fi.Mode(), Size: fi.Size(), Links: links(fi)}, nil
+	return info, nil
 }
+
+// Now implements [FS].
+func (OS) Now() time.Time { return time.Now() }
 
 // List implements [FS].
 func (OS) List(dir string) ([]Entry, error) {
@@ -108,17 +127,46 @@ func (OS) SyncDir(dir string) error {
 	return nil
 }
 
+// Free implements [FS].
+func (OS) Free(dir string) (int64, error) {
+	n, err := free(dir)
+	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		return 0, &fs.PathError{Op: "free", Path: dir, Err: err}
+	}
+	return n, err
+}
+
+// SyncName implements [FS].
+func (OS) SyncName(dir string) error {
+	parent := filepath.Dir(dir)
+	err := syncDir(parent)
+	if errors.Is(err, fs.ErrPermission) {
+		err = syncAround(dir)
+	}
+	if err != nil {
+		return &fs.PathError{Op: "syncdir", Path: parent, Err: noSpace(err)}
+	}
+	return nil
+}
+
 // osFile is an open file. What package os has no method for works on fd, which
 // stays valid while mu is held and closed is false.
 type osFile struct {
-	f *os.File
+	f    *os.File
+	path atomic.Pointer[string] // where it is now
 
 	mu     sync.RWMutex // guards fd against Close; held shared by system calls on fd
 	fd     uintptr
+	locked atomic.Bool
 	closed bool
 }
 
-func newOSFile(f *os.File) *osFile { return &osFile{f: f, fd: f.Fd()} }
+func newOSFile(f *os.File) *osFile {
+	path := f.Name()
+	o := &osFile{f: f, fd: f.Fd()}
+	o.path.Store(&path)
+	return o
+}
 
 // onFD runs a system call on the descriptor. op is for the error. It does not
 // allocate unless the call fails.
@@ -130,60 +178,93 @@ func (f *osFile) onFD(op string, call func(fd uintptr) error) error {
 		err = call(f.fd)
 	}
 	if err != nil {
-		return &fs.PathError{Op: op, Path: f.f.Name(), Err: noSpace(err)}
+		return &fs.PathError{Op: op, Path: *f.path.Load(), Err: noSpace(err)}
 	}
 	return nil
 }
 
-func (f *osFile) ReadAt(p []byte, off int64) (int, error) { return f.f.ReadAt(p, off) }
+// here is mark for an error of f, which has the path that f was opened with.
+func (f *osFile) here(err error) error {
+	if err == nil || err == io.EOF {
+		return err // before pe, which is allocated
+	}
+	var pe *fs.PathError
+	if errors.As(err, &pe) {
+		pe.Err, pe.Path = noSpace(pe.Err), *f.path.Load()
+	}
+	return err
+}
+
+func (f *osFile) ReadAt(p []byte, off int64) (int, error) {
+	n, err := f.f.ReadAt(p, off)
+	return n, f.here(err)
+}
 
 func (f *osFile) WriteAt(p []byte, off int64) (int, error) {
 	n, err := f.f.WriteAt(p, off)
-	return n, mark(err)
+	return n, f.here(err)
 }
 
-func (f *osFile) Sync() error { return mark(f.f.Sync()) }
+func (f *osFile) Sync() error { return f.here(f.f.Sync()) }
 
-func (f *osFile) Truncate(size int64) error { return mark(f.f.Truncate(size)) }
+func (f *osFile) Truncate(size int64) error { return f.here(f.f.Truncate(size)) }
 
-func (f *osFile) DropCache() error { return f.onFD("dropcache", dropCache) }
+func (f *osFile) DropCache() error {
+	return f.onFD("dropcache", func(fd uintptr) error { return optional(dropCache(fd)) })
+}
 
 func (f *osFile) Preallocate(off, n int64) error {
 	return f.onFD("preallocate", func(fd uintptr) error {
 		if off < 0 || n <= 0 || off+n < 0 {
 			return fmt.Errorf("%w: %d bytes at %d", fs.ErrInvalid, n, off)
 		}
-		return preallocate(fd, off, n)
+		// Of a file that must not grow at all, the write in its place will tell.
+		return optional(preallocate(fd, off, n))
 	})
 }
 
 func (f *osFile) Stat() (Info, error) {
 	var info Info
 	err := f.onFD("stat", func(fd uintptr) (err error) {
-		info, err = stat(fd)
+		info, err = stat(f.f, fd)
 		return err
 	})
 	return info, err
 }
 
+func (f *osFile) Lock() error {
+	return f.onFD("lock", func(fd uintptr) error {
+		if f.locked.Load() {
+			return nil // Windows would refuse it
+		}
+		err := lockLog(fd)
+		if err == nil {
+			f.locked.Store(true)
+		}
+		return err
+	})
+}
+
+func (f *osFile) Renamed(path string) { f.path.Store(&path) }
+
+// Close unlocks first, as that of an osLock does.
 func (f *osFile) Close() error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
+	if f.locked.Swap(false) {
+		unlockLog(f.fd)
+	}
 	f.closed = true
-	return mark(f.f.Close())
+	return f.here(f.f.Close())
 }
 
-// checkRegular reports what is wrong with path as a file to open.
-func checkRegular(path string) error {
-	fi, err := os.Lstat(path)
-	var pathErr *fs.PathError
-	if errors.As(err, &pathErr) {
-		pathErr.Op = "open"
-	}
+// checkRegular reports what is wrong with what is at a spot as a file to open.
+func checkRegular(at spot) error {
+	info, err := statAt(at, "open")
 	if err != nil {
 		return err
 	}
-	return regular(path, fi.Mode())
+	return regular(at.path, info.Mode)
 }
 
 // regular returns ErrNotRegular, saying what there is instead, unless mode is
@@ -210,6 +291,13 @@ func kind(mode fs.FileMode) string {
 		return "a device"
 	}
 	return "something else"
+}
+
+// Unreadable reports whether err says that the disk does not give back what a file
+// holds, and would not if it were asked again: not that something was short, refused
+// or interrupted.
+func Unreadable(err error) bool {
+	return slices.ContainsFunc(unreadable, func(e error) bool { return errors.Is(err, e) })
 }
 
 // mark makes errors.Is(err, ErrNoSpace) work on an error of package os. It
@@ -240,3 +328,21 @@ type noSpaceError struct{ cause error }
 func (e noSpaceError) Error() string        { return e.cause.Error() }
 func (e noSpaceError) Is(target error) bool { return target == ErrNoSpace }
 func (e noSpaceError) Unwrap() error        { return e.cause }
+
+// optional makes err one that is errors.ErrUnsupported, if it says that a system
+// call can't be made here: the kernel or the file system lacks it, or a sandbox
+// forbids it, with whatever error its author liked best. It is for calls that the
+// caller can do without.
+func optional(err error) error {
+	if err != nil && isRefused(err) && !errors.Is(err, errors.ErrUnsupported) {
+		return refusedError{err}
+	}
+	return err
+}
+
+// refusedError is an errors.ErrUnsupported that shows the error it comes from.
+type refusedError struct{ cause error }
+
+func (e refusedError) Error() string        { return e.cause.Error() }
+func (e refusedError) Is(target error) bool { return target == errors.ErrUnsupported }
+func (e refusedError) Unwrap() error        { return e.cause }

@@ -2,7 +2,8 @@ package fsys
 
 import (
 	"errors"
-	"io/fs"
+	"os"
+	"sync/atomic"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -30,18 +31,31 @@ func dropCache(fd uintptr) error {
 // within one tick of the clock, and the sync of that write then has the inode to
 // write as well: a log that is looked at after each commit took half again as long
 // for one.
-func stat(fd uintptr) (Info, error) {
-	const want = unix.STATX_TYPE | unix.STATX_MODE | unix.STATX_NLINK | unix.STATX_SIZE
+//
+// A sandbox that forbids statx, because it is newer than the sandbox, is asked once.
+func stat(_ *os.File, fd uintptr) (Info, error) {
+	if statxRefused.Load() {
+		return fstat(fd)
+	}
+	const want = unix.STATX_TYPE | unix.STATX_MODE | unix.STATX_NLINK | unix.STATX_INO | unix.STATX_SIZE
 	var st unix.Statx_t
 	err := retry(func() error { return statx(fd, want, &st) })
-	if errors.Is(err, unix.ENOSYS) {
-		return fstat(fd)
+	if err != nil && isRefused(err) {
+		info, err := fstat(fd)
+		statxRefused.Store(err == nil)
+		return info, err
 	}
 	if err != nil {
 		return Info{}, err
 	}
-	return Info{Mode: fs.FileMode(st.Mode) & fs.ModePerm, Size: int64(st.Size), Links: int64(st.Nlink)}, nil
+	return Info{
+		Mode: modeOf(uint32(st.Mode)), Size: int64(st.Size), Links: int64(st.Nlink),
+		ID: FileID{Dev: unix.Mkdev(st.Dev_major, st.Dev_minor), Ino: st.Ino},
+	}, nil
 }
+
+// statxRefused says that statx can't be called in this process, and fstat can.
+var statxRefused atomic.Bool
 
 // noPath is the empty path, which names the descriptor itself.
 var noPath [1]byte
@@ -54,4 +68,28 @@ func statx(fd uintptr, mask int, st *unix.Statx_t) error {
 		return errno
 	}
 	return nil
+}
+
+// syncAround writes back all that is cached of the file system which holds dir.
+func syncAround(dir string) error {
+	f, err := openDir(dir)
+	if err != nil {
+		return errors.Unwrap(err)
+	}
+	defer func() { _ = f.Close() }() // opened for reading
+	return retry(func() error { return unix.Syncfs(int(f.Fd())) })
+}
+
+// locksAreMandatory reports whether the file in fd is on a server of Windows' kind,
+// which takes a lock for one that keeps others from reading.
+func locksAreMandatory(fd uintptr) bool {
+	var st unix.Statfs_t
+	if err := retry(func() error { return unix.Fstatfs(int(fd), &st) }); err != nil {
+		return false
+	}
+	switch uint32(st.Type) { // its type depends on the architecture
+	case unix.SMB_SUPER_MAGIC, unix.CIFS_SUPER_MAGIC, unix.SMB2_SUPER_MAGIC:
+		return true
+	}
+	return false
 }

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"io/fs"
 	"os"
-	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -15,90 +14,157 @@ import (
 // does not block, a terminal does not become the controlling one.
 const safely = unix.O_NOFOLLOW | unix.O_NONBLOCK | unix.O_NOCTTY | unix.O_CLOEXEC
 
-func openFile(path string, mode Mode, perm fs.FileMode) (*os.File, error) {
+// A spot is where a path leads: name is looked up in the directory that is open as
+// dir. path is for errors.
+type spot struct {
+	dir        int
+	name, path string
+}
+
+// named is where the path leads by itself.
+func named(path string) spot { return spot{unix.AT_FDCWD, path, path} }
+
+func openFile(at spot, mode Mode, perm fs.FileMode) (*os.File, error) {
 	switch mode {
 	case Create:
-		return openRegular(path, os.O_RDWR|os.O_CREATE|os.O_EXCL, perm)
+		return openRegular(at, os.O_RDWR|os.O_CREATE|os.O_EXCL, perm)
 	case ReadWrite:
-		return openRegular(path, os.O_RDWR, 0)
+		return openRegular(at, os.O_RDWR, 0)
 	}
-	return openRegular(path, os.O_RDONLY, 0)
+	return openRegular(at, os.O_RDONLY, 0)
 }
 
-func openLock(path string, perm fs.FileMode) (*os.File, error) {
-	return openRegular(path, os.O_RDWR|os.O_CREATE, perm)
+func openLock(at spot, perm fs.FileMode) (*os.File, error) {
+	return openRegular(at, os.O_RDWR|os.O_CREATE, perm)
 }
 
-// openRegular opens path safely and makes sure that it got a regular file,
-// whatever happened to the path since it was looked at.
-func openRegular(path string, flag int, perm fs.FileMode) (*os.File, error) {
-	f, err := os.OpenFile(path, flag|safely, perm)
+// openRegular opens what is at a spot safely and makes sure that it got a regular
+// file, whatever happened there since it was looked at.
+func openRegular(at spot, flag int, perm fs.FileMode) (*os.File, error) {
+	var fd int
+	err := retry(func() (err error) {
+		fd, err = unix.Openat(at.dir, at.name, flag|safely, uint32(perm.Perm()))
+		return err
+	})
 	if err != nil {
 		// How the kernels say that O_NOFOLLOW met a link.
-		if errors.Is(err, unix.ELOOP) || errors.Is(err, unix.EMLINK) {
-			return nil, regular(path, fs.ModeSymlink)
+		if err == unix.ELOOP || err == unix.EMLINK {
+			return nil, regular(at.path, fs.ModeSymlink)
 		}
-		return nil, err
+		return nil, &fs.PathError{Op: "open", Path: at.path, Err: err}
 	}
-	fi, err := f.Stat()
+	var st unix.Stat_t
+	if err = retry(func() error { return unix.Fstat(fd, &st) }); err != nil {
+		err = &fs.PathError{Op: "open", Path: at.path, Err: err}
+	} else {
+		err = regular(at.path, modeOf(uint32(st.Mode))) //nolint:unconvert // its type depends on the system
+	}
 	if err == nil {
-		err = regular(path, fi.Mode())
+		err = os.NewSyscallError("fcntl", unix.SetNonblock(fd, false)) // which was for opening
 	}
 	if err != nil {
-		_ = f.Close() // never written to
+		_ = unix.Close(fd) // never written to
 		return nil, err
 	}
-	return f, nil
+	return os.NewFile(uintptr(fd), at.path), nil
 }
 
-// lockFile takes an flock: it belongs to the open file, so it excludes other
-// opens in the same process too, and the kernel frees it with the last
-// descriptor, of which there is one since children do not inherit it.
-func lockFile(f *os.File) error {
-	fd := int(f.Fd())
-	err := retry(func() error { return unix.Flock(fd, unix.LOCK_EX|unix.LOCK_NB) })
-	if errors.Is(err, unix.EWOULDBLOCK) {
-		return ErrLocked
+// lockLog is lockFile for a file that others are to read meanwhile.
+func lockLog(fd uintptr) error {
+	if locksAreMandatory(fd) {
+		return errors.ErrUnsupported
+	}
+	return lockFile(fd)
+}
+
+func unlockLog(fd uintptr) { unlockFile(fd) }
+
+func rename(from, to spot) error {
+	return retry(func() error { return unix.Renameat(from.dir, from.name, to.dir, to.name) })
+}
+
+func unlink(at spot) error {
+	return retry(func() error { return unix.Unlinkat(at.dir, at.name, 0) })
+}
+
+func openDir(dir string) (*os.File, error) {
+	return os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
+}
+
+func syncDir(dir string) error {
+	f, err := openDir(dir)
+	if err != nil {
+		return errors.Unwrap(err)
+	}
+	defer func() { _ = f.Close() }() // opened for reading
+	return syncOpenDir(f)
+}
+
+// syncOpenDir syncs a directory where that can be done. On a file system that is
+// read-only there is nothing to sync.
+func syncOpenDir(f *os.File) error {
+	err := errors.Unwrap(f.Sync())
+	if err == unix.EINVAL || err == unix.EROFS || errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.EOPNOTSUPP) {
+		return nil
 	}
 	return err
 }
 
-func unlockFile(f *os.File) { _ = unix.Flock(int(f.Fd()), unix.LOCK_UN) }
-
-func rename(oldpath, newpath string) error {
-	return retry(func() error { return unix.Rename(oldpath, newpath) })
-}
-
-func unlink(path string) error {
-	return retry(func() error { return unix.Unlink(path) })
-}
-
-func syncDir(dir string) error {
-	f, err := os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return errors.Unwrap(err)
+func lstat(at spot) (Info, error) {
+	var st unix.Stat_t
+	if err := retry(func() error { return unix.Fstatat(at.dir, at.name, &st, unix.AT_SYMLINK_NOFOLLOW) }); err != nil {
+		return Info{}, err
 	}
-	err = f.Sync()
-	_ = f.Close() // opened for reading
-	return errors.Unwrap(err)
+	return infoOf(&st), nil
 }
 
-// fstat takes Mode from the kernel's st_mode; only its type and permission bits
-// are of interest to a store.
 func fstat(fd uintptr) (Info, error) {
 	var st unix.Stat_t
 	if err := retry(func() error { return unix.Fstat(int(fd), &st) }); err != nil {
 		return Info{}, err
 	}
-	// The descriptor is known to be of a regular file: no type bit is set.
-	return Info{Mode: fs.FileMode(st.Mode) & fs.ModePerm, Size: st.Size, Links: int64(st.Nlink)}, nil
+	return infoOf(&st), nil
 }
 
-func links(fi fs.FileInfo) int64 {
-	if st, ok := fi.Sys().(*syscall.Stat_t); ok {
-		return int64(st.Nlink)
+// infoOf converts what the kernel says; the types of its fields depend on the
+// system.
+func infoOf(st *unix.Stat_t) Info {
+	return Info{
+		Mode: modeOf(uint32(st.Mode)), Size: st.Size, Links: int64(st.Nlink), //nolint:unconvert // see above
+		ID: FileID{Dev: uint64(st.Dev), Ino: uint64(st.Ino)}, //nolint:unconvert // see above
 	}
-	return 1
+}
+
+// modeOf converts the type and the permissions in a kernel's st_mode.
+func modeOf(mode uint32) fs.FileMode {
+	perm := fs.FileMode(mode) & fs.ModePerm
+	switch mode & unix.S_IFMT {
+	case unix.S_IFREG:
+		return perm
+	case unix.S_IFDIR:
+		return perm | fs.ModeDir
+	case unix.S_IFLNK:
+		return perm | fs.ModeSymlink
+	case unix.S_IFIFO:
+		return perm | fs.ModeNamedPipe
+	case unix.S_IFSOCK:
+		return perm | fs.ModeSocket
+	case unix.S_IFCHR:
+		return perm | fs.ModeDevice | fs.ModeCharDevice
+	case unix.S_IFBLK:
+		return perm | fs.ModeDevice
+	}
+	return perm | fs.ModeIrregular
+}
+
+// isRefused tells the errors that say that a system call can't be made.
+func isRefused(err error) bool {
+	for _, refusal := range [...]unix.Errno{unix.ENOSYS, unix.ENOTSUP, unix.EOPNOTSUPP, unix.EINVAL, unix.EPERM, unix.EACCES} {
+		if errors.Is(err, refusal) {
+			return true
+		}
+	}
+	return false
 }
 
 func isNoSpace(err error) bool {

@@ -2,7 +2,10 @@
 
 package fsys
 
-import "errors"
+import (
+	"errors"
+	"os"
+)
 
 // Datasync is a full sync: on macOS only F_FULLFSYNC, which os.File.Sync is
 // there, reaches the disk.
@@ -12,4 +15,9 @@ func preallocate(uintptr, int64, int64) error { return errors.ErrUnsupported }
 
 func dropCache(uintptr) error { return errors.ErrUnsupported }
 
-func stat(fd uintptr) (Info, error) { return fstat(fd) }
+func stat(_ *os.File, fd uintptr) (Info, error) { return fstat(fd) }
+
+// syncAround can't wait for a file system to be written back.
+func syncAround(string) error { return nil }
+
+func locksAreMandatory(uintptr) bool { return false }

@@ -47,9 +47,9 @@ func TestOpenChecksWhatItOpened(t *testing.T) {
 	create(t, OS{}, file, "")
 	symlink(t, file, link)
 	for _, path := range []string{fifo, link, "/dev/null"} {
-		_, err := openRegular(path, os.O_RDWR, 0)
+		_, err := openRegular(named(path), os.O_RDWR, 0)
 		wantErr(t, err, ErrNotRegular, path)
-		_, err = openRegular(path, os.O_RDONLY, 0)
+		_, err = openRegular(named(path), os.O_RDONLY, 0)
 		wantErr(t, err, ErrNotRegular, path)
 	}
 }

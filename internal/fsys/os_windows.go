@@ -4,22 +4,28 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/windows"
 )
 
-func openFile(path string, mode Mode, perm fs.FileMode) (*os.File, error) {
+// A spot is where a path leads.
+type spot struct{ path string }
+
+func named(path string) spot { return spot{path} }
+
+func openFile(at spot, mode Mode, perm fs.FileMode) (*os.File, error) {
 	switch mode {
 	case Create:
-		return openRegular(path, windows.GENERIC_READ|windows.GENERIC_WRITE, windows.CREATE_NEW, perm)
+		return openRegular(at.path, windows.GENERIC_READ|windows.GENERIC_WRITE, windows.CREATE_NEW, perm)
 	case ReadWrite:
-		return openRegular(path, windows.GENERIC_READ|windows.GENERIC_WRITE, windows.OPEN_EXISTING, perm)
+		return openRegular(at.path, windows.GENERIC_READ|windows.GENERIC_WRITE, windows.OPEN_EXISTING, perm)
 	}
-	return openRegular(path, windows.GENERIC_READ, windows.OPEN_EXISTING, perm)
+	return openRegular(at.path, windows.GENERIC_READ, windows.OPEN_EXISTING, perm)
 }
 
-func openLock(path string, perm fs.FileMode) (*os.File, error) {
-	return openRegular(path, windows.GENERIC_READ|windows.GENERIC_WRITE, windows.OPEN_ALWAYS, perm)
+func openLock(at spot, perm fs.FileMode) (*os.File, error) {
+	return openRegular(at.path, windows.GENERIC_READ|windows.GENERIC_WRITE, windows.OPEN_ALWAYS, perm)
 }
 
 // openRegular opens a path itself, not what a link there leads to, and shares
@@ -63,42 +69,59 @@ func checkHandle(h windows.Handle) error {
 	return nil
 }
 
-// lockFile locks one byte far past the end of any file: locks are mandatory
+func lockFile(h uintptr) error { return lockByte(h, lockedByte()) }
+
+func unlockFile(h uintptr) { unlockByte(h, lockedByte()) }
+
+// lockLog locks the byte that the lock of a state file is, so that tools for state
+// files leave the file alone.
+func lockLog(h uintptr) error { return lockByte(h, &windows.Overlapped{OffsetHigh: 1 << 30}) }
+
+func unlockLog(h uintptr) { unlockByte(h, &windows.Overlapped{OffsetHigh: 1 << 30}) }
+
+// lockByte locks one byte far past the end of any file: locks are mandatory
 // here, and nobody is to be kept from reading the file.
-func lockFile(f *os.File) error {
+func lockByte(h uintptr, at *windows.Overlapped) error {
 	const flags = windows.LOCKFILE_EXCLUSIVE_LOCK | windows.LOCKFILE_FAIL_IMMEDIATELY
-	err := windows.LockFileEx(windows.Handle(f.Fd()), flags, 0, 1, 0, lockedByte())
+	err := windows.LockFileEx(windows.Handle(h), flags, 0, 1, 0, at)
 	if errors.Is(err, windows.ERROR_LOCK_VIOLATION) || errors.Is(err, windows.ERROR_IO_PENDING) {
 		return ErrLocked
 	}
 	return err
 }
 
-func unlockFile(f *os.File) {
-	_ = windows.UnlockFileEx(windows.Handle(f.Fd()), 0, 1, 0, lockedByte())
+func unlockByte(h uintptr, at *windows.Overlapped) {
+	_ = windows.UnlockFileEx(windows.Handle(h), 0, 1, 0, at)
 }
 
 func lockedByte() *windows.Overlapped { return &windows.Overlapped{OffsetHigh: 0x7fffffff} }
 
-func rename(oldpath, newpath string) error {
-	from, err := windows.UTF16PtrFromString(oldpath)
+func rename(oldAt, newAt spot) error {
+	from, err := windows.UTF16PtrFromString(oldAt.path)
 	if err != nil {
 		return err
 	}
-	to, err := windows.UTF16PtrFromString(newpath)
+	to, err := windows.UTF16PtrFromString(newAt.path)
 	if err != nil {
 		return err
 	}
-	return windows.MoveFileEx(from, to, windows.MOVEFILE_REPLACE_EXISTING|windows.MOVEFILE_WRITE_THROUGH)
+	err = windows.MoveFileEx(from, to, windows.MOVEFILE_REPLACE_EXISTING|windows.MOVEFILE_WRITE_THROUGH)
+	if errors.Is(err, windows.ERROR_ACCESS_DENIED) && renameOver(from, newAt.path) == nil {
+		return nil
+	}
+	return err
 }
 
-func unlink(path string) error {
-	name, err := windows.UTF16PtrFromString(path)
+func unlink(at spot) error {
+	name, err := windows.UTF16PtrFromString(at.path)
 	if err != nil {
 		return err
 	}
 	return windows.DeleteFile(name)
 }
+
+// errNotDir is in the words of other systems: syscall.ENOTDIR is "path not found" here.
+var errNotDir = errors.New("not a directory")
 
 // syncDir only looks: NTFS journals names in order, and there is no call to
 // wait for it.
@@ -108,12 +131,12 @@ func syncDir(dir string) error {
 		return errors.Unwrap(err)
 	}
 	if !fi.IsDir() {
-		return windows.ERROR_DIRECTORY
+		return errNotDir
 	}
 	return nil
 }
 
-func stat(fd uintptr) (Info, error) {
+func stat(_ *os.File, fd uintptr) (Info, error) {
 	var fi windows.ByHandleFileInformation
 	if err := windows.GetFileInformationByHandle(windows.Handle(fd), &fi); err != nil {
 		return Info{}, err
@@ -126,11 +149,46 @@ func stat(fd uintptr) (Info, error) {
 	return Info{Mode: mode, Size: size, Links: int64(fi.NumberOfLinks)}, nil
 }
 
-// links can't tell without opening the file.
-func links(fs.FileInfo) int64 { return 1 }
+// lstat tells no identity, as stat does not.
+func lstat(at spot) (Info, error) {
+	fi, err := os.Lstat(at.path)
+	if err != nil {
+		return Info{}, errors.Unwrap(err)
+	}
+	return Info{Mode: fi.Mode(), Size: fi.Size(), Links: linksAt(at.path)}, nil
+}
+
+// linksAt returns how many names a file has. One that can't be looked at has one.
+func linksAt(path string) int64 {
+	name, err := windows.UTF16PtrFromString(path)
+	if err != nil {
+		return 1
+	}
+	const share = windows.FILE_SHARE_READ | windows.FILE_SHARE_WRITE | windows.FILE_SHARE_DELETE
+	h, err := windows.CreateFile(name, windows.FILE_READ_ATTRIBUTES, share, nil,
+		windows.OPEN_EXISTING, windows.FILE_FLAG_OPEN_REPARSE_POINT|windows.FILE_FLAG_BACKUP_SEMANTICS, 0)
+	if err != nil {
+		return 1
+	}
+	defer func() { _ = windows.CloseHandle(h) }() // nothing was written to it
+	var fi windows.ByHandleFileInformation
+	if err := windows.GetFileInformationByHandle(h, &fi); err != nil {
+		return 1
+	}
+	return int64(fi.NumberOfLinks)
+}
+
+// isRefused tells the errors that say that a system call can't be made.
+func isRefused(err error) bool {
+	return errors.Is(err, windows.ERROR_INVALID_FUNCTION) || errors.Is(err, windows.ERROR_NOT_SUPPORTED)
+}
+
+// syncAround has nothing to do, as syncDir has not.
+func syncAround(string) error { return nil }
 
 func isNoSpace(err error) bool {
-	return errors.Is(err, windows.ERROR_DISK_FULL) ||
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || // of a Mem or a Faulty
+		errors.Is(err, windows.ERROR_DISK_FULL) ||
 		errors.Is(err, windows.ERROR_HANDLE_DISK_FULL) ||
 		errors.Is(err, windows.ERROR_DISK_QUOTA_EXCEEDED)
 }

@@ -18,7 +18,7 @@ func dataEnd(f *os.File, limit int64) int64 {
 			return err
 		}
 		defer g.Close()
-		// There is data at low or behind it, or low is 0, and none from end on.
+		// There is data at low or after it, or low is 0, and none from end on.
 		for low := int64(0); end-low > 1<<20; {
 			mid := low + (end-low)/2
 			at, err := g.Seek(mid, unix.SEEK_DATA)
@@ -43,8 +43,9 @@ func punch(f *os.File, n int64) error {
 	err := control(f, func(fd uintptr) error {
 		return unix.Fallocate(int(fd), unix.FALLOC_FL_PUNCH_HOLE|unix.FALLOC_FL_KEEP_SIZE, 0, n)
 	})
-	if errors.Is(err, unix.EOPNOTSUPP) || errors.Is(err, unix.ENOSYS) {
-		return errors.ErrUnsupported
+	switch err {
+	case unix.EOPNOTSUPP, unix.ENOSYS, unix.EINVAL, unix.EPERM, unix.EACCES:
+		return fmt.Errorf("%w: %w", errors.ErrUnsupported, err)
 	}
 	return err
 }
@@ -62,4 +63,19 @@ func allocated(f *os.File) (n int64, err error) {
 func forget(f *os.File, off int64) {
 	off -= off % int64(os.Getpagesize())
 	_ = control(f, func(fd uintptr) error { return unix.Fadvise(int(fd), off, 0, unix.FADV_DONTNEED) })
+}
+
+// syncAll syncs the file system of the file at path, and thereby its name. A
+// sandbox that forbids that is no obstacle.
+func syncAll(path string) error {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil // it may not be read; there is no other way
+	}
+	err = control(f, func(fd uintptr) error { return unix.Syncfs(int(fd)) })
+	_ = f.Close() // nothing was written through it
+	if noDirSync(err) {
+		return nil
+	}
+	return err
 }

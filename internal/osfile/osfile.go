@@ -4,6 +4,7 @@ package osfile
 
 import (
 	"errors"
+	"io/fs"
 	"os"
 	"path/filepath"
 )
@@ -14,10 +15,12 @@ var ErrLocked = errors.New("locked")
 // Lock takes an exclusive advisory lock on f without waiting, or returns
 // ErrLocked if it was opened again elsewhere and is locked there. Locking f
 // once more succeeds. The lock goes when f is closed, or its process ends in
-// any way. On platforms without such locks it does nothing.
+// any way. On platforms without such locks it does nothing; where a file system
+// has none, or a sandbox forbids them, that is an error, because a second writer
+// would not be kept out.
 func Lock(f *os.File) error { return lock(f) }
 
-// DataEnd returns an offset of f, at most limit, behind which there is nothing
+// DataEnd returns an offset of f, at most limit, after which there is nothing
 // but a hole up to limit. It is limit itself where holes can't be seen. The
 // file's position is left alone.
 func DataEnd(f *os.File, limit int64) int64 { return dataEnd(f, limit) }
@@ -26,6 +29,16 @@ func DataEnd(f *os.File, limit int64) int64 { return dataEnd(f, limit) }
 // read as zeros from then on. It returns errors.ErrUnsupported where that can't
 // be done.
 func Punch(f *os.File, n int64) error { return punch(f, n) }
+
+// Stat is that of package os, which Windows answers about a closed file with an error
+// of its own. Here it is [fs.ErrClosed] everywhere.
+func Stat(f *os.File) (fs.FileInfo, error) {
+	info, err := f.Stat()
+	if err != nil && control(f, func(uintptr) error { return nil }) != nil {
+		err = &fs.PathError{Op: "stat", Path: f.Name(), Err: fs.ErrClosed}
+	}
+	return info, err
+}
 
 // Allocated returns how many bytes of storage f takes up.
 func Allocated(f *os.File) (int64, error) { return allocated(f) }
@@ -36,22 +49,25 @@ func Allocated(f *os.File) (int64, error) { return allocated(f) }
 // (https://lwn.net/Articles/752063/); this is how to see what was.
 func Forget(f *os.File, off int64) { forget(f, off) }
 
-// Removed reports whether f has no name any more: it was removed, or another file
-// renamed to its name, since it was opened. Where that can't be known (all but
-// Unix) it is false.
-func Removed(f *os.File) (bool, error) { return removed(f) }
-
-// SyncDir makes the name of f durable in its directory, where the platform has
-// a way to.
-func SyncDir(f *os.File) error {
+// SyncDir makes the name at path durable in its directory, where the platform has
+// a way to. A directory that may not be opened for reading is no obstacle: then
+// the whole file system is synced, on Linux. Nor is a file system that has no sync
+// of directories, or can't be written to.
+func SyncDir(path string) error {
 	if !canSyncDir {
 		return nil
 	}
-	dir, err := os.Open(filepath.Dir(f.Name()))
+	dir, err := os.Open(filepath.Dir(path))
+	if errors.Is(err, fs.ErrPermission) {
+		return syncAll(path)
+	}
 	if err != nil {
 		return err
 	}
 	err = dir.Sync()
+	if noDirSync(err) {
+		err = nil
+	}
 	if cerr := dir.Close(); err == nil {
 		err = cerr
 	}

@@ -54,7 +54,7 @@ func TestLockIsHeldByOneOpenFileUntilItIsClosed(t *testing.T) {
 
 func TestSyncDir(t *testing.T) {
 	f := newFile(t)
-	if err := osfile.SyncDir(f); err != nil {
+	if err := osfile.SyncDir(f.Name()); err != nil {
 		t.Fatal(err)
 	}
 	gone := newFile(t)
@@ -64,7 +64,7 @@ func TestSyncDir(t *testing.T) {
 	if err := os.RemoveAll(filepath.Dir(gone.Name())); err != nil {
 		t.Fatal(err)
 	}
-	if err := osfile.SyncDir(gone); !errors.Is(err, os.ErrNotExist) {
+	if err := osfile.SyncDir(gone.Name()); !errors.Is(err, os.ErrNotExist) {
 		t.Fatalf("got %v, want ErrNotExist", err)
 	}
 }
@@ -102,7 +102,7 @@ func TestForgottenPagesReadTheSame(t *testing.T) {
 	}
 }
 
-// Wherever the data of a file with holes ends: nothing is behind DataEnd, and
+// Wherever the data of a file with holes ends: nothing is after DataEnd, and
 // it is near.
 func TestDataEndIsBehindTheLastData(t *testing.T) {
 	const size = 10 << 30

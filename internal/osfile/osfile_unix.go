@@ -4,7 +4,6 @@ package osfile
 
 import (
 	"errors"
-	"os"
 
 	"golang.org/x/sys/unix"
 )
@@ -20,12 +19,13 @@ func retry(op func() error) error {
 	}
 }
 
-func removed(f *os.File) (gone bool, err error) {
-	err = control(f, func(fd uintptr) error {
-		var st unix.Stat_t
-		err := unix.Fstat(int(fd), &st)
-		gone = st.Nlink == 0
-		return err
-	})
-	return gone, err
+// noDirSync reports whether err says that directories can't be synced here, and
+// not that syncing one failed.
+func noDirSync(err error) bool {
+	for _, e := range []error{unix.EINVAL, unix.ENOTSUP, unix.EOPNOTSUPP, unix.ENOSYS, unix.EROFS, unix.EBADF, unix.EACCES, unix.EPERM} {
+		if errors.Is(err, e) {
+			return true
+		}
+	}
+	return false
 }

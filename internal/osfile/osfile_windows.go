@@ -10,7 +10,12 @@ import (
 // Windows has no handle of a directory that can be synced; NTFS journals names.
 const canSyncDir = false
 
-func removed(*os.File) (bool, error) { return false, nil }
+// CanLock tells whether there are locks on this platform.
+const CanLock = true
+
+func noDirSync(error) bool { return false }
+
+func syncAll(string) error { return nil }
 
 func retry(op func() error) error { return op() }
 

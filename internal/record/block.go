@@ -32,7 +32,7 @@ type Block struct {
 
 // Parse reads block b, from its first byte up to its end or the log's.
 //
-// The records are those that follow from the block's start one by one. Behind
+// The records are those that follow from the block's start one by one. After
 // a broken record the next is taken only where it is sure to be one, because
 // the bytes of a payload may look like records: see bridge.
 func (k *Block) Parse(b []byte) {

@@ -149,7 +149,7 @@ func TestClaimedIsWhereARecordMayEnd(t *testing.T) {
 	}
 }
 
-// Behind a broken record the next one is taken that must be real, and none that
+// After a broken record the next one is taken that must be real, and none that
 // may lie in a payload.
 func TestWhatLeadsOverABrokenRecord(t *testing.T) {
 	var (
@@ -167,7 +167,7 @@ func TestWhatLeadsOverABrokenRecord(t *testing.T) {
 	for name, c := range map[string]struct {
 		broken []byte // at the block's start
 		behind []byte
-		over   int // bytes of behind that are in the gap, too; -1: all, as nothing leads over it
+		over   int // bytes of after that are in the gap, too; -1: all, as nothing leads over it
 	}{
 		"a FULL record's type":                        {damaged(outer, kind), next, 0},
 		"a FIRST record's type":                       {damaged(rec(2, 0, bytesOf(4, 40)), kind), next, 0},
@@ -210,7 +210,7 @@ func TestWhatLeadsOverABrokenRecord(t *testing.T) {
 }
 
 // Nothing writes a record without data, so that a bit of a length that would make
-// it one is no reason to go on behind it.
+// it one is no reason to go on after it.
 func TestNoLengthIsTurnedToZero(t *testing.T) {
 	b := rec(1, 0, nil)
 	b[5] ^= 8

@@ -85,7 +85,7 @@ func TestRecordsThatMakeNoEntry(t *testing.T) {
 	}{
 		"begins with MIDDLE":            {cat(rec(3, 0, part), rec(4, block, end)), 0},
 		"begins with LAST":              {rec(4, 0, end), 0},
-		"begins behind another":         {rec(1, 5, end), 0},
+		"begins after another":          {rec(1, 5, end), 0},
 		"has FIRST twice":               {cat(first, rec(2, block, part), rec(4, 2*block, end)), 0},
 		"ends with FULL":                {cat(first, rec(1, block, end)), 0},
 		"has an unknown record":         {cat(first, rec(9, block, part), rec(4, 2*block, end)), 0},
@@ -105,7 +105,7 @@ func TestRecordsThatMakeNoEntry(t *testing.T) {
 	}
 }
 
-// Who wrote a log may have left padding within an entry: readers pass over it, and
+// A log may have been written with padding within an entry: readers pass over it, and
 // so does FindEntry.
 func TestFindEntryPassesOverPadding(t *testing.T) {
 	const block = record.BlockSize

@@ -131,14 +131,14 @@ func makeFull(rec, data []byte) {
 }
 
 // sum is the checksum of record b: the low 32 bits of the XXH64 (seed 0,
-// https://xxhash.com) of everything behind the checksum itself.
+// https://xxhash.com) of everything after the checksum itself.
 func sum(b []byte) uint32 { return uint32(xxhash.Sum64(b[typeAt:])) }
 
 // Aligned returns where a record written at offset off begins: off itself, or
 // the start of the next block where at most [HeaderSize] bytes are left of
 // this one. Offsets 1 to 14 into a block count as such too: no record can end
 // there, so they can only be the stray bytes of a torn header, and a record
-// behind them would never be found from the block's start.
+// after them would never be found from the block's start.
 func Aligned(off int64) int64 {
 	in := off % BlockSize
 	if left := BlockSize - in; left <= HeaderSize || 0 < in && in < HeaderSize {

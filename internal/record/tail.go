@@ -13,7 +13,7 @@ type Tail struct {
 	Found bool
 	// Torn: bytes other than zeros follow Last.
 	Torn bool
-	// Damaged: a valid record behind the broken bytes that follow Last, at
+	// Damaged: a valid record after the broken bytes that follow Last, at
 	// Proof, shows that these were once whole. They start at Break.
 	Damaged      bool
 	Break, Proof int64
@@ -23,7 +23,7 @@ type Tail struct {
 // backwards from there. The error, if any, is one of reading.
 //
 // What follows the last whole entry is the remainder of one write, torn by a
-// crash, unless a valid record lies behind it that can't be part of that
+// crash, unless a valid record lies after it that can't be part of that
 // write: one that says its entry starts elsewhere, or one outside of the bytes
 // that the broken entry is known to span. An entry is only written once the
 // one before it is durable, so such a record shows that what is broken now was
@@ -52,7 +52,7 @@ func FindTail(r io.ReaderAt, limit int64) (Tail, error) {
 }
 
 // A search is the state of FindTail. All but the Tail and the blocks speak of
-// what was seen behind the last whole entry.
+// what was seen after the last whole entry.
 type search struct {
 	Tail
 	r     io.ReaderAt
@@ -73,7 +73,7 @@ type piece struct {
 }
 
 // visit looks for the last whole entry that ends in the block at start, and
-// notes what lies behind it.
+// notes what lies after it.
 func (s *search) visit(start int64) error {
 	b, err := s.block.load(s.r, start, s.limit)
 	if err != nil {

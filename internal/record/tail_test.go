@@ -130,17 +130,17 @@ func TestWhatIsProofOfDamage(t *testing.T) {
 		b     []byte
 		proof int64
 	}{
-		"an unknown record alone":                    {alien, 0},
-		"the first of two unknown records":           {cat(whole, alien, alien), 25},
-		"an unknown record before the last entry":    {cat(alien, whole), none},
-		"an unknown one there, and a torn entry":     {cat(alien, whole, whole[:20]), none},
-		"the end of an entry that starts before it":  {rec(4, 1000, bytesOf(3, 30)), 0},
-		"such an end behind an entry":                {cat(whole, rec(4, 1000, bytesOf(3, 30))), 25},
-		"the end of an entry that is another":        {cat(whole, rec(4, 25, bytesOf(3, 30))), 25},
-		"the middle of an entry that is another":     {cat(whole, rec(3, 25, bytesOf(3, 30))), 25},
-		"the end of one that is the torn one":        {cat(whole, rec(4, 0, bytesOf(3, 30))), none},
-		"a record that crosses its block's end":      {cat(whole, rec(4, 25, bytesOf(3, record.MaxData-24))), none},
-		"a record behind the end of the broken data": {cat(whole, zeros(100), whole, zeros(100)), 125},
+		"an unknown record alone":                   {alien, 0},
+		"the first of two unknown records":          {cat(whole, alien, alien), 25},
+		"an unknown record before the last entry":   {cat(alien, whole), none},
+		"an unknown one there, and a torn entry":    {cat(alien, whole, whole[:20]), none},
+		"the end of an entry that starts before it": {rec(4, 1000, bytesOf(3, 30)), 0},
+		"such an end after an entry":                {cat(whole, rec(4, 1000, bytesOf(3, 30))), 25},
+		"the end of an entry that is another":       {cat(whole, rec(4, 25, bytesOf(3, 30))), 25},
+		"the middle of an entry that is another":    {cat(whole, rec(3, 25, bytesOf(3, 30))), 25},
+		"the end of one that is the torn one":       {cat(whole, rec(4, 0, bytesOf(3, 30))), none},
+		"a record that crosses its block's end":     {cat(whole, rec(4, 25, bytesOf(3, record.MaxData-24))), none},
+		"a record after the end of the broken data": {cat(whole, zeros(100), whole, zeros(100)), 125},
 	} {
 		tail := findTail(t, c.b)
 		if tail.Damaged != (c.proof >= 0) || tail.Damaged && tail.Proof != c.proof {
@@ -176,7 +176,7 @@ func TestABrokenRecordSpansWhatItsEntryLeadsTo(t *testing.T) {
 }
 
 // What looks like the start of an entry, within the payload of another one, is
-// none, though a block behind it goes on with it.
+// none, though a block after it goes on with it.
 func TestAnEntryDoesNotStartInAPayload(t *testing.T) {
 	const half = record.BlockSize / 2
 	payload := cat(bytesOf(1, half-record.HeaderSize), rec(2, 0, bytesOf(2, half-record.HeaderSize)))
@@ -194,7 +194,7 @@ func TestAnEntryDoesNotStartInAPayload(t *testing.T) {
 	}
 }
 
-// A limit behind the reader's end, however far, costs nothing.
+// A limit after the reader's end, however far, costs nothing.
 func TestALimitFarBehindTheEndIsNoWork(t *testing.T) {
 	b, ends := log(bytesOf(1, 10), bytesOf(2, 70_000))
 	for _, limit := range []int64{int64(len(b)) + 1, 1 << 40, 1<<63 - 1} {
@@ -207,7 +207,7 @@ func TestALimitFarBehindTheEndIsNoWork(t *testing.T) {
 
 var errDisk = errors.New("the disk is broken")
 
-// failAt fails at one read, behind n that don't.
+// failAt fails at one read, after n that don't.
 type failAt struct {
 	*bytes.Reader
 	n int

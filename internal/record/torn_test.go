@@ -50,18 +50,18 @@ func TestWhatOthersWriteIsNotTorn(t *testing.T) {
 	full := record.AppendEntry(nil, 0, nil, bytesOf(1, 100))
 	full[50] ^= 1
 	for name, b := range map[string][]byte{
-		"text":                              []byte("hello"),
-		"text with a header's type":         []byte("0123\x01__________________"),
-		"an unknown type":                   []byte("\x00\x00\x00\x00\x03"),
-		"an offset":                         []byte("\x00\x00\x00\x00\x01\x00\x00\x01"),
-		"a program":                         elf,
-		"an image that begins with zeros":   image,
-		"zeros, but not a sector of them":   append(make([]byte, 100), "data"...),
-		"a FULL record with more behind it": append(full, "more"...),
-		"a FULL record and one byte":        append(bytes.Clone(full), 1),
-		"a FULL record over a block":        []byte("\x00\x00\x00\x00\x01\xf2\x7f"),
-		"a FIRST record of few bytes":       []byte("\x00\x00\x00\x00\x02\x05\x00"),
-		"zeros, but for a sector's end":     append(make([]byte, 511), 1),
+		"text":                             []byte("hello"),
+		"text with a header's type":        []byte("0123\x01__________________"),
+		"an unknown type":                  []byte("\x00\x00\x00\x00\x03"),
+		"an offset":                        []byte("\x00\x00\x00\x00\x01\x00\x00\x01"),
+		"a program":                        elf,
+		"an image that begins with zeros":  image,
+		"zeros, but not a sector of them":  append(make([]byte, 100), "data"...),
+		"a FULL record with more after it": append(full, "more"...),
+		"a FULL record and one byte":       append(bytes.Clone(full), 1),
+		"a FULL record over a block":       []byte("\x00\x00\x00\x00\x01\xf2\x7f"),
+		"a FIRST record of few bytes":      []byte("\x00\x00\x00\x00\x02\x05\x00"),
+		"zeros, but for a sector's end":    append(make([]byte, 511), 1),
 	} {
 		if mayBeTorn(t, b) {
 			t.Errorf("%s may be torn", name)
@@ -88,7 +88,7 @@ func TestFurtherHeadersTellWhetherAFirstEntryWasThere(t *testing.T) {
 		"a FIRST record":                  rec(2, block, bytesOf(1, record.MaxData)),
 		"a record of another entry":       rec(4, block+1, bytesOf(1, 10)),
 		"a record over a block":           rec(4, block, bytesOf(1, record.MaxData+1)),
-		"an unknown type, cut behind it":  {0, 0, 0, 0, 5},
+		"an unknown type, cut after it":   {0, 0, 0, 0, 5},
 		"a wrong record in a third block": cat(middle, rec(4, block, bytesOf(1, 10))),
 	} {
 		if mayBeTorn(t, cat(lost, next)) {

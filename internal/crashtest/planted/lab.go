@@ -10,6 +10,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -21,21 +22,31 @@ type Lab struct {
 }
 
 // overlay writes the files that b changes and returns the path of the file that
-// tells the go command to take them in place of the real ones.
+// tells the go command to take them in place of the real ones. Of the tests of b's
+// package, that leaves what b's needs.
 func (l Lab) overlay(b *Bug) (string, error) {
-	replace := map[string]string{}
-	for i, e := range b.Edits {
+	files, err := prune(filepath.Join(l.Root, filepath.FromSlash(b.Package)), b.Test)
+	if err != nil {
+		return "", err
+	}
+	for _, e := range b.Edits {
 		path := filepath.Join(l.Root, filepath.FromSlash(e.Path))
 		src, err := os.ReadFile(path)
 		if err != nil {
 			return "", err
 		}
-		changed, err := e.Apply(string(src))
-		if err != nil {
+		if files[path], err = e.Apply(string(src)); err != nil {
 			return "", err
 		}
-		replace[path] = filepath.Join(l.Dir, fmt.Sprint(i)+".go")
-		if err := os.WriteFile(replace[path], []byte(changed), 0o600); err != nil {
+	}
+	replace := map[string]string{}
+	for path, text := range files {
+		if text == "" {
+			replace[path] = "" // as if it were not there
+			continue
+		}
+		replace[path] = filepath.Join(l.Dir, strconv.Itoa(len(replace))+".go")
+		if err := os.WriteFile(replace[path], []byte(text), 0o600); err != nil {
 			return "", err
 		}
 	}
@@ -47,8 +58,9 @@ func (l Lab) overlay(b *Bug) (string, error) {
 	return path, os.WriteFile(path, list, 0o600)
 }
 
-// Build compiles the tests of a package with bug b in it, or with none if b is
-// nil, and returns the path of the program.
+// Build compiles the tests of a package, or with bug b in it, unless b is nil, as
+// many of them as the one needs that notices it. It returns the path of the
+// program.
 func (l Lab) Build(ctx context.Context, pkg string, b *Bug) (string, error) {
 	program := filepath.Join(l.Dir, "planted.test")
 	args := []string{"test", "-c", "-ldflags=-s -w", "-o", program}

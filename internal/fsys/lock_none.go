@@ -1,0 +1,12 @@
+//go:build aix || !(unix || windows)
+
+package fsys
+
+import "errors"
+
+// The locks of AIX are of a process, and go as soon as the process closes any
+// descriptor of the file. The other systems have none.
+
+func lockFile(uintptr) error { return errors.ErrUnsupported }
+
+func unlockFile(uintptr) {}

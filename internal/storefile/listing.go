@@ -1,0 +1,139 @@
+package storefile
+
+import (
+	"fmt"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"github.com/stateio/stateio/internal/fsys"
+)
+
+// The names of a store's files: digits of the index, and a suffix.
+const (
+	LockName   = "LOCK"
+	LogSuffix  = ".log"
+	SnapSuffix = ".snap"
+	TmpSuffix  = ".tmp"
+	// CopySuffix is that of a copy which is to replace a log with another name.
+	CopySuffix = ".copy" + TmpSuffix
+	// MakeSuffix is that of the first log of a store that is made of another file.
+	MakeSuffix = ".import" + TmpSuffix
+	nameDigits = 20
+)
+
+// A Listing is what a store's directory holds.
+type Listing struct {
+	Logs, Snaps []uint64 // base indexes, ascending
+	Tmps        []string // names of files that were being written
+	Making      string   // of Tmps, the log of a store that was being made of another file; "": none
+	Foreign     []string // names of what no store has made
+	Lock        bool
+}
+
+// Empty reports whether no store has been made here.
+func (l *Listing) Empty() bool { return len(l.Logs) == 0 && len(l.Snaps) == 0 }
+
+// FileName returns the name of the log or snapshot of index.
+func FileName(index uint64, suffix string) string {
+	return fmt.Sprintf("%0*d%s", nameDigits, index, suffix)
+}
+
+// List reads the directory dir of a store. It refuses whatever has the name of
+// a store's file and is not a regular file.
+func List(fsy fsys.FS, dir string) (*Listing, error) {
+	found, err := fsy.List(dir)
+	if err != nil {
+		return nil, fmt.Errorf("store: %w", err)
+	}
+	l := &Listing{}
+	for _, e := range found {
+		index, suffix, tmp, ok := parseName(e.Name)
+		switch {
+		case !ok && e.Name != LockName:
+			if e.Name != "lost+found" {
+				l.Foreign = append(l.Foreign, e.Name)
+			}
+			continue
+		case e.Type != 0:
+			return nil, fmt.Errorf("store: %s is %w, and has the name of a store's file: move it away",
+				filepath.Join(dir, e.Name), fsys.ErrNotRegular)
+		case !ok:
+			l.Lock = true
+		case tmp != "":
+			l.Tmps = append(l.Tmps, e.Name)
+			if tmp == MakeSuffix {
+				l.Making = e.Name
+			}
+		case suffix == LogSuffix:
+			l.Logs = append(l.Logs, index)
+		default:
+			l.Snaps = append(l.Snaps, index)
+		}
+	}
+	slices.Sort(l.Logs)
+	slices.Sort(l.Snaps)
+	return l, nil
+}
+
+// Interrupted returns an error if the making of a store was interrupted, by Import,
+// Create or Repair, before there was one: what is there must not be taken for an empty
+// store.
+func (l *Listing) Interrupted(dir string) error {
+	if l.Making == "" || len(l.Logs) > 0 {
+		return nil
+	}
+	return Corrupt(filepath.Join(dir, l.Making), 0, "the store was being made of another file (import, create, repair) when that was interrupted: do it again, after a repair into another directory; or, to begin with nothing, remove %s", dir)
+}
+
+// Find is List, for a directory that must hold a store.
+func Find(fsy fsys.FS, dir string) (*Listing, error) {
+	l, err := List(fsy, dir)
+	if err == nil {
+		err = l.Interrupted(dir)
+	}
+	if err == nil && l.Empty() {
+		err = fmt.Errorf("store: there is no store in %s", dir)
+	}
+	return l, err
+}
+
+// parseName decodes the name of a log or snapshot. tmp is the suffix of a file that was
+// being written; "": it has its name.
+func parseName(name string) (index uint64, suffix, tmp string, ok bool) {
+	for _, tmp = range []string{CopySuffix, MakeSuffix, TmpSuffix, ""} {
+		if strings.HasSuffix(name, tmp) {
+			name = strings.TrimSuffix(name, tmp)
+			break
+		}
+	}
+	suffix = filepath.Ext(name)
+	digits := strings.TrimSuffix(name, suffix)
+	if len(digits) != nameDigits || suffix != LogSuffix && suffix != SnapSuffix {
+		return 0, "", "", false
+	}
+	index, err := strconv.ParseUint(digits, 10, 64)
+	return index, suffix, tmp, err == nil
+}
+
+// Reaches reports whether there is a file to start from for the state of index.
+func (l *Listing) Reaches(index uint64) bool {
+	return l.HasSnapshot(index) || len(l.Logs) > 0 && l.Logs[0] == 0
+}
+
+// HasSnapshot reports whether there is a snapshot to start from for the state of
+// index.
+func (l *Listing) HasSnapshot(index uint64) bool {
+	return len(l.Snaps) > 0 && l.Snaps[0] <= index
+}
+
+// WhyNot says why the state of index can't be had from a directory in which
+// nothing is damaged.
+func (l *Listing) WhyNot(index uint64, dir string) string {
+	if len(l.Snaps) > 0 && index < l.Snaps[0] {
+		// A crash may bring back some of the logs that were being removed.
+		return fmt.Sprintf("logs that lead to the state of update %d were dropped from %s, after a snapshot of update %d", index, dir, l.Snaps[0])
+	}
+	return fmt.Sprintf("update %d is not yet durable in %s", index, dir)
+}

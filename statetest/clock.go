@@ -1,0 +1,51 @@
+package statetest
+
+import (
+	"errors"
+	"testing"
+	"testing/synctest"
+	"time"
+)
+
+// clockCheck gives pairs of machines the same updates, the second one years later
+// on the clock of a synctest bubble: a clock that is looked at in seconds or days
+// shows the same to two machines that are updated one after the other.
+var clockCheck = &check{
+	name: "Apply does not look at the clock",
+	promise: "the same updates in the same order, applied to the same state, give the same state " +
+		"at any time and on any machine, so it must not look at clocks, random numbers, the environment or the order of a map",
+	run: func(tr *trial) error {
+		if tr.run.bubble == nil {
+			return nil
+		}
+		var err error
+		// A bubble can't be made within another one, nor hold goroutines that the
+		// machine leaves behind: then nothing is checked.
+		_ = guarded(func() error {
+			tr.run.bubble(func() {
+				tr.later = func() { time.Sleep(yearsLater) }
+				err = guarded(func() error { return tr.deterministic(4) })
+			})
+			return nil
+		})
+		tr.later = nil
+		var p *panicError
+		if errors.As(err, &p) { // it has not panicked outside of the bubble
+			return nil
+		}
+		return err
+	},
+}
+
+// yearsLater changes the second, minute, hour, weekday, day, month and year.
+const yearsLater = (40*365+200)*24*time.Hour + 7*time.Hour + 7*time.Minute + 7*time.Second
+
+// bubbleOf returns a function that calls another one in a synctest bubble, or nil
+// if t can't make one.
+func bubbleOf(t testing.TB) func(f func()) {
+	test, ok := t.(*testing.T)
+	if !ok {
+		return nil
+	}
+	return func(f func()) { synctest.Test(test, func(*testing.T) { f() }) }
+}

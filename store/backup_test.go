@@ -1,0 +1,665 @@
+package store_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"math/rand/v2"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stateio/stateio"
+	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/storefile"
+	"github.com/stateio/stateio/internal/storefs"
+	"github.com/stateio/stateio/logio"
+	"github.com/stateio/stateio/store"
+)
+
+// aBackup returns a backup of a store with those updates.
+func aBackup(t testing.TB, updates ...string) []byte {
+	t.Helper()
+	dir := "/backedup" + t.Name()
+	memory(t, dir)
+	s := open(t, dir, &journal{}, nil)
+	for _, u := range updates {
+		update(t, s, u)
+	}
+	var b bytes.Buffer
+	if _, err := s.Backup(context.Background(), &b); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	return b.Bytes()
+}
+
+// refusedBackup makes sure that a file is taken for no whole backup, and that Import
+// makes no store of it.
+func refusedBackup(t *testing.T, what string, file []byte) {
+	t.Helper()
+	const dir = "/refusedbackup"
+	defer storefs.Mount(dir, fsys.NewMem(fsys.MemOptions{}))()
+	if _, err := store.VerifyBackup(t.Context(), bytes.NewReader(file), int64(len(file))); !errors.Is(err, store.ErrCorrupt) && !errors.Is(err, store.ErrVersion) {
+		t.Errorf("%s: VerifyBackup: %v", what, err)
+	}
+	err := store.Import(dir, bytes.NewReader(file), int64(len(file)))
+	if err == nil {
+		t.Errorf("%s: it was imported", what)
+	}
+	if _, err := store.Open(dir, &journal{}, quiet(&store.Options{MustExist: true})); err == nil {
+		t.Errorf("%s: there is a store", what)
+	}
+}
+
+// A backup that was cut anywhere, or of which any bit has changed, is refused.
+func TestABackupThatIsNotWholeIsRefused(t *testing.T) {
+	for _, updates := range [][]string{nil, {"one", "two"}, {strings.Repeat("x", 100_000)}} {
+		whole := aBackup(t, updates...)
+		step := 1
+		if len(whole) > 1000 {
+			step = 601
+		}
+		for n := 0; n < len(whole); n += step {
+			refusedBackup(t, fmt.Sprintf("%d of %d bytes", n, len(whole)), whole[:n])
+			refusedBackup(t, fmt.Sprintf("%d of %d bytes, and zeros", n, len(whole)), append(bytes.Clone(whole[:n]), make([]byte, len(whole)-n)...))
+			b := bytes.Clone(whole)
+			b[n] ^= 1 << (n % 8)
+			refusedBackup(t, fmt.Sprintf("a bit at offset %d of %d", n, len(whole)), b)
+		}
+		refusedBackup(t, "a byte too many", append(bytes.Clone(whole), 0))
+		refusedBackup(t, "twice", append(bytes.Clone(whole), whole...))
+	}
+}
+
+// A block of another backup, even of the same store, is noticed, and so is one that
+// is missing or there twice.
+func TestABackupWithAForeignBlockIsRefused(t *testing.T) {
+	const dir = "/blocks"
+	memory(t, dir)
+	s := open(t, dir, &keepLast{}, nil)
+	var backups [2]bytes.Buffer
+	for i := range backups {
+		update(t, s, strings.Repeat(string(rune('a'+i)), 200_000))
+		_, err := s.Backup(t.Context(), &backups[i])
+		check(t, err)
+	}
+	one, other := backups[0].Bytes(), backups[1].Bytes()
+	for at := 0; at+logio.Blocksz <= len(one); at += logio.Blocksz {
+		b := bytes.Clone(one)
+		copy(b[at:at+logio.Blocksz], other[at:])
+		if !bytes.Equal(b, one) {
+			refusedBackup(t, fmt.Sprint("the other's block at ", at), b)
+		}
+		refusedBackup(t, fmt.Sprint("without the block at ", at), slices.Concat(one[:at], one[at+logio.Blocksz:]))
+		refusedBackup(t, fmt.Sprint("twice the block at ", at), slices.Concat(one[:at+logio.Blocksz], one[at:]))
+	}
+	refusedBackup(t, "the end of the other", slices.Concat(one[:len(one)-500], other[len(other)-500:]))
+}
+
+// A store that is made of a backup goes on where that was made: with its index and
+// its identity.
+func TestAnImportedBackupKeepsIndexAndIdentity(t *testing.T) {
+	const dir = "/kept"
+	file := aBackup(t, "one", "two", "three")
+	info, err := store.VerifyBackup(t.Context(), bytes.NewReader(file), int64(len(file)))
+	check(t, err)
+	if info.Index != 3 || info.Bytes == 0 || info.Time.IsZero() {
+		t.Errorf("%+v", info)
+	}
+	mem, _ := memory(t, dir)
+	check(t, store.Import(dir, bytes.NewReader(file), int64(len(file))))
+	m := &journal{}
+	s := open(t, dir, m, nil)
+	if s.Index() != 3 || len(m.updates) != 3 {
+		t.Errorf("index %d, %q", s.Index(), m.updates)
+	}
+	update(t, s, "four")
+	var again bytes.Buffer
+	index, err := s.Backup(t.Context(), &again)
+	check(t, err)
+	second, err := store.VerifyBackup(t.Context(), bytes.NewReader(again.Bytes()), int64(again.Len()))
+	check(t, err)
+	if index != 4 || second.Index != 4 || second.Store != info.Store {
+		t.Errorf("a backup of it: %+v, want the store of %+v", second, info)
+	}
+	check(t, s.Close())
+	if got := checked(t, readFiles(t, mem, dir)); strings.Contains(got, "damage@") {
+		t.Errorf("Check reports\n%s", got)
+	}
+	wantIs(t, store.Import(dir, bytes.NewReader(file), int64(len(file))), fs.ErrExist)
+	fl := readFiles(t, mem, dir)
+	for _, lost := range []string{snap3, log3} {
+		part := maps.Clone(fl)
+		delete(part, lost)
+		mount(t, dir, part.mem(t, dir))
+		_, err := store.Open(dir, &journal{}, quiet(nil))
+		wantIs(t, err, store.ErrCorrupt)
+	}
+}
+
+// To package stateio, a backup is an epoch of the state and of one update.
+func TestABackupIsAStateFile(t *testing.T) {
+	file := aBackup(t, "one", "two")
+	state, _, updates, err := stateio.Restore(bytes.NewReader(file), int64(len(file)))
+	check(t, err)
+	m := &journal{}
+	check(t, m.Restore(bytes.NewReader(state)))
+	if !slices.Equal(m.updates, []string{"one", "two"}) {
+		t.Errorf("the state is %q", m.updates)
+	}
+	end, err := updates.Read()
+	if err != nil || !bytes.HasPrefix(end, []byte("stateio\n")) {
+		t.Errorf("the update is %q, %v", end, err)
+	}
+	if _, err := updates.Read(); err != io.EOF {
+		t.Errorf("after it: %v", err)
+	}
+}
+
+// An import that was interrupted by a crash at any operation can be made again, and
+// no part of it opens.
+func TestAnInterruptedImportOfABackupCanBeMadeAgain(t *testing.T) {
+	const dir = "/interrupted"
+	file := aBackup(t, "one", strings.Repeat("x", 50_000))
+	doImport := func() error { return store.Import(dir, bytes.NewReader(file), int64(len(file))) }
+	for n := int64(1); ; n++ {
+		mem := fsys.NewMem(fsys.MemOptions{})
+		faulty := fsys.NewFaulty(mem)
+		stop := faulty.Inject(fsys.Fault{Kinds: fsys.Changes, N: n, Stop: true})
+		unmount := storefs.Mount(dir, faulty)
+		err := doImport()
+		unmount()
+		if stop.Hits() == 0 {
+			check(t, err)
+			return
+		}
+		for i, left := range []*fsys.Mem{mem.Kill(), mem.Crash(rand.New(rand.NewPCG(1, uint64(n)))), mem.Crash(rand.New(rand.NewPCG(2, uint64(n))))} {
+			unmount := storefs.Mount(dir, left)
+			s, err := store.Open(dir, &journal{}, quiet(&store.Options{MustExist: true}))
+			if err == nil {
+				if s.Index() != 2 {
+					t.Errorf("operation %d, state %d: a store at index %d", n, i, s.Index())
+				}
+				check(t, s.Close())
+			} else if err := doImport(); err != nil {
+				t.Errorf("operation %d, state %d: once more: %v", n, i, err)
+			}
+			m := &journal{}
+			check(t, open(t, dir, m, nil).Close())
+			if len(m.updates) != 2 {
+				t.Errorf("operation %d, state %d: %d updates", n, i, len(m.updates))
+			}
+			unmount()
+		}
+	}
+}
+
+// An import or a repair of updates alone, interrupted at any operation, is never taken
+// for an empty store.
+func TestAnInterruptedImportIsNoEmptyStore(t *testing.T) {
+	const dir, from = "/interrupted", "/from"
+	file, whole := stateFile(t, nil, "one", "two"), aBackup(t, "one", strings.Repeat("x", 50_000))
+	memory(t, from)
+	s := open(t, from, &journal{}, nil)
+	update(t, s, "one")
+	update(t, s, "two")
+	check(t, s.Close())
+	for name, make := range map[string]func() error{
+		"import": func() error { return store.Import(dir, bytes.NewReader(file), int64(len(file))) },
+		"create": func() error { return store.Create(dir, journalState{"one", strings.Repeat("x", 50_000)}, quiet(nil)) },
+		"backup": func() error { return store.Import(dir, bytes.NewReader(whole), int64(len(whole))) },
+		"repair": func() error {
+			_, err := store.Repair(t.Context(), from, dir, nil)
+			return err
+		},
+	} {
+		found := 0
+		for n := int64(1); ; n++ {
+			mem := fsys.NewMem(fsys.MemOptions{})
+			faulty := fsys.NewFaulty(mem)
+			stop := faulty.Inject(fsys.Fault{Kinds: fsys.Changes, N: n, Stop: true})
+			unmount := storefs.Mount(dir, faulty)
+			err := make()
+			unmount()
+			if stop.Hits() == 0 {
+				check(t, err)
+				break
+			}
+			for i, left := range []*fsys.Mem{mem.Kill(), mem.Crash(rand.New(rand.NewPCG(1, uint64(n))))} {
+				unmount := storefs.Mount(dir, left)
+				l, err := storefile.List(left, dir)
+				begun := err == nil && len(l.Logs) == 0 && len(l.Snaps)+len(l.Tmps) > 0
+				m := &journal{}
+				s, err := store.Open(dir, m, quiet(nil))
+				switch {
+				case err == nil && len(m.updates) == 0 && begun:
+					t.Errorf("%s, operation %d, state %d: an empty store", name, n, i)
+				case err != nil && begun:
+					found++
+					wantIs(t, err, store.ErrCorrupt)
+				case err != nil:
+					t.Errorf("%s, operation %d, state %d: %v", name, n, i, err)
+				}
+				if err == nil {
+					check(t, s.Close())
+				}
+				unmount()
+			}
+		}
+		if found == 0 {
+			t.Errorf("%s was not interrupted within", name)
+		}
+	}
+}
+
+// zeroState writes many bytes from little memory.
+type zeroState int64
+
+func (n zeroState) WriteTo(w io.Writer) (written int64, err error) {
+	b := make([]byte, 64<<10)
+	for written < int64(n) && err == nil {
+		var k int
+		k, err = w.Write(b[:min(int64(len(b)), int64(n)-written)])
+		written += int64(k)
+	}
+	return written, err
+}
+
+// Neither a backup nor an import holds the state in memory.
+func TestImportMemoryDoesNotDependOnTheState(t *testing.T) {
+	const size = 64 << 20
+	dir := t.TempDir()
+	m := &troubled{snapshot: func() (io.WriterTo, error) { return zeroState(size), nil }}
+	s := open(t, dir+"/from", m, nil)
+	update(t, s, "one")
+	path := dir + "/backup"
+	f := createFile(t, path)
+	_, err := s.Backup(t.Context(), f)
+	check(t, err)
+	info, err := f.Stat()
+	check(t, err)
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	check(t, store.Import(dir+"/to", f, info.Size()))
+	runtime.ReadMemStats(&after)
+	if n := after.TotalAlloc - before.TotalAlloc; n > size/2 {
+		t.Errorf("importing a state of %d bytes allocates %d", size, n)
+	}
+	check(t, s.Close())
+}
+
+// A state that no log leads to: imported, created, or set before the first update.
+// Without its snapshot, or with that one damaged, the store is not an empty one.
+func TestAStateThatTheLogCannotRebuildIsNeeded(t *testing.T) {
+	const dir = "/needed"
+	for name, make := range map[string]func(t *testing.T){
+		"created": func(t *testing.T) { check(t, store.Create(dir, journalState{"old"}, quiet(nil))) },
+		"set before the first update": func(t *testing.T) {
+			m := &journal{}
+			s := open(t, dir, m, nil)
+			m.updates = []string{"old"}
+			check(t, s.Snapshot(t.Context()))
+			check(t, s.Close())
+		},
+		"set, and updated since": func(t *testing.T) {
+			m := &journal{}
+			s := open(t, dir, m, nil)
+			m.updates = []string{"old"}
+			check(t, s.Snapshot(t.Context()))
+			update(t, s, "new")
+			check(t, s.Close())
+		},
+		"imported": func(t *testing.T) {
+			file := stateFile(t, []string{"old"})
+			check(t, store.Import(dir, bytes.NewReader(file), int64(len(file))))
+		},
+	} {
+		mem, _ := memory(t, dir)
+		make(t)
+		m := &journal{}
+		check(t, open(t, dir, m, nil).Close())
+		if len(m.updates) == 0 || m.updates[0] != "old" {
+			t.Fatalf("%s: the state is %q", name, m.updates)
+		}
+		whole := readFiles(t, mem, dir)
+		for what, spoiled := range map[string][]byte{"gone": nil, "damaged": spoil(whole[snap0], headerLen+20), "cut": whole[snap0][:headerLen+3]} {
+			fl := maps.Clone(whole)
+			if fl[snap0] = spoiled; spoiled == nil {
+				delete(fl, snap0)
+			}
+			mount(t, dir, fl.mem(t, dir))
+			m := &journal{}
+			_, err := store.Open(dir, m, quiet(nil))
+			wantIs(t, err, store.ErrCorrupt)
+			if len(m.updates) > 0 {
+				t.Errorf("%s, and the snapshot %s: %q", name, what, m.updates)
+			}
+		}
+	}
+}
+
+// A snapshot before the first update may be interrupted at any operation: the store
+// opens, with the state or without.
+func TestAnInterruptedSnapshotBeforeTheFirstUpdate(t *testing.T) {
+	const dir = "/initial"
+	live := func() {
+		m := &journal{}
+		s, err := store.Open(dir, m, quiet(nil))
+		if err != nil {
+			return
+		}
+		m.updates = []string{"old"}
+		_ = s.Snapshot(context.Background())
+		_, _ = s.Update(context.Background(), []byte("new"))
+		_ = s.Close()
+	}
+	for n := int64(1); ; n++ {
+		mem := fsys.NewMem(fsys.MemOptions{})
+		faulty := fsys.NewFaulty(mem)
+		stop := faulty.Inject(fsys.Fault{Kinds: fsys.Changes, N: n, Stop: true})
+		unmount := storefs.Mount(dir, faulty)
+		live()
+		unmount()
+		if stop.Hits() == 0 {
+			return
+		}
+		for state := range mem.CrashStates() {
+			unmount := storefs.Mount(dir, state)
+			m := &journal{}
+			s, err := store.Open(dir, m, quiet(nil))
+			if err != nil {
+				t.Errorf("operation %d: %v", n, err)
+			} else {
+				check(t, s.Close())
+			}
+			unmount()
+		}
+	}
+}
+
+// The same with an operation that fails.
+func TestAFailedSnapshotBeforeTheFirstUpdate(t *testing.T) {
+	const dir = "/initialfault"
+	for _, fault := range []fsys.Fault{{Err: syscall.EIO}, {Err: syscall.EIO, After: true}, {Err: syscall.ENOSPC}} {
+		for n := int64(1); ; n++ {
+			mem := fsys.NewMem(fsys.MemOptions{})
+			faulty := fsys.NewFaulty(mem)
+			unmount := storefs.Mount(dir, faulty)
+			m := &journal{}
+			s := open(t, dir, m, nil)
+			m.updates = []string{"old"}
+			fault.Kinds, fault.N = fsys.Changes, n
+			injected := faulty.Inject(fault)
+			serr := s.Snapshot(t.Context())
+			faulty.Heal()
+			_, uerr := s.Update(t.Context(), []byte("new"))
+			_ = s.Close()
+			unmount()
+			if injected.Hits() == 0 {
+				check(t, errors.Join(serr, uerr))
+				break
+			}
+			for state := range mem.CrashStates() {
+				unmount := storefs.Mount(dir, state)
+				m := &journal{}
+				s, err := store.Open(dir, m, quiet(nil))
+				switch {
+				case err != nil:
+					t.Errorf("%v at operation %d: %v", fault.Err, n, err)
+				case serr == nil && !slices.Contains(m.updates, "old"), uerr == nil && !slices.Contains(m.updates, "new"):
+					t.Errorf("%v at operation %d: recovered %q; the snapshot: %v, the update: %v", fault.Err, n, m.updates, serr, uerr)
+				}
+				if err == nil {
+					check(t, s.Close())
+				}
+				unmount()
+			}
+		}
+	}
+}
+
+// What is imported must be whole: an empty or cut file is not taken for nothing.
+func TestAStateFileThatIsNotWholeIsNotImported(t *testing.T) {
+	const dir = "/incomplete"
+	file := stateFile(t, []string{"s"}, "one", "two")
+	mem, _ := memory(t, dir)
+	ends := map[int]bool{len(stateFile(t, []string{"s"})): true, len(stateFile(t, []string{"s"}, "one")): true}
+	for n := range len(file) {
+		err := store.Import(dir, bytes.NewReader(file), int64(n))
+		if ends[n] {
+			continue // an older version of the file, which nothing tells from a cut one
+		}
+		wantIs(t, err, store.ErrCorrupt)
+	}
+	for _, s := range []string{"42\n", "{\"json\": true}\n", strings.Repeat("\x00", 100)} {
+		wantIs(t, store.Import("/other", strings.NewReader(s), int64(len(s))), store.ErrCorrupt)
+	}
+	_ = mem
+}
+
+// The log of a store, named by mistake, is told from a state file.
+func TestAFileOfAStoreIsNotImported(t *testing.T) {
+	const dir = "/astore"
+	mem, _ := memory(t, dir)
+	s := open(t, dir, &journal{}, nil)
+	update(t, s, "one")
+	check(t, s.Snapshot(t.Context()))
+	check(t, s.Close())
+	for name, b := range readFiles(t, mem, dir) {
+		if err := store.Import("/elsewhere", bytes.NewReader(b), int64(len(b))); err == nil || !strings.Contains(err.Error(), "of a store") {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// Open makes no store where one must be, and none in a directory without a name.
+func TestMustExist(t *testing.T) {
+	const dir = "/mustexist"
+	mem, _ := memory(t, dir)
+	must := quiet(&store.Options{MustExist: true})
+	_, err := store.Open(dir, &journal{}, must)
+	wantIs(t, err, fs.ErrNotExist)
+	if names := readFiles(t, mem, "/").names(); len(names) > 0 {
+		t.Errorf("%q were made", names)
+	}
+	check(t, open(t, dir, &journal{}, nil).Close())
+	check(t, open(t, dir, &journal{}, must).Close())
+	_, err = store.Open("", &journal{}, quiet(nil))
+	if err == nil || store.Create("", journalState{}, nil) == nil {
+		t.Error("a store was made in a directory without a name")
+	}
+}
+
+// A snapshot that the disk does not give back is replaced by the one before, as a
+// damaged one is. Another error of reading is an error.
+func TestASnapshotThatCannotBeReadIsReplacedByTheOneBefore(t *testing.T) {
+	const dir = "/eio"
+	whole := checkedStore(t)
+	for _, tt := range []struct {
+		kinds    fsys.Kind
+		err      error
+		replaced bool
+	}{
+		{fsys.OpRead, syscall.EIO, true},
+		{fsys.OpOpen, syscall.EIO, true},
+		{fsys.OpRead, syscall.EACCES, false},
+		{fsys.OpOpen, syscall.EMFILE, false},
+		{fsys.OpOpen, syscall.ENOMEM, false},
+	} {
+		f := fsys.NewFaulty(whole.mem(t, dir))
+		f.Inject(fsys.Fault{Kinds: tt.kinds, Path: snap3, Err: tt.err, Forever: true})
+		mount(t, dir, f)
+		opts, lines := logged(store.Options{})
+		s, err := store.Open(dir, &plainMachine{}, opts)
+		if !tt.replaced {
+			wantIs(t, err, tt.err)
+			continue
+		}
+		check(t, err)
+		r := s.Recovery()
+		if s.Index() != 4 || len(r.Refused) != 1 || !errors.Is(r.Refused[0].Err, tt.err) || r.SnapshotIndex != 1 {
+			t.Errorf("index %d, %v", s.Index(), r)
+		}
+		if got := lines(); !strings.Contains(got, "an older one was used") {
+			t.Errorf("logged\n%s", got)
+		}
+		check(t, s.Close())
+	}
+}
+
+// After Open fell back, retention keeps the good snapshot until there are as many
+// good ones as there should be.
+func TestRetentionDoesNotCountADamagedSnapshot(t *testing.T) {
+	const dir = "/goodones"
+	whole, _ := build(t, dir, 2, 10, snapshot, 10, snapshot)
+	whole[snap2][len(whole[snap2])/2] ^= 1
+	mem := whole.mem(t, dir)
+	mount(t, dir, mem)
+	s := open(t, dir, &plainMachine{}, &store.Options{KeepSnapshots: 2, SnapshotBytes: -1})
+	if s.Recovery().Index != 2 || len(s.Recovery().Refused) != 1 {
+		t.Fatal(s.Recovery())
+	}
+	update(t, s, "another")
+	check(t, s.Snapshot(t.Context()))
+	check(t, s.Close())
+	fl := readFiles(t, mem, dir)
+	if fl[snap1] == nil || fl[snap3] == nil {
+		t.Fatalf("%q are there, and the good one, %s, is not", fl.names(), snap1)
+	}
+	fl[snap3][len(fl[snap3])/2] ^= 1 // a further fault
+	mount(t, dir, fl.mem(t, dir))
+	s = open(t, dir, &plainMachine{}, nil)
+	if s.Index() != 3 {
+		t.Errorf("index %d, want 3", s.Index())
+	}
+	check(t, s.Close())
+}
+
+// A snapshot that is whole is a state to go back to, whatever has become of the logs.
+func TestAWholeSnapshotNeedsNoLog(t *testing.T) {
+	const dir = "/nolog"
+	whole := checkedStore(t)
+	for name, spoil := range map[string]func(fl files){
+		"missing":         func(fl files) { delete(fl, log3) },
+		"damaged header":  func(fl files) { fl[log3] = spoil(fl[log3], 3) },
+		"damaged entries": func(fl files) { fl[log3] = spoil(fl[log3], headerLen+3) },
+		"all missing": func(fl files) {
+			maps.DeleteFunc(fl, func(name string, _ []byte) bool { return strings.HasSuffix(name, ".log") })
+		},
+	} {
+		fl := maps.Clone(whole)
+		spoil(fl)
+		mount(t, dir, fl.mem(t, dir))
+		if err := store.RestoreAt(dir, &plainMachine{}, 3); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+		reports, err := store.Check(t.Context(), dir)
+		check(t, err)
+		if index, ok := store.LastIntact(reports); !ok || index < 3 || store.RestoreAt(dir, &plainMachine{}, index) != nil {
+			t.Errorf("%s: LastIntact = %d, %v", name, index, ok)
+		}
+	}
+}
+
+// choosy is a machine that refuses what it accepted before.
+type choosy struct {
+	journal
+	refuse string
+}
+
+func (m *choosy) Apply(u []byte) (any, error) {
+	if string(u) == m.refuse {
+		return nil, errRefused
+	}
+	return m.journal.Apply(u)
+}
+
+// An update that Apply refuses when it is replayed is named, with what can be done.
+func TestARefusedReplayNamesTheUpdate(t *testing.T) {
+	const dir = "/choosy"
+	memory(t, dir)
+	s := open(t, dir, &choosy{}, nil)
+	for _, u := range []string{"one", "two", "three"} {
+		update(t, s, u)
+	}
+	check(t, s.Close())
+	_, err := store.Open(dir, &choosy{refuse: "two"}, quiet(nil))
+	var refused *store.ReplayError
+	if !errors.As(err, &refused) || refused.Index != 2 || !errors.Is(err, errRefused) || !strings.HasSuffix(refused.Path, log0) {
+		t.Fatalf("got error %v", err)
+	}
+	for u, err := range store.ReadUpdates(t.Context(), dir, refused.Index) {
+		if check(t, err); string(u.Data) != "two" {
+			t.Errorf("update %d is %q", u.Index, u.Data)
+		}
+		break
+	}
+	check(t, store.RestoreAt(dir, &choosy{refuse: "two"}, refused.Index-1))
+}
+
+// A context ends the opening of a store, which is unharmed.
+func TestAContextEndsOpen(t *testing.T) {
+	const dir = "/opencontext"
+	memory(t, dir)
+	s := open(t, dir, &journal{}, nil)
+	for i := range 1000 {
+		update(t, s, fmt.Sprint(i))
+	}
+	check(t, s.Close())
+	ctx, cancel := context.WithCancel(t.Context())
+	m := &hooked{hook: func(n int) {
+		if n == 100 {
+			cancel()
+		}
+	}}
+	_, err := store.OpenContext(ctx, dir, m, quiet(nil))
+	wantIs(t, err, context.Canceled)
+	if m.n >= 1000 {
+		t.Errorf("%d updates were replayed after the context had ended", m.n)
+	}
+	again := &journal{}
+	check(t, open(t, dir, again, nil).Close())
+	if len(again.updates) != 1000 {
+		t.Errorf("%d updates", len(again.updates))
+	}
+}
+
+// A crash may leave a snapshot of index 0 before a log that begins a new store. When
+// that snapshot is damaged then, Open does not go back to nothing.
+func TestASnapshotOfIndexZeroIsNeverPassedOver(t *testing.T) {
+	const dir = "/zero"
+	mem, f := memory(t, dir)
+	f.Inject(fsys.Fault{Kinds: fsys.OpRename, Path: log0, N: 2, Stop: true}) // the second log of index 0
+	m := &journal{}
+	s := open(t, dir, m, nil)
+	m.updates = []string{"old"}
+	_ = s.Snapshot(t.Context())
+	_ = s.Close()
+	fl := readFiles(t, mem.Kill(), dir)
+	mount(t, dir, fl.mem(t, dir))
+	m = &journal{}
+	check(t, open(t, dir, m, nil).Close())
+	if !slices.Equal(m.updates, []string{"old"}) {
+		t.Fatalf("the crash left %q", m.updates)
+	}
+	again := readFiles(t, storefs.For(dir), dir)
+	delete(again, snap0)
+	mount(t, dir, again.mem(t, dir))
+	if _, err := store.Open(dir, &journal{}, quiet(nil)); !errors.Is(err, store.ErrCorrupt) {
+		t.Errorf("without the snapshot, once the store was opened: %v", err)
+	}
+	fl[snap0] = spoil(fl[snap0], headerLen+20)
+	mount(t, dir, fl.mem(t, dir))
+	if _, err := store.Open(dir, &journal{}, quiet(nil)); !errors.Is(err, store.ErrCorrupt) {
+		t.Errorf("got error %v, and an empty state", err)
+	}
+}

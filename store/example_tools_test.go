@@ -1,0 +1,349 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"strings"
+	"time"
+
+	"github.com/stateio/stateio/store"
+)
+
+// counted makes a store in which a and b were counted some times, and returns its
+// directory.
+func counted(names ...string) (dir string, remove func()) {
+	tmp, err := os.MkdirTemp("", "example")
+	if err != nil {
+		log.Fatal(err)
+	}
+	dir = filepath.Join(tmp, "counters")
+	s, err := store.Open(dir, &counters{map[string]int{}}, noLog)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, name := range names {
+		if _, err := s.Update(context.Background(), []byte(name)); err != nil {
+			log.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		log.Fatal(err)
+	}
+	return dir, func() { os.RemoveAll(tmp) }
+}
+
+var noLog = &store.Options{Logger: slog.New(slog.DiscardHandler)}
+
+func ExampleLoad() {
+	dir, remove := counted("a", "b", "a")
+	defer remove()
+	c := &counters{map[string]int{}}
+	index, err := store.Load(context.Background(), dir, c)
+	fmt.Println(index, c.n, err)
+	// Output: 3 map[a:2 b:1] <nil>
+}
+
+func ExampleFollow() {
+	dir, remove := counted("a")
+	defer remove()
+	c := &counters{map[string]int{}}
+	f, err := store.Follow(context.Background(), dir, c, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer f.Close()
+
+	// Some other process, or this one, writes to the store.
+	s, err := store.Open(dir, &counters{map[string]int{}}, noLog)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.Update(context.Background(), []byte("a")); err != nil {
+		log.Fatal(err)
+	}
+
+	if err := f.WaitIndex(context.Background(), s.Index()); err != nil {
+		log.Fatal(err)
+	}
+	_ = f.View(func() error {
+		fmt.Println(c.n)
+		return nil
+	})
+	// Output: map[a:2]
+}
+
+func ExampleBisect() {
+	dir, remove := counted("a", "b", "a", "a", "b")
+	defer remove()
+	machine := func() store.Machine { return &counters{map[string]int{}} }
+	u, err := store.Bisect(context.Background(), dir, machine, func(m store.Machine) bool {
+		return m.(*counters).n["a"] > 2 // which must not be
+	})
+	fmt.Printf("update %d, %q, %v\n", u.Index, u.Data, err)
+	// Output: update 4, "a", <nil>
+}
+
+func ExampleFiles() {
+	dir, remove := counted("a", "b", "a")
+	defer remove()
+	files, err := store.Files(dir)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, f := range files {
+		if f.Last == 0 {
+			fmt.Printf("%s: updates from %d on\n", filepath.Base(f.Path), f.First)
+			continue
+		}
+		fmt.Printf("%s: updates %d to %d\n", filepath.Base(f.Path), f.First, f.Last)
+	}
+	// Output:
+	// 00000000000000000000.log: updates 1 to 3
+	// 00000000000000000003.log: updates from 4 on
+}
+
+func ExampleIndexAt() {
+	dir, remove := counted("a", "b", "a")
+	defer remove()
+	index, err := store.IndexAt(dir, time.Now())
+	if err != nil {
+		log.Fatal(err)
+	}
+	before, err := store.IndexAt(dir, time.Now().Add(-time.Hour))
+	fmt.Println(index, before, err)
+	// Output: 3 0 <nil>
+}
+
+func ExampleOpenMemory() {
+	s, err := store.OpenMemory(&counters{map[string]int{}}, noLog)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer s.Close()
+	n, err := s.Update(context.Background(), []byte("a"))
+	fmt.Println(n, err)
+	// Output: 1 <nil>
+}
+
+// A program that moves money between accounts of its own, and has that logged.
+func ExampleStore_Change() {
+	balance := &counters{map[string]int{"ann": 1}}
+	s, err := store.OpenMemory(balance, noLog)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer s.Close()
+	index, err := s.Change(context.Background(), func(tx *store.Tx) error {
+		for _, name := range []string{"bob", "bob"} { // both, or none after a crash
+			if err := tx.Append([]byte(name)); err != nil {
+				return err // nothing was changed yet
+			}
+		}
+		balance.n["bob"] += 2
+		return nil
+	})
+	fmt.Println(index, balance.n, err)
+	// Output: 2 map[ann:1 bob:2] <nil>
+}
+
+// StateDigest implements store.Digester.
+func (c *counters) StateDigest() (sum uint64) {
+	for _, n := range c.n {
+		sum += uint64(n)
+	}
+	return sum
+}
+
+// A second machine makes the snapshots, and finds a change that no update has made.
+func ExampleOptions_shadow() {
+	c := &counters{map[string]int{}}
+	s, err := store.OpenMemory(c, &store.Options{
+		Logger: noLog.Logger,
+		Shadow: func() store.Machine { return &counters{map[string]int{}} },
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.Update(context.Background(), []byte("a")); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(s.Snapshot(context.Background()))
+	c.n["b"]++ // and not by an update
+	if _, err := s.Update(context.Background(), []byte("a")); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(errors.Is(s.Snapshot(context.Background()), store.ErrDiverged))
+	// Output:
+	// <nil>
+	// true
+}
+
+// What is read here can't be taken back by a crash.
+func ExampleStore_ViewDurable() {
+	c := &counters{map[string]int{}}
+	s, err := store.OpenMemory(c, noLog)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer s.Close()
+	ticket, err := s.Submit([]byte("a"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	err = s.ViewDurable(context.Background(), func() error {
+		fmt.Println(c.n["a"])
+		return nil
+	})
+	fmt.Println(err, s.WaitIndex(context.Background(), ticket.Index()))
+	// Output:
+	// 1
+	// <nil> <nil>
+}
+
+// A crate is filled by a program of its own, which has typed changes logged.
+func ExampleTyped_Change() {
+	dir, remove := temp()
+	defer remove()
+	goods := &crate{}
+	s, err := store.OpenTyped(dir, goods, nil, noLog)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer s.Close()
+	ctx := context.Background()
+	if _, err := s.Change(ctx, func(tx *store.TypedTx[delivery]) error {
+		goods.State += 7
+		return errors.Join(tx.Append(delivery{3}), tx.Append(delivery{4}))
+	}); err != nil {
+		log.Fatal(err)
+	}
+	ticket, err := s.Submit(delivery{5})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(ticket.Result(), ticket.Wait(ctx))
+	for u, err := range s.Updates(ctx, 1) {
+		fmt.Println(u.Index, u.Value.Pieces, err)
+		if u.Index == 3 {
+			break
+		}
+	}
+	// Output:
+	// 12 <nil>
+	// 1 3 <nil>
+	// 2 4 <nil>
+	// 3 5 <nil>
+}
+
+type delivery struct{ Pieces int }
+
+// crate is how many pieces are in it.
+type crate struct{ store.JSONState[int] }
+
+func (s *crate) Apply(d delivery) (int, error) {
+	s.State += d.Pieces
+	return s.State, nil
+}
+
+func ExampleStore_SubmitChange() {
+	c := &counters{map[string]int{}}
+	s, err := store.OpenMemory(c, noLog)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer s.Close()
+	ticket, err := s.SubmitChange(func(tx *store.Tx) error {
+		c.n["a"]++
+		return tx.Append([]byte("a"))
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(ticket.Index(), ticket.Wait(context.Background()))
+	// Output: 1 <nil>
+}
+
+// leases is a machine whose leases end by the store's clock.
+type leases struct {
+	store.NoApply
+	until map[string]time.Time
+}
+
+var errTaken = errors.New("somebody else has the lease")
+
+// ApplyAt gives the lease that update names for a minute.
+func (l *leases) ApplyAt(at time.Time, index uint64, update []byte) (any, error) {
+	if l.until[string(update)].After(at) {
+		return nil, errTaken
+	}
+	l.until[string(update)] = at.Add(time.Minute)
+	return index, nil
+}
+
+func (l *leases) Snapshot() (io.WriterTo, error) { return strings.NewReader(""), nil } // left out here
+
+func (l *leases) Restore(io.Reader) error { return nil }
+
+func ExampleTimedMachine() {
+	s, err := store.OpenMemory(&leases{until: map[string]time.Time{}}, noLog)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer s.Close()
+	token, err := s.Update(context.Background(), []byte("printer"))
+	fmt.Println(token, err)
+	_, err = s.Update(context.Background(), []byte("printer"))
+	fmt.Println(err)
+	// Output:
+	// 1 <nil>
+	// somebody else has the lease
+}
+
+func ExampleRepair() {
+	dir, remove := counted("a", "b", "a")
+	defer remove()
+	// The newest log is damaged in the middle.
+	path := filepath.Join(dir, "00000000000000000000.log")
+	b, err := os.ReadFile(path)
+	if err != nil {
+		log.Fatal(err)
+	}
+	b[len(b)/2] ^= 1
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		log.Fatal(err)
+	}
+
+	report, err := store.Repair(context.Background(), dir, dir+".repaired", nil)
+	fmt.Println("saved up to update", report.Index, err)
+	for _, loss := range report.Lost {
+		fmt.Printf("lost %d to %d, which can be read: %v\n", loss.First, loss.Last, loss.Known)
+	}
+	// Output:
+	// saved up to update 1 <nil>
+	// lost 2 to 2, which can be read: false
+	// lost 3 to 3, which can be read: true
+}
+
+func ExampleStore_Failed() {
+	s, err := store.OpenMemory(&counters{map[string]int{}}, noLog)
+	if err != nil {
+		log.Fatal(err)
+	}
+	done := make(chan struct{}) // of the program's work
+	close(done)
+	select {
+	case <-s.Failed():
+		log.Fatal(s.Stats().Err) // and whatever started the program starts it again
+	case <-done:
+	}
+	fmt.Println(s.Close())
+	// Output: <nil>
+}

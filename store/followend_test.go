@@ -1,0 +1,94 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/storefs"
+)
+
+// follow returns how a follower that waits for later updates ends.
+func follow(s *Store) chan error {
+	ended := make(chan error, 1)
+	go func() {
+		var last error
+		for _, err := range s.Updates(context.Background(), 1000) {
+			last = err
+		}
+		ended <- last
+	}()
+	time.Sleep(20 * time.Millisecond)
+	return ended
+}
+
+func wantEnd(t *testing.T, ended chan error, want error) {
+	t.Helper()
+	select {
+	case err := <-ended:
+		if !errors.Is(err, want) {
+			t.Errorf("the follower ended with %v, want %v", err, want)
+		}
+	case <-time.After(3 * time.Second):
+		t.Errorf("the follower has not ended, want %v", want)
+	}
+}
+
+// A follower that looks while the store fails, before what is pending was given up,
+// is told of that.
+func TestAFollowerThatLooksWhileTheStoreFailsEnds(t *testing.T) {
+	const dir = "/followfail"
+	s := hostileOpen(t, dir, &Options{SyncInterval: time.Hour})
+	if _, err := s.Update(context.Background(), []byte("one")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Submit([]byte("two")); err != nil {
+		t.Fatal(err)
+	}
+	s.batchMu.Lock()
+	ended := follow(s)
+	go func() { _ = s.fail(errors.New("as Apply does when it panics")) }()
+	for !s.down.Load() {
+		runtime.Gosched()
+	}
+	s.batchMu.Unlock()
+	wantEnd(t, ended, ErrFailed)
+	_ = s.Close()
+}
+
+// A follower that looks at the end of the last commit of a store that is being closed
+// is told of that.
+func TestAFollowerThatLooksAtTheLastCommitEnds(t *testing.T) {
+	const dir = "/followlast"
+	fs := fsys.NewFaulty(fsys.NewMem(fsys.MemOptions{}))
+	t.Cleanup(storefs.Mount(dir, fs))
+	s, err := Open(dir, stateless{}, &Options{SyncInterval: time.Hour})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Update(context.Background(), []byte("one")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Submit([]byte("two")); err != nil {
+		t.Fatal(err)
+	}
+	var once sync.Once
+	var ended chan error
+	fs.OnOp(func(op fsys.Op) {
+		if op.Kind == fsys.OpDatasync {
+			once.Do(func() {
+				s.batchMu.Lock() // as while a large update is encoded
+				ended = follow(s)
+				time.AfterFunc(20*time.Millisecond, s.batchMu.Unlock)
+			})
+		}
+	})
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	wantEnd(t, ended, ErrClosed)
+}

@@ -1,0 +1,379 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/storefile"
+	"github.com/stateio/stateio/internal/storefs"
+)
+
+// FollowOptions change how [Follow] works. The zero value of each field stands for its
+// default.
+type FollowOptions struct {
+	// Poll is how long to wait before looking for updates again where there were no more.
+	// The default is 10 ms.
+	Poll time.Duration
+}
+
+// A Follower keeps a machine in the state of a store that another process writes. Its
+// methods may be called from any number of goroutines at once, but not from within the
+// machine or View.
+type Follower struct {
+	dir  string
+	m    clocked
+	fs   fsys.FS
+	poll time.Duration
+
+	cursor *cursor // of the goroutine that follows; before that, of Follow
+
+	state sync.RWMutex // held exclusively while the machine changes, shared by View
+
+	mu      sync.Mutex // guards all below
+	status  FollowerStatus
+	changed chan struct{} // closed when status changes, if somebody waits
+	err     error         // why it ended
+
+	cancel context.CancelFunc
+	done   chan struct{} // closed when it has ended
+}
+
+// FollowerStatus says how far a [Follower] has come.
+type FollowerStatus struct {
+	Index uint64    // of the last update applied
+	Time  time.Time // of its commit; the zero time if it is not known
+	// Current is when the follower last saw that there was no later update: the state is
+	// at most that old.
+	Current time.Time
+	// Restored is how many snapshots were restored: more than one says that the follower
+	// was slower than the store keeps updates.
+	Restored int
+}
+
+// Follow gives m the state of the store in directory dir, as [Load] does, and keeps it in
+// that state from then on: what another process, or this one, writes to the store is
+// applied to m a moment later. It reads the files of the store, takes no lock and writes
+// nothing. m must be in its initial state; only the follower may change it, and
+// [Follower.View] reads it.
+//
+// While there is no store in dir, as when another is being restored there, the follower
+// waits, and Status.Current stays as it is. It goes on in one of the same identity, and ends
+// with ErrCorrupt in another.
+//
+// The follower ends when ctx does, by Close, or with an error: [Follower.Done]. Nil opts
+// are the defaults. Errors of Follow are those of Load.
+//
+// A follower may see an update some moments before it is durable. If the power fails then,
+// the store has it or not, and the follower is gone with the machine; if the store's disk
+// fails, the follower may be ahead of what the store recovers, and ends with ErrCorrupt
+// where it finds that out: begin anew with another machine.
+func Follow(ctx context.Context, dir string, m Machine, opts *FollowOptions) (*Follower, error) {
+	var o FollowOptions
+	if opts != nil {
+		o = *opts
+	}
+	if o.Poll < 0 {
+		return nil, fmt.Errorf("store: FollowOptions.Poll is %v: it must not be negative", o.Poll)
+	}
+	setDefault(&o.Poll, defaultPoll)
+	f, err := newFollower(ctx, dir, m)
+	if err != nil {
+		return nil, err
+	}
+	if err := f.catchUp(ctx); err != nil {
+		f.cursor.close()
+		return nil, err
+	}
+	f.poll = o.Poll
+	ctx, f.cancel = context.WithCancel(ctx)
+	go f.run(ctx)
+	return f, nil
+}
+
+// Load gives m the newest state of the store in directory dir, and returns the index of
+// the last update in it. m must be in its initial state. It changes nothing on disk and
+// takes no lock, so it works while the store is open, of which it may see updates some
+// moments before they are durable.
+//
+// The errors are that of ctx, when that ends meanwhile; [ErrCorrupt] for damage that is in
+// the way; those of Restore, and a [*ReplayError]; and those of reading. After an error m
+// may hold any part of the state.
+func Load(ctx context.Context, dir string, m Machine) (index uint64, err error) {
+	f, err := newFollower(ctx, dir, m)
+	if err != nil {
+		return 0, err
+	}
+	defer f.cursor.close()
+	err = f.catchUp(ctx)
+	return f.status.Index, err
+}
+
+// newFollower restores the newest snapshot, if there is one.
+func newFollower(ctx context.Context, dir string, m Machine) (*Follower, error) {
+	if m == nil {
+		return nil, errors.New("store: following needs a Machine, not nil")
+	}
+	if dir == "" {
+		return nil, errNoDir
+	}
+	f := &Follower{dir: dir, m: clockedBy(m), fs: storefs.For(dir), done: make(chan struct{})}
+	if _, err := storefile.Find(f.fs, dir); err != nil {
+		return nil, err
+	}
+	return f, f.restore(ctx, 0)
+}
+
+// restoreTries is how often a snapshot is looked for that is not dropped meanwhile.
+const restoreTries = 10
+
+// restore restores the newest snapshot that is whole, if its index is at least that,
+// and goes on after it.
+func (f *Follower) restore(ctx context.Context, least uint64) error {
+	for tries := 1; ; tries++ {
+		l, err := storefile.List(f.fs, f.dir)
+		if err != nil {
+			return err
+		}
+		err = f.restoreOf(ctx, l, least)
+		if !errors.Is(err, fs.ErrNotExist) || tries == restoreTries {
+			return err
+		}
+	}
+}
+
+// restoreOf is restore for the snapshots of l.
+func (f *Follower) restoreOf(ctx context.Context, l *storefile.Listing, least uint64) error {
+	if n := len(l.Snaps); least > 0 && (n == 0 || l.Snaps[n-1] < least) {
+		return f.cursor.notRetained()
+	}
+	load := &loader{fs: f.fs, dir: f.dir, m: f.m.m, machine: f.m, list: l, target: ^uint64(0), ctx: ctx}
+	f.state.Lock()
+	err := load.loadSnapshot()
+	f.state.Unlock()
+	if err == nil && load.report.Snapshot == "" {
+		err = f.fromNothing(l, load.report.Refused)
+	}
+	if err == nil && load.report.Index < least {
+		err = f.cursor.notRetained()
+	}
+	if err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.status.Index, f.status.Time = load.report.Index, moment(load.time)
+	if load.report.Snapshot != "" {
+		f.status.Restored++
+	}
+	if f.cursor != nil {
+		f.cursor.close()
+	}
+	next := &cursor{fs: f.fs, dir: f.dir, next: load.report.Index + 1}
+	if f.cursor != nil {
+		next.store, next.known = f.cursor.store, f.cursor.known
+	}
+	f.cursor = next
+	return nil
+}
+
+// fromNothing returns an error unless the logs of l lead to the state from the beginning,
+// without a snapshot: those that were refused are in the way.
+func (f *Follower) fromNothing(l *storefile.Listing, refused []RefusedSnapshot) error {
+	if len(l.Logs) > 0 && l.Logs[0] == 0 {
+		h, _, err := storefile.ReadHeader(f.fs, filepath.Join(f.dir, storefile.FileName(0, storefile.LogSuffix)), 0, storefile.LogKind)
+		if err != nil || h.Kind != storefile.ImportKind {
+			return err
+		}
+	}
+	if len(refused) > 0 {
+		return refused[0].Err
+	}
+	if len(l.Logs) > 0 && l.Logs[0] == 0 {
+		return storefile.MissingImport(f.dir)
+	}
+	return nil // the cursor says what is missing
+}
+
+// catchUp applies what is there.
+func (f *Follower) catchUp(ctx context.Context) error {
+	for {
+		start := f.fs.Now()
+		var failed error
+		_, err := f.cursor.read(ctx, ^uint64(0), func(u Update, _ error) bool {
+			failed = f.apply(u)
+			return failed == nil
+		})
+		switch {
+		case failed != nil:
+			return failed
+		case errors.Is(err, errEnd):
+			f.mu.Lock()
+			f.status.Current = start
+			f.announceLocked()
+			f.mu.Unlock()
+			return nil
+		case errors.Is(err, ErrNotRetained) && ctx.Err() == nil:
+			// The store dropped it before it was read here.
+			if err := f.restore(ctx, f.cursor.next); err != nil {
+				return err
+			}
+		case err != nil:
+			return err
+		case ctx.Err() != nil:
+			return fmt.Errorf("store: following %s, up to update %d: %w", f.dir, f.status.Index, ctx.Err())
+		}
+	}
+}
+
+// apply applies one update.
+func (f *Follower) apply(u Update) error {
+	if err := f.applyLocked(u); err != nil {
+		return &ReplayError{Index: u.Index, Path: f.cursor.r.Path, Offset: f.cursor.r.Off, Err: err}
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.status.Index, f.status.Time = u.Index, u.Time
+	f.announceLocked()
+	return nil
+}
+
+// applyLocked calls Apply while nothing reads.
+func (f *Follower) applyLocked(u Update) error {
+	f.state.Lock()
+	defer f.state.Unlock() // also if the machine ends the goroutine
+	_, err := f.m.apply(f.cursor.r.Time, u.Index, u.Data)
+	return err
+}
+
+// announceLocked tells those who wait that status has changed. The caller holds mu.
+func (f *Follower) announceLocked() {
+	if f.changed != nil {
+		close(f.changed)
+		f.changed = nil
+	}
+}
+
+// run follows until ctx ends.
+func (f *Follower) run(ctx context.Context) {
+	defer close(f.done)
+	defer f.cancel()
+	defer func() { f.cursor.close() }()
+	timer := time.NewTimer(f.poll)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			f.end(nil)
+			return
+		case <-timer.C:
+		}
+		err := f.look(ctx)
+		if err != nil || ctx.Err() != nil {
+			if ctx.Err() != nil {
+				err = nil
+			}
+			f.end(err)
+			return
+		}
+		timer.Reset(f.poll)
+	}
+}
+
+// look applies what has come since the cursor was at the end.
+func (f *Follower) look(ctx context.Context) error {
+	start := f.fs.Now()
+	idle, err := f.cursor.idle()
+	if err != nil {
+		return err
+	}
+	if !idle {
+		if err := f.catchUp(ctx); err == nil || !absent(f.fs, f.dir) {
+			return err
+		}
+		return nil // it is being restored, perhaps
+	}
+	f.mu.Lock()
+	f.status.Current = start
+	f.mu.Unlock()
+	return nil
+}
+
+// absent reports whether there is no store in dir now, or it is being made: one without a
+// log is none.
+func absent(fsy fsys.FS, dir string) bool {
+	l, err := storefile.List(fsy, dir)
+	return errors.Is(err, fs.ErrNotExist) || err == nil && len(l.Logs) == 0
+}
+
+func (f *Follower) end(err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.err = err
+	f.announceLocked()
+}
+
+// View calls read while no update is applied, and returns what it returns; several calls
+// of View run at once. Updates are applied when it has returned.
+func (f *Follower) View(read func() error) error {
+	f.state.RLock()
+	defer f.state.RUnlock()
+	return read()
+}
+
+// Status says how far the follower has come.
+func (f *Follower) Status() FollowerStatus {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.status
+}
+
+// WaitIndex waits until update index was applied: a reader sees what a writer has been
+// told. The errors are that of ctx, ErrClosed when the follower has ended, and why it has.
+func (f *Follower) WaitIndex(ctx context.Context, index uint64) error {
+	for {
+		f.mu.Lock()
+		reached, err := f.status.Index >= index, f.err
+		if f.changed == nil {
+			f.changed = make(chan struct{})
+		}
+		changed := f.changed
+		f.mu.Unlock()
+		if reached || err != nil {
+			return err
+		}
+		select {
+		case <-changed:
+		case <-f.done:
+			if err := f.Err(); err != nil {
+				return err
+			}
+			return fmt.Errorf("store: waiting for update %d of %s: following has ended: %w", index, f.dir, ErrClosed)
+		case <-ctx.Done():
+			return fmt.Errorf("store: waiting for update %d of %s: %w", index, f.dir, ctx.Err())
+		}
+	}
+}
+
+// Done returns a channel that is closed when the follower has ended.
+func (f *Follower) Done() <-chan struct{} { return f.done }
+
+// Err returns why the follower has ended: nil while it works, and if it was closed or its
+// context ended.
+func (f *Follower) Err() error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.err
+}
+
+// Close ends the follower and waits for that. It returns what Err does.
+func (f *Follower) Close() error {
+	f.cancel()
+	<-f.done
+	return f.Err()
+}

@@ -1,0 +1,89 @@
+package store_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/store"
+)
+
+// gated is a machine whose Apply of some updates waits.
+type gated struct {
+	journal
+	entered map[string]chan struct{}
+	leave   map[string]chan struct{}
+}
+
+func (m *gated) Apply(u []byte) (any, error) {
+	if c := m.entered[string(u[:1])]; c != nil {
+		close(c)
+		<-m.leave[string(u[:1])]
+	}
+	return nil, nil
+}
+
+// A caller whose update is durable is told, and what is after it is committed, even
+// if the caller is about to apply what others have queued.
+func TestSyncInViewWithACallerThatHelps(t *testing.T) {
+	const dir = "/helpview"
+	_, fs := memory(t, dir)
+	chans := func() map[string]chan struct{} {
+		return map[string]chan struct{}{"A": make(chan struct{}), "X": make(chan struct{})}
+	}
+	m := &gated{entered: chans(), leave: chans()}
+	s := open(t, dir, m, &store.Options{SnapshotBytes: -1, MaxPending: 64 << 20})
+	for range 4 {
+		update(t, s, strings.Repeat("0", 1<<20)) // sets space aside
+	}
+	gate, in := make(chan struct{}), make(chan struct{})
+	var once sync.Once
+	fs.OnOp(func(op fsys.Op) {
+		if op.Kind == fsys.OpDatasync {
+			once.Do(func() { close(in); <-gate })
+		}
+	})
+	pause := func() { time.Sleep(30 * time.Millisecond) }
+	done := make(chan string, 8)
+	up := func(u []byte) {
+		go func() {
+			_, err := s.Update(context.Background(), u)
+			done <- fmt.Sprint(string(u[:1]), " ", err)
+		}()
+		pause()
+	}
+	up([]byte("L")) // leads, and waits for the disk
+	<-in
+	up([]byte("A")) // helps, Apply waits
+	<-m.entered["A"]
+	x := make([]byte, 100<<10)
+	x[0] = 'X'
+	up(x)
+	close(m.leave["A"])
+	<-m.entered["X"] // A is in the batch, and its caller applies X
+	up([]byte("Y"))
+	close(gate) // L and A become durable
+	pause()
+	viewed := make(chan error, 1)
+	go func() {
+		viewed <- s.View(func() error {
+			time.Sleep(200 * time.Millisecond) // X is put into the batch
+			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+			defer cancel()
+			return s.Sync(ctx)
+		})
+	}()
+	pause()
+	close(m.leave["X"])
+	if err := <-viewed; err != nil {
+		t.Errorf("Sync in View: %v", err)
+	}
+	for range 4 {
+		t.Log(<-done)
+	}
+	check(t, s.Close())
+}

@@ -1,0 +1,368 @@
+package store_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"runtime"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stateio/stateio/store"
+)
+
+// callingBack is a machine whose Snapshot and WriteTo call functions.
+type callingBack struct {
+	journal
+	inSnapshot, inWriteTo func()
+}
+
+func (m *callingBack) Snapshot() (io.WriterTo, error) {
+	if m.inSnapshot != nil {
+		m.inSnapshot()
+	}
+	return callingState{m}, nil
+}
+
+type callingState struct{ m *callingBack }
+
+func (s callingState) WriteTo(w io.Writer) (int64, error) {
+	if s.m.inWriteTo != nil {
+		s.m.inWriteTo()
+	}
+	n, err := w.Write([]byte{})
+	return int64(n), err
+}
+
+// methods are those that may wait.
+func methods(t *testing.T, s *store.Store) map[string]func() error {
+	ctx := t.Context()
+	return map[string]func() error{
+		"Update":     func() error { _, err := s.Update(ctx, []byte("within")); return err },
+		"Update, bg": func() error { _, err := s.Update(context.Background(), []byte("within")); return err },
+		"Submit":     func() error { _, err := s.Submit([]byte("within")); return err },
+		"View":       func() error { return s.View(func() error { return nil }) },
+		"Snapshot":   func() error { return s.Snapshot(ctx) },
+		"Backup":     func() error { _, err := s.Backup(ctx, io.Discard); return err },
+		"Close":      s.Close,
+	}
+}
+
+// A method that Snapshot of the machine calls would wait for itself. It is reported,
+// and the snapshot is made.
+func TestCallingTheStoreWithinSnapshotIsReported(t *testing.T) {
+	const dir = "/insnapshot"
+	memory(t, dir)
+	m := &callingBack{}
+	s := open(t, dir, m, &store.Options{SnapshotBytes: -1})
+	for name, call := range methods(t, s) {
+		update(t, s, name)
+		m.inSnapshot = func() { wantIs(t, call(), store.ErrReentrant) }
+		soon(t, name, func() { check(t, s.Snapshot(t.Context())) })
+		soon(t, name, func() { _, err := s.Backup(t.Context(), io.Discard); check(t, err) })
+		m.inSnapshot = nil
+	}
+	check(t, s.Close())
+}
+
+// WriteTo runs concurrently with updates and Views and may make some. What would
+// wait for the snapshot is reported.
+func TestCallingTheStoreWithinWriteTo(t *testing.T) {
+	const dir = "/inwriteto"
+	memory(t, dir)
+	m := &callingBack{}
+	s := open(t, dir, m, &store.Options{SnapshotBytes: -1})
+	for name, call := range methods(t, s) {
+		update(t, s, name)
+		called := 0
+		m.inWriteTo = func() {
+			if called++; called > 1 {
+				return // by Backup within WriteTo
+			}
+			err := call()
+			if name == "Snapshot" || name == "Close" {
+				wantIs(t, err, store.ErrReentrant)
+			} else if err != nil {
+				t.Errorf("%s within WriteTo: %v", name, err)
+			}
+		}
+		soon(t, name, func() { check(t, s.Snapshot(t.Context())) })
+		m.inWriteTo = nil
+	}
+	check(t, s.Close())
+}
+
+// A store may be used within View or Apply of another, however busy both are.
+func TestAnotherStoreWithinViewOrApplyIsNotReported(t *testing.T) {
+	memory(t, "/outer")
+	memory(t, "/inner")
+	inner := open(t, "/inner", &journal{}, &store.Options{SnapshotBytes: -1})
+	ctx, cancel := context.WithCancel(t.Context())
+	var busy sync.WaitGroup
+	for range 4 {
+		busy.Go(func() {
+			for ctx.Err() == nil {
+				_ = inner.View(func() error { yield(10); return nil })
+			}
+		})
+		busy.Go(func() {
+			for ctx.Err() == nil {
+				_, _ = inner.Update(context.Background(), []byte("busy"))
+			}
+		})
+	}
+	m := &hooked{hook: func(int) { update(t, inner, "within Apply") }}
+	outer := open(t, "/outer", m, &store.Options{SnapshotBytes: -1})
+	for range 200 {
+		update(t, outer, "one")
+		check(t, outer.View(func() error {
+			update(t, inner, "within View")
+			check(t, inner.View(func() error { return nil }))
+			_, err := inner.Submit([]byte("within View"))
+			check(t, inner.Sync(t.Context()))
+			return err
+		}))
+	}
+	cancel()
+	busy.Wait()
+	check(t, inner.Close())
+	check(t, outer.Close())
+}
+
+// However many stores there are, calls within the one of a few are told apart, and
+// with more of them nothing is reported that does no harm.
+func TestManyStoresAreToldApart(t *testing.T) {
+	var stores []*store.Store
+	for i := range 40 {
+		dir := "/many" + strings.Repeat("x", i)
+		memory(t, dir)
+		stores = append(stores, open(t, dir, &journal{}, nil))
+	}
+	for i, s := range stores {
+		check(t, s.View(func() error {
+			other := stores[(i+1)%len(stores)]
+			update(t, other, "one")
+			return other.View(func() error { return nil })
+		}))
+	}
+	first := stores[0]
+	wantIs(t, first.View(func() error { _, err := first.Update(context.Background(), nil); return err }), store.ErrReentrant)
+	for _, s := range stores {
+		check(t, s.Close())
+	}
+}
+
+// mutexed is a machine that takes the program's mutex in Snapshot.
+type mutexed struct {
+	journal
+	mu *sync.Mutex
+}
+
+func (m *mutexed) Snapshot() (io.WriterTo, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.journal.Snapshot()
+}
+
+// A program that waits for the store with a mutex locked that its machine takes
+// hangs. The log says so, and since when.
+func TestADeadlockWithTheProgramsMutexIsLogged(t *testing.T) {
+	const dir = "/mutex"
+	memory(t, dir)
+	var mu sync.Mutex
+	told := make(chan string, 100)
+	opts := &store.Options{SnapshotBytes: -1, Logger: toldTo(told)}
+	s := open(t, dir, &mutexed{mu: &mu}, opts)
+	update(t, s, "one")
+	mu.Lock()
+	snapshot := make(chan error, 1)
+	go func() { snapshot <- s.Snapshot(t.Context()) }()
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		_, _ = s.Update(context.Background(), []byte("two")) // with mu locked
+	}()
+	for end := time.After(60 * time.Second); ; {
+		select {
+		case line := <-told:
+			if !strings.Contains(line, "nothing moves on") {
+				continue
+			}
+			if !strings.Contains(line, "Snapshot of the machine") || !strings.Contains(line, "mutex") {
+				t.Errorf("the log says %q", line)
+			}
+		case <-end:
+			t.Error("nothing is logged")
+		}
+		break
+	}
+	mu.Unlock()
+	check(t, <-snapshot)
+	<-done
+	check(t, s.Close())
+}
+
+// A program that waits for a View which waits for it is told of, too.
+func TestUpdatesThatWaitForAViewAreLogged(t *testing.T) {
+	const dir = "/longview"
+	memory(t, dir)
+	told := make(chan string, 100)
+	s := open(t, dir, &journal{}, &store.Options{SnapshotBytes: -1, Logger: toldTo(told)})
+	inView(t, s, func() {
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			_, _ = s.Update(ctx, nil)
+		}()
+		for line := range told {
+			if strings.Contains(line, "nothing moves on") {
+				if !strings.Contains(line, "1 updates wait until functions passed to View return") {
+					t.Errorf("the log says %q", line)
+				}
+				break
+			}
+		}
+		cancel()
+		<-done
+	})
+	check(t, s.Close())
+}
+
+// An idle store does nothing, and so does a busy one tell nothing.
+func TestAStoreThatMovesOnIsNotLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const dir = "/moves"
+		_, fs := memory(t, dir)
+		told := make(chan string, 100)
+		s := open(t, dir, &journal{}, &store.Options{Logger: toldTo(told)})
+		slow(fs, 4*time.Second)
+		for range 10 {
+			if _, err := s.Update(t.Context(), []byte("one")); err != nil {
+				t.Error(err)
+			}
+		}
+		time.Sleep(time.Hour) // of the bubble
+		fs.OnOp(nil)
+		check(t, s.Close())
+		close(told)
+		for line := range told {
+			if strings.Contains(line, "nothing moves on") {
+				t.Error(line)
+			}
+		}
+	})
+}
+
+// A panic in Apply goes on in the goroutine of its caller, whichever called Apply,
+// with its value and its stack in the error that others get.
+func TestAPanicInApplyIsThatOfItsCaller(t *testing.T) {
+	const dir = "/whose"
+	memory(t, dir)
+	s := open(t, dir, &journal{}, nil)
+	update(t, s, "one")
+	panicked, refused := make(chan any, 1), make(chan error, 20)
+	var all sync.WaitGroup
+	inView(t, s, func() {
+		for i := range 21 {
+			all.Go(func() {
+				if i == 10 {
+					defer func() { panicked <- recover() }()
+					_, _ = s.Update(t.Context(), []byte("panic"))
+					t.Error("Update returned")
+				}
+				_, err := s.Update(t.Context(), bytes.Repeat([]byte("u"), i))
+				refused <- err
+			})
+		}
+		yield(1000)
+	})
+	all.Wait()
+	if v := <-panicked; v != "told to" {
+		t.Errorf("recovered %v", v)
+	}
+	_, err := s.Update(t.Context(), nil)
+	for _, part := range []string{"told to", "(*journal).Apply"} {
+		if !strings.Contains(err.Error(), part) {
+			t.Errorf("the error does not have %q: %v", part, err)
+		}
+	}
+	for range len(refused) {
+		if err := <-refused; err != nil && !errors.Is(err, store.ErrFailed) {
+			t.Error(err)
+		}
+	}
+	wantIs(t, s.Close(), store.ErrFailed)
+}
+
+// exiting is a machine that ends goroutines.
+type exiting struct {
+	journal
+	apply, snapshot, write bool
+}
+
+func (m *exiting) Apply(u []byte) (any, error) {
+	if m.apply {
+		runtime.Goexit()
+	}
+	return m.journal.Apply(u)
+}
+
+func (m *exiting) Snapshot() (io.WriterTo, error) {
+	if m.snapshot {
+		runtime.Goexit()
+	}
+	w, err := m.journal.Snapshot()
+	return exitingState{m, w}, err
+}
+
+type exitingState struct {
+	m *exiting
+	w io.WriterTo
+}
+
+func (s exitingState) WriteTo(w io.Writer) (int64, error) {
+	if s.m.write {
+		runtime.Goexit()
+	}
+	return s.w.WriteTo(w)
+}
+
+// runtime.Goexit, as of t.FailNow, in the machine is an error and no hang.
+func TestGoexitInTheMachine(t *testing.T) {
+	const dir = "/goexit"
+	memory(t, dir)
+	m := &exiting{}
+	s := open(t, dir, m, &store.Options{SnapshotBytes: -1})
+	update(t, s, "one")
+	for _, in := range []*bool{&m.snapshot, &m.write} {
+		*in = true
+		for range 2 {
+			soon(t, "Snapshot", func() {
+				if err := s.Snapshot(t.Context()); err == nil || !strings.Contains(err.Error(), "runtime.Goexit") {
+					t.Errorf("Snapshot: %v", err)
+				}
+			})
+			soon(t, "Backup", func() {
+				if _, err := s.Backup(t.Context(), io.Discard); err == nil || !strings.Contains(err.Error(), "runtime.Goexit") {
+					t.Errorf("Backup: %v", err)
+				}
+			})
+		}
+		*in = false
+	}
+	check(t, s.Snapshot(t.Context()))
+	update(t, s, "two")
+	m.apply = true
+	soon(t, "Update", func() { _, _ = s.Update(t.Context(), []byte("three")) })
+	soon(t, "Update", func() {
+		_, err := s.Update(t.Context(), []byte("four"))
+		wantIs(t, err, store.ErrFailed)
+	})
+	soon(t, "Close", func() { wantIs(t, s.Close(), store.ErrFailed) })
+	wantUpdates(t, dir, "one", "two")
+}

@@ -1,0 +1,360 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"time"
+
+	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/storefile"
+	"github.com/stateio/stateio/internal/storefs"
+)
+
+// RepairOptions change what [Repair] does. The zero value keeps the newest exact state.
+type RepairOptions struct {
+	// Salvage keeps every update that can be read, also those after others that are lost.
+	// The machine may refuse some of them, or make another state of them than it had.
+	Salvage bool
+	// Drop leaves out updates of these indexes, such as one that the machine refuses in a
+	// replay: a [*ReplayError] names it.
+	Drop []uint64
+}
+
+// A RepairReport says what [Repair] has made.
+type RepairReport struct {
+	Snapshot uint64 // index of the snapshot that the new store begins with; 0: it has none
+	Updates  uint64 // after that
+	Index    uint64 // of the last update in the new store
+	// Exact says that indexes and identity are those of the old store: its state was this
+	// one after update Index. Else some update before the last was left out; those after it
+	// have other indexes now, and the new store an identity of its own.
+	Exact   bool
+	Lost    []Loss          // updates of the old store that could not be read, or not be kept
+	Dropped []uint64        // of RepairOptions.Drop, those that were there
+	Damage  []*CorruptError // what is wrong in the old store
+}
+
+// A Loss is a range of updates that are not in the repaired store.
+type Loss struct {
+	// First and Last are indexes in the old store. Last is 0 where a log is missing that may
+	// have held any number of them.
+	First, Last uint64
+	// Known says that they can be read: RepairOptions.Salvage keeps them.
+	Known bool
+	// After is the time of the last update before them that is kept, and Before that of
+	// the first one after them that can be read: the zero time where there is none.
+	After, Before time.Time
+}
+
+// Repair makes a new store in directory dst of what can be had of the damaged one in src.
+// That is the newest state which is exactly one that the store had, as [LastIntact] tells
+// it, with the updates that lead there from the oldest snapshot that they begin with; or
+// what the options say. It changes nothing in src, and needs no machine. dst must not
+// exist. The program that has src open should be stopped before.
+//
+// When Repair returns nil, the new store is durable, and [Check] has found nothing wrong
+// with it. Open refuses one whose making was interrupted. The report is also returned with an error that came after reading. Errors are
+// fs.ErrExist, if there is something at dst; [ErrLocked], if src is open; [ErrCorrupt], if no exact state can be had;
+// that of ctx, and of reading and writing.
+func Repair(ctx context.Context, src, dst string, opts *RepairOptions) (RepairReport, error) {
+	r := &repair{ctx: ctx, src: src}
+	if opts != nil {
+		r.opts = *opts
+	}
+	if dst == "" {
+		return r.report, errNoDir
+	}
+	if within(src, dst) {
+		return r.report, fmt.Errorf("store: repairing into %s: it would be within %s, which is not to be changed: name a directory elsewhere", dst, src)
+	}
+	if _, err := storefs.For(dst).Stat(dst); !errors.Is(err, fs.ErrNotExist) {
+		if err == nil {
+			err = &opError{is: fs.ErrExist, msg: fmt.Sprintf("repairing into %s: it exists already; name a directory that does not, and remove this one if a repair that was interrupted has left it", dst)}
+		}
+		return r.report, err
+	}
+	unlock, err := r.lock()
+	if err != nil {
+		return r.report, err
+	}
+	defer unlock()
+	if err := r.look(); err != nil {
+		return r.report, err
+	}
+	source, opened, err := r.source()
+	if err != nil {
+		return r.report, err
+	}
+	err = errors.Join(makeStore(dst, nil, source), opened.Close())
+	if err == nil {
+		err = r.verify(dst)
+	}
+	return r.report, err
+}
+
+// within reports whether dst would be in the directory src.
+func within(src, dst string) bool {
+	s, err := filepath.Abs(src)
+	d, derr := filepath.Abs(dst)
+	if err != nil || derr != nil {
+		return false
+	}
+	rel, err := filepath.Rel(s, d)
+	return err == nil && rel != "." && filepath.IsLocal(rel)
+}
+
+// lock makes sure that no process has the old store open, by the lock of its newest log,
+// and keeps others out until unlock is called. It makes no file.
+func (r *repair) lock() (unlock func(), err error) {
+	unlock = func() {}
+	fsy := storefs.For(r.src)
+	l, err := storefile.List(fsy, r.src)
+	if err != nil || len(l.Logs) == 0 {
+		return unlock, err
+	}
+	path := filepath.Join(r.src, storefile.FileName(l.Logs[len(l.Logs)-1], storefile.LogSuffix))
+	f, _, err := storefile.Open(fsy, path)
+	if err != nil {
+		return unlock, nil // reading it says why
+	}
+	switch err := f.Lock(); {
+	case errors.Is(err, fsys.ErrLocked):
+		return unlock, errors.Join(&opError{is: ErrLocked, msg: fmt.Sprintf("repairing %s: a program has it open: stop that, or repair a copy", r.src)}, f.Close())
+	case err != nil: // no locks here, or not of a file that is only read
+		_ = f.Close()
+		return unlock, nil
+	}
+	return func() { _ = f.Close() }, nil
+}
+
+// A repair reads the old store.
+type repair struct {
+	ctx    context.Context
+	src    string
+	opts   RepairOptions
+	report RepairReport
+
+	target uint64   // the newest exact state
+	id     [16]byte // of the old store
+	logs   []uint64 // that are read
+	newest uint64   // the highest index that the name of a file tells
+	// endless says that updates after that may have been there, in a log that is missing.
+	endless bool
+}
+
+// look reads all of the old store, and finds out what can be had.
+func (r *repair) look() error {
+	reports, err := Check(r.ctx, r.src)
+	if r.ctx.Err() != nil {
+		return fmt.Errorf("store: repairing %s: %w", r.src, r.ctx.Err())
+	}
+	if err != nil {
+		return err
+	}
+	for _, f := range reports {
+		r.report.Damage = append(r.report.Damage, f.Damage...)
+		if f.Index >= r.newest {
+			// A log that should be the newest and is not there leaves open how far it went.
+			r.newest, r.endless = f.Index, f.Size == 0 && len(f.Damage) > 0
+		}
+	}
+	first, last, ok := intact(reports)
+	if !ok && !r.opts.Salvage {
+		return &opError{is: ErrCorrupt, msg: fmt.Sprintf("repairing %s: no state can be had exactly: no snapshot is whole, and the logs do not begin with the first update; RepairOptions.Salvage keeps what can be read", r.src)}
+	}
+	r.report.Snapshot, r.target = first, last
+	if err := r.chooseLogs(); err != nil {
+		return err
+	}
+	all := r.reader(&r.report)
+	defer all.old.close()
+	for err == nil {
+		_, _, err = all.next()
+	}
+	if err != io.EOF {
+		return err
+	}
+	if !r.opts.Salvage && len(all.told.Dropped) == 0 && all.index != r.target {
+		return storefile.Corrupt(r.src, 0, "update %d should be the last that can be read exactly, and update %d is: make a copy of the directory, and look at that", r.target, all.index)
+	}
+	r.report.Index = all.index
+	r.report.Updates = all.index - first
+	r.report.Exact = all.exact
+	return nil
+}
+
+// identify takes the identity of the store from what the new one begins with: the
+// snapshot, or the first log that can be read.
+func (r *repair) identify(l *storefile.Listing) {
+	fsy := storefs.For(r.src)
+	header := func(index uint64, suffix string, k storefile.Kind) bool {
+		h, _, err := storefile.ReadHeader(fsy, filepath.Join(r.src, storefile.FileName(index, suffix)), index, k)
+		if err == nil {
+			r.id = h.Store
+		}
+		return err == nil
+	}
+	if slices.Contains(l.Snaps, r.report.Snapshot) && header(r.report.Snapshot, storefile.SnapSuffix, storefile.SnapKind) {
+		return
+	}
+	for _, base := range l.Logs {
+		if base >= r.report.Snapshot && header(base, storefile.LogSuffix, storefile.LogKind) {
+			return
+		}
+	}
+}
+
+// chooseLogs sets the logs that hold updates after the first state.
+func (r *repair) chooseLogs() error {
+	fsy := storefs.For(r.src)
+	l, err := storefile.List(fsy, r.src)
+	if err != nil {
+		return err
+	}
+	for _, base := range l.Logs {
+		if base <= r.report.Snapshot {
+			r.logs = nil // what was before is not needed
+		}
+		r.logs = append(r.logs, base)
+	}
+	r.identify(l)
+	return nil
+}
+
+// source returns what the new store is made of, and what is to be closed after that.
+func (r *repair) source() (*source, io.Closer, error) {
+	reader := r.reader(new(RepairReport))
+	src := &source{index: r.report.Snapshot, next: reader.next}
+	opened := closers{reader.old}
+	fsy := storefs.For(r.src)
+	path := filepath.Join(r.src, storefile.FileName(src.index, storefile.SnapSuffix))
+	f, size, err := storefile.Open(fsy, path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist) && src.index == 0:
+	case err != nil:
+		return nil, nil, err
+	default:
+		state, err := storefile.NewSnapReader(f, path, src.index, size)
+		if err != nil {
+			return nil, nil, errors.Join(err, f.Close())
+		}
+		opened = append(opened, closerOf(state.Close), f)
+		src.state, src.time = state, state.Header.Time
+		reader.at = src.time
+	}
+	if r.report.Exact {
+		src.store = r.id
+	}
+	return src, opened, nil
+}
+
+// verify makes sure that the new store is what the report says.
+func (r *repair) verify(dst string) error {
+	reports, err := Check(r.ctx, dst)
+	if err != nil {
+		return err
+	}
+	for _, f := range reports {
+		for _, damage := range f.Damage {
+			return fmt.Errorf("store: the repaired store reads differently: %w", damage)
+		}
+	}
+	if _, last, ok := intact(reports); !ok || last != r.report.Index {
+		return storefile.Corrupt(dst, 0, "the repaired store leads to index %d, and not to %d", last, r.report.Index)
+	}
+	return nil
+}
+
+// A repairReader returns the updates that are kept.
+type repairReader struct {
+	*repair
+	old      *salvager
+	told     *RepairReport // gets what is lost and dropped
+	expected uint64        // index of the next update in the old store
+	index    uint64        // of the last update kept, in the new store
+	at       int64         // its time
+	exact    bool          // that is its index in the old store, too
+	ended    bool          // it was told that what came last is missing
+}
+
+func (r *repair) reader(told *RepairReport) *repairReader {
+	first := r.report.Snapshot
+	return &repairReader{
+		repair: r, told: told, expected: first + 1, index: first, exact: true,
+		old: &salvager{ctx: r.ctx, fs: storefs.For(r.src), dir: r.src, id: r.id, logs: slices.Clone(r.logs), next: first + 1},
+	}
+}
+
+// next is that of a source.
+func (r *repairReader) next() (update []byte, at int64, err error) {
+	for {
+		index, at, update, err := r.old.read()
+		if err == io.EOF && r.expected <= r.newest {
+			r.lose(r.expected, r.newest, false, 0)
+			r.expected = r.newest + 1
+		}
+		if err == io.EOF && r.endless && !r.ended {
+			r.ended = true
+			r.told.Lost = append(r.told.Lost, Loss{First: r.expected, After: moment(r.at)})
+		}
+		if err != nil {
+			return nil, 0, err
+		}
+		if index > r.expected {
+			r.lose(r.expected, index-1, false, at)
+		}
+		r.expected = index + 1
+		switch {
+		case !r.opts.Salvage && index > r.target:
+			r.lose(index, index, true, at)
+			continue
+		case slices.Contains(r.opts.Drop, index):
+			r.told.Dropped = append(r.told.Dropped, index)
+			continue
+		}
+		r.index++
+		r.exact = r.exact && r.index == index
+		r.at = max(r.at, at, 1) // the time of what follows damage may not be known
+		return update, r.at, nil
+	}
+}
+
+// lose notes that updates of the old store are not kept. at is the time of what follows
+// them, in nanoseconds since 1970, or 0.
+func (r *repairReader) lose(first, last uint64, known bool, at int64) {
+	if n := len(r.told.Lost); n > 0 && r.told.Lost[n-1].Last+1 == first && r.told.Lost[n-1].Known == known {
+		r.told.Lost[n-1].Last = last
+		return
+	}
+	loss := Loss{First: first, Last: last, Known: known, After: moment(r.at)}
+	if !known {
+		loss.Before = moment(at)
+	}
+	r.told.Lost = append(r.told.Lost, loss)
+}
+
+// closers are closed together.
+type closers []io.Closer
+
+// Close implements io.Closer.
+func (c closers) Close() error {
+	var err error
+	for _, one := range c {
+		err = errors.Join(err, one.Close())
+	}
+	return err
+}
+
+// closerOf is a function that closes and can't fail.
+type closerOf func()
+
+// Close implements io.Closer.
+func (c closerOf) Close() error {
+	c()
+	return nil
+}

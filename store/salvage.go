@@ -1,0 +1,124 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+
+	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/storefile"
+)
+
+// A salvager reads all updates in the logs of a store that can be read, by index, also
+// after damage.
+type salvager struct {
+	ctx  context.Context
+	fs   fsys.FS
+	dir  string
+	id   [16]byte
+	logs []uint64 // that are still to be opened
+	next uint64   // index of the first update that is wanted
+
+	f    fsys.File
+	r    *storefile.LogReader // nil: the next log is to be opened
+	from int64                // where to look after damage
+
+	damage []*CorruptError // that is in the way
+}
+
+// read returns the next update, with its index and the time of its commit. The slice is
+// valid until the next call. The error is io.EOF at the end, or one of reading.
+func (s *salvager) read() (index uint64, at int64, update []byte, err error) {
+	for {
+		if err := s.ctx.Err(); err != nil {
+			return 0, 0, nil, fmt.Errorf("store: reading %s: %w", s.dir, err)
+		}
+		if s.r == nil {
+			if err := s.open(); err != nil {
+				return 0, 0, nil, err
+			}
+			continue
+		}
+		update, err := s.r.Next()
+		var damage *CorruptError
+		switch {
+		case err == nil:
+			if s.r.Index >= s.next {
+				s.next = s.r.Index + 1
+				return s.r.Index, s.r.Time, update, nil
+			}
+		case err == io.EOF:
+			s.close()
+		case errors.Is(err, storefile.ErrStop) || errors.As(err, &damage):
+			if err := s.skip(damage); err != nil {
+				return 0, 0, nil, err
+			}
+		default:
+			return 0, 0, nil, err
+		}
+	}
+}
+
+// open opens the next log. One that is gone, or whose header can't be read, is passed
+// over: without the salt in there nothing can be told from chance.
+func (s *salvager) open() error {
+	if len(s.logs) == 0 {
+		return io.EOF
+	}
+	base := s.logs[0]
+	s.logs = s.logs[1:]
+	path := filepath.Join(s.dir, storefile.FileName(base, storefile.LogSuffix))
+	f, size, err := storefile.Open(s.fs, path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	r, err := storefile.NewLogReader(f, path, base, size)
+	var damage *CorruptError
+	switch {
+	case errors.As(err, &damage):
+		s.damage = append(s.damage, damage)
+		return f.Close()
+	case err != nil:
+		return errors.Join(err, f.Close())
+	case r.Header.Store != s.id:
+		r.Close()
+		return f.Close()
+	}
+	s.f, s.r, s.from = f, r, 0
+	return nil
+}
+
+// skip goes on after damage.
+func (s *salvager) skip(damage *CorruptError) error {
+	if damage != nil {
+		s.damage = append(s.damage, damage)
+	}
+	// What begins where the reader stopped is what it could not read.
+	s.from = max(s.from, s.r.End) + 1
+	found, err := s.r.Salvage(s.from)
+	if err == nil && !found {
+		s.close()
+	}
+	return err
+}
+
+// Close ends reading.
+func (s *salvager) Close() error {
+	s.close()
+	return nil
+}
+
+// close ends the use of the current log.
+func (s *salvager) close() {
+	if s.r != nil {
+		s.r.Close()
+		_ = s.f.Close() // opened for reading
+	}
+	s.r, s.f = nil, nil
+}

@@ -1,0 +1,83 @@
+package store_test
+
+import (
+	"context"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/store"
+)
+
+// stallWithMore leaves one batch that found no space and another one after it.
+func stallWithMore(t *testing.T, dir string) (*store.Store, *fsys.Faulty, chan error) {
+	_, fs := memory(t, dir)
+	s := open(t, dir, &journal{}, &store.Options{SnapshotBytes: -1})
+	update(t, s, "one")
+	fs.Inject(fsys.Fault{Kinds: fsys.OpWrite, Path: "*.log", Err: syscall.ENOSPC, Forever: true})
+	gate := make(chan struct{})
+	var once sync.Once
+	fs.OnOp(func(op fsys.Op) {
+		if op.Kind == fsys.OpWrite && strings.HasSuffix(op.Path, ".log") {
+			once.Do(func() { <-gate })
+		}
+	})
+	outcome := make(chan error, 2)
+	for _, u := range []string{"two", "three"} {
+		go func() {
+			_, err := s.Update(context.Background(), []byte(u))
+			outcome <- err
+		}()
+		synctest.Wait()
+	}
+	close(gate)
+	synctest.Wait()
+	if s.Index() != 3 {
+		t.Fatalf("index is %d, want 3", s.Index())
+	}
+	return s, fs, outcome
+}
+
+// A snapshot that comes first when there is space again commits all that is pending.
+func TestASnapshotAfterAStallCommitsAllThatIsPending(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const dir = "/stallsnap"
+		s, fs, outcome := stallWithMore(t, dir)
+		fs.Heal()
+		check(t, s.Snapshot(t.Context()))
+		for range 2 {
+			select {
+			case err := <-outcome:
+				check(t, err)
+			case <-time.After(time.Minute):
+				t.Error("an update has not returned in a minute")
+			}
+		}
+		update(t, s, "four")
+		check(t, s.Close())
+		wantUpdates(t, dir, "one", "two", "three", "four")
+	})
+}
+
+// Close commits all that is pending when there is space again.
+func TestCloseAfterAStallCommitsAllThatIsPending(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const dir = "/stallclose"
+		s, fs, outcome := stallWithMore(t, dir)
+		fs.Heal()
+		check(t, s.Close())
+		for range 2 {
+			select {
+			case err := <-outcome:
+				check(t, err)
+			case <-time.After(time.Minute):
+				t.Error("an update has not returned a minute after Close")
+			}
+		}
+		wantUpdates(t, dir, "one", "two", "three")
+	})
+}

@@ -1,0 +1,172 @@
+package store_test
+
+import (
+	"context"
+	"errors"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/store"
+)
+
+// A store never shows by ViewDurable what is not on the disk, whatever is written and read
+// concurrently.
+func TestViewDurableShowsWhatIsDurable(t *testing.T) {
+	const dir = "/viewed"
+	memory(t, dir)
+	m := &journal{}
+	s := open(t, dir, m, nil)
+	var writers sync.WaitGroup
+	for range 4 {
+		writers.Go(func() {
+			for range 200 {
+				if _, err := s.Submit([]byte("x")); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	seen, last := 0, 0
+	for last < 800 {
+		check(t, s.ViewDurable(t.Context(), func() error {
+			seen, last = seen+1, len(m.updates)
+			if durable := s.Stats().Durable; durable < uint64(last) {
+				t.Errorf("%d updates are seen, of which %d are durable", last, durable)
+			}
+			return nil
+		}))
+	}
+	writers.Wait()
+}
+
+// ViewDurable waits for the disk, and not longer than its context; so does WaitIndex.
+func TestViewDurableWaitsForTheDisk(t *testing.T) {
+	const dir = "/viewed"
+	_, fs := memory(t, dir)
+	m := &journal{}
+	s := open(t, dir, m, nil)
+	syncing, goOn := make(chan struct{}), make(chan struct{})
+	fs.OnOp(func(op fsys.Op) {
+		if op.Kind == fsys.OpDatasync {
+			syncing <- struct{}{}
+			<-goOn
+		}
+	})
+	_, err := s.Submit([]byte("one"))
+	check(t, err)
+	<-syncing
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	never := func() error { t.Error("read was called"); return nil }
+	wantIs(t, s.ViewDurable(ctx, never), context.Canceled)
+	ctx, cancel = context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	wantIs(t, s.ViewDurable(ctx, never), context.DeadlineExceeded)
+	wantIs(t, s.WaitIndex(ctx, 1), context.DeadlineExceeded)
+	fs.OnOp(nil)
+	close(goOn)
+	check(t, s.WaitIndex(t.Context(), 1))
+	check(t, s.ViewDurable(t.Context(), func() error {
+		if len(m.updates) != 1 {
+			t.Errorf("%q", m.updates)
+		}
+		return nil
+	}))
+}
+
+// A view that waits for Apply gives up with its context, and its lock is free again.
+func TestViewDurableGivesUpWhileApplyRuns(t *testing.T) {
+	const dir = "/viewed"
+	memory(t, dir)
+	began, goOn := make(chan struct{}), make(chan struct{})
+	s := open(t, dir, &twin{apply: func([]byte) (any, error) {
+		began <- struct{}{}
+		<-goOn
+		return nil, nil
+	}}, nil)
+	done := make(chan error)
+	go func() {
+		_, err := s.Update(context.Background(), []byte("one"))
+		done <- err
+	}()
+	<-began
+	ctx, cancel := context.WithTimeout(t.Context(), time.Millisecond)
+	defer cancel()
+	wantIs(t, s.ViewDurable(ctx, func() error { t.Error("read was called"); return nil }), context.DeadlineExceeded)
+	goOn <- struct{}{}
+	check(t, <-done)
+	go func() { <-began; goOn <- struct{}{} }()
+	_, err := s.Update(t.Context(), []byte("two")) // Apply gets the lock
+	check(t, err)
+}
+
+// WaitIndex waits for an update that is not made yet, and says why none will come.
+func TestWaitIndexWaitsForUpdatesToCome(t *testing.T) {
+	const dir = "/viewed"
+	memory(t, dir)
+	s := open(t, dir, &journal{}, &store.Options{SyncInterval: time.Hour})
+	check(t, s.WaitIndex(t.Context(), 0))
+	came := make(chan error)
+	go func() { came <- s.WaitIndex(context.Background(), 2) }()
+	for range 2 {
+		_, err := s.Submit([]byte("x"))
+		check(t, err)
+	}
+	check(t, s.WaitIndex(t.Context(), 2)) // in spite of SyncInterval
+	check(t, <-came)
+	go func() { came <- s.WaitIndex(context.Background(), 3) }()
+	check(t, s.Close())
+	wantIs(t, <-came, store.ErrClosed)
+	check(t, s.WaitIndex(t.Context(), 2))
+}
+
+// Neither waits for itself.
+func TestWaitIndexWithinApply(t *testing.T) {
+	const dir = "/viewed"
+	memory(t, dir)
+	var s *store.Store
+	var inside error
+	s = open(t, dir, &twin{apply: func([]byte) (any, error) {
+		inside = s.WaitIndex(context.Background(), 1)
+		return nil, nil
+	}}, nil)
+	update(t, s, "one")
+	wantIs(t, inside, store.ErrReentrant)
+}
+
+// Close, readers who wait for the disk, and updates that wait for these readers, all end.
+func TestCloseEndsReadersWhoWaitForTheDisk(t *testing.T) {
+	for round := range 300 {
+		const dir = "/viewed"
+		memory(t, dir)
+		s := open(t, dir, &journal{}, &store.Options{SyncInterval: time.Hour})
+		ctx := context.Background()
+		var all sync.WaitGroup
+		read := func() error { return nil }
+		for range 3 {
+			all.Go(func() {
+				for range 3 {
+					if err := s.ViewDurable(ctx, read); err != nil && !errors.Is(err, store.ErrClosed) {
+						t.Errorf("round %d: %v", round, err)
+					}
+					check(t, s.View(func() error { return s.Sync(ctx) }))
+				}
+			})
+			all.Go(func() {
+				for range 3 {
+					_, _ = s.Submit([]byte("x")) // or it is closed
+				}
+			})
+		}
+		all.Go(func() {
+			for range round {
+				runtime.Gosched()
+			}
+			check(t, s.Close())
+		})
+		all.Wait()
+	}
+}

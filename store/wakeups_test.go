@@ -1,0 +1,95 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math"
+	"testing"
+	"time"
+
+	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/storefs"
+)
+
+func hostileOpen(t *testing.T, dir string, o *Options) *Store {
+	mem := fsys.NewMem(fsys.MemOptions{})
+	t.Cleanup(storefs.Mount(dir, mem))
+	s, err := Open(dir, stateless{}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// Whoever found the batch full looks again when it lets go of apply: the commit that
+// made room may have come and gone before, and the applier have found apply taken.
+func TestWhoFindsTheBatchFullLooksAgain(t *testing.T) {
+	const dir = "/fulllost"
+	s := hostileOpen(t, dir, &Options{MaxPending: 1, SnapshotBytes: -1})
+	if _, err := s.Update(context.Background(), []byte("one")); err != nil {
+		t.Fatal(err)
+	}
+	s.apply.Lock()
+	outcome := make(chan error, 2)
+	for i := range 2 {
+		go func() {
+			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+			defer cancel()
+			_, err := s.Update(ctx, fmt.Append(nil, i))
+			outcome <- err
+		}()
+	}
+	for s.queue.waits() < 2 {
+		time.Sleep(time.Millisecond)
+	}
+	was := s.drain(nil, true, math.MaxInt)
+	if was != full {
+		t.Fatal("the batch is not full")
+	}
+	signalTo(s.commitWake) // as endCommit of a commit that was under way does
+	time.Sleep(100 * time.Millisecond)
+	s.endApply(was) // the goroutine was not scheduled meanwhile
+	for range 2 {
+		if err := <-outcome; err != nil {
+			t.Error(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
+// An update that comes while the last holder of apply lets go of it, in a store whose
+// applier has ended, is refused.
+func TestALateUpdateOfAClosedStoreIsRefused(t *testing.T) {
+	const dir = "/lateclosed"
+	s := hostileOpen(t, dir, nil)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s.apply.Lock() // a late caller, that has seen an empty queue
+	was := s.drain(nil, true, 2)
+	outcome := make(chan error, 1)
+	go func() { // another one, that was accepted before the store was closed
+		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
+		defer cancel()
+		r := s.queue.request([]byte("late"))
+		if s.queue.add(r) {
+			s.help(r, false, helpRounds)
+		}
+		if err := s.await(ctx, r); err != nil {
+			outcome <- err
+			return
+		}
+		outcome <- r.err
+	}()
+	for s.queue.waits() < 1 {
+		time.Sleep(time.Millisecond)
+	}
+	time.Sleep(50 * time.Millisecond)
+	s.endApply(was)
+	if err := <-outcome; err == nil || !errors.Is(err, ErrClosed) {
+		t.Errorf("a late update got %v, want ErrClosed", err)
+	}
+}
