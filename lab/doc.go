@@ -22,8 +22,13 @@
 // STATEIO_CRASH_KEEP names a directory, which must not be in /dev/shm, for the disk
 // images on which something failed.
 //
+// Other tests use a store where people put one: below a parent that may not be read,
+// or on squashfs, on an overlay, through two names of a directory, and where
+// directories can't be synced.
+//
 // All need Linux on amd64 or arm64, where the FUSE library builds; the first two
-// root, and the mkfs of the file system; the third strace. A test that lacks what it needs is skipped, and says what
-// it was. Nothing is left behind, however the tests end: mounts and images live
+// root, and the mkfs of the file system; the third strace; the places root, mksquashfs
+// and strace. A test that lacks what it needs is skipped, and says what it was.
+// Nothing is left, however the tests end: mounts and images live
 // in a mount namespace of the process, which package kernel makes.
 package lab

@@ -158,6 +158,9 @@ func (l *life) store() error {
 		Logger:           slog.New(slog.DiscardHandler),
 	}
 	m := &crashtest.Machine{Size: pick(l.rng, 0, 5000, 300_000)}
+	if l.rng.IntN(4) == 0 {
+		opts.Shadow = func() store.Machine { return &crashtest.Machine{Size: m.Size} }
+	}
 	writers := 1 + l.rng.IntN(4)
 	if l.stubborn {
 		writers = 1

@@ -31,6 +31,13 @@ func TestMain(m *testing.M) {
 		}
 		os.Exit(0)
 	}
+	if dir := os.Getenv(placeEnv); dir != "" {
+		if err := usePlace(dir); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+		os.Exit(0)
+	}
 	noMounts = kernel.EnterNamespace()
 	os.Exit(m.Run())
 }

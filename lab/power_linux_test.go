@@ -63,7 +63,25 @@ func wantCaught(t *testing.T, runs int, run func(seed uint64) (int, error)) {
 type liar struct{ fsys.FS }
 
 func (l liar) Open(path string, mode fsys.Mode, perm os.FileMode) (fsys.File, error) {
-	f, err := l.FS.Open(path, mode, perm)
+	return lying(l.FS.Open(path, mode, perm))
+}
+
+func (l liar) Hold(dir string) (fsys.Held, error) {
+	h, err := l.FS.Hold(dir)
+	if err != nil {
+		return nil, err
+	}
+	return lyingHeld{h}, nil
+}
+
+// lyingHeld is a directory of a liar.
+type lyingHeld struct{ fsys.Held }
+
+func (h lyingHeld) Open(path string, mode fsys.Mode, perm os.FileMode) (fsys.File, error) {
+	return lying(h.Held.Open(path, mode, perm))
+}
+
+func lying(f fsys.File, err error) (fsys.File, error) {
 	if err != nil {
 		return nil, err
 	}

@@ -100,7 +100,16 @@ func drawInjection(rng *rand.Rand, set string) injection {
 		in.fault = "error=" + pick(rng, "EIO", "ENOSPC", "EDQUOT")
 		in.when += pick(rng, "", "+", "+2") // from then on; every other one from then on
 	}
+	if in.waits() {
+		in.when = strings.TrimSuffix(in.when, "+") + "+2"
+	}
 	return in
+}
+
+// waits tells whether a store waits for the end of such a failure: an update that was
+// applied can't be taken back, so a disk that stays full would have it wait for ever.
+func (in *injection) waits() bool {
+	return in.set == "pwrite64" && in.fault != "error=EIO" && strings.HasSuffix(in.when, "+")
 }
 
 // comesToLight tells whether the program must hear of such a failure. A store

@@ -11,7 +11,7 @@ import (
 type Record struct {
 	events  []event
 	at      int // the power cut comes before this event
-	flushed int // index behind the last flush before at
+	flushed int // index after the last flush before at
 	durable *Image
 	mark    any // the last one before at
 }
@@ -124,7 +124,7 @@ func chooser(rng *rand.Rand, n int) func(write int) bool {
 			whole[i] = rng.Float64() < share
 		}
 		return func(write int) bool { return whole[write] }
-	case 3: // all before one that is torn, and nothing behind
+	case 3: // all before one that is torn, and nothing after
 		torn := rng.IntN(n + 1)
 		return func(write int) bool { return write < torn || write == torn && rng.Float64() < share }
 	case 4: // all but one write

@@ -57,7 +57,7 @@ func wantContent(t *testing.T, im *Image, want []byte) {
 }
 
 // A crash state has all that was flushed, of the rest in each unit one of the
-// values written since or the one before, nothing from behind the cut, and the
+// values written since or the one before, nothing from after the cut, and the
 // last mark. All the states there are come up.
 func TestCrashStatesAreLegalAndComplete(t *testing.T) {
 	const unit, units = 512, 4

@@ -2,8 +2,12 @@ package main
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 )
 
@@ -51,6 +55,36 @@ func readAccepted(name string) (*accepted, error) {
 	}
 	return a, lines.Err()
 }
+
+// stale returns an error that names the lines of the list whose line of code is not
+// there any more: what they say of it may be wrong of what is there now.
+func (a *accepted) stale(root string) error {
+	files := map[string]string{} // without spaces, which differ in what is printed
+	var gone []string
+	for key := range a.reasons {
+		fields := strings.SplitN(key, " | ", 4)
+		src, ok := files[fields[0]]
+		if !ok {
+			b, err := os.ReadFile(filepath.Join(root, filepath.FromSlash(fields[0])))
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
+			src = spaceless(string(b))
+			files[fields[0]] = src
+		}
+		method := fields[1][strings.LastIndexByte(fields[1], '.')+1:]
+		if !strings.Contains(src, spaceless(fields[2])) || !strings.Contains(src, method) {
+			gone = append(gone, key)
+		}
+	}
+	if len(gone) == 0 {
+		return nil
+	}
+	slices.Sort(gone)
+	return fmt.Errorf("%s: the code of these lines has changed: look at each, and take it out\n%s", a.name, strings.Join(gone, "\n"))
+}
+
+func spaceless(s string) string { return strings.Join(strings.Fields(s), "") }
 
 // key returns how m is listed.
 func (m *mutant) key(root string) string {

@@ -62,6 +62,9 @@ func run(ctx context.Context) error {
 	if o.list, err = readAccepted(list); err != nil {
 		return err
 	}
+	if err := o.list.stale(o.root); err != nil {
+		return err
+	}
 	return o.all(ctx, flag.Args())
 }
 

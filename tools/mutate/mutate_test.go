@@ -199,3 +199,21 @@ func TestTheListOfHarmlessMutantsIsChecked(t *testing.T) {
 		}
 	}
 }
+
+// The list of harmless mutants is about the code as it is, and a line that is gone is
+// told.
+func TestAcceptedLinesAreThere(t *testing.T) {
+	dir := root(t)
+	list, err := readAccepted(filepath.Join(dir, "tools", "mutate", "accepted.txt"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := list.stale(dir); err != nil {
+		t.Error(err)
+	}
+	list.reasons["logio/reader.go | Reader.Read | this line is not there | this one"] = "why"
+	list.reasons["nowhere.go | f | return | panic()"] = "why"
+	if err := list.stale(dir); err == nil || !strings.Contains(err.Error(), "not there") || !strings.Contains(err.Error(), "nowhere.go") {
+		t.Errorf("what is gone is told as %v", err)
+	}
+}

@@ -19,22 +19,33 @@ var plan = []job{
 	{pkg: "./internal/entry", judges: []string{"./internal/entry", "."}},
 	{pkg: ".", judges: []string{"."}},
 	{
+		pkg:      "./internal/storefile",
+		judges:   []string{"./internal/storefile", "./store"},
+		env:      storeEnv,
+		leaveOut: slowStoreTests,
+	},
+	{
 		pkg: "./store",
 		files: []string{
-			"load.go", "tail.go", "logreader.go", "entries.go", "format.go", "check.go",
-			"dir.go", "snapreader.go", "restoreat.go", "recovery.go", "import.go", "follow.go",
-			"update.go", "batch.go", "commit.go", "log.go", "rotate.go", "snapshot.go", "snapwriter.go",
-			"retain.go", "close.go",
+			"load.go", "check.go", "dir.go", "restoreat.go", "indexat.go", "recovery.go", "import.go",
+			"follow.go", "follower.go", "bisect.go", "repair.go", "salvage.go", "files.go",
+			"update.go", "change.go", "batch.go", "commit.go", "log.go", "rotate.go", "snapshot.go",
+			"snapwriter.go", "retain.go", "close.go",
 		},
-		judges: []string{"./store"},
-		env:    []string{"STATEIO_CRASH_COUNT=1000"},
-		leaveOut: map[string]string{
-			"TestFaultsDuringRecovery": "7 s for each mutant",
-			"TestFullDisksOfTheKernel": "16 s for each mutant, as root only",
-			"TestKill":                 "its processes outlive it, and what they do is left to chance",
-			"TestEverythingAtOnce":     "5 s for each mutant, and left to chance",
-		},
+		judges:   []string{"./store"},
+		env:      storeEnv,
+		leaveOut: slowStoreTests,
 	},
+}
+
+var storeEnv = []string{"STATEIO_CRASH_COUNT=1000"}
+
+// slowStoreTests are tests of package store that judge no mutant, and why.
+var slowStoreTests = map[string]string{
+	"TestFaultsDuringRecovery": "7 s for each mutant",
+	"TestFullDisksOfTheKernel": "16 s for each mutant, as root only",
+	"TestKill":                 "its processes outlive it, and what they do is left to chance",
+	"TestEverythingAtOnce":     "5 s for each mutant, and left to chance",
 }
 
 // jobFor returns the plan for the package that pattern names, or one where it

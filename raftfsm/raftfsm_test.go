@@ -1,0 +1,221 @@
+package raftfsm_test
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/stateio/stateio/raftfsm"
+	"github.com/stateio/stateio/statetest"
+	"github.com/stateio/stateio/store"
+)
+
+var errRefused = errors.New("refused")
+
+// journal is a machine that keeps each update with its index and time.
+type journal struct {
+	store.NoApply
+	lines []string
+}
+
+func (j *journal) ApplyAt(at time.Time, index uint64, update []byte) (any, error) {
+	if string(update) == "refuse" {
+		return nil, errRefused
+	}
+	j.lines = append(j.lines, fmt.Sprintf("%d %s %q", index, at.Format(time.RFC3339Nano), update))
+	return len(j.lines), nil
+}
+
+func (j *journal) Snapshot() (io.WriterTo, error) {
+	lines := j.lines[:len(j.lines):len(j.lines)]
+	return store.WriterFunc(func(w io.Writer) error {
+		for _, l := range lines {
+			if _, err := fmt.Fprintln(w, l); err != nil {
+				return err
+			}
+		}
+		return nil
+	}), nil
+}
+
+func (j *journal) Restore(r io.Reader) error {
+	b, err := io.ReadAll(r)
+	if err != nil {
+		return err
+	}
+	j.lines = nil
+	for l := range strings.Lines(string(b)) {
+		j.lines = append(j.lines, strings.TrimSuffix(l, "\n"))
+	}
+	return nil
+}
+
+func commands(yield func([]byte) bool) {
+	for i := range 80 {
+		u := fmt.Sprint("update ", i)
+		if i%9 == 4 {
+			u = "refuse"
+		}
+		if !yield([]byte(u)) {
+			return
+		}
+	}
+}
+
+// A machine that is made an FSM, and a machine again, keeps what is asked of machines.
+func TestThereAndBack(t *testing.T) {
+	statetest.Run(t, func() store.Machine { return raftfsm.Machine(raftfsm.FSM(&journal{})) }, commands, &statetest.Options{CrashStates: 300})
+}
+
+// A raft of one node runs a machine, and gives it its state back.
+func TestRaftRunsAMachine(t *testing.T) {
+	logs, stable, snaps := raft.NewInmemStore(), raft.NewInmemStore(), raft.NewInmemSnapshotStore()
+	start := func(m store.Machine) *raft.Raft {
+		addr, transport := raft.NewInmemTransport("")
+		c := raft.DefaultConfig()
+		c.LocalID, c.LogOutput, c.TrailingLogs = "a", io.Discard, 1
+		c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = 50*time.Millisecond, 50*time.Millisecond, 50*time.Millisecond
+		r, err := raft.NewRaft(c, raftfsm.FSM(m), logs, stable, snaps, transport)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = r.BootstrapCluster(raft.Configuration{Servers: []raft.Server{{ID: "a", Address: addr}}}).Error() // once
+		for leading := range r.LeaderCh() {
+			if leading {
+				break
+			}
+		}
+		return r
+	}
+	m := &journal{}
+	r := start(m)
+	apply := func(update string) any {
+		f := r.Apply([]byte(update), time.Minute)
+		if err := f.Error(); err != nil {
+			t.Fatal(err)
+		}
+		return f.Response()
+	}
+	if got := apply("one"); got != 1 {
+		t.Errorf("the result is %v", got)
+	}
+	if err, ok := apply("refuse").(error); !ok || !errors.Is(err, errRefused) {
+		t.Errorf("the refusal is %v", err)
+	}
+	if err := r.Snapshot().Error(); err != nil {
+		t.Fatal(err)
+	}
+	if got := apply("two"); got != 2 {
+		t.Errorf("the result is %v", got)
+	}
+	if err := r.Shutdown().Error(); err != nil {
+		t.Fatal(err)
+	}
+	again := &journal{}
+	r = start(again)
+	if err := r.Barrier(time.Minute).Error(); err != nil {
+		t.Fatal(err)
+	}
+	if err := r.Shutdown().Error(); err != nil {
+		t.Fatal(err)
+	}
+	if want := strings.Join(m.lines, "\n"); strings.Join(again.lines, "\n") != want || !strings.HasPrefix(m.lines[1], "2 2") {
+		t.Errorf("raft gave back %q, want %q", again.lines, m.lines)
+	}
+}
+
+// What raft sets in a command, and time that does not go back.
+func TestTheTimeOfLeadersDoesNotGoBack(t *testing.T) {
+	m := &journal{}
+	f := raftfsm.FSM(m)
+	for i, at := range []int64{100, 50, 200, 0} {
+		l := &raft.Log{Data: fmt.Append(nil, i)}
+		if at > 0 {
+			l.AppendedAt = time.Unix(at, 0)
+		}
+		f.Apply(l)
+	}
+	for i, want := range []int64{100, 100, 200, 200} {
+		if line := fmt.Sprintf("%d %s %q", i+1, time.Unix(want, 0).UTC().Format(time.RFC3339Nano), fmt.Sprint(i)); m.lines[i] != line {
+			t.Errorf("%s, want %s", m.lines[i], line)
+		}
+	}
+	if err := f.Restore(io.NopCloser(strings.NewReader("another snapshot, of 24 bytes or more"))); err == nil || !strings.Contains(err.Error(), "not made by this package") {
+		t.Errorf("a foreign snapshot is restored with %v", err)
+	}
+	if err := f.Restore(io.NopCloser(strings.NewReader("short"))); !errors.Is(err, io.ErrUnexpectedEOF) {
+		t.Errorf("a short snapshot is restored with %v", err)
+	}
+}
+
+// lazy is an FSM whose snapshots end in another way each time.
+type lazy struct {
+	how      func(raft.SnapshotSink) error
+	released int
+}
+
+func (*lazy) Apply(*raft.Log) any                    { return errRefused }
+func (l *lazy) Snapshot() (raft.FSMSnapshot, error)  { return l, nil }
+func (*lazy) Restore(io.ReadCloser) error            { return nil }
+func (l *lazy) Persist(sink raft.SnapshotSink) error { return l.how(sink) }
+func (l *lazy) Release()                             { l.released++ }
+
+// A snapshot that Persist has not finished is none, and every one is released.
+func TestPersistMustFinish(t *testing.T) {
+	l := &lazy{}
+	s, err := store.OpenMemory(raftfsm.Machine(l), &store.Options{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if result, err := s.Update(t.Context(), []byte("x")); err != nil || result != errRefused {
+		t.Errorf("an error of Apply is not the result: %v, %v", result, err)
+	}
+	for name, tt := range map[string]struct {
+		how  func(raft.SnapshotSink) error
+		want string
+	}{
+		"canceled":   {func(s raft.SnapshotSink) error { return s.Cancel() }, "canceled by Persist"},
+		"not closed": {func(s raft.SnapshotSink) error { _, err := s.Write([]byte("x")); return err }, "without closing"},
+		"failed":     {func(raft.SnapshotSink) error { return errRefused }, "refused"},
+	} {
+		l.how = tt.how
+		if err := s.Snapshot(t.Context()); err == nil || !strings.Contains(err.Error(), tt.want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	l.how = func(s raft.SnapshotSink) error {
+		if s.ID() == "" {
+			t.Error("the sink has no ID")
+		}
+		return s.Close()
+	}
+	if err := s.Snapshot(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if l.released != 4 {
+		t.Errorf("%d of 4 snapshots were released", l.released)
+	}
+}
+
+func ExampleMachine() {
+	fsm := raftfsm.FSM(&journal{}) // stands for an FSM of yours
+	s, err := store.OpenMemory(raftfsm.Machine(fsm), &store.Options{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		panic(err)
+	}
+	fmt.Println(s.Index(), s.Close())
+	// Output: 0 <nil>
+}
+
+func ExampleFSM() {
+	fsm := raftfsm.FSM(&journal{}) // for raft.NewRaft
+	fmt.Println(fsm.Apply(&raft.Log{Data: []byte("update")}))
+	// Output: 1
+}

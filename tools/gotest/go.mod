@@ -1,0 +1,3 @@
+module github.com/stateio/stateio/tools/gotest
+
+go 1.25.0
