@@ -1,0 +1,29 @@
+package durable
+
+import (
+	"cmp"
+
+	"github.com/stateio/stateio/store"
+)
+
+// MapAt returns the map in the directory dir as it was right after update index. It
+// changes nothing on the disk and takes no lock, so it works beside a program that has
+// the map open. Nil opts are the defaults; of them, Codec and Clone count.
+//
+// The errors are those of [store.RestoreAt]: [store.ErrNotRetained] if that state is no
+// longer kept, or not there yet.
+func MapAt[K cmp.Ordered, V any](dir string, index uint64, opts *MapOptions[K, V]) (*View[K, V], error) {
+	m := newMachine(opts.orDefaults())
+	if err := store.RestoreAt(dir, m, index); err != nil {
+		return nil, err
+	}
+	m.opened(index)
+	return m.freeze(), nil
+}
+
+// NewMachine returns the state machine of a map, with nothing in it, for what takes one:
+// package statetest with logs of the program's own, or a store that is not of this
+// package. Of opts, Codec and Clone count.
+func NewMachine[K cmp.Ordered, V any](opts *MapOptions[K, V]) store.Machine {
+	return newMachine(opts.orDefaults())
+}

@@ -1,0 +1,125 @@
+package durable_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"io"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/stateio/stateio/durable"
+	"github.com/stateio/stateio/store"
+)
+
+func TestLinesAreReadable(t *testing.T) {
+	m := openMap[string, user](t, t.TempDir(), nil)
+	put(t, m, "b<>", user{Name: "B & C"})
+	put(t, m, "a", user{Tags: []string{"x"}})
+	put(t, m, "\xff", user{})
+	want := `{"key":"a","value":{"Name":"","Tags":["x"],"Seen":null}}
+{"key":"b<>","value":{"Name":"B \u0026 C","Tags":null,"Seen":null}}
+{"key64":"/w==","value":{"Name":"","Tags":null,"Seen":null}}
+`
+	expect(t, "lines", exported(t, m), want)
+	to := openMap[string, user](t, t.TempDir(), nil)
+	if n, err := to.ImportJSONL(t.Context(), strings.NewReader("\n"+want+"\n  \n")); n != 3 || err != nil {
+		t.Fatal(n, err)
+	}
+	expect(t, "lines of the copy", exported(t, to), want)
+}
+
+// With any codec, what is exported can be imported.
+func TestLinesOfOtherCodecs(t *testing.T) {
+	opts := &durable.MapOptions[string, []byte]{Codec: durable.Bytes{}}
+	m := openMap(t, t.TempDir(), opts)
+	put(t, m, "a", []byte("\x00\xff{}"))
+	put(t, m, "empty", nil)
+	want := `{"key":"a","data":"AP97fQ=="}
+{"key":"empty","data":""}
+`
+	expect(t, "lines", exported(t, m), want)
+	to := openMap(t, t.TempDir(), opts)
+	put(t, to, "a", []byte("old"))
+	put(t, to, "other", []byte("old"))
+	n, err := to.ImportJSONL(t.Context(), strings.NewReader(want+`{"key":"json","value":"anNvbg=="}`)) // of a map with JSON
+	if n != 3 || err != nil {
+		t.Fatal(n, err)
+	}
+	expect(t, "lines of the copy", exported(t, to), `{"key":"a","data":"AP97fQ=="}
+{"key":"empty","data":""}
+{"key":"json","data":"anNvbg=="}
+{"key":"other","data":"b2xk"}
+`)
+}
+
+// A large import is made in pieces, each of them one update.
+func TestImportOfManyLines(t *testing.T) {
+	m := openMap[int, string](t, t.TempDir(), nil)
+	var b bytes.Buffer
+	from := openMap[int, string](t, t.TempDir(), nil)
+	err := from.Txn(t.Context(), func(tx *durable.Tx[int, string]) error {
+		for i := range 10_000 {
+			tx.Put(i, strings.Repeat("x", 100))
+		}
+		return nil
+	})
+	if err == nil {
+		err = from.ExportJSONL(&b)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	n, err := m.ImportJSONL(t.Context(), &b)
+	if n != 10_000 || err != nil || m.Len() != n {
+		t.Fatalf("%d lines, %v, %d keys", n, err, m.Len())
+	}
+	if updates := m.Store().Index(); updates < 2 || updates > 20 {
+		t.Errorf("%d updates", updates)
+	}
+}
+
+func TestImportNamesTheLineThatIsWrong(t *testing.T) {
+	for _, wrong := range []string{
+		`{`, `{}`, `[]`, `"a"`, `{"key":"a"}`, `{"value":1}`, `{"key":null,"value":1}`, `{"key":1,"value":1}`,
+		`{"key":"a","value":"x"}`, `{"key":"a","value":1,"more":1}`, `{"key":"a","key":"b","value":1}`,
+		`{"key":"a","key64":"YQ==","value":1}`, `{"key":"a","value":1,"data":"MQ=="}`, `{"key":"a","data":"eA=="}`,
+		`{"key":"a","value":1} {"key":"b","value":1}`, "{\"key\":\"\xff\",\"value\":1}",
+	} {
+		m := openMap[string, int](t, t.TempDir(), nil)
+		n, err := m.ImportJSONL(t.Context(), strings.NewReader(`{"key":"first","value":1}`+"\n"+wrong+"\n"))
+		if err == nil || !strings.Contains(err.Error(), "line 2") || n != 0 {
+			t.Errorf("%s: %d, %v", wrong, n, err)
+		}
+	}
+	ints := openMap[int, int](t, t.TempDir(), nil)
+	if _, err := ints.ImportJSONL(t.Context(), strings.NewReader(`{"key64":"YQ==","value":1}`)); err == nil {
+		t.Error("key64 for keys that are no text: no error")
+	}
+}
+
+func TestImportTellsWhatWentWrong(t *testing.T) {
+	m := openMap[string, int](t, t.TempDir(), nil)
+	broken := io.MultiReader(strings.NewReader(`{"key":"a","value":1}`+"\n"), iotest.ErrReader(io.ErrClosedPipe))
+	if _, err := m.ImportJSONL(t.Context(), broken); !errors.Is(err, io.ErrClosedPipe) || !strings.Contains(err.Error(), "line 2") {
+		t.Errorf("a reader that fails: %v", err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if _, err := m.ImportJSONL(ctx, strings.NewReader(`{"key":"a","value":1}`)); !errors.Is(err, context.Canceled) {
+		t.Errorf("a context that has ended: %v", err)
+	}
+	put(t, m, "a", 1)
+	if err := m.ExportJSONL(failingWriter{}); !errors.Is(err, io.ErrShortWrite) {
+		t.Errorf("a writer that fails: %v", err)
+	}
+	closeIt(t, m)
+	if _, err := m.ImportJSONL(t.Context(), strings.NewReader(`{"key":"a","value":1}`)); !errors.Is(err, store.ErrClosed) {
+		t.Errorf("a closed map: %v", err)
+	}
+}
+
+type failingWriter struct{}
+
+func (failingWriter) Write([]byte) (int, error) { return 0, io.ErrShortWrite }

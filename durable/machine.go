@@ -1,0 +1,265 @@
+package durable
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+	"unsafe"
+
+	"github.com/tidwall/btree"
+
+	"github.com/stateio/stateio/store"
+)
+
+// A cell holds a value in a tree. It hides the value's methods: the tree calls those
+// that are named Copy.
+type cell[V any] struct{ v V }
+
+// A tree is a B-tree that is copied in no time: nodes are shared, and copied when they
+// are changed. To copy it changes it. To read it does not.
+type tree[K cmp.Ordered, V any] = btree.Map[K, cell[V]]
+
+// nodeBytes is how large a node of a tree becomes. A node is copied when it is changed
+// for the first time after the tree was copied; to scan large ones takes half the time of
+// small ones, with a million keys.
+const nodeBytes = 8 << 10
+
+// maxHashed is the size of the largest values that are also found by a hash table. Those
+// in it are there twice.
+const maxHashed = 64
+
+func newTree[K cmp.Ordered, V any]() *tree[K, V] {
+	type item struct {
+		_ K
+		_ cell[V]
+	}
+	// A node has up to twice its degree of items.
+	return btree.NewMap[K, cell[V]](int(min(128, max(4, nodeBytes/2/unsafe.Sizeof(item{})))))
+}
+
+// machine is the state machine of a map. A value in its trees is never changed, only
+// replaced.
+type machine[K cmp.Ordered, V any] struct {
+	store.NoApply
+	keys  keyCodec[K]
+	codec store.Codec[V]
+	clone cloner[V]
+
+	// mu guards what follows. It is held for moments, and never while code of the user
+	// runs but functions of indexes.
+	mu      sync.RWMutex
+	tree    *tree[K, V]
+	hash    map[K]cell[V] // the same for Get, which a tree makes look at a key for each level; or nil
+	index   uint64        // of the last update, once one was applied or the map is open
+	indexes []indexer[K, V]
+	txn     *conflicts[K, V] // of the transaction that runs, or nil
+
+	deadlines deadlines[K]
+
+	// frozen has a copy of the tree, or is nil if there is none that is like it. It is set
+	// under mu.
+	frozen atomic.Pointer[View[K, V]]
+}
+
+func newMachine[K cmp.Ordered, V any](o MapOptions[K, V]) *machine[K, V] {
+	return &machine[K, V]{
+		keys: newKeyCodec[K](), codec: o.Codec, clone: newCloner(o.Clone, o.Codec),
+		tree: newTree[K, V](), hash: newHash[K, V](0), deadlines: newDeadlines[K](),
+	}
+}
+
+// newHash returns an empty hash table for about n keys, or nil if there is to be none.
+func newHash[K cmp.Ordered, V any](n int) map[K]cell[V] {
+	if unsafe.Sizeof(cell[V]{}) > maxHashed {
+		return nil
+	}
+	return make(map[K]cell[V], n)
+}
+
+// errAbsent refuses to delete what is not there, and errConflict a transaction that
+// has read what is different now.
+var (
+	errAbsent   = errors.New("durable: no such key")
+	errConflict = errors.New("durable: what the transaction has read has changed")
+)
+
+// ApplyAt implements [store.TimedMachine].
+func (m *machine[K, V]) ApplyAt(at time.Time, index uint64, update []byte) (any, error) {
+	k, body, err := m.keys.parseHead(update)
+	if err != nil {
+		return nil, err
+	}
+	if k == batchKind || k == txnKind {
+		return nil, m.applyMany(at, index, k, body)
+	}
+	o, err := m.keys.parseOne(k, body)
+	if err != nil {
+		return nil, err
+	}
+	c, err := m.decode(o)
+	if err != nil {
+		return nil, err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if c.delete {
+		if _, ok := m.find(c.key); !ok {
+			return nil, errAbsent
+		}
+	}
+	m.change(c, at)
+	m.changed(index)
+	return nil, nil
+}
+
+// A change is an op with its value decoded.
+type change[K cmp.Ordered, V any] struct {
+	key    K
+	value  V
+	delete bool
+	ttl    time.Duration // 0: for ever
+}
+
+// in makes the change in t.
+func (c change[K, V]) in(t *tree[K, V]) {
+	if c.delete {
+		t.Delete(c.key)
+	} else {
+		t.Set(c.key, cell[V]{c.value})
+	}
+}
+
+// decode returns the change that o stands for.
+func (m *machine[K, V]) decode(o op[K]) (change[K, V], error) {
+	c := change[K, V]{key: o.key, delete: o.delete, ttl: o.ttl}
+	if o.delete {
+		return c, nil
+	}
+	var err error
+	if c.value, err = m.codec.Decode(o.value); err != nil {
+		return c, fmt.Errorf("durable: decoding the value of key %v: %w", o.key, err)
+	}
+	return c, m.clone.check(c.value)
+}
+
+// applyMany makes all changes of a batch, or none.
+func (m *machine[K, V]) applyMany(at time.Time, index uint64, k kind, body []byte) error {
+	var changes []change[K, V]
+	err := m.keys.parseMany(body, func(o op[K]) error {
+		c, err := m.decode(o)
+		changes = append(changes, c)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	var t *conflicts[K, V]
+	if k == txnKind {
+		t, m.txn = m.txn, nil
+	}
+	if t != nil && t.any() {
+		return errConflict
+	}
+	for _, c := range changes {
+		m.change(c, at)
+	}
+	m.changed(index)
+	if t != nil {
+		t.done()
+	}
+	return nil
+}
+
+// change makes one change, of an update of that time. The caller holds mu.
+func (m *machine[K, V]) change(c change[K, V], at time.Time) {
+	if m.txn != nil {
+		m.txn.keep(m.tree)
+		m.txn.written = append(m.txn.written, c.key)
+	}
+	if len(m.indexes) > 0 {
+		old, had := m.find(c.key)
+		for _, x := range m.indexes {
+			x.change(c, old.v, had)
+		}
+	}
+	c.in(m.tree)
+	switch {
+	case c.delete:
+		delete(m.hash, c.key)
+	case m.hash != nil:
+		m.hash[c.key] = cell[V]{c.value}
+	}
+	if c.ttl > 0 {
+		m.deadlines.set(c.key, after(at, c.ttl))
+	} else {
+		m.deadlines.remove(c.key)
+	}
+}
+
+// changed says that an update was applied. The caller holds mu.
+func (m *machine[K, V]) changed(index uint64) {
+	m.index = index
+	m.frozen.Store(nil)
+}
+
+// freeze returns the state as it is now, which later changes leave alone. States that
+// are alike are shared.
+func (m *machine[K, V]) freeze() *View[K, V] {
+	if v := m.frozen.Load(); v != nil {
+		return v
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.freezeLocked()
+}
+
+// freezeLocked is freeze for a caller that holds mu.
+func (m *machine[K, V]) freezeLocked() *View[K, V] {
+	v := m.frozen.Load()
+	if v == nil {
+		v = &View[K, V]{m: m, tree: m.tree.Copy(), index: m.index}
+		m.frozen.Store(v)
+	}
+	return v
+}
+
+// opened says that the machine has the state after update index.
+func (m *machine[K, V]) opened(index uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.index = index
+	m.frozen.Store(nil) // which a snapshot may have made before that was known
+}
+
+// get returns the value as it is kept.
+func (m *machine[K, V]) get(key K) (V, bool) {
+	if m.keys.nan(key) {
+		var zero V
+		return zero, false
+	}
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	c, ok := m.find(key)
+	return c.v, ok
+}
+
+// find returns the value of key. The caller holds mu or its read lock.
+func (m *machine[K, V]) find(key K) (cell[V], bool) {
+	if m.hash != nil {
+		c, ok := m.hash[key]
+		return c, ok
+	}
+	return m.tree.Get(key)
+}
+
+// len returns the number of keys.
+func (m *machine[K, V]) len() int {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.tree.Len()
+}

@@ -1,0 +1,190 @@
+package durable
+
+import (
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"math"
+	"time"
+)
+
+// An update of a map is
+//
+//	update = head | body
+//	head   = version<<5 | class<<3 | kind, one byte
+//	body   = key | value                 of a put
+//	       | key ttl value               of a put with a time to live
+//	       | key                         of a delete
+//	       | { op key [ttl] [length value] }   of a batch or transaction, up to the end
+//
+// where class is that of the keys, op is the kind of one change in one byte, and ttl, in
+// nanoseconds, and length are uvarints.
+
+// A kind is what an update does.
+type kind byte
+
+const (
+	putKind    kind = 1
+	deleteKind kind = 2
+	batchKind  kind = 3
+	txnKind    kind = 4 // as a batch; when it is made, what it has read must still hold
+	ttlKind    kind = 5
+)
+
+// opsVersion is that of the encoding of updates.
+const opsVersion = 0
+
+// kindOf returns the kind of a put.
+func kindOf(ttl time.Duration) kind {
+	if ttl > 0 {
+		return ttlKind
+	}
+	return putKind
+}
+
+// appendPut appends what comes before the value of a put that begins with first.
+func (c keyCodec[K]) appendPut(dst []byte, first byte, key K, ttl time.Duration) []byte {
+	dst = c.append(append(dst, first), key)
+	if ttl > 0 {
+		dst = binary.AppendUvarint(dst, uint64(ttl))
+	}
+	return dst
+}
+
+func head(k kind, c class) byte { return opsVersion<<5 | byte(c)<<3 | byte(k) }
+
+// An op is one change that an update makes.
+type op[K cmp.Ordered] struct {
+	key    K
+	value  []byte // encoded; part of the update
+	delete bool
+	ttl    time.Duration // 0: for ever
+}
+
+var (
+	errEmpty      = errors.New("durable: the update is empty: no map has made it")
+	errShortValue = errors.New("it ends within a value")
+)
+
+// parseHead returns the kind of an update, and its body.
+func (c keyCodec[K]) parseHead(update []byte) (kind, []byte, error) {
+	if len(update) == 0 {
+		return 0, nil, errEmpty
+	}
+	h := update[0]
+	switch k := kind(h & 7); {
+	case h>>5 != opsVersion:
+		return 0, nil, fmt.Errorf("durable: the update is of version %d, and this program knows version %d: it was made by a newer one, use that", h>>5, opsVersion)
+	case class(h>>3&3) != c.class:
+		return 0, nil, fmt.Errorf("durable: the map has keys that are %v, not %v: open it with the type of keys that it was made with", class(h>>3&3), c.class)
+	case k < putKind || k > ttlKind:
+		return 0, nil, fmt.Errorf("durable: the update is of kind %d, which no map has made", k)
+	default:
+		return k, update[1:], nil
+	}
+}
+
+// parseOne returns the op that the body of a put or delete stands for.
+func (c keyCodec[K]) parseOne(k kind, body []byte) (op[K], error) {
+	key, rest, err := c.parse(body)
+	if err == nil && k == deleteKind && len(rest) > 0 {
+		err = errors.New("something follows the key")
+	}
+	if err != nil {
+		return op[K]{}, fmt.Errorf("durable: the update can't be read: %w", err)
+	}
+	o := op[K]{key: key, delete: k == deleteKind}
+	if k == ttlKind {
+		if o.ttl, rest, err = parseTTL(rest); err != nil {
+			return o, fmt.Errorf("durable: the update can't be read: %w", err)
+		}
+	}
+	o.value = rest
+	return o, nil
+}
+
+// parseMany calls do for each op in the body of a batch.
+func (c keyCodec[K]) parseMany(body []byte, do func(op[K]) error) error {
+	for len(body) > 0 {
+		k := kind(body[0])
+		if k != putKind && k != deleteKind && k != ttlKind {
+			return fmt.Errorf("durable: the update can't be read: a change of kind %d", k)
+		}
+		o := op[K]{delete: k == deleteKind}
+		var err error
+		o.key, body, err = c.parse(body[1:])
+		if err == nil && k == ttlKind {
+			o.ttl, body, err = parseTTL(body)
+		}
+		if err == nil && !o.delete {
+			o.value, body, err = parseValue(body)
+		}
+		if err != nil {
+			return fmt.Errorf("durable: the update can't be read: %w", err)
+		}
+		if err := do(o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// parseValue returns the value, with its length before it, at the start of b.
+func parseValue(b []byte) (value, rest []byte, err error) {
+	n, w := binary.Uvarint(b)
+	if w <= 0 || n > uint64(len(b)-w) {
+		return nil, nil, errShortValue
+	}
+	end := w + int(n)
+	return b[w:end:end], b[end:], nil
+}
+
+// parseTTL returns the time to live at the start of b.
+func parseTTL(b []byte) (ttl time.Duration, rest []byte, err error) {
+	n, w := binary.Uvarint(b)
+	if w <= 0 || n == 0 || n > math.MaxInt64 {
+		return 0, nil, errors.New("it has no time to live where one should be")
+	}
+	return time.Duration(n), b[w:], nil
+}
+
+// ops calls do for each change that update makes, of whichever kind it is.
+func (c keyCodec[K]) ops(update []byte, do func(op[K]) error) error {
+	k, body, err := c.parseHead(update)
+	if err != nil {
+		return err
+	}
+	if k == batchKind || k == txnKind {
+		return c.parseMany(body, do)
+	}
+	o, err := c.parseOne(k, body)
+	if err != nil {
+		return err
+	}
+	return do(o)
+}
+
+// A batchWriter encodes the ops of a batch.
+type batchWriter[K cmp.Ordered] struct {
+	keys keyCodec[K]
+	buf  []byte // the update, from its head on
+	n    int    // ops in it
+}
+
+func (b *batchWriter[K]) reset(k kind) {
+	b.buf = append(b.buf[:0], head(k, b.keys.class))
+	b.n = 0
+}
+
+// put adds a put, with a time to live unless ttl is 0.
+func (b *batchWriter[K]) put(key K, value []byte, ttl time.Duration) {
+	b.buf = b.keys.appendPut(b.buf, byte(kindOf(ttl)), key, ttl)
+	b.buf = append(binary.AppendUvarint(b.buf, uint64(len(value))), value...)
+	b.n++
+}
+
+func (b *batchWriter[K]) delete(key K) {
+	b.buf = b.keys.append(append(b.buf, byte(deleteKind)), key)
+	b.n++
+}

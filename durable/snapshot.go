@@ -1,0 +1,293 @@
+package durable
+
+import (
+	"bufio"
+	"cmp"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"runtime"
+	"sync"
+
+	"github.com/tidwall/btree"
+
+	"github.com/stateio/stateio/store"
+)
+
+// A snapshot of a map is
+//
+//	snapshot = "dmap" | version uint8 = 1 | class uint8 | count uint64
+//	         | { length { key length value } } 0 | { length { key deadline } } 0
+//
+// with the keys in order, the count of them in little endian, lengths as uvarints,
+// deadlines as varints, and frames, which a length begins, of frameBytes or more.
+const (
+	snapshotMagic   = "dmap"
+	snapshotVersion = 1
+	frameBytes      = 64 << 10
+	maxFrame        = 2 << 30 // more than the largest update
+)
+
+// A captured is the state of a map as it was when it was captured.
+type captured[K cmp.Ordered, V any] struct {
+	tree      *tree[K, V]
+	deadlines *btree.Map[K, int64]
+	keys      keyCodec[K]
+	codec     store.Codec[V]
+}
+
+// Snapshot implements [store.Machine]. It takes as long for a large map as for a small
+// one.
+func (m *machine[K, V]) Snapshot() (io.WriterTo, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return captured[K, V]{m.freezeLocked().tree, m.deadlines.of.Copy(), m.keys, m.codec}, nil
+}
+
+// WriteTo writes a snapshot.
+func (c captured[K, V]) WriteTo(w io.Writer) (n int64, err error) {
+	out := &frameWriter{w: w}
+	h := append([]byte(snapshotMagic), snapshotVersion, byte(c.keys.class))
+	out.write(binary.LittleEndian.AppendUint64(h, uint64(c.tree.Len())))
+	var value []byte
+	c.tree.Scan(func(key K, v cell[V]) bool {
+		if value, err = c.codec.Append(value[:0], v.v); err != nil {
+			err = fmt.Errorf("durable: encoding the value of key %v: %w", key, err)
+			return false
+		}
+		out.frame = c.keys.append(out.frame, key)
+		out.frame = append(binary.AppendUvarint(out.frame, uint64(len(value))), value...)
+		if len(out.frame) >= frameBytes {
+			out.flush()
+		}
+		return out.err == nil
+	})
+	if err != nil {
+		return out.n, err
+	}
+	out.end()
+	c.deadlines.Scan(func(key K, at int64) bool {
+		out.frame = binary.AppendVarint(c.keys.append(out.frame, key), at)
+		if len(out.frame) >= frameBytes {
+			out.flush()
+		}
+		return out.err == nil
+	})
+	out.end()
+	return out.n, out.err
+}
+
+// A frameWriter writes frames, up to the first error.
+type frameWriter struct {
+	w     io.Writer
+	frame []byte
+	n     int64 // bytes written
+	err   error
+}
+
+// flush writes the frame, unless it is empty.
+func (f *frameWriter) flush() {
+	if len(f.frame) > 0 {
+		f.write(binary.AppendUvarint(nil, uint64(len(f.frame))))
+		f.write(f.frame)
+		f.frame = f.frame[:0]
+	}
+}
+
+// end ends a sequence of frames.
+func (f *frameWriter) end() {
+	f.flush()
+	f.write([]byte{0})
+}
+
+func (f *frameWriter) write(b []byte) {
+	if f.err == nil {
+		var n int
+		n, f.err = f.w.Write(b)
+		f.n += int64(n)
+	}
+}
+
+// Restore implements [store.Machine]. Frames are decoded by as many goroutines as there
+// are processors, and put into tree and hash table side by side.
+func (m *machine[K, V]) Restore(snapshot io.Reader) error {
+	r := bufio.NewReaderSize(snapshot, frameBytes)
+	count, err := m.readHeader(r)
+	if err != nil {
+		return err
+	}
+	tree, hash := newTree[K, V](), newHash[K, V](int(min(count, maxReserved)))
+	err = m.readFrames(r,
+		func(key K, value cell[V]) { tree.Load(key, value) },
+		func(key K, value cell[V]) {
+			if hash != nil {
+				hash[key] = value
+			}
+		})
+	if err == nil && uint64(tree.Len()) != count {
+		err = fmt.Errorf("durable: the snapshot has %d keys, and says that it has %d", tree.Len(), count)
+	}
+	if err != nil {
+		return err
+	}
+	d, err := m.readDeadlines(r)
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.tree, m.hash, m.deadlines = tree, hash, d
+	m.frozen.Store(nil)
+	for _, x := range m.indexes {
+		x.rebuild(tree)
+	}
+	return nil
+}
+
+// readDeadlines reads the second sequence of frames.
+func (m *machine[K, V]) readDeadlines(r *bufio.Reader) (deadlines[K], error) {
+	d := newDeadlines[K]()
+	for {
+		b, err := readFrame(r)
+		if err != nil || b == nil {
+			return d, err
+		}
+		for len(b) > 0 {
+			key, rest, err := m.keys.parse(b)
+			at, w := binary.Varint(rest)
+			if err == nil && w <= 0 {
+				err = errors.New("it ends within a deadline")
+			}
+			if err != nil {
+				return d, fmt.Errorf("durable: the snapshot can't be read: %w", err)
+			}
+			d.set(key, at)
+			b = rest[w:]
+		}
+	}
+}
+
+// maxReserved is for how many keys memory is taken before they are there.
+const maxReserved = 1 << 22
+
+// readFrames reads frames, and calls each function with their keys and values in order.
+// It returns when all of its goroutines have ended.
+func (m *machine[K, V]) readFrames(r *bufio.Reader, do ...func(K, cell[V])) error {
+	ahead := runtime.GOMAXPROCS(0) // frames that are decoded at a time
+	var users sync.WaitGroup
+	var queues []chan *frame[K, V]
+	for _, do := range do {
+		q := make(chan *frame[K, V], ahead)
+		queues = append(queues, q)
+		users.Go(func() {
+			for f := range q {
+				<-f.done
+				for i, key := range f.keys {
+					do(key, f.values[i])
+				}
+			}
+		})
+	}
+	var frames []*frame[K, V] // that may be being decoded
+	var err error
+	for err == nil {
+		var b []byte
+		if b, err = readFrame(r); err != nil || b == nil {
+			break
+		}
+		f := &frame[K, V]{done: make(chan struct{})}
+		frames = append(frames, f)
+		go f.decode(m, b)
+		for _, q := range queues {
+			q <- f
+		}
+		if len(frames) > ahead {
+			err, frames = frames[0].wait(), frames[1:]
+		}
+	}
+	for _, f := range frames {
+		err = errors.Join(err, f.wait())
+	}
+	for _, q := range queues {
+		close(q)
+	}
+	users.Wait()
+	return err
+}
+
+// readHeader returns how many keys follow.
+func (m *machine[K, V]) readHeader(r *bufio.Reader) (count uint64, err error) {
+	var h [len(snapshotMagic) + 2 + 8]byte
+	if _, err := io.ReadFull(r, h[:]); err != nil {
+		return 0, fmt.Errorf("durable: reading the header of a snapshot: %w", err)
+	}
+	magic, rest := h[:len(snapshotMagic)], h[len(snapshotMagic):]
+	version, c := rest[0], class(rest[1])
+	switch {
+	case string(magic) != snapshotMagic:
+		return 0, errors.New("durable: the snapshot is not that of a map: open the directory with the program that made it")
+	case version != snapshotVersion:
+		return 0, fmt.Errorf("durable: the snapshot is of version %d, and this program knows version %d: it was made by a newer one, use that", version, snapshotVersion)
+	case c != m.keys.class:
+		return 0, fmt.Errorf("durable: the map has keys that are %v, not %v: open it with the type of keys that it was made with", c, m.keys.class)
+	}
+	return binary.LittleEndian.Uint64(rest[2:]), nil
+}
+
+// readFrame returns the next frame, nil at the end of the snapshot.
+func readFrame(r *bufio.Reader) ([]byte, error) {
+	n, err := binary.ReadUvarint(r)
+	if err == nil && n > maxFrame {
+		err = fmt.Errorf("a frame of %d bytes", n)
+	}
+	if err == nil && n == 0 {
+		return nil, nil
+	}
+	var b []byte
+	if err == nil {
+		b = make([]byte, n)
+		_, err = io.ReadFull(r, b)
+	}
+	if err == io.EOF {
+		err = io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return nil, fmt.Errorf("durable: reading a snapshot: %w", err)
+	}
+	return b, nil
+}
+
+// A frame is a part of a snapshot, decoded.
+type frame[K cmp.Ordered, V any] struct {
+	done   chan struct{} // closed when the others are set
+	keys   []K
+	values []cell[V]
+	err    error
+}
+
+// wait waits until f is decoded.
+func (f *frame[K, V]) wait() error {
+	<-f.done
+	return f.err
+}
+
+// decode decodes b.
+func (f *frame[K, V]) decode(m *machine[K, V], b []byte) {
+	defer close(f.done)
+	for len(b) > 0 && f.err == nil {
+		var o op[K]
+		var err error
+		if o.key, b, err = m.keys.parse(b); err == nil {
+			o.value, b, err = parseValue(b)
+		}
+		if err != nil {
+			f.err = fmt.Errorf("durable: the snapshot can't be read: %w", err)
+			return
+		}
+		var c change[K, V]
+		c, f.err = m.decode(o)
+		f.keys = append(f.keys, c.key)
+		f.values = append(f.values, cell[V]{c.value})
+	}
+}

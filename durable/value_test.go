@@ -1,0 +1,119 @@
+package durable_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"testing"
+
+	"github.com/stateio/stateio/durable"
+	"github.com/stateio/stateio/store"
+)
+
+// openValue opens the value in dir until the test ends.
+func openValue[T any](t testing.TB, dir string, initial T) *durable.Value[T] {
+	t.Helper()
+	v, err := durable.OpenValue(dir, initial, &durable.ValueOptions[T]{Store: quiet})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { closeIt(t, v) })
+	return v
+}
+
+func TestAValueIsThereAfterReopening(t *testing.T) {
+	dir := t.TempDir()
+	v := openValue(t, dir, user{Name: "first"})
+	expect(t, "initially", v.Get().Name, "first")
+	closeIt(t, v)
+	v = openValue(t, dir, user{Name: "second"}) // the first was not kept
+	expect(t, "initially, again", v.Get().Name, "second")
+	if err := v.Update(t.Context(), func(u *user) error { u.Tags = []string{"x"}; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	closeIt(t, v)
+	v = openValue(t, dir, user{Name: "third"})
+	expect(t, "after an update", v.Get(), user{Name: "second", Tags: []string{"x"}})
+	if err := v.Store().Snapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	closeIt(t, v)
+	v = openValue(t, dir, user{})
+	expect(t, "from a snapshot", v.Get(), user{Name: "second", Tags: []string{"x"}})
+}
+
+func TestUpdatesOfAValueSeeEachOther(t *testing.T) {
+	v := openValue(t, t.TempDir(), 0)
+	var wg sync.WaitGroup
+	for range 16 {
+		wg.Go(func() {
+			for range 25 {
+				if err := v.Update(t.Context(), func(n *int) error { *n++; return nil }); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	expect(t, "counted", v.Get(), 400)
+	if s := v.Store().Stats(); s.Batches >= s.Updates {
+		t.Errorf("%d commits for %d updates: an update waits for the disk before the next one may begin", s.Batches, s.Updates)
+	}
+}
+
+func TestAnUpdateOfAValueThatFails(t *testing.T) {
+	v := openValue(t, t.TempDir(), user{Name: "a", Tags: []string{"x"}})
+	wrong := errors.New("wrong")
+	if err := v.Update(t.Context(), func(u *user) error { u.Tags[0] = "y"; u.Name = "b"; return wrong }); err != wrong {
+		t.Errorf("Update: %v", err)
+	}
+	func() {
+		defer func() { expect(t, "panic", recover(), any("loud")) }()
+		_ = v.Update(t.Context(), func(u *user) error { u.Tags[0] = "y"; panic("loud") })
+	}()
+	expect(t, "the value", v.Get(), user{Name: "a", Tags: []string{"x"}})
+	if err := v.Update(t.Context(), func(u *user) error { u.Name = "\xff"; return nil }); err == nil {
+		t.Error("an Update that can't be encoded: no error")
+	}
+	if err := v.Update(t.Context(), func(u *user) error { u.Name = "c"; return nil }); err != nil {
+		t.Errorf("an Update after all those: %v", err)
+	}
+	expect(t, "updates", v.Store().Index(), 1)
+}
+
+func TestAnUpdateThatChangesNothingIsNotLogged(t *testing.T) {
+	v := openValue(t, t.TempDir(), 1)
+	for range 3 {
+		if err := v.Update(t.Context(), func(n *int) error { *n = 2; return nil }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	expect(t, "updates", v.Store().Index(), 1)
+}
+
+func TestAnUpdateOfAValueHeedsItsContext(t *testing.T) {
+	v := openValue(t, t.TempDir(), 1)
+	ctx, cancel := context.WithCancel(t.Context())
+	err := v.Update(t.Context(), func(*int) error {
+		waits := make(chan error)
+		go func() { waits <- v.Update(ctx, func(*int) error { return nil }) }()
+		cancel()
+		return <-waits
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("an Update during another: %v", err)
+	}
+	closeIt(t, v)
+	if err := v.Update(t.Context(), func(n *int) error { *n = 3; return nil }); !errors.Is(err, store.ErrClosed) {
+		t.Errorf("an Update of a closed value: %v", err)
+	}
+	expect(t, "the value", v.Get(), 1)
+}
+
+func TestAValueThatCanNotBeEncodedIsRefusedAtOnce(t *testing.T) {
+	_, err := durable.OpenValue(t.TempDir(), fmt.Errorf, nil)
+	if err == nil {
+		t.Error("a function: no error")
+	}
+}
