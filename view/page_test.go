@@ -1,0 +1,244 @@
+package view
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/chromedp/chromedp"
+	"github.com/chromedp/chromedp/kb"
+
+	"github.com/stateio/stateio/store"
+)
+
+var desk, phone = look{width: 1200, height: 900}, look{width: 390, height: 800}
+
+// serve serves h at a URL of its own, below a path.
+func serve(t *testing.T, h http.Handler) (url string) {
+	t.Helper()
+	mux := http.NewServeMux()
+	mux.Handle("/debug/stateio/", h)
+	s := httptest.NewServer(mux)
+	t.Cleanup(s.Close)
+	return s.URL + "/debug/stateio/"
+}
+
+// TestPage uses the page in a real browser as a person does. In all of it no script fails,
+// and nothing is against the content security policy.
+func TestPage(t *testing.T) {
+	browser := startBrowser(t)
+	t.Run("damage", func(t *testing.T) { t.Parallel(); seeDamage(browser, t) })
+	if testing.Short() {
+		return // the one above says most
+	}
+	t.Run("list", func(t *testing.T) { t.Parallel(); searchTheList(browser, t) })
+	t.Run("states", func(t *testing.T) { t.Parallel(); compareStates(browser, t) })
+	t.Run("live", func(t *testing.T) { t.Parallel(); watchAStore(browser, t) })
+	t.Run("hostile", func(t *testing.T) { t.Parallel(); showHostilePayloads(browser, t) })
+	t.Run("phone", func(t *testing.T) { t.Parallel(); fitAPhone(browser, t) })
+	t.Run("token", func(t *testing.T) { t.Parallel(); enterByToken(browser, t) })
+}
+
+const settledPage = `document.getElementById("reading").hidden && document.querySelectorAll("canvas.cells").length > 0`
+
+// reds counts the cells of damage on the map as they are painted: pixels, not data.
+const reds = `(() => { let n = 0;
+	for (const c of document.querySelectorAll("canvas.cells")) {
+		const d = c.getContext("2d").getImageData(0, 0, c.width, c.height).data;
+		for (let i = 0; i < d.length; i += 4) if (d[i] === 0xd9 && d[i+1] === 0x2d && d[i+2] === 0x20) n++;
+	}
+	return n; })()`
+
+// A damaged store is told on top, painted red, and found by zooming in, down to the record.
+func seeDamage(browser context.Context, t *testing.T) {
+	dir := bankStore(t, 900)
+	const name = "00000000000000000300.log"
+	breakFile(t, dir, name, 9000, 400)
+	b := open(browser, t, serve(t, Handler(dir, nil)), desk)
+	b.wait(settledPage + ` && document.getElementById("verdict").dataset.level === "warn"`)
+	if text := b.text("verdict"); !strings.Contains(text, "the current state, after update 900, is intact") ||
+		!strings.Contains(text, "can't be read") || !strings.Contains(text, name+" at ") {
+		t.Errorf("on top there is %q", text)
+	}
+	if n := eval[int](b, reds); n < 40 {
+		t.Errorf("only %d pixels of the map are red", n)
+	}
+	// What was read is read again by a button, with the same outcome.
+	begun := eval[string](b, `document.getElementById("read").dataset.begun`)
+	b.do(chromedp.Evaluate[chromedp.Void](`void document.getElementById("again").click()`))
+	b.wait(settledPage + ` && document.getElementById("verdict").dataset.level === "warn" && document.getElementById("read").dataset.begun > "` + begun + `" && !document.getElementById("read").hidden`)
+	// With the keyboard: to the first red cell of the file, and in. The map is made anew when
+	// more was read, so this is tried until it is in.
+	b.wait(`(() => {
+		const c = [...document.querySelectorAll("canvas.cells")].find((c) => c.dataset.file === "` + name + `");
+		const kinds = c?.cellsAnswer?.kinds, press = (key) => c.dispatchEvent(new KeyboardEvent("keydown", {key, bubbles: true}));
+		if (!kinds || kinds.indexOf(8) < 0) return false;
+		c.focus();
+		kinds.forEach(() => press("ArrowLeft"));
+		for (let i = 0; i < kinds.indexOf(8); i++) press("ArrowRight");
+		if (!document.getElementById("cell-says").textContent.startsWith("damage, offset ")) return false;
+		press("Enter");
+		return true;
+	})()`)
+	b.wait(`location.hash.startsWith("#map/` + name + `/") && document.querySelector("canvas.cells")?.records?.length > 10`)
+	b.wait(`document.getElementById("cell-says").textContent.includes("damage")`)
+	if n := eval[int](b, reds); n < 1000 {
+		t.Errorf("of the record only %d pixels are red", n)
+	}
+	if bytes := eval[string](b, `document.querySelector("#map pre").textContent`); !strings.HasPrefix(bytes, "0000") {
+		t.Errorf("the bytes of the record are %.80q", bytes)
+	}
+	b.do(chromedp.Focus(chromedp.CSS("canvas.cells")), chromedp.KeyEvent(kb.Escape))
+	b.wait(`!document.querySelector("canvas.cells").records`)
+	// With the mouse: the link in the list of damages leads back there.
+	b.do(chromedp.Click(chromedp.CSS("#damages button")))
+	b.wait(`document.querySelector("canvas.cells")?.records?.length > 10`)
+}
+
+// The list is searched, entered at an index, and shows a payload as JSON and as bytes.
+func searchTheList(browser context.Context, t *testing.T) {
+	b := open(browser, t, serve(t, Handler(bankStore(t, 600), nil)), desk)
+	b.wait(settledPage + ` && document.querySelectorAll("#list tr.item").length === 50`)
+	b.do(chromedp.SendKeys(chromedp.CSS("#search"), "ORDER 1123"+kb.Enter))
+	b.wait(`document.querySelectorAll("#list tr.item").length === 1 && document.getElementById("list-says").textContent.startsWith("1 hit")`)
+	if row := b.text("list"); !strings.Contains(row, "124") || !strings.Contains(row, `order 1123`) {
+		t.Errorf("found is %q", row)
+	}
+	b.do(chromedp.Click(chromedp.CSS("#list tr.item")))
+	b.wait(`document.querySelector("#list tr.open pre").textContent.includes('"note": "order 1123"')`)
+	b.do(chromedp.Evaluate[chromedp.Void](`void [...document.querySelectorAll("#list .tabs button")].find((x) => x.textContent === "hex").click()`))
+	if bytes := eval[string](b, `document.querySelector("#list tr.open pre").textContent`); !strings.HasPrefix(bytes, "00000000  7b 22") {
+		t.Errorf("the bytes are %.60q", bytes)
+	}
+	b.do(chromedp.SendKeys(chromedp.CSS("#goto"), "77"+kb.Enter))
+	b.wait(`document.querySelector("#list tr.item td")?.textContent === "77"`)
+	b.do(chromedp.Click(chromedp.CSS("#newer")))
+	b.wait(`document.querySelector("#list tr.item td")?.textContent === "127"`)
+	b.do(chromedp.Click(chromedp.CSS("#older")))
+	b.wait(`document.querySelector("#list tr.item td")?.textContent === "77"`)
+	if points := eval[string](b, `document.getElementById("time-chart").dataset.points`); points != "120" {
+		t.Errorf("the time line has %s points", points)
+	}
+	b.do(chromedp.ScrollIntoView(chromedp.CSS("#time-chart")), chromedp.Click(chromedp.CSS("#time-chart .u-over")))
+	b.wait(`document.querySelector("#list tr.item td")?.textContent !== "77"`)
+	if at := eval[string](b, `document.querySelector("#list tr.item td:nth-child(2)").textContent`); !strings.HasPrefix(at, "2026-03-02 08:2") {
+		t.Errorf("the middle of the time line leads to %q", at) // of 7:30 to 9:23
+	}
+}
+
+// The slider shows states, and two of them are compared.
+func compareStates(browser context.Context, t *testing.T) {
+	b := open(browser, t, serve(t, Handler(bankStore(t, 60), &Options{Machine: newBank})), desk)
+	b.wait(`document.getElementById("state-text").textContent.includes('"ada"')`)
+	now := b.text("state-text")
+	b.do(chromedp.Evaluate[chromedp.Void](`void (() => { const s = document.getElementById("state-slider"); s.value = 3; s.dispatchEvent(new Event("input")); })()`))
+	b.wait(`document.getElementById("state-index").textContent === "3" && document.getElementById("state-text").textContent !== ` + fmt.Sprintf("%q", now))
+	b.do(chromedp.Click(chromedp.CSS("#state-before")))
+	b.wait(`document.querySelectorAll("#state-text .line-plus").length > 0`)
+	if says := b.text("state-says"); !strings.Contains(says, "after update 3 from what was after update 2") {
+		t.Errorf("the page says %q", says)
+	}
+}
+
+// The charts of a running store move, and its new updates come up.
+func watchAStore(browser context.Context, t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "live")
+	s, err := store.Open(dir, newBank(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	update := func(n int) {
+		for range n {
+			if _, err := s.Update(t.Context(), []byte(`{"from":"ada","to":"bo","amount":1}`)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	b := open(browser, t, serve(t, Handler(dir, &Options{Stats: s.Stats, Machine: newBank})), desk)
+	b.wait(`document.getElementById("rate-chart").dataset.points >= 1`)
+	update(40)
+	b.wait(`[...document.querySelectorAll("#live-tiles dd")].some((d) => d.textContent.includes("40 since the start"))`)
+	b.wait(`document.getElementById("rate-chart").dataset.points >= 2 && document.getElementById("latency-chart").dataset.points > 3`)
+	b.wait(`document.getElementById("tiles").textContent.includes("1 to 40")`)
+	b.wait(`[...document.querySelectorAll("#list tr.item td:first-child")].at(-1)?.textContent === "40"`)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b.wait(`document.getElementById("verdict-text").textContent === "The store is closed."`)
+}
+
+// Payloads that are meant to run, or to look like something else, are shown as what they
+// are. open fails the test if the browser has run or refused any of them.
+func showHostilePayloads(browser context.Context, t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "<img src=x onerror=alert(1)>")
+	s, err := store.Open(dir, nothing{}, &store.Options{SnapshotBytes: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	hostile := []string{
+		`<script>document.title = "taken"</script>`,
+		`<img src=x onerror="document.title = 'taken'">`,
+		`</td></table><h1 id="taken">here</h1>`,
+		"a line that turns around: \u202egnihtyna\u2066 and clears a terminal: \x1b[2J\x00",
+		`javascript:document.title="taken"`,
+		`{"__proto__": {"taken": 1}, "a": "</script><script>document.title='taken'</script>"}`,
+		"\xff\xfe\x00<\x00s\x00",
+	}
+	for _, update := range hostile {
+		if _, err := s.Update(t.Context(), []byte(update)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b := open(browser, t, serve(t, Handler(dir, nil)), desk)
+	b.wait(settledPage + fmt.Sprintf(` && document.querySelectorAll("#list tr.item").length >= %d`, len(hostile)))
+	// The list is made anew when more was read, so what was opened may be closed again.
+	b.wait(fmt.Sprintf(`(() => {
+		document.querySelectorAll('#list tr.item[aria-expanded="false"]').forEach((r) => r.click());
+		return [...document.querySelectorAll("#list tr.open pre")].filter((p) => p.textContent).length >= %d;
+	})()`, len(hostile)))
+	if title := eval[string](b, `document.title`); strings.Contains(title, "taken") {
+		t.Errorf("a payload has changed the title to %q", title)
+	}
+	if n := eval[int](b, `document.querySelectorAll("main script, main img, #taken, main iframe").length + (({}).taken ? 1 : 0)`); n > 0 {
+		t.Errorf("%d elements came out of payloads", n)
+	}
+	text := eval[string](b, `document.getElementById("list").textContent + document.getElementById("path").textContent`)
+	for _, want := range []string{hostile[0], hostile[1], hostile[2], `\u202egnihtyna`, `\u001b[2J`, "ff fe 00 3c", "<img src=x onerror=alert(1)>"} {
+		if !strings.Contains(text, want) {
+			t.Errorf("the page does not show %q", want)
+		}
+	}
+}
+
+// On a phone nothing is wider than the screen, in the dark the page is dark.
+func fitAPhone(browser context.Context, t *testing.T) {
+	l := phone
+	l.dark = true
+	b := open(browser, t, serve(t, Handler(bankStore(t, 300), &Options{Machine: newBank})), l)
+	b.wait(settledPage)
+	if width := eval[int](b, `document.documentElement.scrollWidth`); width > 390 {
+		t.Errorf("the page is %d pixels wide", width)
+	}
+	if color := eval[string](b, `getComputedStyle(document.body).backgroundColor`); color != "rgb(18, 20, 23)" {
+		t.Errorf("in the dark the background is %s", color)
+	}
+	b.do(chromedp.Click(chromedp.CSS("#theme")))
+	b.wait(`getComputedStyle(document.body).backgroundColor === "rgb(245, 245, 241)"`)
+}
+
+// The URL with a token leads to the page, and the token out of the URL.
+func enterByToken(browser context.Context, t *testing.T) {
+	token := NewToken()
+	b := open(browser, t, serve(t, Handler(bankStore(t, 30), &Options{Token: token}))+"?token="+token, desk)
+	b.wait(settledPage)
+	if at := eval[string](b, `location.href`); strings.Contains(at, token) {
+		t.Errorf("the page is at %s", at)
+	}
+}

@@ -1,0 +1,290 @@
+package view
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/stateio/stateio/inspect"
+	"github.com/stateio/stateio/store"
+)
+
+// patience is for how long reading goes on after the last request.
+const patience = time.Minute
+
+// A source is what is shown: the files, and an index of each, which is filled in the
+// background while pages ask for it.
+type source struct {
+	path      string
+	freshness time.Duration // for how long what is known of the files is not looked at again
+	asked     atomic.Int64  // when something was, in nanoseconds since 1970
+
+	mu      sync.Mutex
+	m       *inspect.Map
+	indexes []*index // of the files of m
+	looked  time.Time
+	reading chan struct{} // closed when the goroutine that fills the indexes ends; nil: there is none
+	readErr error
+	missing []damage // what is wrong with the files as a whole
+	state   stateCheck
+	edition uint64 // counts when files were replaced, or all are to be read again
+}
+
+// A stateCheck says whether the current state can be had, of a store with damage.
+type stateCheck struct {
+	edition uint64 // of the source, when it was looked
+	damages int
+	known   bool
+	last    uint64
+	err     error
+}
+
+func newSource(path string) *source { return &source{path: path, freshness: time.Second} }
+
+// nameOf returns the name by which a file is asked for.
+func nameOf(f inspect.MapFile) string { return filepath.Base(f.Path) }
+
+// look returns the files and their indexes as they are now, and has the indexes filled.
+func (s *source) look() (*inspect.Map, []*index, error) {
+	now := time.Now()
+	s.asked.Store(now.UnixNano())
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.m != nil && now.Sub(s.looked) < s.freshness {
+		return s.m, s.indexes, nil
+	}
+	m, err := inspect.OpenMap(s.path)
+	if err != nil {
+		return nil, nil, err
+	}
+	s.m, s.indexes, s.looked = m, s.indexesOf(m), now
+	if s.reading == nil {
+		s.reading = make(chan struct{})
+		go s.read(m, s.indexes)
+	}
+	return m, s.indexes, nil
+}
+
+// indexesOf returns an index of each file of m: the one that there is, unless the file is
+// another one by now. s.mu is held.
+func (s *source) indexesOf(m *inspect.Map) []*index {
+	had := map[string]*index{}
+	for _, x := range s.indexes {
+		had[x.name] = x
+	}
+	indexes := make([]*index, len(m.Files))
+	known, replaced := 0, false
+	for i, f := range m.Files {
+		x, now := had[nameOf(f)], statOf(f)
+		if x != nil {
+			known++
+			if x.replaced(m, i, now) {
+				x, replaced = nil, true
+			}
+		}
+		if x == nil {
+			x = newIndex(f, maxBuckets)
+			x.seen.info = now
+		}
+		x.mu.Lock()
+		x.file = f
+		x.mu.Unlock()
+		x.share(len(m.Files))
+		indexes[i] = x
+	}
+	if replaced || known == 0 {
+		s.edition++
+		s.missing = nil
+	}
+	return indexes
+}
+
+// again has all files read anew.
+func (s *source) again() {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.indexes, s.looked = nil, time.Time{}
+	s.edition++ // ends reading that is under way
+}
+
+// current returns a number that is another one when files were replaced.
+func (s *source) current() uint64 {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.edition
+}
+
+// wanted reports whether anybody still asks.
+func (s *source) wanted() bool {
+	return time.Now().UnixNano()-s.asked.Load() < int64(patience)
+}
+
+// read fills the indexes: of the logs from the newest on, then of the snapshots.
+func (s *source) read(m *inspect.Map, indexes []*index) {
+	var failed error
+	edition := s.current()
+	parts := 0
+	goOn := func() bool {
+		parts++
+		return parts%4096 != 0 || s.wanted() && s.current() == edition
+	}
+	for _, kind := range []inspect.FileKind{inspect.LogFile, inspect.SnapshotFile, inspect.StateFile} {
+		for i := len(indexes) - 1; i >= 0; i-- {
+			if m.Files[i].Kind != kind {
+				continue
+			}
+			err := indexes[i].bring(m, i, goOn)
+			if err != nil && !errors.Is(err, fs.ErrNotExist) { // else it was dropped
+				failed = errors.Join(failed, err)
+			}
+		}
+	}
+	missing, err := missingOf(s.path, indexes)
+	failed = errors.Join(failed, err)
+	s.mu.Lock()
+	s.missing = missing
+	s.mu.Unlock()
+	s.check(m, indexes)
+	s.mu.Lock()
+	close(s.reading)
+	s.reading, s.readErr = nil, failed
+	s.mu.Unlock()
+}
+
+// check finds out whether a damaged store still has its current state, as stateio verify
+// does: by restoring it.
+func (s *source) check(m *inspect.Map, indexes []*index) {
+	n := len(s.damages(indexes))
+	s.mu.Lock()
+	known, edition := s.state.damages == n && s.state.edition == s.edition, s.edition
+	s.mu.Unlock()
+	if !m.Store || n == 0 || known {
+		return
+	}
+	c := stateCheck{edition: edition, damages: n, known: true}
+	if c.last, c.err = lastIndex(m); c.err == nil {
+		c.err = store.RestoreAt(m.Path, blind{}, c.last)
+	}
+	s.mu.Lock()
+	s.state = c
+	s.mu.Unlock()
+}
+
+// lastIndex returns the index of the last update in a store.
+func lastIndex(m *inspect.Map) (last uint64, err error) {
+	for _, f := range m.Files {
+		if f.Kind == inspect.LogFile {
+			last = f.Base
+		}
+	}
+	for u, err := range store.ReadUpdates(context.Background(), m.Path, last+1) {
+		if err != nil {
+			return 0, err
+		}
+		last = u.Index
+	}
+	return last, nil
+}
+
+// A blind machine is one without a state.
+type blind struct{}
+
+func (blind) Apply([]byte) (any, error) { return nil, nil }
+
+func (blind) Restore(r io.Reader) error {
+	_, err := io.Copy(io.Discard, r)
+	return err
+}
+
+func (blind) Snapshot() (io.WriterTo, error) {
+	return nil, errors.New("view: this machine is only restored")
+}
+
+// file returns the number of the file of that name.
+func (s *source) file(name string) (m *inspect.Map, indexes []*index, i int, err error) {
+	if m, indexes, err = s.look(); err != nil {
+		return nil, nil, 0, err
+	}
+	for i, f := range m.Files {
+		if nameOf(f) == name {
+			return m, indexes, i, nil
+		}
+	}
+	return nil, nil, 0, fmt.Errorf("view: there is no file %q in %s; the store may have dropped it: %w", name, s.path, fs.ErrNotExist)
+}
+
+// damages returns all that is wrong as far as it is known.
+func (s *source) damages(indexes []*index) []damage {
+	all := []damage{}
+	for _, x := range indexes {
+		x.mu.Lock()
+		all = append(all, x.damaged...)
+		x.mu.Unlock()
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return append(all, s.missing...)
+}
+
+// missingOf returns what is wrong with the files at path as a whole, once all was read. It
+// lists them anew: a store that is open may have begun a log, or dropped some, meanwhile.
+// A listing that is made while that happens may show neither what goes nor what comes, so
+// what is missing must be missing in two.
+func missingOf(path string, indexes []*index) ([]damage, error) {
+	known := map[string]*index{}
+	for _, x := range indexes {
+		x.mu.Lock()
+		whole := x.whole
+		x.mu.Unlock()
+		if !whole {
+			return nil, nil // nobody wants it any more, or it was dropped
+		}
+		known[x.name] = x
+	}
+	first, err := missingNow(path, known)
+	if err != nil || len(first) == 0 {
+		return nil, err
+	}
+	second, err := missingNow(path, known)
+	return slices.DeleteFunc(first, func(d damage) bool { return !slices.Contains(second, d) }), err
+}
+
+// missingNow is missingOf by one listing. known are the indexes by the names of files.
+func missingNow(path string, known map[string]*index) ([]damage, error) {
+	m, err := inspect.OpenMap(path)
+	if err != nil {
+		return nil, err
+	}
+	var all []damage
+	for _, err := range m.Missing(func(i int) (uint64, bool) {
+		x := known[nameOf(m.Files[i])]
+		if x == nil {
+			return m.Files[i].Base, false
+		}
+		x.mu.Lock()
+		defer x.mu.Unlock()
+		return x.last, x.sealed && len(x.damaged) == 0
+	}) {
+		d := damage{Reason: err.Error(), current: true}
+		var c *store.CorruptError
+		if errors.As(err, &c) {
+			d.File, d.Reason = filepath.Base(c.Path), c.Err.Error()
+		}
+		if gone := known[d.File]; gone == nil || there(m, d.File) {
+			all = append(all, d) // else it was there a moment ago: the store has dropped it
+		}
+	}
+	return all, nil
+}
+
+// there reports whether m has a file of that name.
+func there(m *inspect.Map, name string) bool {
+	return slices.ContainsFunc(m.Files, func(f inspect.MapFile) bool { return nameOf(f) == name })
+}

@@ -1,0 +1,96 @@
+// How things are said: numbers, sizes, times and payloads.
+
+export const contents = ["not read yet", "header", "updates", "state", "end of the file's data", "space set aside",
+  "given back to the file system", "torn, never acknowledged", "damage", "can't be told, after damage"];
+export const contentOf = { header: 1, update: 2, state: 3, end: 4, free: 5, hole: 6, torn: 7, damage: 8, stranded: 9 };
+
+export const number = (n) => Number(n).toLocaleString("en-US");
+export const plural = (n, what) => `${number(n)} ${what}${n === 1 ? "" : "s"}`;
+
+export function size(n) {
+  if (n < 1024) return plural(n, "byte");
+  let unit = -1;
+  while (n >= 1023.95 && unit < 4) { n /= 1024; unit++; }
+  return `${n.toFixed(n < 10 ? 2 : 1)} ${"KMGTP"[unit]}iB`;
+}
+
+export function duration(ns) {
+  if (ns < 1e3) return `${ns} ns`;
+  if (ns < 1e6) return `${(ns / 1e3).toPrecision(3)} µs`;
+  if (ns < 1e9) return `${(ns / 1e6).toPrecision(3)} ms`;
+  return `${(ns / 1e9).toPrecision(3)} s`;
+}
+
+const two = (n) => String(n).padStart(2, "0");
+
+// time returns a time of this computer's zone, as 2006-01-02 15:04:05.000.
+export function time(t) {
+  if (!t) return "";
+  const d = new Date(t);
+  return `${d.getFullYear()}-${two(d.getMonth() + 1)}-${two(d.getDate())} ${two(d.getHours())}:${two(d.getMinutes())}:${two(d.getSeconds())}.${String(d.getMilliseconds()).padStart(3, "0")}`;
+}
+
+export function span(ms) {
+  const s = ms / 1000;
+  if (s < 1) return `${Math.round(ms)} ms`;
+  if (s < 120) return `${s.toFixed(1)} s`;
+  if (s < 7200) return `${(s / 60).toFixed(1)} min`;
+  if (s < 172800) return `${(s / 3600).toFixed(1)} h`;
+  return `${(s / 86400).toFixed(1)} days`;
+}
+
+export function bytesOf(base64) {
+  if (!base64) return new Uint8Array();
+  return Uint8Array.from(atob(base64), (c) => c.charCodeAt(0));
+}
+
+// textOf returns bytes as text, or null if they are none. A rune that is cut at the end is
+// left out if more bytes would follow.
+export function textOf(bytes, cut) {
+  for (let drop = 0; drop <= (cut ? 3 : 0); drop++) {
+    try {
+      const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes.subarray(0, bytes.length - drop));
+      const odd = [...text].filter((c) => c < " " && !"\n\r\t".includes(c)).length;
+      return odd * 10 > text.length ? null : text;
+    } catch { /* not a text, or not whole */ }
+  }
+  return null;
+}
+
+export const hex = (bytes) => [...bytes].map((b) => b.toString(16).padStart(2, "0")).join(" ");
+
+// visible makes control characters, and those that turn the direction of text, visible.
+export function visible(text) {
+  return text.replace(/[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]/g,
+    (c) => "\\u" + c.charCodeAt(0).toString(16).padStart(4, "0"));
+}
+
+// oneLine returns the beginning of a payload for a list.
+export function oneLine(bytes, cut, format) {
+  const text = format === "hex" ? null : format === "text" ? new TextDecoder().decode(bytes) : textOf(bytes, cut);
+  if (text === null) return hex(bytes.subarray(0, 80)) + (cut || bytes.length > 80 ? " …" : "");
+  return visible(text.replace(/[\n\t\r]+/g, " ")) + (cut ? "…" : "");
+}
+
+// dump returns bytes as lines of 16, with their offsets.
+export function dump(bytes, from) {
+  const lines = [];
+  for (let at = 0; at < bytes.length; at += 16) {
+    const line = bytes.subarray(at, at + 16);
+    const text = [...line].map((b) => (b >= 32 && b < 127 ? String.fromCharCode(b) : ".")).join("");
+    lines.push(`${(from + at).toString(16).padStart(8, "0")}  ${hex(line).padEnd(47)}  ${text}`);
+  }
+  return lines.join("\n");
+}
+
+// element makes an element. Text is always text, whatever is in it.
+export function element(name, attributes = {}, ...children) {
+  const e = document.createElement(name);
+  for (const [key, value] of Object.entries(attributes)) {
+    if (key.startsWith("on")) e.addEventListener(key.slice(2), value);
+    else if (value === true) e.setAttribute(key, "");
+    else if (value !== false && value !== undefined && value !== null) e.setAttribute(key, value);
+  }
+  e.append(...children.filter((c) => c !== null && c !== undefined && c !== false));
+  return e;
+}

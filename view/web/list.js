@@ -1,0 +1,204 @@
+// The list of updates: pages of it, a search, and the payload of each.
+
+import { ask } from "./api.js";
+import { contents, contentOf, number, size, time, plural, bytesOf, textOf, visible, dump, oneLine, element } from "./format.js";
+import { zoomTo } from "./map.js";
+
+const $ = (id) => document.getElementById(id);
+const pageSize = 50;
+let summary = null;
+let next = null; // where the page after this one begins
+let before = []; // how the pages before this one were asked for
+let shown = null; // how this page was asked for
+let searching = null;
+let format = "auto";
+let atEnd = false; // the last page is shown
+
+export function startList(s) {
+  summary = s;
+  if (!s.store) $("list-title").textContent = "Entries";
+  $("list-form").addEventListener("submit", (e) => { e.preventDefault(); document.activeElement === $("goto") ? goto() : submit(); });
+  $("search").addEventListener("search", () => { if (!$("search").value) submit(); });
+  $("format").addEventListener("change", () => { format = $("format").value; if (shown) load(shown); });
+  $("first").addEventListener("click", first);
+  $("last").addEventListener("click", last);
+  $("newer").addEventListener("click", () => { atEnd = false; if (next) { before.push(shown); load(next); } });
+  $("older").addEventListener("click", older);
+  last();
+}
+
+// updateList keeps the last page up to date, for as long as it is shown and nothing in it is
+// opened.
+export function updateList(s) {
+  const news = s.last !== summary.last || s.whole !== summary.whole || s.updates !== summary.updates;
+  summary = s;
+  if (news && atEnd && !$("search").value && !document.querySelector("#list tr.open")) last();
+}
+
+export function showUpdate(index) {
+  before = [];
+  atEnd = false;
+  load({ index });
+  $("list-card").scrollIntoView({ block: "start" });
+}
+
+function first() { before = []; atEnd = false; load(summary.store ? { index: summary.first || 0 } : { file: summary.files[0].name, offset: 0 }); }
+
+function last() {
+  if (!summary.store) return first();
+  before = [];
+  atEnd = true;
+  load({ index: Math.max(summary.first || 0, summary.last - pageSize + 1) });
+}
+
+function older() {
+  atEnd = false;
+  if (before.length) return load(before.pop());
+  const at = Number($("list").tBodies[0].dataset.first);
+  if (summary.store && at > 1) load({ index: Math.max(summary.first || 1, at - pageSize) });
+}
+
+function goto() {
+  const text = $("goto").value.trim();
+  if (!text) return;
+  before = [];
+  atEnd = false;
+  if (/^\d+$/.test(text)) return load({ index: Number(text) });
+  const t = Date.parse(text.includes("T") ? text : text.replace(" ", "T"));
+  if (Number.isNaN(t)) { $("list-says").textContent = `${text} is neither an index nor a time like 2006-01-02 15:04`; return; }
+  load({ at: t });
+}
+
+async function load(how) {
+  searching?.abort();
+  searching = new AbortController();
+  const { signal } = searching;
+  const options = { ...(summary.store ? {} : { one: 1 }), limit: pageSize };
+  try {
+    let page = await ask("entries", { ...how, ...options }, signal);
+    while (!page.rows.length && page.next) { // it is in a part of a file that was not read yet
+      $("list-says").textContent = `Reading ${page.next.file}, at ${size(page.next.offset)}…`;
+      page = await ask("entries", { ...how, ...page.next, ...options }, signal);
+    }
+    shown = how;
+    next = page.next || null;
+    showRows($("list").tBodies[0], page.rows, {});
+    const updates = page.rows.filter((r) => r.index);
+    $("list").tBodies[0].dataset.first = updates.length ? updates[0].index : 0;
+    $("list-says").textContent = page.rows.length ? "" : "Nothing is there.";
+    $("newer").disabled = !next;
+    $("older").disabled = !before.length && !(summary.store && updates.length && updates[0].index > Math.max(1, summary.first || 1));
+  } catch (e) {
+    if (e.name !== "AbortError") $("list-says").textContent = e.message;
+  }
+}
+
+// submit searches all updates, request after request, until there are enough hits.
+async function submit() {
+  const q = $("search").value;
+  if (!q) return last();
+  searching?.abort();
+  searching = new AbortController();
+  const { signal } = searching;
+  const body = $("list").tBodies[0];
+  body.replaceChildren();
+  $("newer").disabled = $("older").disabled = true;
+  let from = summary.store ? { index: summary.first || 0 } : { file: summary.files[0].name, offset: 0, one: 1 };
+  let hits = 0, read = 0;
+  try {
+    while (from && hits < 200) {
+      $("list-says").textContent = `Searching… ${plural(hits, "hit")} in ${size(read)}`;
+      const page = await ask("search", { q, ...from }, signal);
+      hits += page.rows.length;
+      read += page.read;
+      showRows(body, page.rows, { add: true, mark: q });
+      from = page.next && { ...page.next, ...(summary.store ? {} : { one: 1 }) };
+    }
+    $("list-says").textContent = `${plural(hits, "hit")} in ${size(read)} of payload${from ? "; there may be more: search for something longer" : ""}`;
+  } catch (e) {
+    if (e.name !== "AbortError") $("list-says").textContent = e.message;
+  }
+}
+
+// showRows puts rows into the body of a table.
+export function showRows(body, rows, options) {
+  const all = rows.map((r) => rowElement(r, options));
+  if (options.add) body.append(...all);
+  else body.replaceChildren(...all);
+}
+
+function rowElement(r, options) {
+  const kind = contentOf[r.content];
+  const bytes = bytesOf(r.prefix);
+  const what = { update: "update", state: "state" }[r.content] || contents[kind];
+  const pay = element("td", { class: "pay" });
+  if (r.reason) pay.textContent = r.reason + lost(r);
+  else highlight(pay, oneLine(bytes, r.size > bytes.length, format), options.mark);
+  const tr = element("tr", { class: `item ${r.content}${r.begins ? " commit" : ""}`, tabindex: "0", "aria-expanded": "false" },
+    element("td", { class: "num" }, r.index && r.content === "update" ? number(r.index) : options.offsets || !r.index ? `@${number(r.offset)}` : ""),
+    element("td", {}, time(r.time)),
+    element("td", {}, element("span", { class: "tag" }, element("span", { class: `swatch c${kind}` }), what)),
+    element("td", { class: "num" }, number(r.content === "update" || r.content === "state" ? r.size : r.end - r.offset)),
+    pay);
+  const toggle = () => open(tr, r);
+  tr.addEventListener("click", () => { if (!String(getSelection())) toggle(); });
+  tr.addEventListener("keydown", (e) => { if (e.target === tr && (e.key === "Enter" || e.key === " ")) { e.preventDefault(); toggle(); } });
+  return tr;
+}
+
+export function lost(r) {
+  if (!r.lostFirst) return "";
+  if (!r.lostLast) return `; updates from ${number(r.lostFirst)} on are lost`;
+  return r.lostFirst === r.lostLast ? `; update ${number(r.lostFirst)} is lost` : `; updates ${number(r.lostFirst)} to ${number(r.lostLast)} are lost`;
+}
+
+function highlight(td, text, mark) {
+  const at = mark ? text.toLowerCase().indexOf(mark.toLowerCase()) : -1;
+  if (at < 0) { td.textContent = text; return; }
+  const from = Math.max(0, at - 40);
+  td.append((from ? "…" : "") + text.slice(from, at), element("mark", {}, text.slice(at, at + mark.length)), text.slice(at + mark.length));
+}
+
+// open shows the payload of a row below it, or hides it.
+async function open(tr, r) {
+  if (tr.getAttribute("aria-expanded") === "true") {
+    tr.setAttribute("aria-expanded", "false");
+    tr.nextElementSibling.remove();
+    return;
+  }
+  tr.setAttribute("aria-expanded", "true");
+  const pre = element("pre", { class: "text", tabindex: "0", "aria-label": "Payload" });
+  const tabs = element("span", { class: "tabs" });
+  const where = element("span", { class: "dim" }, ` ${r.file}, offset ${number(r.offset)} to ${number(r.end)} `);
+  const start = r.offset - (r.offset % 32768);
+  const onMap = element("button", { type: "button", class: "link", onclick: () => { zoomTo({ file: r.file, from: start, to: start + 32768 }); $("map-card").scrollIntoView(); } }, "show on the map");
+  const cell = element("td", { colspan: "5" }, tabs, where, onMap, pre);
+  tr.after(element("tr", { class: "open" }, cell));
+  try {
+    if (r.content === "update" || r.content === "state") await payload(r, tabs, pre);
+    else await raw(r, pre);
+  } catch (e) {
+    pre.textContent = e.message;
+  }
+}
+
+async function raw(r, pre) {
+  const block = await ask("block", { file: r.file, offset: r.offset });
+  const bytes = bytesOf(block.data).subarray(r.offset - block.offset, Math.min(32768, r.end - block.offset));
+  pre.textContent = dump(bytes.subarray(0, 4096), r.offset) + (r.end - r.offset > 4096 ? "\n…" : "");
+}
+
+async function payload(r, tabs, pre) {
+  const p = await ask("payload", { file: r.file, offset: r.offset, nth: r.nth || 0 });
+  const bytes = bytesOf(p.data), cut = p.size > bytes.length;
+  const text = textOf(bytes, cut);
+  const forms = { hex: () => dump(bytes, 0) };
+  if (text !== null) forms.text = () => visible(text);
+  try { const v = JSON.parse(text); if (text !== null && !cut) forms.JSON = () => visible(JSON.stringify(v, null, 2)); } catch { /* not JSON */ }
+  const show = (name) => {
+    pre.textContent = forms[name]() + (cut ? `\n… ${size(p.size - bytes.length)} more` : "");
+    [...tabs.children].forEach((b) => b.setAttribute("aria-pressed", String(b.textContent === name)));
+  };
+  tabs.replaceChildren(...Object.keys(forms).reverse().map((name) => element("button", { type: "button", onclick: () => show(name) }, name)));
+  show(format === "hex" ? "hex" : forms.JSON && format === "auto" ? "JSON" : forms.text ? "text" : "hex");
+}
