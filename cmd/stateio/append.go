@@ -15,7 +15,11 @@ const pause = 100 * time.Millisecond
 
 const appendHelp = `append makes each line of standard input one update of the current epoch, without
 the newline at its end. The file is created if there is none, with permissions
-for its owner only; a torn tail that a crash left is cut off first.
+for its owner only. A torn tail that a crash left after the last entry is cut off
+first. A file that holds something, but no whole entry, is refused: it may be the
+wrong file. --cut-incomplete cuts off all of it, if it can be what a crash left of a
+first write. A file with several names (hard links) is written under all of them, and
+append says so.
 
 If FILE is a directory, the updates are appended to the store in it, or to a new
 one if the directory is empty. No program may have it open meanwhile.
@@ -35,10 +39,12 @@ const appendExample = `  stateio append app.state < events.txt
   find /etc -print0 | stateio append -0 files.state
   curl -s https://example.org/ | stateio append --whole pages.state`
 
+const cutUsage = "cut off what FILE holds, if there is no whole entry in it"
+
 // appendOptions are the flags of append.
 type appendOptions struct {
-	null, whole, ack bool
-	batch            int
+	null, whole, ack, cut bool
+	batch                 int
 }
 
 func newAppend() *cobra.Command {
@@ -63,12 +69,14 @@ func newAppend() *cobra.Command {
 	f.BoolVarP(&o.null, "null", "0", false, "updates end with a NUL byte instead of a newline")
 	f.BoolVar(&o.whole, "whole", false, "all of standard input is one update")
 	f.IntVar(&o.batch, "batch", 1, "fsync once for up to `N` updates")
+	f.BoolVar(&o.cut, "cut-incomplete", false, cutUsage)
 	f.BoolVar(&o.ack, "ack", false, "print the number of durable updates after each fsync")
+	noValues(cmd, "batch")
 	return cmd
 }
 
 func runAppend(cmd *cobra.Command, path string, o appendOptions) error {
-	j, err := openJournal(path, true)
+	j, err := openJournal(path, opening{create: true, cut: o.cut, warn: cmd.ErrOrStderr()})
 	if err != nil {
 		return err
 	}
@@ -76,6 +84,7 @@ func runAppend(cmd *cobra.Command, path string, o appendOptions) error {
 	if o.ack {
 		ack = cmd.OutOrStdout()
 	}
+	tellWaiting(cmd, "end it with Ctrl-D")
 	err = appendAll(cmd.Context(), j, o.pieces(cmd.Context(), cmd.InOrStdin()), o.batch, ack)
 	return errors.Join(err, j.close())
 }
@@ -98,13 +107,13 @@ type journal interface {
 	name() string
 }
 
-// openJournal opens the state file or the store at path. It creates a file if
-// there is nothing and create says so.
-func openJournal(path string, create bool) (journal, error) {
+// openJournal opens the state file or the store at path. How says how to open a
+// file.
+func openJournal(path string, how opening) (journal, error) {
 	if isDir(path) {
 		return openStore(path)
 	}
-	return newAppender(path, create)
+	return newAppender(path, how)
 }
 
 // pieces returns the updates in r.

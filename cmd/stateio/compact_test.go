@@ -43,6 +43,10 @@ func stateFile(t *testing.T, payloads ...string) (*os.File, int64) {
 
 func TestCompactComparesWhatItWrote(t *testing.T) {
 	src, size := stateFile(t, "old", "=state", "one", "two")
+	epoch, err := current(src, size)
+	if err != nil {
+		t.Fatal(err)
+	}
 	for name, c := range map[string]struct {
 		entries []string
 		cut     int64
@@ -59,9 +63,10 @@ func TestCompactComparesWhatItWrote(t *testing.T) {
 		"cut short":           {[]string{"=state", "one", "two"}, 1, false},
 		"an entry is cut off": {[]string{"=state", "one", "two"}, 27, false},
 		"nothing":             {nil, 0, false},
+		"zeros after":         {[]string{"=state", "one", "two"}, -20, false},
 	} {
 		dst, n := stateFile(t, c.entries...)
-		if err := sameState(t.Context(), src, size, dst, n-c.cut); (err == nil) != c.same {
+		if err := sameState(t.Context(), src, epoch, dst, n-c.cut, func(int64) {}); (err == nil) != c.same {
 			t.Errorf("%s: %v", name, err)
 		}
 	}
@@ -77,7 +82,7 @@ func TestAFileThatWasReplacedIsNotWrittenTo(t *testing.T) {
 	if err := compactInPlace(t.Context(), src.Name(), io.Discard, io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	if held, err := lock(file, src.Name()); held || err != nil {
+	if held, err := (opening{}).lock(file, src.Name()); held || err != nil {
 		t.Fatalf("%v, %v", held, err)
 	}
 }
@@ -85,7 +90,7 @@ func TestAFileThatWasReplacedIsNotWrittenTo(t *testing.T) {
 func TestAppendBesideCompactLosesNothing(t *testing.T) {
 	const updates = 30
 	path := filepath.Join(t.TempDir(), "app.state")
-	a, err := newAppender(path, true)
+	a, err := newAppender(path, opening{create: true, warn: io.Discard})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -131,7 +136,7 @@ func TestAppendBesideCompactLosesNothing(t *testing.T) {
 
 // appendOne appends an update, durably.
 func appendOne(path, update string) error {
-	a, err := newAppender(path, false)
+	a, err := newAppender(path, opening{warn: io.Discard})
 	if err != nil {
 		return err
 	}

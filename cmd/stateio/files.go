@@ -6,10 +6,10 @@ import (
 	"io"
 	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/stateio/stateio"
-	"github.com/stateio/stateio/inspect"
-	"github.com/stateio/stateio/internal/record"
+	"github.com/stateio/stateio/internal/osfile"
 	"github.com/stateio/stateio/store"
 )
 
@@ -32,16 +32,22 @@ func openRead(path string) (*os.File, int64, error) {
 	return file, info.Size(), nil
 }
 
-// openWrite opens a state file for writing, creates it if create says so, locks
-// it, and cuts a torn tail off.
-func openWrite(path string, create bool) (*os.File, error) {
+// An opening says how a state file is opened for writing.
+type opening struct {
+	create bool      // if there is none
+	cut    bool      // what it holds, if that is no whole entry
+	warn   io.Writer // told what was cut, and what may surprise
+}
+
+// openWrite opens a state file for writing and locks it.
+func openWrite(path string, how opening) (*os.File, error) {
 	for {
-		file, err := openDirect(path, create)
+		file, err := openDirect(path, how.create)
 		if err != nil {
 			return nil, err
 		}
-		held, err := lock(file, path)
-		if held {
+		held, err := how.lock(file, path)
+		if held && err == nil {
 			return file, nil
 		}
 		if err := errors.Join(err, file.Close()); err != nil {
@@ -53,65 +59,88 @@ func openWrite(path string, create bool) (*os.File, error) {
 // lock makes an open state file ready for appending. It reports false if path
 // names another file by now: stateio compact has replaced it before it was
 // locked.
-func lock(file *os.File, path string) (bool, error) {
-	if err := checkStart(file); err != nil {
-		return false, err
+func (how opening) lock(file *os.File, path string) (bool, error) {
+	cut := false
+	if err := osfile.Lock(file); err == nil { // of another error NewFileWriter tells
+		info, err := file.Stat()
+		if err == nil {
+			err = complete(file, info.Size())
+		}
+		if cut = how.cut && errors.Is(err, errIncomplete); err != nil && !cut {
+			return false, err
+		}
 	}
 	// The writer is not used: it syncs every entry by itself.
 	_, err := stateio.NewFileWriter(file)
 	switch {
 	case errors.Is(err, stateio.ErrLocked):
 		return false, fmt.Errorf("%w; wait for it to end, or stop it", err)
-	case errors.Is(err, fs.ErrNotExist):
+	case errors.Is(err, stateio.ErrTaken):
 		return false, nil
 	case err != nil:
 		return false, advise(err, path)
+	case !isAt(file, path):
+		return false, nil
+	case cut:
+		return true, how.empty(file)
 	}
-	return isAt(file, path), nil
+	return true, nil
 }
 
-// checkStart returns an error unless file is empty, begins with an entry, or with
-// what a crash may have left of one. Package stateio checks that, too, but it
-// must allow for more: here a person may have named the wrong file, whose content
-// would be taken for a torn tail and cut off.
-func checkStart(file *os.File) error {
-	var buf [record.HeaderSize]byte
-	n, err := file.ReadAt(buf[:], 0)
-	if err != nil && !errors.Is(err, io.EOF) {
-		return err
-	}
-	h := record.Decode(buf[:])
-	switch {
-	case n < len(buf), h.Offset == 0 && h.Type == record.Full && h.Length <= record.MaxData,
-		h.Offset == 0 && h.Type == record.First && h.Length == record.MaxData:
-		return nil
-	}
+// empty cuts off all that a file holds, and says so.
+func (how opening) empty(file *os.File) error {
 	info, err := file.Stat()
 	if err != nil {
 		return err
 	}
-	for _, err := range inspect.Entries(file, info.Size()) {
-		var d *inspect.Damage
-		if errors.As(err, &d) && d.Place == inspect.TornTail && d.Offset == 0 {
-			return fmt.Errorf("%s is no state file, by all appearance: it holds no entry, and does not begin like one. "+
-				"Nothing was changed; if it is one, whose first write a power failure cut short, remove it", file.Name())
-		}
-		break
+	if err := errors.Join(file.Truncate(0), file.Sync()); err != nil {
+		return err
 	}
+	_, _ = fmt.Fprintf(how.warn, "stateio: %s: cut off the %s that it held, without a whole entry\n", printable(file.Name()), count(info.Size(), "byte"))
 	return nil
 }
 
-// openDirect opens path for reading and writing unless it is a symbolic link or
-// no regular file.
+// openLocked opens a state file for being replaced, and locks it. Unlike openWrite
+// it changes and reads nothing.
+func openLocked(path string) (*os.File, error) {
+	for {
+		file, err := openDirect(path, false)
+		if err != nil {
+			return nil, err
+		}
+		err = osfile.Lock(file)
+		if errors.Is(err, osfile.ErrLocked) {
+			err = fmt.Errorf("%s is %w by another writer; wait for it to end, or stop it", path, stateio.ErrLocked)
+		} else if err != nil {
+			err = fmt.Errorf("locking %s: %w: without a lock a writer would not be kept out", path, err)
+		}
+		if err == nil && isAt(file, path) {
+			return file, nil
+		}
+		if err := errors.Join(err, file.Close()); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// openDirect opens path for reading and writing unless it is a symbolic link, no
+// regular file, or one of a store.
 func openDirect(path string, create bool) (*os.File, error) {
+	if path == "" {
+		return nil, usageError{errors.New("the name of the file is empty")}
+	}
 	info, err := os.Lstat(path)
 	switch {
 	case err == nil:
 		if err := regular(path, info); err != nil {
 			return nil, err
 		}
-	case !create || !errors.Is(err, fs.ErrNotExist):
+	case !create || !errors.Is(err, fs.ErrNotExist) || os.IsPathSeparator(path[len(path)-1]):
 		return nil, missing(err)
+	default:
+		if err := notOfStore(path, nil); err != nil {
+			return nil, err
+		}
 	}
 	flags := os.O_RDWR | noFollow
 	if create {
@@ -120,6 +149,9 @@ func openDirect(path string, create bool) (*os.File, error) {
 	file, err := os.OpenFile(path, flags, 0o600)
 	if err != nil {
 		return nil, missing(err)
+	}
+	if err := notOfStore(path, file); err != nil {
+		return nil, errors.Join(err, file.Close())
 	}
 	return file, nil
 }
@@ -151,6 +183,13 @@ func regular(path string, info fs.FileInfo) error {
 func missing(err error) error {
 	var path *fs.PathError
 	if errors.Is(err, fs.ErrNotExist) && errors.As(err, &path) {
+		dir := filepath.Dir(path.Path)
+		if os.IsPathSeparator(path.Path[len(path.Path)-1]) {
+			dir = path.Path
+		}
+		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("%s: there is no directory %s: create it first: %w", path.Path, dir, fs.ErrNotExist)
+		}
 		return fmt.Errorf("%s: %w; stateio append creates a state file", path.Path, fs.ErrNotExist)
 	}
 	return err

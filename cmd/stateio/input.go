@@ -2,9 +2,14 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"os"
+
+	"github.com/spf13/cobra"
+	"golang.org/x/term"
 )
 
 // A piece is an update that was read, or the error that ended reading.
@@ -13,7 +18,7 @@ type piece struct {
 	err    error
 }
 
-// readUpdates sends what r holds, split behind each delim, to the channel that
+// readUpdates sends what r holds, split after each delim, to the channel that
 // it returns, and then the error that ended it: io.EOF if all is well. What
 // follows the last delim is an update, too, unless it is nothing.
 func readUpdates(ctx context.Context, r io.Reader, delim byte) <-chan piece {
@@ -46,7 +51,7 @@ func readUpdates(ctx context.Context, r io.Reader, delim byte) <-chan piece {
 func readWhole(ctx context.Context, r io.Reader) <-chan piece {
 	pieces := make(chan piece)
 	go func() {
-		b, err := io.ReadAll(r)
+		b, err := readAll(r)
 		if err == nil {
 			send(ctx, pieces, piece{update: b})
 			err = io.EOF
@@ -56,6 +61,13 @@ func readWhole(ctx context.Context, r io.Reader) <-chan piece {
 	return pieces
 }
 
+// tellWaiting says that a command waits for what is typed, if that is what it does.
+func tellWaiting(cmd *cobra.Command, how string) {
+	if f, ok := cmd.InOrStdin().(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		cmd.PrintErrf("stateio: reading from the terminal: %s\n", how)
+	}
+}
+
 // send sends p unless ctx ends before it is taken.
 func send(ctx context.Context, pieces chan<- piece, p piece) bool {
 	select {
@@ -63,5 +75,22 @@ func send(ctx context.Context, pieces chan<- piece, p piece) bool {
 		return true
 	case <-ctx.Done():
 		return false
+	}
+}
+
+// readAll returns all that r holds. It takes twice the memory of that, where
+// io.ReadAll, which grows a slice, takes three times and more.
+func readAll(r io.Reader) ([]byte, error) {
+	var pieces [][]byte
+	for size := 4 << 10; ; size = min(2*size, 1<<20) {
+		b := make([]byte, size)
+		n, err := io.ReadFull(r, b)
+		pieces = append(pieces, b[:n])
+		switch {
+		case errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF):
+			return bytes.Join(pieces, nil), nil
+		case err != nil:
+			return nil, err
+		}
 	}
 }

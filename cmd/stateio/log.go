@@ -3,11 +3,10 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
-	"os"
+	"math"
 	"strconv"
 	"unicode/utf8"
 
@@ -22,20 +21,24 @@ place among the entries; the exit status is then 1. A torn tail, which the next
 append cuts off, is no damage.
 
 The file may be in use. With --json each line is an object, with the fields
-offset, end, kind (update or snapshot), epoch, previous (of a snapshot), size and
-preview; or offset, end, kind (damage or torn tail), place and reason.
+offset, end, kind (update or snapshot), epoch, previous (of a snapshot), size, preview,
+hex (if the payload does not begin with valid UTF-8) and value (the payload, if it is
+JSON of up to 1 MiB); or offset, end, kind (damage or torn tail), place and reason.
 
 If FILE is a directory, log prints the updates and snapshots of the store in it:
-index, kind, size, and the payload or the name of the snapshot's file. It ends
-where there is damage. The files of a store are state files, with a header and
+index, time of the commit, kind, size, and the payload or the name of the snapshot's
+file. It ends where there is damage. --from and --to say which: by index, or by time
+(2006-01-02T15:04:05Z, 2006-01-02 15:04, or -10m for ten minutes ago). --follow goes on
+at the end with what the program that uses the store makes later. The files of a store are state files, with a header and
 tags in them, and can be looked at one by one.`
 
 const logExample = `  stateio log app.state
   stateio log app.state | tail -n 3
+  stateio log --follow --from -10m /var/lib/app
   stateio log --json app.state | jq 'select(.kind == "snapshot").size'`
 
 func newLog() *cobra.Command {
-	var asJSON bool
+	var o logOptions
 	cmd := &cobra.Command{
 		Use:     "log FILE|DIR",
 		Short:   "Print a line for each entry",
@@ -44,13 +47,64 @@ func newLog() *cobra.Command {
 		Args:    arguments("FILE or DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if isDir(args[0]) {
-				return runStoreLog(cmd.Context(), args[0], asJSON, cmd.OutOrStdout())
+				return runStoreLog(cmd.Context(), args[0], o, cmd.OutOrStdout())
 			}
-			return runLog(cmd.Context(), args[0], asJSON, cmd.OutOrStdout())
+			if o.from != "" || o.to != "" || o.follow {
+				return usageError{fmt.Errorf("--from, --to and --follow are for stores, and %s is no directory", args[0])}
+			}
+			return runLog(cmd.Context(), args[0], o.json, cmd.OutOrStdout())
 		},
 	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object for each entry")
+	f := cmd.Flags()
+	f.BoolVar(&o.json, "json", false, "print a JSON object for each entry")
+	f.StringVar(&o.from, "from", "", "begin with the update `INDEX|TIME`")
+	f.StringVar(&o.to, "to", "", "end with the update `INDEX|TIME`")
+	f.BoolVarP(&o.follow, "follow", "f", false, "go on with updates that are made later")
+	noValues(cmd, "from", "to")
 	return cmd
+}
+
+// logOptions are the flags of log.
+type logOptions struct {
+	json, follow bool
+	from, to     string
+}
+
+// bounds returns the indexes of the first and the last update to print, of a store whose
+// first update has that index.
+func (o logOptions) bounds(dir string, oldest uint64) (first, last uint64, err error) {
+	first, last = oldest, math.MaxUint64
+	if o.from != "" {
+		if first, err = indexOf(dir, "--from", o.from); err != nil {
+			return 0, 0, err
+		}
+		if _, perr := strconv.ParseUint(o.from, 10, 64); perr != nil {
+			first++ // a time: what was made after it
+		}
+		first = max(first, 1)
+	}
+	if o.to != "" {
+		if last, err = indexOf(dir, "--to", o.to); err != nil {
+			return 0, 0, err
+		}
+	}
+	return first, last, o.ordered(dir, first, last)
+}
+
+// ordered returns an error if the updates to print end before they begin.
+func (o logOptions) ordered(dir string, first, last uint64) error {
+	_, fromErr := strconv.ParseUint(o.from, 10, 64)
+	_, toErr := strconv.ParseUint(o.to, 10, 64)
+	byIndex := fromErr == nil && toErr == nil
+	switch {
+	case first <= last, first == last+1 && !byIndex: // nothing was made between two times
+		return nil
+	case o.from == "":
+		return usageError{fmt.Errorf("--to %s is update %d, and the oldest one that %s still has is %d", o.to, last, dir, first)}
+	case byIndex:
+		return usageError{fmt.Errorf("--from %s is after --to %s", o.from, o.to)}
+	}
+	return usageError{fmt.Errorf("--from %s, update %d, is after --to %s, update %d", o.from, first, o.to, last)}
 }
 
 func runLog(ctx context.Context, path string, asJSON bool, stdout io.Writer) error {
@@ -62,7 +116,7 @@ func runLog(ctx context.Context, path string, asJSON bool, stdout io.Writer) err
 	out := bufio.NewWriterSize(stdout, 64<<10)
 	var p printer = newText(out, size, columns(stdout))
 	if asJSON {
-		p = &lines{json.NewEncoder(out)}
+		p = &lines{out}
 	}
 	damaged := 0
 	for e, err := range inspect.Entries(file, size) {
@@ -80,16 +134,21 @@ func runLog(ctx context.Context, path string, asJSON bool, stdout io.Writer) err
 			err = context.Cause(ctx)
 		}
 		if err != nil {
-			return errors.Join(err, out.Flush())
+			return errors.Join(err, found(path, damaged), out.Flush())
 		}
 	}
-	if err := out.Flush(); err != nil {
-		return err
-	}
 	if damaged > 0 {
-		return fmt.Errorf("%s: %w in %s, listed among the entries", path, errDamage, count(damaged, "place"))
+		return errors.Join(found(path, damaged), out.Flush())
 	}
-	return nil
+	return errors.Join(complete(file, size), out.Flush())
+}
+
+// found returns the error for a number of damaged places in the file at path.
+func found(path string, damaged int) error {
+	if damaged == 0 {
+		return nil
+	}
+	return fmt.Errorf("%s: %w in %s, listed among the entries", path, errDamage, count(damaged, "place"))
 }
 
 // A printer prints what a log holds.
@@ -99,32 +158,52 @@ type printer interface {
 }
 
 // lines prints JSON objects.
-type lines struct{ *json.Encoder }
+type lines struct{ w io.Writer }
+
+type entryLine struct {
+	Offset   int64   `json:"offset"`
+	End      int64   `json:"end"`
+	Kind     string  `json:"kind"`
+	Epoch    uint64  `json:"epoch"`
+	Previous *uint64 `json:"previous,omitempty"`
+	jsonPayload
+}
+
+type damageLine struct {
+	Offset int64  `json:"offset"`
+	End    int64  `json:"end"`
+	Kind   string `json:"kind"`
+	Place  string `json:"place"`
+	Reason string `json:"reason"`
+}
 
 func (l *lines) entry(e inspect.Entry) error {
-	line := struct {
-		Offset   int64   `json:"offset"`
-		End      int64   `json:"end"`
-		Kind     string  `json:"kind"`
-		Epoch    uint64  `json:"epoch"`
-		Previous *uint64 `json:"previous,omitempty"`
-		Size     int64   `json:"size"`
-		Preview  string  `json:"preview"`
-	}{e.Offset, e.End, e.Kind.String(), e.Epoch, nil, e.Size, string(e.Prefix)}
+	payload, err := l.payload(e)
+	if err != nil {
+		return err
+	}
+	line := entryLine{e.Offset, e.End, e.Kind.String(), e.Epoch, nil, payloadOf(payload, e.Size)}
 	if e.Kind == inspect.Snapshot {
 		line.Previous = &e.Previous
 	}
-	return l.Encode(line)
+	return writeJSON(l.w, line)
+}
+
+// payload returns all of the payload of an entry, if it is short and may be JSON, and
+// otherwise how it begins.
+func (*lines) payload(e inspect.Entry) ([]byte, error) {
+	if e.Size <= int64(len(e.Prefix)) || e.Size > maxValue || !startsAsJSON(e.Prefix) {
+		return e.Prefix, nil
+	}
+	payload := make([]byte, e.Size)
+	if _, err := io.ReadFull(e.Payload(), payload); err != nil {
+		return nil, fmt.Errorf("reading the entry at offset %d again: %w", e.Offset, err)
+	}
+	return payload, nil
 }
 
 func (l *lines) damage(d *inspect.Damage) error {
-	return l.Encode(struct {
-		Offset int64  `json:"offset"`
-		End    int64  `json:"end"`
-		Kind   string `json:"kind"`
-		Place  string `json:"place"`
-		Reason string `json:"reason"`
-	}{d.Offset, d.End(), kindOf(d), d.Place.String(), d.Reason})
+	return writeJSON(l.w, damageLine{d.Offset, d.End(), kindOf(d), d.Place.String(), d.Reason})
 }
 
 // kindOf returns what damage d is called where entries have their kind.
@@ -158,7 +237,7 @@ func (t *text) entry(e inspect.Entry) error {
 
 func (t *text) damage(d *inspect.Damage) error {
 	t.row(d.Offset, kindOf(d), "-", d.Length)
-	t.line = append(t.line, d.Reason...)
+	t.line = append(t.line, escaped(d.Reason)...)
 	if d.Place == inspect.Obsolete || d.Place == inspect.Padding {
 		t.line = fmt.Appendf(t.line, " (%v: of no consequence for the current state)", d.Place)
 	}
@@ -220,7 +299,7 @@ func appendPreview(line, prefix []byte, size int64, width int) []byte {
 
 // columns returns how wide the lines on w may be: as the terminal, or 120.
 func columns(w io.Writer) int {
-	if file, ok := w.(*os.File); ok {
+	if file, ok := w.(interface{ Fd() uintptr }); ok {
 		if width, _, err := term.GetSize(int(file.Fd())); err == nil {
 			return width
 		}

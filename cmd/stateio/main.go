@@ -7,9 +7,11 @@
 // Run stateio help for all commands, and stateio help COMMAND for an example of
 // each.
 //
-// The exit status is 0 on success, 1 if damage was found, 2 for a wrong command
-// line, 3 for any other failure, and 128 plus the number of the signal after an
-// interrupt (130) or a request to terminate (143).
+// The exit status is 0 on success, 1 if damage was found or a file holds something
+// but no whole entry, 2 for a wrong command line, 3 for any other failure, and 128
+// plus the number of the signal after a closed terminal (129), an interrupt (130)
+// or a request to terminate (143). That the reader of standard output has gone is
+// success, unless damage was found before; of any other output it is a failure.
 package main
 
 import (
@@ -38,11 +40,14 @@ func main() {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
+	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
+		signal.Notify(signals, syscall.SIGHUP)
+	}
 	go func() {
 		cancel(interrupted{<-signals})
 		signal.Reset() // the second one ends it at once
 	}()
-	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, &standardOutput{file: os.Stdout}, os.Stderr))
 }
 
 // run runs the command line args and returns the exit status.
@@ -53,19 +58,24 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetOut(stdout)
 	root.SetErr(stderr)
 	command, err := root.ExecuteContextC(ctx)
+	if out, ok := stdout.(interface{ failure() error }); ok && err == nil {
+		err = out.failure()
+	}
 	status := statusOf(err)
-	if err == nil || isBrokenPipe(err) {
+	if err == nil || onlyClosed(err) {
 		return exitOK
 	}
-	message := err.Error()
-	for _, name := range []string{"stateio: ", "inspect: ", "store: "} {
-		message = strings.TrimPrefix(message, name)
+	var message strings.Builder
+	for _, line := range messages(err) {
+		for _, name := range []string{"stateio: ", "inspect: ", "store: "} {
+			line = strings.TrimPrefix(line, name)
+		}
+		message.WriteString("stateio: " + line + "\n")
 	}
-	message = "stateio: " + strings.ReplaceAll(message, "\n", "\nstateio: ") + "\n"
 	if status == exitUsage {
-		message += "Run " + command.CommandPath() + " --help for how it is used.\n"
+		message.WriteString("Run " + command.CommandPath() + " --help for how it is used.\n")
 	}
-	_, _ = io.WriteString(stderr, message) // there is nowhere else to tell
+	_, _ = io.WriteString(stderr, message.String()) // there is nowhere else to tell
 	return status
 }
 
@@ -79,8 +89,14 @@ type usageError struct{ error }
 
 func (e usageError) Unwrap() error { return e.error }
 
-// errDamage is the error of a command that has told about damage already.
-var errDamage = errors.New("damage was found")
+var (
+	// errDamage is the error of a command that has told about damage already.
+	errDamage = errors.New("damage was found")
+
+	// errIncomplete is what is wrong with a file that holds something, but no
+	// whole entry.
+	errIncomplete = errors.New("no whole entry")
+)
 
 // statusOf returns the exit status for err.
 func statusOf(err error) int {
@@ -96,7 +112,7 @@ func statusOf(err error) int {
 		return exitFailure
 	case errors.As(err, &usage):
 		return exitUsage
-	case errors.Is(err, errDamage), errors.Is(err, stateio.ErrCorrupt), errors.Is(err, store.ErrCorrupt):
+	case errors.Is(err, errDamage), errors.Is(err, errDiffer), errors.Is(err, errNotDropped), errors.Is(err, errIncomplete), errors.Is(err, stateio.ErrCorrupt), errors.Is(err, store.ErrCorrupt):
 		return exitDamage
 	}
 	return exitFailure

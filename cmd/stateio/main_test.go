@@ -20,12 +20,22 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"flip": edit(flip),
-			"cut":  edit(cut),
-			"fill": edit(fill),
-			"exit": exit,
+			"flip":    edit(flip),
+			"cut":     edit(cut),
+			"fill":    edit(fill),
+			"copy":    copyDir,
+			"exit":    exit,
+			"refuses": refusesAll,
 		},
 	})
+}
+
+// copyDir copies a directory: copy FROM TO.
+func copyDir(ts *testscript.TestScript, neg bool, args []string) {
+	if neg || len(args) != 2 {
+		ts.Fatalf("usage: copy FROM TO")
+	}
+	ts.Check(os.CopyFS(ts.MkAbs(args[1]), os.DirFS(ts.MkAbs(args[0]))))
 }
 
 // exit runs a command, and checks its exit status: exit STATUS COMMAND...
@@ -42,6 +52,24 @@ func exit(ts *testscript.TestScript, neg bool, args []string) {
 	}
 	if strconv.Itoa(status) != args[0] {
 		ts.Fatalf("exit status %d, want %s", status, args[0])
+	}
+}
+
+// refusesAll checks that no command writes to the files: refuses FILE...
+func refusesAll(ts *testscript.TestScript, neg bool, args []string) {
+	for _, path := range args {
+		before, err := os.ReadFile(ts.MkAbs(path))
+		ts.Check(err)
+		for _, command := range []string{"append", "snapshot", "truncate", "compact"} {
+			if status, ok := exitStatus(ts.Exec("stateio", command, path)); !ok || status != exitFailure || neg {
+				ts.Fatalf("%s %s: exit status %d", command, path, status)
+			}
+		}
+		after, err := os.ReadFile(ts.MkAbs(path))
+		ts.Check(err)
+		if !bytes.Equal(before, after) {
+			ts.Fatalf("%s was changed", path)
+		}
 	}
 }
 

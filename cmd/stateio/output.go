@@ -8,52 +8,165 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
+	"strings"
+
+	"github.com/stateio/stateio/internal/osfile"
 )
 
-// An output is where a command writes data to: standard output, a device or
-// pipe, or a new file, which appears whole or not at all.
+// An output is where a command writes data to: standard output, a device, pipe or
+// descriptor, or a new file, which appears whole or not at all.
 type output struct {
 	*bufio.Writer
-	path string   // of the file; empty for standard output
-	file *os.File // nil for standard output
-	temp bool     // file is temporary, to be renamed to path
-	mode fs.FileMode
-	done bool
+	path    string    // of the file; empty for standard output
+	file    *os.File  // nil for standard output
+	temp    bool      // file is temporary, to be renamed to path
+	replace bool      // a file is at path, whose owner and mode are to stay
+	warn    io.Writer // told what of that could not be kept
+	done    bool
+
+	terminal *terminalWriter // nil: standard output is no terminal, or this is something else
 }
 
-// newOutput returns the output for a path, or for standard output if that is
-// "-". It overwrites a file only by force.
-func newOutput(path string, stdout io.Writer, force bool) (*output, error) {
+// outputs says how to make outputs.
+type outputs struct {
+	stdout, stderr io.Writer
+	force          bool // overwrite a file
+}
+
+// open returns the output for a path, or for standard output if that is "-".
+func (o outputs) open(path string) (*output, error) {
 	if path == "-" {
-		return &output{Writer: bufio.NewWriterSize(stdout, 64<<10)}, nil
+		return o.standard(), nil
+	}
+	if fd, ok := descriptor(path); ok {
+		return o.openDescriptor(path, fd)
 	}
 	info, err := os.Lstat(path)
+	if err == nil && info.Mode()&fs.ModeSymlink != 0 {
+		// A link to a device or a pipe is followed; a file is replaced where it is.
+		if to, err := os.Stat(path); err == nil && isStream(to) {
+			info = to
+		}
+	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return newTemp(path, 0o600)
+		return newTemp(path, false, o.stderr)
 	case err != nil:
 		return nil, err
-	case info.Mode().IsRegular() && force:
-		return newTemp(path, info.Mode().Perm())
+	case info.Mode().IsRegular() && o.force:
+		return newTemp(path, true, o.stderr)
 	case info.Mode().IsRegular():
 		return nil, fmt.Errorf("%s exists: name another file, or give --force to replace it", path)
-	case info.Mode()&(fs.ModeDevice|fs.ModeNamedPipe) == 0:
+	case !isStream(info):
 		return nil, fmt.Errorf("%s is neither a file, a device nor a pipe: name another file", path)
 	}
-	file, err := os.OpenFile(path, os.O_WRONLY|noFollow, 0)
+	file, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
 		return nil, err
 	}
 	return &output{Writer: bufio.NewWriterSize(file, 64<<10), path: path, file: file}, nil
 }
 
-// newTemp returns an output to a temporary file beside path.
-func newTemp(path string, mode fs.FileMode) (*output, error) {
-	file, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".*.tmp")
-	if err != nil {
-		return nil, fmt.Errorf("%s: creating a temporary file beside it: %w", path, err)
+// standard returns the output for standard output. A terminal shows data, and does not
+// obey it.
+func (o outputs) standard() *output {
+	if !isTerminal(o.stdout) {
+		return &output{Writer: bufio.NewWriterSize(o.stdout, 64<<10)}
 	}
-	return &output{Writer: bufio.NewWriterSize(file, 64<<10), path: path, file: file, temp: true, mode: mode}, nil
+	t := &terminalWriter{w: o.stdout}
+	return &output{Writer: bufio.NewWriterSize(t, 64<<10), terminal: t}
+}
+
+// isStream reports whether info is that of a device or a pipe.
+func isStream(info fs.FileInfo) bool {
+	return info.Mode()&(fs.ModeDevice|fs.ModeNamedPipe) != 0
+}
+
+// openDescriptor returns the output for an open descriptor of this process.
+func (o outputs) openDescriptor(path string, fd uintptr) (*output, error) {
+	if fd == 1 {
+		return o.standard(), nil
+	}
+	file := os.NewFile(fd, path)
+	if file == nil {
+		return nil, fmt.Errorf("%s: %w", path, fs.ErrInvalid)
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return nil, err
+	}
+	if !info.Mode().IsRegular() && info.Mode()&fs.ModeSocket == 0 && !isStream(info) {
+		return nil, fmt.Errorf("%s is neither a file, a device, a socket nor a pipe", path)
+	}
+	return &output{Writer: bufio.NewWriterSize(file, 64<<10), path: path, file: file}, nil
+}
+
+// tempSuffix ends the names of temporary files.
+const tempSuffix = ".stateio-tmp"
+
+// newTemp returns an output to a temporary file next to path. It is locked, so that
+// others know that it is in use, and removes those that nobody uses any more.
+func newTemp(path string, replace bool, warn io.Writer) (*output, error) {
+	removeStale(path, warn)
+	for {
+		file, err := os.CreateTemp(filepath.Dir(path), tempPrefix(path)+"*"+tempSuffix)
+		if err != nil {
+			return nil, fmt.Errorf("%s: creating a temporary file next to it: %w", path, err)
+		}
+		// Where there are no locks, nobody removes it either.
+		if err := osfile.Lock(file); errors.Is(err, osfile.ErrLocked) || !isAt(file, file.Name()) {
+			_ = file.Close() // another process takes it for stale, just now
+			continue
+		}
+		return &output{
+			Writer: bufio.NewWriterSize(file, 64<<10), path: path, file: file,
+			temp: true, replace: replace, warn: warn,
+		}, nil
+	}
+}
+
+// tempPrefix begins the names of the temporary files for path.
+func tempPrefix(path string) string {
+	base := filepath.Base(path)
+	return "." + base[:min(len(base), 200)] + "." // a name may have 255 bytes
+}
+
+// removeStale removes the temporary files for path that a kill has left, and says
+// so. Whether somebody uses one its lock tells.
+func removeStale(path string, warn io.Writer) {
+	entries, err := os.ReadDir(filepath.Dir(path))
+	if err != nil || !osfile.CanLock {
+		return
+	}
+	for _, e := range entries {
+		number, ours := strings.CutPrefix(e.Name(), tempPrefix(path))
+		number, also := strings.CutSuffix(number, tempSuffix)
+		if !ours || !also || number == "" || strings.Trim(number, "0123456789") != "" || !e.Type().IsRegular() {
+			continue
+		}
+		name := filepath.Join(filepath.Dir(path), e.Name())
+		if removeUnused(name) {
+			_, _ = fmt.Fprintf(warn, "stateio: removed %s, which a run that was killed had left\n", printable(name))
+		}
+	}
+}
+
+// removeUnused removes a temporary file unless it is in use, and reports whether
+// it did.
+func removeUnused(name string) bool {
+	file, err := os.OpenFile(name, os.O_RDWR|noFollow, 0)
+	if err != nil {
+		return false
+	}
+	defer file.Close()
+	if osfile.Lock(file) != nil || !isAt(file, name) {
+		return false
+	}
+	if runtime.GOOS == "windows" { // no open file can be removed there
+		_ = file.Close()
+	}
+	return os.Remove(name) == nil
 }
 
 // sync writes out what is buffered, and makes it durable if it is a file.
@@ -61,14 +174,22 @@ func (o *output) sync() error {
 	if err := o.Flush(); err != nil {
 		return err
 	}
-	if o.temp {
+	switch {
+	case o.temp:
 		return o.file.Sync()
+	case o.terminal != nil:
+		return o.terminal.finish()
 	}
 	return nil
 }
 
 // commit finishes the output: a new file now has its name, durably.
 func (o *output) commit() error {
+	if o.temp && o.replace {
+		for _, lost := range keepAttributes(o.file, o.path) {
+			_, _ = fmt.Fprintf(o.warn, "stateio: %s: the new file could not be given the %s\n", printable(o.path), lost)
+		}
+	}
 	if err := o.sync(); err != nil {
 		return err
 	}
@@ -79,17 +200,27 @@ func (o *output) commit() error {
 		o.done = true
 		return o.file.Close()
 	}
-	if err := o.file.Chmod(o.mode); err != nil && !errors.Is(err, errors.ErrUnsupported) {
-		return err
+	return o.rename()
+}
+
+// rename gives the temporary file its name.
+func (o *output) rename() error {
+	if runtime.GOOS == "windows" { // no open file can be renamed there
+		if err := o.file.Close(); err != nil {
+			return err
+		}
 	}
-	if err := o.file.Close(); err != nil {
-		return err
-	}
+	// As long as it is open it is locked, and nobody takes it for stale.
 	if err := os.Rename(o.file.Name(), o.path); err != nil {
 		return err
 	}
 	o.done = true
-	return syncDir(filepath.Dir(o.path))
+	if runtime.GOOS != "windows" {
+		if err := o.file.Close(); err != nil {
+			return err
+		}
+	}
+	return osfile.SyncDir(o.path)
 }
 
 // discard gives up an output that was not committed. Standard output has got

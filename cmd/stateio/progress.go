@@ -24,7 +24,7 @@ type progress struct {
 
 // newProgress returns the progress of work on size bytes.
 func newProgress(w io.Writer, what string, size int64) *progress {
-	p := &progress{what: what, size: size, begun: time.Now()}
+	p := &progress{what: escaped(what), size: size, begun: time.Now()}
 	if file, ok := w.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
 		p.w = w
 	}

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 	"github.com/stateio/stateio"
@@ -17,18 +18,23 @@ import (
 const restoreHelp = `restore gives back the state: the last snapshot, and the updates made since.
 
 Without options it writes both to standard output: the snapshot as it is, then
-each update with a newline behind it. What stateio append took line by line thus
+each update with a newline after it. What stateio append took line by line thus
 comes out again, and so it does after a snapshot of just that output.
 
 With --state or --updates it writes only what is asked for, to a file or, for -,
-to standard output. Such a file appears when all of it is there, and durable.
+to standard output; pipes, devices and /dev/fd/N are written to as well. A file
+appears when all of it is there, and durable. One that --force replaces keeps its
+owner, its mode and its extended attributes, where the user may give them.
+A file that holds something, but no whole entry, is an error: it may be the
+beginning of a copy. So is a backup of a store that is not whole.
 An epoch without a snapshot has no state: then --state writes no file and says so.
 
 --epoch gives an older state, or one before damage; stateio epochs lists them.
 
 If FILE is a directory, the store in it is restored, which may be in use: the state
 is then in the form in which the program that uses the store writes it. --at gives
-the newest snapshot up to the update with that index, and the updates up to it.`
+the newest snapshot up to the update with that index, and the updates up to it; or up to
+a time, such as 2006-01-02T15:04:05Z, 2006-01-02 15:04, or -10m for ten minutes ago.`
 
 const restoreExample = `  stateio restore app.state
   stateio restore app.state --state state.json --updates updates.txt
@@ -41,7 +47,9 @@ type restoreOptions struct {
 	null, force    bool
 	older, past    bool // epoch, at was given
 	epoch, at      uint64
+	moment         string
 	state, updates string
+	outputs        outputs
 }
 
 func newRestore() *cobra.Command {
@@ -58,19 +66,26 @@ func newRestore() *cobra.Command {
 			if o.state == "" && o.updates == "" {
 				o.state, o.updates = "-", "-"
 			}
-			if o.state == o.updates && o.state != "-" {
+			if o.state != "-" && samePath(o.state, o.updates) {
 				return usageError{fmt.Errorf("--state and --updates both name %s", o.state)}
 			}
+			for _, out := range []string{o.state, o.updates} {
+				if err := notSource(out, args[0]); err != nil {
+					return err
+				}
+			}
+			o.outputs = outputs{cmd.OutOrStdout(), cmd.ErrOrStderr(), o.force}
 			return runRestore(cmd, args[0], o)
 		},
 	}
 	f := cmd.Flags()
 	f.Uint64Var(&o.epoch, "epoch", 0, "restore the epoch at `OFFSET` instead of the current one")
-	f.Uint64Var(&o.at, "at", 0, "restore a store as it was after update `INDEX`")
+	f.StringVar(&o.moment, "at", "", "restore a store as it was after update `INDEX`, or at a TIME")
 	f.StringVar(&o.state, "state", "", "write the snapshot to `OUT`, - for standard output")
 	f.StringVar(&o.updates, "updates", "", "write the updates to `OUT`, - for standard output")
 	f.BoolVarP(&o.null, "null", "0", false, "end updates with a NUL byte instead of a newline")
 	f.BoolVarP(&o.force, "force", "f", false, "replace OUT if it exists")
+	noValues(cmd, "epoch", "at")
 	return cmd
 }
 
@@ -86,19 +101,24 @@ func runRestore(cmd *cobra.Command, path string, o restoreOptions) error {
 		return err
 	}
 	defer file.Close()
+	if is, err := store.IsBackup(file, size); err != nil {
+		return err
+	} else if is {
+		return restoreBackup(cmd, path, file, size, o)
+	}
 	state, updates, err := o.open(file, size)
 	if err != nil {
 		return advise(err, path)
 	}
 	if o.state != "" && state != nil {
-		err = o.writeState(cmd, bytes.NewReader(state))
+		err = o.writeState(bytes.NewReader(state))
 	} else if o.state != "" {
 		o.noState(cmd, path+" has no snapshot in this epoch")
 	}
 	if err != nil || o.updates == "" {
 		return err
 	}
-	out, err := newOutput(o.updates, cmd.OutOrStdout(), o.force)
+	out, err := o.outputs.open(o.updates)
 	if err != nil {
 		return err
 	}
@@ -112,6 +132,9 @@ func runRestore(cmd *cobra.Command, path string, o restoreOptions) error {
 // open restores the epoch that is asked for.
 func (o restoreOptions) open(file *os.File, size int64) (state []byte, updates *stateio.Reader, err error) {
 	if !o.older {
+		if err := complete(file, size); err != nil {
+			return nil, nil, err
+		}
 		state, _, updates, err = stateio.Restore(file, size)
 		return state, updates, err
 	}
@@ -125,13 +148,13 @@ func (o restoreOptions) open(file *os.File, size int64) (state []byte, updates *
 // noState tells that there is no state, and why, if a file should have it.
 func (o restoreOptions) noState(cmd *cobra.Command, why string) {
 	if o.state != "-" {
-		cmd.PrintErrf("stateio: %s: %s was not written\n", why, o.state)
+		cmd.PrintErrf("stateio: %s: %s was not written\n", escaped(why), printable(o.state))
 	}
 }
 
 // writeState writes the snapshot to where it is wanted.
-func (o restoreOptions) writeState(cmd *cobra.Command, state io.Reader) error {
-	out, err := newOutput(o.state, cmd.OutOrStdout(), o.force)
+func (o restoreOptions) writeState(state io.Reader) error {
+	out, err := o.outputs.open(o.state)
 	if err != nil {
 		return err
 	}
@@ -174,6 +197,39 @@ func (o restoreOptions) writeUpdates(ctx context.Context, out *output, updates *
 	}
 }
 
+// samePath reports whether two paths lead to the same file, or would.
+func samePath(a, b string) bool {
+	if filepath.Clean(a) == filepath.Clean(b) {
+		return true
+	}
+	first, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	second, err := os.Stat(b)
+	return err == nil && first.Mode().IsRegular() && os.SameFile(first, second)
+}
+
+// notSource returns an error if out is the file that is restored, or would be a
+// file in the store that is.
+func notSource(out, source string) error {
+	switch {
+	case out == "" || out == "-":
+		return nil
+	case samePath(out, source):
+		return usageError{fmt.Errorf("%s is the file that is restored: name another for what is in it", out)}
+	case isDir(source):
+		dir, err := os.Stat(filepath.Dir(out))
+		if err != nil {
+			return nil // opening it will say so
+		}
+		if info, err := os.Stat(source); err == nil && os.SameFile(dir, info) {
+			return usageError{fmt.Errorf("%s would be a file in the store that is restored: name one elsewhere", out)}
+		}
+	}
+	return nil
+}
+
 // notComplete returns the error of a restore that was interrupted.
 func notComplete(ctx context.Context, path string) error {
 	return fmt.Errorf("%w: restoring %s is not complete", context.Cause(ctx), path)
@@ -185,28 +241,25 @@ func restoreStore(cmd *cobra.Command, dir string, o restoreOptions) error {
 		return usageError{fmt.Errorf("--epoch is for files, and %s is a directory: a store has --at", dir)}
 	}
 	ctx := cmd.Context()
-	if !o.past {
-		var err error
-		if o.at, err = lastIndex(ctx, dir); err != nil {
-			return adviseStore(err, dir)
-		}
+	var err error
+	if o.at, err = o.index(ctx, dir); err != nil {
+		return adviseStore(err, dir)
 	}
 	out := &output{Writer: bufio.NewWriter(io.Discard)}
 	if o.updates != "" {
-		var err error
-		if out, err = newOutput(o.updates, cmd.OutOrStdout(), o.force); err != nil {
+		if out, err = o.outputs.open(o.updates); err != nil {
 			return err
 		}
 	}
 	defer out.discard()
 	restored := false
-	err := store.RestoreAt(dir, &replayMachine{
+	err = store.RestoreAt(dir, &replayMachine{
 		state: func(snapshot io.Reader) error {
 			restored = true
 			if o.state == "" {
 				return nil
 			}
-			return o.writeState(cmd, snapshot)
+			return o.writeState(snapshot)
 		},
 		update: func(update []byte) error {
 			if ctx.Err() != nil {
@@ -222,4 +275,39 @@ func restoreStore(cmd *cobra.Command, dir string, o restoreOptions) error {
 		o.noState(cmd, dir+" has no snapshot up to there")
 	}
 	return out.commit()
+}
+
+// index returns the index of the update up to which the store in dir is restored. It is an
+// error if that can't be had, so that nothing is written then.
+func (o restoreOptions) index(ctx context.Context, dir string) (uint64, error) {
+	if !o.past {
+		return lastIndex(ctx, dir)
+	}
+	at, err := indexOf(dir, "--at", o.moment)
+	if err != nil {
+		return 0, err
+	}
+	last, err := lastIndex(ctx, dir)
+	switch {
+	case ctx.Err() != nil:
+		return 0, notComplete(ctx, dir)
+	case err != nil: // it may be after what is wanted
+		return at, tryRestore(ctx, dir, at)
+	case at > last:
+		return 0, fmt.Errorf("%s ends with update %d, before %d. Nothing was written", dir, last, at)
+	}
+	return at, nil
+}
+
+// tryRestore restores the store in dir up to an index, without writing anything.
+func tryRestore(ctx context.Context, dir string, at uint64) error {
+	return store.RestoreAt(dir, &replayMachine{
+		state: func(io.Reader) error { return nil },
+		update: func([]byte) error {
+			if ctx.Err() != nil {
+				return notComplete(ctx, dir)
+			}
+			return nil
+		},
+	}, at)
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"runtime"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -11,8 +12,8 @@ const rootHelp = `stateio keeps the state of a program in a file: a log of snaps
 and of the updates made to it since. What it has acknowledged survives kills and
 power failures; what a crash cut short is told from damage.
 
-Exit status: 0 success, 1 damage was found, 2 wrong command line, 3 any other
-failure, 128 + n ended by signal n.`
+Exit status: 0 success, 1 damage was found, or a file that holds something but no
+whole entry, 2 wrong command line, 3 any other failure, 128 + n ended by signal n.`
 
 const rootExample = `  stateio append app.state < events.txt    # each line, durably
   stateio restore app.state                # the same lines again
@@ -29,23 +30,33 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          unknownCommand,
+		Version:       version(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return cmd.Help()
 		},
 	}
+	root.SuggestionsMinimumDistance = 2
+	root.SetVersionTemplate("stateio {{.Version}} " + runtime.Version() + " " + runtime.GOOS + "/" + runtime.GOARCH + "\n")
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		newAppend(), newSnapshot(), newRestore(),
-		newLog(), newEpochs(), newVerify(),
+		newLog(), newEpochs(), newVerify(), newFiles(), newStat(), newDiff(), newRepair(), newBench(), newView(),
 		newTruncate(), newCompact(), newVersion(),
 	)
+	root.SetHelpCommand(newHelp())
+	for _, cmd := range root.Commands() {
+		completeArguments(cmd)
+	}
 	return root
 }
 
 // unknownCommand returns the error for arguments that name no command.
-func unknownCommand(_ *cobra.Command, args []string) error {
+func unknownCommand(cmd *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
+	}
+	if near := cmd.SuggestionsFor(args[0]); len(near) > 0 {
+		return usageError{fmt.Errorf("there is no command %q: do you mean %s?", args[0], strings.Join(near, " or "))}
 	}
 	return usageError{fmt.Errorf("there is no command %q", args[0])}
 }

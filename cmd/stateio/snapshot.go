@@ -1,12 +1,16 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
+	"os"
 
 	"github.com/spf13/cobra"
+	"github.com/stateio/stateio/store"
 )
 
 const snapshotHelp = `snapshot appends all of standard input as a snapshot of the state, durably. It
@@ -17,7 +21,8 @@ compact gives their space back.
 If FILE is a directory, the snapshot goes into the store in it: standard input
 must be the state after the last update there, in the form in which the program
 that uses the store writes it. No program may have it open meanwhile. Nothing is
-dropped: that is left to the program's own next snapshot.`
+dropped: that is left to the program's own next snapshot. In an empty directory, a
+store is made that begins with this state.`
 
 const snapshotExample = `  stateio snapshot app.state < state.json
 
@@ -25,20 +30,27 @@ const snapshotExample = `  stateio snapshot app.state < state.json
   stateio restore app.state > lines.txt && stateio snapshot app.state < lines.txt`
 
 func newSnapshot() *cobra.Command {
-	return &cobra.Command{
+	var cut bool
+	cmd := &cobra.Command{
 		Use:     "snapshot FILE|DIR",
 		Short:   "Append standard input as a snapshot of the state, durably",
 		Long:    snapshotHelp,
 		Example: snapshotExample,
 		Args:    arguments("FILE or DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return runSnapshot(cmd.Context(), args[0], cmd.InOrStdin())
+			tellWaiting(cmd, "the state ends with Ctrl-D")
+			return runSnapshot(cmd.Context(), args[0], opening{cut: cut, warn: cmd.ErrOrStderr()}, cmd.InOrStdin())
 		},
 	}
+	cmd.Flags().BoolVar(&cut, "cut-incomplete", false, cutUsage)
+	return cmd
 }
 
-func runSnapshot(ctx context.Context, path string, in io.Reader) error {
-	j, err := openJournal(path, false)
+func runSnapshot(ctx context.Context, path string, how opening, in io.Reader) error {
+	if emptyDir(path) {
+		return createStore(ctx, path, in)
+	}
+	j, err := openJournal(path, how)
 	if err != nil {
 		return err
 	}
@@ -54,4 +66,24 @@ func runSnapshot(ctx context.Context, path string, in io.Reader) error {
 		err = j.snapshot(p.update)
 	}
 	return errors.Join(err, j.close())
+}
+
+// emptyDir reports whether path is a directory with nothing in it.
+func emptyDir(path string) bool {
+	entries, err := os.ReadDir(path)
+	return err == nil && len(entries) == 0
+}
+
+// createStore makes a store that begins with the state that in gives.
+func createStore(ctx context.Context, dir string, in io.Reader) error {
+	var p piece
+	select {
+	case p = <-readWhole(ctx, in):
+	case <-ctx.Done():
+		p.err = context.Cause(ctx)
+	}
+	if p.err != nil {
+		return fmt.Errorf("%w: no store was made in %s", p.err, dir)
+	}
+	return store.Create(dir, bytes.NewReader(p.update), &store.Options{Logger: slog.New(slog.DiscardHandler)})
 }

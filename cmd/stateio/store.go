@@ -127,11 +127,16 @@ func (*replayMachine) Snapshot() (io.WriterTo, error) {
 // lastIndex returns the index of the last update in a store, which may be in
 // use.
 func lastIndex(ctx context.Context, dir string) (uint64, error) {
-	logs, _, err := storeFiles(dir)
+	files, err := store.Files(dir)
 	if err != nil {
 		return 0, err
 	}
-	last := logs[len(logs)-1]
+	last := uint64(0)
+	for _, f := range files {
+		if !f.Snapshot {
+			last = f.First - 1 // of the newest log
+		}
+	}
 	for u, err := range store.ReadUpdates(ctx, dir, last+1) {
 		if err != nil {
 			return 0, err

@@ -3,107 +3,137 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"path/filepath"
+	"time"
 
 	"github.com/stateio/stateio/inspect"
 	"github.com/stateio/stateio/store"
 )
 
 // runStoreLog prints a line for each update and snapshot in a store.
-func runStoreLog(ctx context.Context, dir string, asJSON bool, stdout io.Writer) error {
-	logs, snaps, err := storeFiles(dir)
+func runStoreLog(ctx context.Context, dir string, o logOptions, stdout io.Writer) error {
+	files, err := store.Files(dir)
+	if err != nil {
+		return err
+	}
+	first, last, err := o.bounds(dir, files[0].First)
 	if err != nil {
 		return err
 	}
 	out := bufio.NewWriterSize(stdout, 64<<10)
-	p := storePrinter{out: out, width: columns(stdout) - 36}
-	if asJSON {
-		p.json = json.NewEncoder(out)
+	p := storePrinter{out: out, width: columns(stdout) - 62, follow: o.follow}
+	if o.json {
+		p.json = true
 	}
-	err = p.all(ctx, dir, logs[0], snaps)
+	err = p.all(ctx, dir, first, last, files)
 	return errors.Join(adviseStore(err, dir), out.Flush())
 }
 
 // A storePrinter prints what a store holds.
 type storePrinter struct {
-	out   *bufio.Writer
-	json  *json.Encoder // nil: print a table
-	width int           // of the preview
-	begun bool
-	line  []byte
+	out    *bufio.Writer
+	json   bool // else print a table
+	width  int  // of the preview
+	follow bool // go on at the end, and flush each line
+	begun  bool
+	line   []byte
 }
 
-// all prints the updates behind index base, and each snapshot behind the update
-// that is the last in it.
-func (p *storePrinter) all(ctx context.Context, dir string, base uint64, snaps []snapFile) error {
+// all prints the updates with the indexes first to last, and each snapshot after the
+// update that is the last in it.
+func (p *storePrinter) all(ctx context.Context, dir string, first, last uint64, files []store.File) error {
 	passed := func(index uint64) error {
-		for len(snaps) > 0 && snaps[0].index <= index {
-			if err := p.snapshot(snaps[0]); err != nil {
-				return err
+		for len(files) > 0 && (!files[0].Snapshot || files[0].Last <= index) {
+			if f := files[0]; f.Snapshot && f.Last+1 >= first {
+				if err := p.snapshot(f); err != nil {
+					return err
+				}
 			}
-			snaps = snaps[1:]
+			files = files[1:]
 		}
 		return nil
 	}
-	err := passed(base)
-	for u, uerr := range store.ReadUpdates(ctx, dir, base+1) {
-		if ctx.Err() != nil {
-			return context.Cause(ctx)
+	read := store.ReadUpdates
+	if p.follow {
+		read = store.TailUpdates
+	}
+	err := passed(first - 1)
+	for u, uerr := range read(ctx, dir, first) {
+		if err = errors.Join(err, uerr); err != nil || ctx.Err() != nil || u.Index > last {
+			break
 		}
-		if err = errors.Join(err, uerr); err != nil {
-			return err
+		if err = errors.Join(p.update(u), passed(u.Index)); err != nil || u.Index == last {
+			break
 		}
-		if err = errors.Join(p.update(u), passed(u.Index)); err != nil {
-			return err
-		}
+	}
+	if ctx.Err() != nil {
+		return context.Cause(ctx)
 	}
 	return err
 }
 
 func (p *storePrinter) update(u store.Update) error {
-	prefix := u.Data[:min(len(u.Data), inspect.PrefixSize)]
-	if p.json != nil {
-		return p.json.Encode(struct {
-			Index   uint64 `json:"index"`
-			Kind    string `json:"kind"`
-			Size    int    `json:"size"`
-			Preview string `json:"preview"`
-		}{u.Index, "update", len(u.Data), string(prefix)})
+	if p.json {
+		return p.object(storeUpdateLine{u.Index, "update", known(u.Time), payloadOf(u.Data, int64(len(u.Data)))})
 	}
-	p.row(u.Index, "update", int64(len(u.Data)))
+	prefix := u.Data[:min(len(u.Data), inspect.PrefixSize)]
+	p.row(u.Index, "update", u.Time, int64(len(u.Data)))
 	p.line = appendPreview(p.line, prefix, int64(len(u.Data)), max(20, p.width))
 	return p.flush()
 }
 
-func (p *storePrinter) snapshot(s snapFile) error {
-	if p.json != nil {
-		return p.json.Encode(struct {
-			Index uint64 `json:"index"`
-			Kind  string `json:"kind"`
-			Size  int64  `json:"size"`
-			File  string `json:"file"`
-		}{s.index, "snapshot", s.size, s.name})
+func (p *storePrinter) snapshot(f store.File) error {
+	name := filepath.Base(f.Path)
+	if p.json {
+		return p.object(storeSnapshotLine{f.Last, "snapshot", known(f.From), f.Size, name})
 	}
-	p.row(s.index, "snapshot", s.size)
-	p.line = append(p.line, s.name...)
+	p.row(f.Last, "snapshot", f.From, f.Size)
+	p.line = append(p.line, name...)
 	return p.flush()
 }
 
+type storeUpdateLine struct {
+	Index uint64     `json:"index"`
+	Kind  string     `json:"kind"`
+	Time  *time.Time `json:"time,omitempty"`
+	jsonPayload
+}
+
+type storeSnapshotLine struct {
+	Index uint64     `json:"index"`
+	Kind  string     `json:"kind"`
+	Time  *time.Time `json:"time,omitempty"`
+	Size  int64      `json:"size"`
+	File  string     `json:"file"`
+}
+
+// object prints a line of JSON.
+func (p *storePrinter) object(v any) error {
+	err := writeJSON(p.out, v)
+	if p.follow {
+		err = errors.Join(err, p.out.Flush())
+	}
+	return err
+}
+
 // row begins a line.
-func (p *storePrinter) row(index uint64, kind string, size int64) {
+func (p *storePrinter) row(index uint64, kind string, at time.Time, size int64) {
 	p.line = p.line[:0]
 	if !p.begun {
 		p.begun = true
-		p.line = fmt.Appendf(p.line, "%10s  %-8s  %10s  %s\n", "INDEX", "KIND", "SIZE", "PAYLOAD")
+		p.line = fmt.Appendf(p.line, "%10s  %-24s  %-8s  %10s  %s\n", "INDEX", "TIME", "KIND", "SIZE", "PAYLOAD")
 	}
-	p.line = fmt.Appendf(p.line, "%10d  %-8s  %10d  ", index, kind, size)
+	p.line = fmt.Appendf(p.line, "%10d  %-24s  %-8s  %10d  ", index, orDash(at), kind, size)
 }
 
 func (p *storePrinter) flush() error {
 	p.line = append(p.line, '\n')
 	_, err := p.out.Write(p.line)
+	if p.follow {
+		err = errors.Join(err, p.out.Flush())
+	}
 	return err
 }

@@ -3,68 +3,87 @@ package main
 import (
 	"context"
 	"fmt"
-	"io"
 	"strings"
 
 	"github.com/stateio/stateio/store"
 )
 
-// verifyStore verifies the store in a directory, and reports whether it is
-// sound.
-func verifyStore(ctx context.Context, dir string, stdout io.Writer) (sound bool, err error) {
+// store verifies the store in a directory.
+func (v *verifier) store(ctx context.Context, dir string) (verdict, error) {
 	reports, err := store.Check(ctx, dir)
 	if ctx.Err() != nil {
-		return false, fmt.Errorf("%w: verifying %s is not complete", context.Cause(ctx), dir)
+		return verdict{}, fmt.Errorf("%w: verifying %s is not complete", context.Cause(ctx), dir)
 	}
 	if err != nil {
-		return false, err
+		return verdict{}, err
 	}
-	damaged, logs, snaps, updates := 0, 0, 0, uint64(0)
+	found := verdict{Path: dir, Kind: "store", Damage: []verdictDamage{}}
+	logs := 0
 	for _, r := range reports {
-		damaged += len(r.Damage)
-		updates += r.Updates
+		found.Updates += r.Updates
+		found.Size += r.Size
+		found.Torn += r.Torn
+		for _, d := range r.Damage {
+			found.Damage = append(found.Damage, verdictDamage{Path: d.Path, Offset: d.Offset, Reason: d.Err.Error()})
+		}
 		if strings.HasSuffix(r.Path, ".snap") {
-			snaps++
+			found.Snapshots++
 		} else {
 			logs++
 		}
-		if err := describeFile(stdout, r); err != nil {
-			return false, err
+		if err := v.describeFile(r); err != nil {
+			return verdict{}, err
 		}
 	}
-	holds := fmt.Sprintf("%s in %s, and %s", count(int64(updates), "update"), count(logs, "log"), count(snaps, "snapshot"))
-	verdict := "ok: " + holds
-	if damaged > 0 {
-		verdict = storeVerdict(ctx, dir, holds)
+	found.Damaged = int64(len(found.Damage))
+	found.Sound = found.Damaged == 0
+	holds := fmt.Sprintf("%s in %s, and %s", count(int64(found.Updates), "update"), count(logs, "log"), count(found.Snapshots, "snapshot"))
+	found.conclude(ctx, holds, reports)
+	if ctx.Err() != nil {
+		return verdict{}, fmt.Errorf("%w: verifying %s is not complete", context.Cause(ctx), dir)
 	}
-	_, err = fmt.Fprintf(stdout, "%s: %s\n", dir, verdict)
-	return damaged == 0, err
+	return found, nil
 }
 
 // describeFile prints what is wrong with a file of a store.
-func describeFile(w io.Writer, r store.FileReport) error {
+func (v *verifier) describeFile(r store.FileReport) error {
 	for _, d := range r.Damage {
-		if _, err := fmt.Fprintf(w, "%s: damaged: offset %d: %v\n", d.Path, d.Offset, d.Err); err != nil {
+		if err := v.say(d.Path, fmt.Sprintf("damaged: offset %d: %s", d.Offset, escaped(d.Err.Error()))); err != nil {
 			return err
 		}
 	}
 	if r.Torn == 0 {
 		return nil
 	}
-	_, err := fmt.Fprintf(w, "%s: torn tail: %s (not acknowledged): what a commit has left that a crash cut short\n",
-		r.Path, count(r.Torn, "byte"))
-	return err
+	return v.say(r.Path, fmt.Sprintf("torn tail: %s (not acknowledged): what a commit has left that a crash cut short", count(r.Torn, "byte")))
 }
 
-// storeVerdict says whether a damaged store still has its current state.
-func storeVerdict(ctx context.Context, dir, holds string) string {
-	last, err := lastIndex(ctx, dir)
+// conclude says whether a store still has its current state, and what can be had if it has
+// not.
+func (v *verdict) conclude(ctx context.Context, holds string, reports []store.FileReport) {
+	at, ok := store.LastIntact(reports)
+	if v.Sound {
+		v.Verdict, v.Summary = verdictOK, "ok: "+holds
+		if ok {
+			v.Index = &at
+		}
+		return
+	}
+	last, err := lastIndex(ctx, v.Path)
 	if err == nil {
-		err = store.RestoreAt(dir, &blindMachine{}, last)
+		err = tryRestore(ctx, v.Path, last)
 	}
-	if err != nil {
-		return "DAMAGED, the current state too: the store can't be opened. " +
-			"Keep a copy; stateio restore --at gives back the state after an update before the damage"
+	if err == nil {
+		v.Verdict, v.Index = verdictDamaged, &last
+		v.Summary = fmt.Sprintf("damaged, but the current state, after update %d, is intact: %s", last, holds)
+		return
 	}
-	return fmt.Sprintf("damaged, but the current state, after update %d, is intact: %s", last, holds)
+	const damaged = "DAMAGED, the current state too: the store can't be opened. Keep a copy; "
+	v.Verdict = verdictLost
+	if ok {
+		v.Intact = &at
+		v.Summary = fmt.Sprintf("%sstateio repair %s NEWDIR makes a store of the newest state that is whole, after update %d; stateio restore --at %d gives it back", damaged, printable(v.Path), at, at)
+		return
+	}
+	v.Summary = damaged + fmt.Sprintf("no state in it is whole; stateio repair --salvage %s NEWDIR keeps what can be read", printable(v.Path))
 }

@@ -4,6 +4,7 @@ package main
 
 import (
 	"errors"
+	"os"
 	"syscall"
 )
 
@@ -19,5 +20,11 @@ func isBrokenPipe(err error) bool {
 // noFollow makes opening a symbolic link an error, where there is a way to.
 const noFollow = 0
 
-// syncDir does nothing: NTFS journals names.
-func syncDir(string) error { return nil }
+// descriptor knows no paths of descriptors.
+func descriptor(string) (fd uintptr, ok bool) { return 0, false }
+
+// keepAttributes does nothing: a file has those of its directory.
+func keepAttributes(*os.File, string) []string { return nil }
+
+// links returns how many names an open file has, as far as that is known: one.
+func links(*os.File) (uint64, error) { return 1, nil }

@@ -20,12 +20,14 @@ func isBrokenPipe(err error) bool { return errors.Is(err, syscall.EPIPE) }
 // noFollow makes opening a symbolic link an error.
 const noFollow = syscall.O_NOFOLLOW
 
-// syncDir makes the names in a directory durable.
-func syncDir(path string) error {
-	dir, err := os.Open(path)
+// links returns how many names an open file has.
+func links(file *os.File) (uint64, error) {
+	info, err := file.Stat()
 	if err != nil {
-		return err
+		return 0, err
 	}
-	defer dir.Close()
-	return dir.Sync()
+	if st, ok := info.Sys().(*syscall.Stat_t); ok {
+		return uint64(st.Nlink), nil //nolint:unconvert // its type depends on the system
+	}
+	return 1, nil
 }

@@ -16,7 +16,8 @@ use. The older epochs are gone afterwards.
 
 It works on Linux, on file systems that can make holes (ext4, XFS, Btrfs, tmpfs).
 Elsewhere, use stateio compact. The damaged are refused: what is intact in older
-epochs may be all there is.`
+epochs may be all there is. So is a file with several names (hard links): one may be
+somebody's copy, with the epochs in it.`
 
 const truncateExample = `  stateio truncate app.state
   du -h app.state`
@@ -40,6 +41,16 @@ func runTruncate(path string, stdout io.Writer) error {
 		return err
 	}
 	defer file.Close()
+	info, err := file.Stat()
+	if err == nil {
+		err = complete(file, info.Size())
+	}
+	if err == nil {
+		err = oneName(file, "its older epochs would be gone under all of them")
+	}
+	if err != nil {
+		return err
+	}
 	freed, err := stateio.Truncate(file)
 	if errors.Is(err, errors.ErrUnsupported) {
 		return fmt.Errorf("%w: no holes can be made here; use stateio compact %s", err, path)
@@ -47,6 +58,6 @@ func runTruncate(path string, stdout io.Writer) error {
 	if err != nil {
 		return advise(err, path)
 	}
-	_, err = fmt.Fprintf(stdout, "%s: %s given back\n", path, count(freed, "byte"))
+	_, err = fmt.Fprintf(stdout, "%s: %s given back\n", printable(path), count(freed, "byte"))
 	return err
 }

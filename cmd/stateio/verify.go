@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 
 	"github.com/spf13/cobra"
 	"github.com/stateio/stateio/inspect"
+	"github.com/stateio/stateio/store"
 )
 
 const verifyHelp = `verify reads all of each file, checks every record and every entry, and prints
@@ -17,79 +19,148 @@ file is in use.
 The exit status is 0 if nothing is damaged. A torn tail is no damage: that is what
 a crash left of a write that was never acknowledged, and the next append cuts it
 off. It is 1 on any damage, also where that is of no consequence for the current
-state: the last line for each file says whether it is.
+state: the last line for each file says whether it is. And it is 1 if a file holds
+something, but no whole entry: the beginning of a copy looks like that, too.
 
-A directory is verified as a store: all of its files, and that none is missing.`
+A directory is verified as a store: all of its files, and that none is missing.
+
+With --json each line is an object about a path, with the fields path, kind (file, store
+or backup), sound, verdict (ok; incomplete; damaged: but the current state is intact; lost:
+it is not; or unknown: error says why), size, updates, snapshots, index (of the current state of a store, or in
+a backup), intact (index of the newest state that can be had, if the current one can't),
+torn (bytes), damage (path, offset, length, place, reason), damaged (the number of places,
+of which damage names the first 1,000), summary and error.`
 
 const verifyExample = `  stateio verify app.state
-  stateio verify /var/lib/*/*.state || echo damaged`
+  stateio verify /var/lib/*/*.state || echo damaged
+  stateio verify --json /var/lib/app | jq -r .verdict`
 
 func newVerify() *cobra.Command {
-	return &cobra.Command{
+	var asJSON bool
+	cmd := &cobra.Command{
 		Use:     "verify FILE|DIR...",
 		Short:   "Check files, and print every damaged range",
 		Long:    verifyHelp,
 		Example: verifyExample,
 		Args:    arguments("FILE or DIR..."),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return runVerify(cmd.Context(), args, cmd.OutOrStdout(), cmd.ErrOrStderr())
+			v := verifier{&heedless{w: cmd.OutOrStdout()}, cmd.ErrOrStderr(), asJSON}
+			return v.all(cmd.Context(), args)
 		},
 	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object for each path")
+	return cmd
 }
 
-// runVerify verifies all files, whatever is wrong with some.
-func runVerify(ctx context.Context, paths []string, stdout, stderr io.Writer) error {
+// A verifier verifies files, and tells what it finds.
+type verifier struct {
+	stdout *heedless
+	stderr io.Writer // for progress
+	json   bool      // tell it in JSON, in the end
+}
+
+// all verifies all files, whatever is wrong with some, and whether or not somebody
+// still listens.
+func (v *verifier) all(ctx context.Context, paths []string) error {
 	var failed []error
 	damaged := 0
 	for _, path := range paths {
-		var sound bool
-		var err error
-		if isDir(path) {
-			sound, err = verifyStore(ctx, path, stdout)
-		} else {
-			sound, err = verifyFile(ctx, path, stdout, stderr)
+		found, err := v.one(ctx, path)
+		if err == nil {
+			err = v.conclude(found)
 		}
 		switch {
-		case err != nil && (ctx.Err() != nil || isBrokenPipe(err)):
+		case err != nil && ctx.Err() != nil:
 			return err
 		case err != nil:
-			failed = append(failed, err)
-		case !sound:
+			failed = append(failed, err, v.unknown(path, err))
+		case found.Verdict == verdictIncomplete:
+			failed = append(failed, fmt.Errorf("%s: %w", found.Path, errIncomplete))
+		case !found.Sound:
 			damaged++
 		}
 	}
 	if damaged > 0 {
 		failed = append(failed, fmt.Errorf("%w in %s", errDamage, count(damaged, "file")))
 	}
+	if len(failed) == 0 {
+		return v.stdout.closed
+	}
 	return errors.Join(failed...)
 }
 
-// verifyFile verifies one file, and reports whether it is sound.
-func verifyFile(ctx context.Context, path string, stdout, stderr io.Writer) (sound bool, err error) {
+// one verifies what is at path, and tells damage as soon as it is found.
+func (v *verifier) one(ctx context.Context, path string) (verdict, error) {
+	if isDir(path) {
+		return v.store(ctx, path)
+	}
 	file, size, err := openRead(path)
 	if err != nil {
-		return false, err
+		return verdict{}, err
 	}
 	defer file.Close()
-	bar := newProgress(stderr, "verify "+path, size)
+	is, err := store.IsBackup(file, size)
+	switch {
+	case err != nil:
+		return verdict{}, err
+	case is:
+		return v.backup(ctx, path, file, size)
+	}
+	return v.file(ctx, path, file, size)
+}
+
+// file verifies a state file.
+func (v *verifier) file(ctx context.Context, path string, file *os.File, size int64) (verdict, error) {
+	bar := newProgress(v.stderr, "verify "+path, size)
 	var printErr error
 	report, err := inspect.Verify(ctx, file, size, &inspect.Options{
 		Progress: bar.at,
 		Found: func(d inspect.Damage) {
 			bar.hide()
-			_, err := fmt.Fprintf(stdout, "%s: %s\n", path, describe(d))
-			printErr = errors.Join(printErr, err)
+			printErr = errors.Join(printErr, v.say(path, describe(d)))
 		},
 	})
 	bar.finish()
 	if ctx.Err() != nil {
-		return false, fmt.Errorf("%w: verifying %s is not complete", context.Cause(ctx), path)
+		return verdict{}, fmt.Errorf("%w: verifying %s is not complete", context.Cause(ctx), path)
 	}
 	if err := errors.Join(err, printErr); err != nil {
-		return false, err
+		return verdict{}, err
 	}
-	_, err = fmt.Fprintf(stdout, "%s: %s\n", path, summary(report))
-	return report.Sound(), err
+	return verdictOfFile(path, report), nil
+}
+
+// say prints a line about a path, unless all is told in JSON.
+func (v *verifier) say(path, what string) error {
+	if v.json {
+		return nil
+	}
+	_, err := fmt.Fprintf(v.stdout, "%s: %s\n", printable(path), what)
+	return err
+}
+
+// conclude tells the verdict.
+func (v *verifier) conclude(found verdict) error {
+	err := v.say(found.Path, found.Summary)
+	if v.json {
+		err = writeJSON(v.stdout, found)
+	}
+	return err
+}
+
+// unknown tells in JSON that a path could not be verified.
+func (v *verifier) unknown(path string, err error) error {
+	if !v.json {
+		return nil
+	}
+	kind := "file"
+	if isDir(path) {
+		kind = "store"
+	}
+	return writeJSON(v.stdout, verdict{
+		Path: path, Kind: kind, Verdict: verdictUnknown, Damage: []verdictDamage{},
+		Summary: "it could not be verified", Error: err.Error(),
+	})
 }
 
 // describe returns a line about damage.
@@ -98,7 +169,7 @@ func describe(d inspect.Damage) string {
 	if d.Place == inspect.TornTail {
 		what = "torn tail"
 	}
-	return fmt.Sprintf("%s: offset %d to %d, %s (%v): %s", what, d.Offset, d.End(), count(d.Length, "byte"), place(d.Place), d.Reason)
+	return fmt.Sprintf("%s: offset %d to %d, %s (%v): %s", what, d.Offset, d.End(), count(d.Length, "byte"), place(d.Place), escaped(d.Reason))
 }
 
 // place says in words where damage is.
@@ -122,6 +193,8 @@ func summary(r *inspect.Report) string {
 	case r.Err() != nil:
 		return "DAMAGED, the current state too: nothing can be appended. " +
 			"Keep a copy; stateio log shows what is intact, stateio epochs what restore --epoch gives back"
+	case r.Incomplete():
+		return "INCOMPLETE: there is no whole entry. " + whatItMayBe
 	case !r.Sound():
 		return "damaged, of no consequence for the current state: " + holds
 	case r.Updates+r.Snapshots == 0:

@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+	"github.com/stateio/stateio/store"
+)
+
+// backup verifies the backup of a store.
+func (v *verifier) backup(ctx context.Context, path string, file *os.File, size int64) (verdict, error) {
+	info, err := store.VerifyBackup(ctx, file, size)
+	var damage *store.CorruptError
+	switch {
+	case ctx.Err() != nil:
+		return verdict{}, fmt.Errorf("%w: verifying %s is not complete", context.Cause(ctx), path)
+	case errors.As(err, &damage):
+		err = v.say(path, fmt.Sprintf("damaged: offset %d: %s", damage.Offset, escaped(damage.Err.Error())))
+	}
+	if err != nil {
+		return verdict{}, err
+	}
+	return verdictOfBackup(path, size, info, damage), nil
+}
+
+// restoreBackup writes the state in a backup to where it is wanted, if all of it is
+// there.
+func restoreBackup(cmd *cobra.Command, path string, file *os.File, size int64, o restoreOptions) error {
+	if o.older {
+		return usageError{fmt.Errorf("--epoch is for state files, and %s is a backup, of one state", path)}
+	}
+	if o.state == "" {
+		return usageError{fmt.Errorf("%s is a backup, which holds a state and no updates: use --state", path)}
+	}
+	out, err := o.outputs.open(o.state)
+	if err != nil {
+		return err
+	}
+	defer out.discard()
+	if _, err := store.RestoreBackup(cmd.Context(), out, file, size); err != nil {
+		if cmd.Context().Err() != nil {
+			return notComplete(cmd.Context(), path)
+		}
+		return err
+	}
+	return out.commit()
+}

@@ -1,0 +1,26 @@
+//go:build unix
+
+package main
+
+import (
+	"path"
+	"strconv"
+)
+
+// descriptor returns the descriptor that a path of the kind /dev/fd/3 means: what is
+// written there goes on where its owner left off. A shell's process substitution
+// is such a path.
+func descriptor(name string) (fd uintptr, ok bool) {
+	switch name = path.Clean(name); name {
+	case "/dev/stdout":
+		return 1, true
+	case "/dev/stderr":
+		return 2, true
+	}
+	dir, base := path.Split(name)
+	if dir != "/dev/fd/" && dir != "/proc/self/fd/" {
+		return 0, false
+	}
+	n, err := strconv.ParseUint(base, 10, 31)
+	return uintptr(n), err == nil
+}

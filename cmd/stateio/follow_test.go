@@ -1,0 +1,59 @@
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/stateio/stateio/store"
+)
+
+// log --follow prints what another process makes, line by line, until it is interrupted.
+func TestLogFollowsAStore(t *testing.T) {
+	dir := t.TempDir()
+	s, err := store.Open(dir, &blindMachine{}, &store.Options{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	update := func(text string) {
+		if _, err := s.Update(t.Context(), []byte(text)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	update("update 1")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	read, write := io.Pipe()
+	status := make(chan int, 1)
+	go func() {
+		status <- run(ctx, []string{"log", "-f", dir}, strings.NewReader(""), write, io.Discard)
+		write.Close()
+	}()
+	lines := bufio.NewScanner(read)
+	next := func() string {
+		if !lines.Scan() {
+			t.Fatalf("log has ended: %v", lines.Err())
+		}
+		return lines.Text()
+	}
+	next() // the header
+	for i := 1; i <= 20; i++ {
+		if want, got := fmt.Sprintf("%q", fmt.Sprintf("update %d", i)), next(); !strings.Contains(got, want) {
+			t.Errorf("line %d is %q, want %s", i, got, want)
+		}
+		update(fmt.Sprintf("update %d", i+1))
+	}
+	next()
+	cancel(interrupted{syscall.SIGINT})
+	if lines.Scan() {
+		t.Errorf("one more line: %q", lines.Text())
+	}
+	if got := <-status; got != 130 {
+		t.Errorf("exit status %d, want 130", got)
+	}
+}

@@ -1,0 +1,229 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"log/slog"
+	"math"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/stateio/stateio/store"
+)
+
+// statJSON returns what stat --json says, which must exit with that status.
+func statJSON(t *testing.T, status int, args ...string) (s stat) {
+	t.Helper()
+	var out, errs bytes.Buffer
+	if got := run(t.Context(), append([]string{"stat", "--json"}, args...), strings.NewReader(""), &out, &errs); got != status {
+		t.Fatalf("exit status %d, want %d: %s", got, status, &errs)
+	}
+	if err := json.Unmarshal(out.Bytes(), &s); err != nil {
+		t.Fatal(err)
+	}
+	return s
+}
+
+// statStore makes a store with four snapshots and some updates after the last.
+func statStore(t *testing.T) string {
+	t.Helper()
+	dir := t.TempDir()
+	for range 4 {
+		mustRun(t, strings.Repeat("12345\n", 1000), "append", "--batch", "1000", dir)
+		mustRun(t, "a state", "snapshot", dir)
+	}
+	mustRun(t, "1\n22\n333\n", "append", dir)
+	return dir
+}
+
+// dirSize returns the bytes in the logs and snapshots in dir.
+func dirSize(t *testing.T, dir string) (size int64) {
+	t.Helper()
+	for _, path := range mustGlob(t, dir, ".log", ".snap") {
+		size += int64(len(readFile(t, path)))
+	}
+	return size
+}
+
+func TestStatOfAStore(t *testing.T) {
+	dir := statStore(t)
+	s := statJSON(t, exitOK, dir)
+	if s.Kind != "store" || s.Updates != 4003 || s.First != 1 || *s.Last != 4003 || s.Payload != 4*5000+6 || s.Torn != 0 || s.Damaged != 0 {
+		t.Errorf("%+v", s)
+	}
+	if want := dirSize(t, dir); s.Size != want || len(s.Sizes) != 2 || s.Sizes[0].Bytes+s.Sizes[1].Bytes != want || s.Sizes[1] != (kindSize{"snapshot", 4, s.Sizes[1].Bytes}) {
+		t.Errorf("%d bytes, %v, want %d", s.Size, s.Sizes, want)
+	}
+	if last := s.Snapshot; *last.Index != 4000 || last.Updates != 3 || *last.Age < 0 || *last.Age > 600 || time.Since(*last.Time) > 10*time.Minute {
+		t.Errorf("%+v", last)
+	}
+	sum := uint64(0)
+	for _, n := range s.Rate.Counts {
+		sum += n
+	}
+	if sum != 4003 || s.Until.Before(*s.From) || s.Rate.Mean <= 0 || s.Rate.Most < s.Rate.Mean {
+		t.Errorf("%+v, from %v until %v", s.Rate, s.From, s.Until)
+	}
+}
+
+// What stat says that a snapshot would free is what one frees.
+func TestStatSaysWhatASnapshotFrees(t *testing.T) {
+	for keep := 1; keep <= 6; keep++ {
+		dir := statStore(t)
+		want := statJSON(t, exitOK, dir, "--keep", string(rune('0'+keep))).Free
+		before := map[string]int64{}
+		for _, path := range mustGlob(t, dir, ".log", ".snap") {
+			before[path] = int64(len(readFile(t, path)))
+		}
+		m := &blindMachine{}
+		s, err := store.Open(dir, m, &store.Options{KeepSnapshots: keep, SnapshotBytes: -1, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		m.state = []byte("a state")
+		if err := s.Snapshot(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := s.Close(); err != nil {
+			t.Fatal(err)
+		}
+		for _, path := range mustGlob(t, dir, ".log", ".snap") {
+			delete(before, path)
+		}
+		got := int64(0)
+		for _, size := range before {
+			got += size
+		}
+		if want.Keep != keep || got != want.Bytes || (got == 0) != (keep >= 5) {
+			t.Errorf("with %d kept, %d bytes are freed, and stat says %+v", keep, got, want)
+		}
+	}
+}
+
+func TestStatOfDamage(t *testing.T) {
+	dir := statStore(t)
+	logs := mustGlob(t, dir, ".log")
+	b := readFile(t, logs[1])
+	b[len(b)/2] ^= 1
+	writeFile(t, logs[1], b)
+	if s := statJSON(t, exitDamage, dir); s.Damaged != 1 || s.Updates < 1000 || s.Updates >= 2000 || *s.Last != s.Updates {
+		t.Errorf("%+v", s)
+	}
+	torn := statStore(t)
+	logs = mustGlob(t, torn, ".log")
+	b = readFile(t, logs[len(logs)-2])
+	if err := os.Remove(logs[len(logs)-1]); err != nil {
+		t.Fatal(err)
+	}
+	writeFile(t, logs[len(logs)-2], b[:len(b)-20]) // the seal is broken: nothing shows that it was there
+	if s := statJSON(t, exitOK, torn); s.Torn == 0 || s.Damaged != 0 || s.Updates != 4003 {
+		t.Errorf("%+v", s)
+	}
+}
+
+func TestStatOfAFile(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "app.state")
+	mustRun(t, strings.Repeat("12345\n", 1000), "append", "--batch", "1000", file)
+	old := int64(len(readFile(t, file)))
+	mustRun(t, "a state", "snapshot", file)
+	mustRun(t, "1\n", "append", file)
+	s := statJSON(t, exitOK, file)
+	if s.Kind != "file" || s.Updates != 1001 || s.Payload != 5001 || s.Snapshot.Updates != 1 || s.Snapshot.Size != 7 || s.From != nil || s.Rate != nil {
+		t.Errorf("%+v", s)
+	}
+	if s.Free.Bytes > old || s.Free.Bytes < old-100 {
+		t.Errorf("compact would free %d bytes, of %d before the snapshot", s.Free.Bytes, old)
+	}
+	b := readFile(t, file)
+	writeFile(t, file, b[:len(b)-1])
+	if s := statJSON(t, exitOK, file); s.Torn == 0 || s.Damaged != 0 {
+		t.Errorf("torn: %+v", s)
+	}
+	b[100] ^= 1
+	writeFile(t, file, b)
+	if s := statJSON(t, exitDamage, file); s.Damaged != 1 {
+		t.Errorf("damaged: %+v", s)
+	}
+}
+
+func TestStatOfABackupAndInterrupted(t *testing.T) {
+	dir := t.TempDir()
+	s, err := store.Open(filepath.Join(dir, "app"), &blindMachine{state: []byte("a state")}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if _, err := s.Update(t.Context(), nil); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(dir, "backup")
+	f, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Backup(t.Context(), f); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if got := statJSON(t, exitOK, path); got.Kind != "backup" || *got.Last != 1 || got.Snapshot.Size != 7 || got.Until == nil {
+		t.Errorf("%+v", got)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(interrupted{syscall.SIGINT})
+	for _, path := range []string{path, filepath.Join(dir, "app")} {
+		var out, errs bytes.Buffer
+		if status := run(ctx, []string{"stat", path}, strings.NewReader(""), &out, &errs); status != 130 || out.Len() > 0 {
+			t.Errorf("%s: exit status %d: %s%s", path, status, &out, &errs)
+		}
+	}
+}
+
+// A rate counts each update once, in the step that it belongs to, whatever the times.
+func TestRateCountsEachUpdateInItsStep(t *testing.T) {
+	random := rand.New(rand.NewPCG(1, 2))
+	for range 200 {
+		var r rate
+		at := time.Unix(1e9, 0)
+		scale := math.Pow(10, float64(random.IntN(12)))
+		var times []time.Time
+		for range 1 + random.IntN(300) {
+			at = at.Add(time.Duration(random.Float64() * scale))
+			times = append(times, at)
+			r.add(at)
+		}
+		want := make([]uint64, len(r.counts))
+		for _, at := range times {
+			want[at.Sub(times[0])/r.step]++
+		}
+		for i := range want {
+			if want[i] != r.counts[i] {
+				t.Fatalf("step %d of %v has %d updates, want %d", i, r.step, r.counts[i], want[i])
+			}
+		}
+		if len(want) > rateSteps || r.step > time.Millisecond && len(want) <= rateSteps/2 {
+			t.Errorf("%d steps of %v", len(want), r.step)
+		}
+		if told := r.told(); told != nil && (len([]rune(told.curve())) != len(want) || told.Most < told.Mean) {
+			t.Errorf("%+v: %q", told, told.curve())
+		}
+	}
+}
+
+func TestBytesInDigits(t *testing.T) {
+	for n, want := range map[int64]string{
+		0: "0 bytes", 1: "1 byte", 999: "999 bytes", 1000: "1 kB", 1234: "1.23 kB", 99_960: "100 kB", 999_499: "999 kB", 999_500: "1 MB",
+		1_500_000_000: "1.5 GB", math.MaxInt64: "9.22 EB",
+	} {
+		if got := bytesOf(n); got != want {
+			t.Errorf("%d: %q, want %q", n, got, want)
+		}
+	}
+}

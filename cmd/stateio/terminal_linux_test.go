@@ -1,0 +1,98 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"strconv"
+	"strings"
+	"testing"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// openTerminal returns a terminal and what shows it.
+func openTerminal(t *testing.T) (master, terminal *os.File) {
+	t.Helper()
+	master, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skipf("there are no terminals here: %v", err)
+	}
+	t.Cleanup(func() { _ = master.Close() })
+	n, err := unix.IoctlGetInt(int(master.Fd()), unix.TIOCGPTN)
+	if err == nil {
+		err = unix.IoctlSetPointerInt(int(master.Fd()), unix.TIOCSPTLCK, 0)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	terminal, err = os.OpenFile("/dev/pts/"+strconv.Itoa(n), os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skipf("there are no terminals here: %v", err)
+	}
+	return master, terminal
+}
+
+// onTerminal runs the program on a terminal, and returns what that shows.
+func onTerminal(t *testing.T, args ...string) string {
+	t.Helper()
+	master, terminal := openTerminal(t)
+	cmd := exec.Command("stateio", args...)
+	cmd.Stdout, cmd.Stderr = terminal, terminal
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if err := terminal.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var shown bytes.Buffer
+	_, _ = shown.ReadFrom(master) // it fails when the terminal has no user any more
+	if err := cmd.Wait(); err != nil {
+		t.Fatalf("%v: %s", err, &shown)
+	}
+	return strings.ReplaceAll(shown.String(), "\r\n", "\n")
+}
+
+// restore gives data back to the byte, but not to a terminal that would obey it.
+func TestRestoreDoesNotSpeakToATerminal(t *testing.T) {
+	dir := t.TempDir()
+	mustRun(t, hostile, "append", "--whole", dir)
+	want := escaped(strings.Split(hostile, "\n")[0]) + "\nstateio: all is well\n"
+	if got := onTerminal(t, "restore", dir); got != want {
+		t.Errorf("it shows %q, want %q", got, want)
+	}
+	if out, _ := runStateio(t, exitOK, nil, "restore", dir); out != hostile+"\n" {
+		t.Errorf("to a pipe it writes %q", out)
+	}
+}
+
+// Work that lasts is shown on a terminal, by a name that this does not obey, with a rate and
+// the time left; elsewhere, and before a second has passed, nothing is shown.
+func TestProgressIsForTerminals(t *testing.T) {
+	master, terminal := openTerminal(t)
+	p := newProgress(terminal, "verify \x1b[2J\u202e", 1000)
+	p.at(100)
+	if p.bar != nil {
+		t.Error("it is shown at once")
+	}
+	p.begun = p.begun.Add(-time.Minute)
+	p.at(500)
+	p.finish()
+	if err := terminal.Close(); err != nil {
+		t.Fatal(err)
+	}
+	var shown bytes.Buffer
+	_, _ = shown.ReadFrom(master) // it fails when the terminal has no user any more
+	if got := shown.String(); !strings.Contains(got, `verify \x1b[2J\u202e  50%`) || !strings.Contains(got, "B/s") {
+		t.Errorf("it shows %q", got)
+	}
+	var elsewhere bytes.Buffer
+	p = newProgress(&elsewhere, "verify", 1000)
+	p.begun = p.begun.Add(-time.Minute)
+	p.at(500)
+	p.finish()
+	if elsewhere.Len() > 0 {
+		t.Errorf("no terminal is shown %q", &elsewhere)
+	}
+}

@@ -1,0 +1,75 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stateio/stateio/inspect"
+	"github.com/stateio/stateio/view"
+)
+
+const viewHelp = `view shows what is in PATH, the directory of a store or a state file, as a page for a
+browser: a map of every byte with damage in red, a time line, and the updates as a list to
+search. A sentence on top says what is wrong and what to do. The store may be in use.
+
+It prints the URL of the page, which has a secret token in it, and serves it until it is
+interrupted. It writes nothing, and listens for this computer only, unless --listen says
+otherwise: whoever has the URL can then read all data in PATH, also along the way, for it
+is not encrypted. From another computer, ssh -L 7117:127.0.0.1:7117 HOST is safer.`
+
+const viewExample = `  stateio view /var/lib/app
+  stateio view app.state --listen 127.0.0.1:7117`
+
+func newView() *cobra.Command {
+	var listen string
+	cmd := &cobra.Command{
+		Use:     "view PATH",
+		Short:   "Show a store or a state file as a page in the browser",
+		Long:    viewHelp,
+		Example: viewExample,
+		Args:    arguments("PATH"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if _, err := inspect.OpenMap(args[0]); err != nil {
+				return err // now, and not on the page
+			}
+			l, err := (&net.ListenConfig{}).Listen(cmd.Context(), "tcp", listen)
+			if err != nil {
+				return fmt.Errorf("listening at %s: %w; name another address with --listen", listen, err)
+			}
+			opts := &view.Options{Token: view.NewToken()}
+			if host, _, err := net.SplitHostPort(listen); err == nil && host != "" {
+				opts.Hosts = []string{host}
+			}
+			return serveView(cmd.Context(), l, args[0], opts, cmd.OutOrStdout())
+		},
+	}
+	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:0", "`ADDRESS` to listen at; port 0 is any that is free")
+	return cmd
+}
+
+// serveView prints the URL of the page of path, and serves it at l until ctx ends. It
+// closes l.
+func serveView(ctx context.Context, l net.Listener, path string, opts *view.Options, stdout io.Writer) error {
+	srv := &http.Server{
+		Handler:           view.Handler(path, opts),
+		ReadHeaderTimeout: 10 * time.Second,
+		IdleTimeout:       2 * time.Minute,
+		MaxHeaderBytes:    16 << 10,
+	}
+	stop := context.AfterFunc(ctx, func() { _ = srv.Close() }) // nothing is lost by that
+	defer stop()
+	if _, err := fmt.Fprintln(stdout, viewURL(l.Addr(), opts.Token, net.InterfaceAddrs)); err != nil {
+		return errors.Join(err, l.Close())
+	}
+	if err := srv.Serve(l); !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serving the page of %s: %w", path, err)
+	}
+	return context.Cause(ctx)
+}
