@@ -1,0 +1,243 @@
+//go:build unix
+
+package cluster
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/stateio/stateio/store"
+)
+
+func TestDamageToAnEntryIsNoticed(t *testing.T) {
+	stored := func() *raft.Log {
+		return withSums([]*raft.Log{{Index: 3, Term: 2, Data: []byte("data"), Extensions: []byte("ext")}})[0]
+	}
+	if l := stored(); checkSum(3, l) != nil || string(l.Data) != "data" || string(l.Extensions) != "ext" {
+		t.Fatal("an entry that is whole is refused, or another one", l)
+	}
+	for name, change := range map[string]func(l *raft.Log){
+		"index": func(l *raft.Log) { l.Index++ },
+		"term":  func(l *raft.Log) { l.Term++ },
+		"type":  func(l *raft.Log) { l.Type++ },
+		"data":  func(l *raft.Log) { l.Data[1] ^= 8 },
+		"sum":   func(l *raft.Log) { l.Extensions[len(l.Extensions)-1] ^= 8 },
+		"ext":   func(l *raft.Log) { l.Extensions[0] ^= 8 },
+		"none":  func(l *raft.Log) { l.Extensions = nil },
+	} {
+		l := stored()
+		change(l)
+		if err := checkSum(l.Index, l); !errors.Is(err, errDamaged) {
+			t.Errorf("%s is damaged: %v", name, err)
+		}
+	}
+	if err := checkSum(4, stored()); !errors.Is(err, errDamaged) {
+		t.Errorf("an entry in the place of another one: %v", err)
+	}
+}
+
+// TestADamagedLogIsRefusedOrRepaired damages the log of a node in one place after the
+// other. Either the node refuses to open, or what it lacks comes from the others.
+// Then it is removed and joins again.
+func TestADamagedLogIsRefusedOrRepaired(t *testing.T) {
+	tr := startTrial(t, 3, func(i int, o *Options) {
+		small(i, o)
+		o.hooks.keepLogs = 1 << 30
+	})
+	pad := strings.Repeat("x", 1000)
+	for i := range 300 {
+		update(t, tr.nodes[0], fmt.Sprintf("set k%d %s", i%7, pad))
+	}
+	hurt := tr.follower()
+	if err := tr.nodes[hurt].Sync(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	tr.crash(hurt)
+	whole := filepath.Join(t.TempDir(), "whole")
+	if err := os.CopyFS(whole, os.DirFS(tr.path(hurt))); err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(whole, "wal", "*.wal"))
+	if err != nil || len(files) < 4 {
+		t.Fatal("there are too few files of the log", files, err)
+	}
+	if damaged(t, tr, hurt, whole, "", 1) {
+		t.Fatal("a log that is whole is refused")
+	}
+	refused := 0
+	for _, f := range files {
+		for _, part := range []int64{4, 2} {
+			if damaged(t, tr, hurt, whole, f, part) {
+				refused++
+			}
+		}
+	}
+	t.Logf("%d of %d damaged logs were refused", refused, 2*len(files))
+	if refused < len(files) {
+		t.Errorf("%d of %d damaged logs were refused", refused, 2*len(files))
+	}
+	rejoin(t, tr, hurt)
+}
+
+// damaged opens a node whose directory is that in whole, but for one bit of one file,
+// if there is one, and reports whether it refuses.
+func damaged(t *testing.T, tr *trial, node int, whole, file string, part int64) (refused bool) {
+	t.Helper()
+	dir := tr.path(node)
+	if err := errors.Join(os.RemoveAll(dir), os.CopyFS(dir, os.DirFS(whole))); err != nil {
+		t.Fatal(err)
+	}
+	if file != "" {
+		flip(t, filepath.Join(dir, "wal", filepath.Base(file)), part)
+	}
+	n, err := Open(dir, newLedger(), tr.opts[node])
+	if err != nil {
+		if !strings.Contains(err.Error(), dir) {
+			t.Errorf("the error does not say which directory: %v", err)
+		}
+		if errors.Is(err, errDamaged) && !errors.Is(err, store.ErrCorrupt) {
+			t.Errorf("the error is not store.ErrCorrupt: %v", err)
+		}
+		return true
+	}
+	defer n.Close()
+	if err := n.Sync(t.Context()); err != nil {
+		t.Error(err)
+	}
+	if got := string(state(t, n, n.fsm.m.(*ledger))); got != string(state(t, tr.nodes[tr.leader()], tr.machines[tr.leader()])) {
+		t.Errorf("%s is damaged, and the node has another state than the others", file)
+	}
+	return false
+}
+
+// flip flips a bit.
+func flip(t *testing.T, path string, part int64) {
+	t.Helper()
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b[int64(len(b))/part+11] ^= 4
+	if err := os.WriteFile(path, b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// rejoin has the others rebuild a node, whose options remain as they are.
+func rejoin(t *testing.T, tr *trial, i int) (aside string) {
+	t.Helper()
+	began := time.Now()
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	aside, err := Rejoin(ctx, tr.path(i), tr.opts[i])
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr.start(i)
+	voters(t, tr.nodes[tr.leader()], 3)
+	equalStates(t, tr)
+	t.Logf("the node was back after %v", time.Since(began))
+	return aside
+}
+
+// TestANodeThatHasLostSomethingRefusesAndIsRebuilt takes away, or damages, one part of
+// a node's directory after the other. The node must say so and must not take part,
+// and the others rebuild it.
+func TestANodeThatHasLostSomethingRefusesAndIsRebuilt(t *testing.T) {
+	noLeaks(t)
+	tr := startTrial(t, 3, small)
+	hurt := tr.follower()
+	for name, harm := range map[string]func(dir string) error{
+		"the log":                      func(dir string) error { return os.RemoveAll(filepath.Join(dir, "wal")) },
+		"the database of the log":      func(dir string) error { return os.Remove(filepath.Join(dir, "wal", "wal-meta.db")) },
+		"the files of the log":         func(dir string) error { return os.Remove(glob(t, 1, dir, "wal", "*.wal")[0]) },
+		"all snapshots":                func(dir string) error { return os.RemoveAll(filepath.Join(dir, "snapshots")) },
+		"a bit of all snapshots":       func(dir string) error { flipAll(t, glob(t, 2, dir, "snapshots", "*", "state.bin")); return nil },
+		"a bit of the newest snapshot": func(dir string) error { flipAll(t, glob(t, 2, dir, "snapshots", "*", "state.bin")[1:]); return nil },
+	} {
+		t.Run(name, func(t *testing.T) {
+			for range 2 {
+				for range 40 {
+					update(t, tr.nodes[hurt], "add x")
+				}
+				if err := tr.nodes[hurt].Snapshot(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+			}
+			tr.crash(hurt)
+			if err := harm(tr.path(hurt)); err != nil {
+				t.Fatal(err)
+			}
+			n, err := Open(tr.path(hurt), newLedger(), tr.opts[hurt])
+			if err == nil {
+				t.Fatal("the node takes part: ", n.Close())
+			}
+			if !errors.Is(err, store.ErrCorrupt) || !strings.Contains(err.Error(), tr.path(hurt)) || !strings.Contains(err.Error(), "Rejoin") {
+				t.Errorf("the error is %v", err)
+			}
+			aside := rejoin(t, tr, hurt)
+			if _, err := os.Stat(filepath.Join(aside, "NODE")); err != nil {
+				t.Error("what was there is not set aside: ", err)
+			}
+			eventually(t, "the node has noted that it has joined", func() bool {
+				_, err := os.Stat(filepath.Join(tr.path(hurt), joinFile))
+				return errors.Is(err, os.ErrNotExist)
+			})
+			tr.crash(hurt)
+			tr.start(hurt) // as the member that it is
+			equalStates(t, tr)
+		})
+	}
+}
+
+// glob returns at least so many files, those with short names first.
+func glob(t *testing.T, least int, path ...string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(path...))
+	if err != nil || len(files) < least {
+		t.Fatalf("%s has the files %v: %v", filepath.Join(path...), files, err)
+	}
+	slices.SortFunc(files, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })
+	return files
+}
+
+func flipAll(t *testing.T, files []string) {
+	t.Helper()
+	for _, f := range files {
+		flip(t, f, 2)
+	}
+}
+
+func TestRejoiningNeedsTheOthers(t *testing.T) {
+	tr := startTrial(t, 3, nil)
+	alone := *tr.opts[0]
+	alone.Members = nil
+	if _, err := Rejoin(t.Context(), tr.path(0), &alone); err == nil || !strings.Contains(err.Error(), "Options.Members") {
+		t.Errorf("without others the error is %v", err)
+	}
+	if _, err := Rejoin(t.Context(), tr.path(0), tr.opts[0]); !errors.Is(err, store.ErrLocked) {
+		t.Errorf("the node runs, and the error is %v", err)
+	}
+	for i := range 3 {
+		tr.crash(i)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	if _, err := Rejoin(ctx, tr.path(0), tr.opts[0]); !errors.Is(err, ErrNoQuorum) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the others are down, and the error is %v", err)
+	}
+	for i := range 3 {
+		tr.start(i) // nothing has changed
+	}
+	update(t, tr.nodes[0], "add x")
+}

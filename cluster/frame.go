@@ -1,0 +1,111 @@
+package cluster
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+)
+
+// Nodes talk to each other in frames, besides raft's own messages.
+//
+//	frame = size uint32 of what follows | kind uint8 | id uint64 | payload
+//
+// Requests have an id of the sender's choice, which the answer repeats.
+const (
+	frameForward   = 1 // groups for the log; the answer is empty
+	frameReadIndex = 2 // applied uint64; the answer is a read index
+	frameTerm      = 3 // the answer is a pulse
+	frameAsk       = 4 // a request of administration, in JSON; the answer is JSON
+	frameAnswer    = 0x80
+	frameRefusal   = 0x81 // code uint8 and text
+
+	frameHead = 4 + 1 + 8
+	// maxFrame is the most that a frame may have, so that a wild size is refused
+	// before memory is taken for it.
+	maxFrame = maxMaxUpdate + 2<<20
+)
+
+// appendFrame appends a frame.
+func appendFrame(dst []byte, kind byte, id uint64, payload []byte) []byte {
+	dst = binary.LittleEndian.AppendUint32(dst, uint32(frameHead-4+len(payload)))
+	dst = binary.LittleEndian.AppendUint64(append(dst, kind), id)
+	return append(dst, payload...)
+}
+
+// readFrame reads a frame. The payload is the caller's.
+func readFrame(r *bufio.Reader) (kind byte, id uint64, payload []byte, err error) {
+	var head [frameHead]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return 0, 0, nil, err
+	}
+	size := binary.LittleEndian.Uint32(head[:])
+	if size < frameHead-4 || size > maxFrame {
+		return 0, 0, nil, fmt.Errorf("cluster: a frame says that it has %d bytes: this is not a node of this version", size)
+	}
+	if n := size - (frameHead - 4); n > 0 {
+		payload = make([]byte, n)
+		_, err = io.ReadFull(r, payload)
+	}
+	return head[4], binary.LittleEndian.Uint64(head[5:]), payload, err
+}
+
+// refusals are the errors that travel as such. One that is another one, too, comes
+// after it.
+var refusals = []error{nil, errNotLeader, ErrMember, ErrNoQuorum, ErrStalled, ErrIdentity, errAbsent}
+
+// encodeRefusal encodes an error for another node.
+func encodeRefusal(err error) []byte {
+	code := byte(0)
+	for i, e := range refusals {
+		if e != nil && errors.Is(err, e) {
+			code = byte(i)
+		}
+	}
+	return append([]byte{code}, err.Error()...)
+}
+
+// A remoteError is what another node has answered.
+type remoteError struct {
+	kind error // of refusals; nil: another one
+	text string
+}
+
+func (e *remoteError) Error() string { return e.text }
+func (e *remoteError) Unwrap() error { return e.kind }
+
+func decodeRefusal(b []byte) error {
+	if len(b) == 0 || int(b[0]) >= len(refusals) {
+		return &remoteError{text: "cluster: another node has refused"}
+	}
+	return &remoteError{kind: refusals[b[0]], text: string(b[1:])}
+}
+
+// A pulse is what a node tells of itself.
+type pulse struct {
+	Term    uint64 // it has promised no later one
+	Applied uint64 // raft index
+	Commit  uint64 // raft index, as far as it knows
+	Leads   bool
+	Stalled bool
+}
+
+func (p pulse) encode() []byte {
+	b := make([]byte, 0, 26)
+	for _, v := range []uint64{p.Term, p.Applied, p.Commit} {
+		b = binary.LittleEndian.AppendUint64(b, v)
+	}
+	return append(b, byte(bit(p.Leads)), byte(bit(p.Stalled)))
+}
+
+func parsePulse(b []byte) (p pulse, err error) {
+	if len(b) != 26 {
+		return p, errMalformed
+	}
+	for i, v := range []*uint64{&p.Term, &p.Applied, &p.Commit} {
+		*v = binary.LittleEndian.Uint64(b[8*i:])
+	}
+	p.Leads, p.Stalled = b[24] != 0, b[25] != 0
+	return p, nil
+}

@@ -1,0 +1,336 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/stateio/stateio/store"
+)
+
+// A timedMachine is a machine whose Apply wants the time of the update and its
+// index.
+type timedMachine interface {
+	ApplyAt(at time.Time, index uint64, update []byte) (result any, err error)
+}
+
+// An fsm is the replicated state: the machine, with what is needed to apply each
+// update once. Raft calls Apply, ApplyBatch, Snapshot and Restore one at a time, in
+// one goroutine.
+type fsm struct {
+	m     store.Machine
+	timed timedMachine // m, if it is one
+	out   *outbox      // gets the results of this node's updates
+	again bool         // see hooks
+
+	recent recent // what was applied lately
+	// installed is told which snapshot of another node the state is that of.
+	installed func(index, term uint64)
+
+	state  sync.RWMutex // what Apply changes; held while a function of View reads
+	table  *table
+	time   int64 // of the last entry, never going back
+	broken error // why the machine's state is not to be used
+
+	index    atomic.Uint64 // updates applied since the beginning of time
+	clock    atomic.Int64  // time, for whoever does not hold state
+	applied  atomic.Uint64 // raft index of the last entry applied
+	term     atomic.Uint64 // and its term
+	bytes    atomic.Int64  // of entries applied since the last snapshot
+	entries  atomic.Uint64 // how many those were
+	restores atomic.Uint64 // snapshots restored
+	counts   counters
+
+	// Only raft's goroutine uses these.
+	mine map[uint64]bool // the sessions that this node has had since it was opened
+	got  []delivery      // results of this node's updates in the batch
+	kept []store.Update  // what was applied in the batch
+
+	mu    sync.Mutex
+	waits []*indexWait // for applied; guarded by mu
+}
+
+// counters count what the machine was asked since the node was opened.
+type counters struct{ updates, refused, duplicates, entries atomic.Uint64 }
+
+// A delivery is the outcome of one of this node's updates.
+type delivery struct {
+	session uint64
+	seq     uint64
+	index   uint64
+	result  any
+	err     error
+	lost    bool // the session is not known: the update was not applied
+}
+
+func newFSM(m store.Machine, out *outbox) *fsm {
+	f := &fsm{m: m, out: out, table: newTable(), mine: map[uint64]bool{}, installed: func(uint64, uint64) {}}
+	f.timed, _ = m.(timedMachine)
+	return f
+}
+
+// Apply implements raft.FSM. Raft calls ApplyBatch in its place.
+func (f *fsm) Apply(l *raft.Log) any { return f.ApplyBatch([]*raft.Log{l})[0] }
+
+// ApplyBatch implements raft.BatchingFSM.
+func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
+	f.applyAll(logs)
+	last := logs[len(logs)-1]
+	f.term.Store(last.Term)
+	f.publishKept()
+	f.reached(last.Index)
+	f.out.deliver(f.got)
+	clear(f.got)
+	f.got = f.got[:0]
+	return make([]any, len(logs))
+}
+
+func (f *fsm) applyAll(logs []*raft.Log) {
+	f.state.Lock()
+	defer f.state.Unlock()
+	if f.broken != nil {
+		panic(fmt.Sprintf("cluster: raft applies entry %d to a state that is not whole: %v", logs[0].Index, f.broken))
+	}
+	for _, l := range logs {
+		if l.Type != raft.LogCommand {
+			continue // a change of members
+		}
+		f.bytes.Add(int64(len(l.Data)))
+		f.entries.Add(1)
+		f.counts.entries.Add(1)
+		if err := f.applyEntry(l.Data); err != nil {
+			panic(fmt.Sprintf("cluster: applying entry %d: %v", l.Index, err))
+		}
+	}
+}
+
+// applyEntry applies one entry, all of it.
+func (f *fsm) applyEntry(b []byte) error {
+	at, groups, err := parseEntry(b)
+	if err != nil {
+		return err
+	}
+	if at > f.time {
+		f.time = at
+		f.clock.Store(at)
+	}
+	for len(groups) > 0 {
+		var g group
+		if g, groups, err = nextGroup(groups); err != nil {
+			return err
+		}
+		if g.nonce != nil {
+			f.begin(*g.nonce)
+		} else if err := f.applyGroup(g); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// begin begins a session.
+func (f *fsm) begin(nonce [nonceSize]byte) {
+	id := f.table.begin(nonce, f.time)
+	if f.out.began(nonce, id) {
+		f.mine[id] = true
+	}
+}
+
+// applyGroup applies the updates of one session.
+func (f *fsm) applyGroup(g group) error {
+	s := f.table.sessions[g.session]
+	if s != nil {
+		s.used = f.time
+		s.raise(g.low)
+	}
+	mine := f.mine[g.session]
+	for b := g.updates; len(b) > 0; {
+		u, rest, err := nextUpdate(b)
+		if err != nil {
+			return err
+		}
+		b = rest
+		d := delivery{session: g.session, seq: u.seq, lost: s == nil}
+		if s != nil {
+			if s.has(u.seq) {
+				f.counts.duplicates.Add(1)
+				if !f.again {
+					continue // it was applied, and whoever waits for it was told
+				}
+			}
+			s.add(u.seq)
+			d.result, d.err = f.applyOnce(u)
+			d.index = f.index.Load()
+		}
+		if mine {
+			f.got = append(f.got, d)
+		}
+	}
+	return nil
+}
+
+// applyOnce applies an update, unless its key was used before.
+func (f *fsm) applyOnce(u encodedUpdate) (any, error) {
+	if u.key == nil {
+		return f.apply(u.data)
+	}
+	f.table.expire(f.time)
+	if k, ok := f.table.once(u.key); ok {
+		f.counts.duplicates.Add(1)
+		return nil, &DuplicateError{Index: k.index, Refused: k.refused}
+	}
+	if len(f.table.order) >= MaxKeys {
+		return nil, fmt.Errorf("%w: %d were used within %v", ErrTooManyKeys, MaxKeys, KeyLife)
+	}
+	result, err := f.apply(u.data)
+	f.table.remember(onceKey{key: *u.key, time: f.time, index: f.index.Load(), refused: err != nil})
+	return result, err
+}
+
+// apply hands an update to the machine.
+func (f *fsm) apply(update []byte) (result any, err error) {
+	index := f.index.Load() + 1
+	if f.timed != nil {
+		result, err = f.timed.ApplyAt(time.Unix(0, f.time).UTC(), index, update)
+	} else {
+		result, err = f.m.Apply(update)
+	}
+	if err != nil {
+		f.counts.refused.Add(1)
+		return nil, err
+	}
+	f.counts.updates.Add(1)
+	f.index.Store(index)
+	f.keep(index, update)
+	return result, nil
+}
+
+// read calls read while nothing is applied.
+func (f *fsm) read(read func() error) error {
+	f.state.RLock()
+	defer f.state.RUnlock()
+	if f.broken != nil {
+		return f.broken
+	}
+	return read()
+}
+
+// An indexWait waits until raft index index is applied.
+type indexWait struct {
+	index uint64
+	done  chan struct{}
+}
+
+// reached says that all up to raft index i is applied.
+func (f *fsm) reached(i uint64) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.applied.Store(i)
+	left := f.waits[:0]
+	for _, w := range f.waits {
+		if w.index <= i {
+			close(w.done)
+		} else {
+			left = append(left, w)
+		}
+	}
+	clear(f.waits[len(left):])
+	f.waits = left
+}
+
+// wait waits until raft index i is applied, ctx ends, or closed is closed.
+func (f *fsm) wait(ctx context.Context, i uint64, closed <-chan struct{}) error {
+	if f.applied.Load() >= i {
+		return nil
+	}
+	w := &indexWait{index: i, done: make(chan struct{})}
+	f.mu.Lock()
+	if f.applied.Load() >= i {
+		f.mu.Unlock()
+		return nil
+	}
+	f.waits = append(f.waits, w)
+	f.mu.Unlock()
+	select {
+	case <-w.done:
+		return nil
+	case <-closed:
+		return store.ErrClosed
+	case <-ctx.Done():
+		f.forget(w)
+		return ctx.Err()
+	}
+}
+
+func (f *fsm) forget(w *indexWait) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i, other := range f.waits {
+		if other == w {
+			f.waits = append(f.waits[:i], f.waits[i+1:]...)
+			return
+		}
+	}
+}
+
+// Restore implements raft.FSM: it replaces the whole state by that of a snapshot. One
+// that comes late must not take the state back: a leader that has sent it is not
+// waiting for it any more. Nothing is done for one that has what the state has.
+func (f *fsm) Restore(r io.ReadCloser) error {
+	chunks := newChunkReader(r)
+	h, t, err := readSnapshotHead(chunks)
+	if err != nil {
+		return err
+	}
+	if f.broken == nil && h.applied < f.applied.Load() {
+		return fmt.Errorf("cluster: a snapshot up to entry %d comes late: entry %d is applied already", h.applied, f.applied.Load())
+	}
+	if f.broken == nil && h.applied == f.applied.Load() && h.applied > 0 {
+		f.installed(h.applied, h.term)
+		return nil
+	}
+	f.state.Lock()
+	err = f.restore(h, t, chunks)
+	f.state.Unlock()
+	if err != nil {
+		return err
+	}
+	f.restores.Add(1)
+	f.bytes.Store(0)
+	f.entries.Store(0)
+	f.term.Store(h.term)
+	f.recent.reset(h.index)
+	f.reached(h.applied)
+	f.installed(h.applied, h.term)
+	if id := f.out.restored(f.table); id != 0 {
+		f.mine[id] = true
+	}
+	return nil
+}
+
+// restore is Restore, with state held.
+func (f *fsm) restore(h snapshotHeader, t *table, chunks *chunkReader) (err error) {
+	f.broken = errors.New("cluster: a snapshot is being restored")
+	defer func() {
+		if err != nil {
+			f.broken = &opError{msg: "the state is not whole, because a snapshot could not be restored (it is tried again; if that does not help, open the node again)", errs: []error{store.ErrFailed, err}}
+		}
+	}()
+	if err := f.m.Restore(chunks); err != nil {
+		return fmt.Errorf("cluster: the machine can't restore a snapshot: %w", err)
+	}
+	if err := chunks.drain(); err != nil {
+		return err
+	}
+	f.table, f.time = t, h.time
+	f.clock.Store(h.time)
+	f.index.Store(h.index)
+	f.broken = nil
+	return nil
+}

@@ -1,0 +1,101 @@
+package cluster
+
+import (
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// A leader is the one that a node knows of. It is not changed.
+type leader struct {
+	self bool
+	id   string
+	addr string
+	term uint64 // in which it leads, if that is this node
+}
+
+func (l *leader) same(o *leader) bool { return l == o || l != nil && o != nil && *l == *o }
+
+// watchLeader looks after each sign of a change at which node leads, until the node
+// is closed.
+func (n *Node) watchLeader(signs <-chan raft.Observation) {
+	tick := time.NewTicker(n.opts.Heartbeat / 4)
+	defer tick.Stop()
+	for {
+		select {
+		case <-n.ctx.Done():
+			return
+		case <-signs:
+		case <-tick.C:
+			n.dropLate()
+		}
+		n.look()
+	}
+}
+
+// look looks at which node leads.
+func (n *Node) look() {
+	now := n.leaderNow()
+	was := n.leader.Swap(now)
+	if now != nil && now.self && n.fsm.term.Load() < now.term {
+		n.openTerm(now.term)
+	}
+	if was.same(now) {
+		return
+	}
+	n.gap.changed(was, now)
+	switch {
+	case now == nil:
+		n.log.Warn("cluster: no leader", "node", n.opts.ID)
+	case now.self:
+		n.log.Info("cluster: this node leads", "node", n.opts.ID, "term", now.term)
+	default:
+		n.log.Info("cluster: another node leads", "node", n.opts.ID, "leader", now.id)
+	}
+	n.out.moved(now)
+	n.reads.moved()
+}
+
+// leaderNow asks raft which node leads.
+func (n *Node) leaderNow() *leader {
+	if term, ok := n.leads(); ok {
+		return &leader{self: true, id: n.opts.ID, addr: n.opts.Advertise, term: term}
+	}
+	addr, id := n.raft.LeaderWithID()
+	if addr == "" || string(id) == n.opts.ID {
+		return nil
+	}
+	return &leader{id: string(id), addr: string(addr)}
+}
+
+// leads reports whether this node was the leader at some time during the call, and
+// of which term. Raft gives up being leader before it takes a later term.
+func (n *Node) leads() (term uint64, ok bool) {
+	term = n.raft.CurrentTerm()
+	if n.raft.State() != raft.Leader || n.raft.CurrentTerm() != term {
+		return 0, false
+	}
+	return term, true
+}
+
+// openTerm makes an entry in a term, unless that was done. Only when one is applied
+// does the leader know how far the entries of its predecessors were committed.
+func (n *Node) openTerm(term uint64) {
+	if n.opened.Swap(term) == term {
+		return
+	}
+	n.prop.add(nil, func(err error) {
+		if err != nil {
+			n.opened.CompareAndSwap(term, 0)
+		}
+	})
+}
+
+// dropLate gives up connections on which a leader has not answered for long.
+func (n *Node) dropLate() {
+	for _, to := range n.out.late(time.Now().Add(-max(lateAfter, 10*n.opts.Heartbeat))) {
+		n.peers.drop(to.addr)
+	}
+}
+
+const lateAfter = 5 * time.Second

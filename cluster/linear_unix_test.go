@@ -1,0 +1,413 @@
+//go:build unix
+
+package cluster
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"math/rand/v2"
+	"os"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/anishathalye/porcupine"
+)
+
+// A registerOp is what a client asks for: "set" a key, or "get" or "local".
+type registerOp struct{ kind, key, value string }
+
+// A registerResult is what a client was told. Nothing is known of an update that was
+// not answered.
+type registerResult struct {
+	value   string
+	unknown bool
+}
+
+// registers are what the nodes must look like from outside: registers by name, and
+// whoever sets one is told its former value.
+var registers = porcupine.Model{
+	Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
+		byKey := map[string][]porcupine.Operation{}
+		for _, op := range history {
+			key := op.Input.(registerOp).key
+			byKey[key] = append(byKey[key], op)
+		}
+		var parts [][]porcupine.Operation
+		for _, p := range byKey {
+			parts = append(parts, p)
+		}
+		return parts
+	},
+	Init: func() any { return "" },
+	Step: func(state, input, output any) (bool, any) {
+		in, out := input.(registerOp), output.(registerResult)
+		if in.kind == "set" {
+			return out.unknown || out.value == state, in.value
+		}
+		return out.value == state, state
+	},
+}
+
+// A history is what clients have seen.
+type history struct {
+	began   time.Time
+	clients atomic.Int64
+
+	mu      sync.Mutex
+	ops     []porcupine.Operation
+	unknown int
+}
+
+// run has clients ask all nodes until stop is closed. Reads are of the given kind.
+func (h *history) run(f *fleet, read string, stop <-chan struct{}) *sync.WaitGroup {
+	var wg sync.WaitGroup
+	h.began = time.Now()
+	for i := range 2 * len(f.configs) {
+		wg.Go(func() {
+			c := &caller{addr: f.configs[i%len(f.configs)].Serve}
+			r := rand.New(rand.NewPCG(uint64(i), 7))
+			client := int(h.clients.Add(1))
+			for n := 0; ; n++ {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				op := registerOp{kind: read, key: fmt.Sprintf("k%d.%d", time.Since(h.began)/(500*time.Millisecond), r.IntN(2))}
+				if r.IntN(3) == 0 {
+					op.kind, op.value = "set", fmt.Sprintf("v%d.%0100d", client, n)
+				}
+				if !h.do(c, client, op) {
+					client = int(h.clients.Add(1)) // the former one still waits, for the model
+					wait(10*time.Millisecond, stop)
+				}
+			}
+		})
+	}
+	return &wg
+}
+
+// do does one operation, and reports whether it was answered.
+func (h *history) do(c *caller, client int, in registerOp) bool {
+	line := in.kind + " " + in.key
+	if in.kind == "set" {
+		line += " " + in.value
+	}
+	op := porcupine.Operation{ClientId: client, Input: in, Call: int64(time.Since(h.began))}
+	answer, err := c.do(line, 5*time.Second)
+	op.Return, op.Output = int64(time.Since(h.began)), registerResult{value: answer}
+	switch {
+	case errors.Is(err, errNothing), err != nil && in.kind != "set":
+		return false
+	case err != nil:
+		op.Return, op.Output = math.MaxInt64, registerResult{unknown: true}
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.ops = append(h.ops, op)
+	if err != nil {
+		h.unknown++
+	}
+	return err == nil
+}
+
+// check checks the history so far.
+func (h *history) check() porcupine.CheckResult {
+	h.mu.Lock()
+	ops := slices.Clone(h.ops)
+	h.mu.Unlock()
+	return porcupine.CheckOperationsTimeout(registers, ops, 2*time.Minute)
+}
+
+// faultTime is how long a run with faults takes: STATEIO_CLUSTER_TIME, or as long as
+// the tests can afford.
+func faultTime(t *testing.T) time.Duration {
+	if s := os.Getenv("STATEIO_CLUSTER_TIME"); s != "" {
+		d, err := time.ParseDuration(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return d
+	}
+	return 10 * time.Second
+}
+
+// faults are what is done to processes, one thing after the other.
+var faults = map[string]func(f *fleet, r *rand.Rand){
+	"kill the leader": func(f *fleet, r *rand.Rand) {
+		i := f.leader()
+		f.kill(i)
+		wait(time.Duration(r.IntN(800))*time.Millisecond, nil)
+		f.start(i)
+	},
+	"kill any": func(f *fleet, r *rand.Rand) {
+		i := r.IntN(len(f.configs))
+		f.kill(i)
+		wait(time.Duration(r.IntN(800))*time.Millisecond, nil)
+		f.start(i)
+	},
+	"kill all": func(f *fleet, _ *rand.Rand) {
+		for i := range f.configs {
+			f.kill(i)
+		}
+		for i := range f.configs {
+			f.start(i)
+		}
+	},
+	"pause the leader": pauseLeader,
+	"isolate the leader": func(f *fleet, r *rand.Rand) {
+		i := f.leader()
+		if err := f.tell(i, "isolate"); err != nil {
+			f.t.Errorf("isolating node %d: %v", i, err)
+		}
+		wait(time.Duration(300+r.IntN(700))*time.Millisecond, nil)
+		if err := f.tell(i, "heal"); err != nil {
+			f.t.Errorf("letting node %d back: %v", i, err)
+		}
+	},
+	"hand over": func(f *fleet, _ *rand.Rand) {
+		_ = f.tell(f.leader(), "transfer") // it may have lost the lead meanwhile
+	},
+	"restart one by one": func(f *fleet, _ *rand.Rand) {
+		for i := range f.configs {
+			if err := f.tell(i, "close"); err != nil {
+				f.t.Errorf("closing node %d: %v", i, err)
+			}
+			f.kill(i)
+			f.start(i)
+			f.healthy(i)
+		}
+	},
+	"change members": func(f *fleet, r *rand.Rand) {
+		lead := f.leader()
+		i := (lead + 1 + r.IntN(len(f.configs)-1)) % len(f.configs)
+		// What fails may have been done: a leader that is deposed can't tell.
+		eventually(f.t, "a member is removed", func() bool {
+			err := f.tell(lead, "remove "+f.configs[i].ID)
+			return err == nil || strings.Contains(err.Error(), "there is no member")
+		})
+		f.kill(i)
+		if err := os.RemoveAll(f.configs[i].Dir); err != nil {
+			f.t.Error(err)
+		}
+		f.configs[i].Members, f.configs[i].Join = nil, f.listens()
+		f.start(i)
+		eventually(f.t, "the node that was removed is a member again", func() bool {
+			s, err := f.status(i)
+			return err == nil && s.Voter
+		})
+	},
+}
+
+// healthy waits until a process that was started can answer reads, which is when the
+// next one may be stopped.
+func (f *fleet) healthy(i int) {
+	f.t.Helper()
+	c := &caller{addr: f.configs[i].Serve}
+	eventually(f.t, "a node that was restarted has caught up", func() bool {
+		_, err := c.do("get k", 5*time.Second)
+		return err == nil
+	})
+	_ = c.conn.Close()
+}
+
+// pauseLeader pauses the leader for long enough that the others elect another one.
+func pauseLeader(f *fleet, r *rand.Rand) {
+	i := f.leader()
+	f.signal(i, syscall.SIGSTOP)
+	wait(time.Duration(400+r.IntN(500))*time.Millisecond, nil)
+	f.signal(i, syscall.SIGCONT)
+}
+
+// TestReadsAndUpdatesAreLinearizable lets clients set and read registers on all
+// nodes, while processes are killed, restarted, paused, cut off, removed and let in
+// again, and fall so far behind that they need a snapshot.
+func TestReadsAndUpdatesAreLinearizable(t *testing.T) {
+	names := []string{"kill the leader", "pause the leader", "isolate the leader", "kill any", "hand over", "change members", "restart one by one", "kill all"}
+	startFleet(t, 3, nil).linearizable(faults, names)
+}
+
+// linearizable lets clients set and read registers on all nodes, while things happen
+// to them: those named, in turn.
+func (f *fleet) linearizable(faults map[string]func(*fleet, *rand.Rand), names []string) {
+	f.t.Helper()
+	f.leader()
+	defer func() {
+		if f.t.Failed() {
+			f.describe()
+		}
+	}()
+	h, stop := &history{}, make(chan struct{})
+	wg := h.run(f, "get", stop)
+	seed := uint64(time.Now().UnixNano())
+	r := rand.New(rand.NewPCG(seed, 1))
+	n := 0
+	for end := time.Now().Add(faultTime(f.t)); n < len(names) || time.Now().Before(end); n++ {
+		faults[names[n%len(names)]](f, r)
+		wait(time.Duration(300+r.IntN(700))*time.Millisecond, nil)
+	}
+	f.awaitSnapshotInstall()
+	close(stop)
+	wg.Wait()
+	restores := uint64(0)
+	for i := range f.configs {
+		if s, err := f.status(i); err == nil {
+			restores += s.Restores
+		}
+	}
+	f.t.Logf("%d operations, %d of them unknown; %d faults, seed %d; %d snapshots installed since the last restarts", len(h.ops), h.unknown, n, seed, restores)
+	if got := h.check(); got != porcupine.Ok {
+		f.t.Errorf("the history of %d operations is %v", len(h.ops), got)
+	}
+	f.equalStates()
+}
+
+// awaitSnapshotInstall keeps one node down for as long as it takes the others to drop
+// the log that it lacks, and starts it, so that it must get a snapshot.
+func (f *fleet) awaitSnapshotInstall() {
+	f.t.Helper()
+	for range 5 {
+		lead := f.leader()
+		away := (lead + 1) % len(f.configs)
+		f.kill(away)
+		was, err := f.status(lead)
+		if err != nil {
+			f.t.Fatal(err)
+		}
+		eventually(f.t, "the leader has made more snapshots, and dropped the log before", func() bool {
+			s, err := f.status(lead)
+			return err == nil && (s.Stats.Snapshots >= was.Stats.Snapshots+3 || !s.Leads)
+		})
+		f.start(away)
+		restored := false
+		eventually(f.t, "the node that was away has caught up", func() bool {
+			s, err := f.status(away)
+			restored = err == nil && s.Restores > 0
+			return restored || err == nil && s.Stats.Applied > was.Stats.Applied+1000
+		})
+		if restored {
+			return
+		}
+	}
+	f.t.Error("no node that was away has restored a snapshot: this tests less than it should")
+}
+
+// equalStates fails unless the machines of all processes are equal.
+func (f *fleet) equalStates() {
+	f.t.Helper()
+	var want string
+	for i := range f.configs {
+		c := &caller{addr: f.configs[i].Serve}
+		var got string
+		eventually(f.t, "the state can be read", func() (ok bool) {
+			var err error
+			got, err = c.do("state", 10*time.Second)
+			return err == nil
+		})
+		_ = c.conn.Close()
+		if want == "" {
+			want = got
+		}
+		if got != want {
+			f.t.Errorf("process %d has another state than process 0", i)
+		}
+	}
+}
+
+// TestLocalReadsAreNotLinearizable makes sure that the test above would notice.
+func TestLocalReadsAreNotLinearizable(t *testing.T) {
+	startFleet(t, 3, nil).notLinearizable("local", func() { wait(300*time.Millisecond, nil) })
+}
+
+// notLinearizable makes sure that reads of a kind are found not to be linearizable,
+// while something is done again and again.
+func (f *fleet) notLinearizable(read string, do func()) {
+	f.t.Helper()
+	f.leader()
+	h, stop := &history{}, make(chan struct{})
+	wg := h.run(f, read, stop)
+	defer func() { close(stop); wg.Wait() }()
+	eventually(f.t, "reads are found not to be linearizable", func() bool {
+		do()
+		return h.check() == porcupine.Illegal
+	})
+}
+
+// TestReadsOfALeaderThatDoesNotAskAreNotLinearizable makes sure that the test above
+// would notice a leader that trusts itself: one that was paused and has not yet heard
+// of its successor.
+func TestReadsOfALeaderThatDoesNotAskAreNotLinearizable(t *testing.T) {
+	f := startFleet(t, 3, func(c *childConfig) { c.Unverified = true })
+	r := rand.New(rand.NewPCG(1, 1))
+	f.notLinearizable("get", func() {
+		pauseLeader(f, r)
+		wait(100*time.Millisecond, nil)
+	})
+}
+
+// TestACounterEndsAtWhatWasAcknowledged counts over kills: the sum is at least the
+// number of acknowledged updates, and at most that and the unknown ones.
+func TestACounterEndsAtWhatWasAcknowledged(t *testing.T) {
+	f := startFleet(t, 3, nil)
+	f.leader()
+	stop := make(chan struct{})
+	var acked, unknown atomic.Int64
+	var wg sync.WaitGroup
+	for i := range 9 {
+		wg.Go(func() {
+			c := &caller{addr: f.configs[i%3].Serve}
+			for {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				switch _, err := c.do("add x", 5*time.Second); {
+				case err == nil:
+					acked.Add(1)
+				case errors.Is(err, errNothing):
+					wait(10*time.Millisecond, stop)
+				default:
+					unknown.Add(1)
+				}
+			}
+		})
+	}
+	r := rand.New(rand.NewPCG(uint64(time.Now().UnixNano()), 2))
+	kills := 0
+	for end := time.Now().Add(faultTime(t)); kills < 4 || time.Now().Before(end); kills++ {
+		faults["kill the leader"](f, r)
+		wait(time.Duration(300+r.IntN(700))*time.Millisecond, nil)
+	}
+	close(stop)
+	wg.Wait()
+	got := f.sum("x")
+	t.Logf("%d kills: the sum is %d, %d updates were acknowledged, %d are unknown", kills, got, acked.Load(), unknown.Load())
+	if got < acked.Load() || got > acked.Load()+unknown.Load() {
+		t.Errorf("the sum is %d after %d acknowledged and %d unknown updates", got, acked.Load(), unknown.Load())
+	}
+	f.equalStates()
+}
+
+// sum reads a sum on a node that answers.
+func (f *fleet) sum(name string) (sum int64) {
+	f.t.Helper()
+	eventually(f.t, "the sum can be read", func() bool {
+		c := &caller{addr: f.configs[0].Serve}
+		answer, err := c.do("sum "+name, 5*time.Second)
+		if err != nil {
+			return false
+		}
+		_ = c.conn.Close()
+		sum, err = strconv.ParseInt(answer, 10, 64)
+		return err == nil
+	})
+	return sum
+}

@@ -1,0 +1,298 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stateio/stateio/cluster/testca"
+	"github.com/stateio/stateio/store"
+)
+
+// joining makes node 0 begin a cluster, and the others join it.
+func joining(tr *trial) {
+	for i, o := range tr.opts {
+		o.Members = nil
+		if i > 0 {
+			o.Join = []string{tr.addrs[0], tr.addrs[1]}
+		}
+	}
+}
+
+// voters waits until n has the number of voters.
+func voters(t *testing.T, n *Node, want int) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("there are %d voters", want), func() bool {
+		vs, err := n.voters()
+		return err == nil && len(vs) == want
+	})
+}
+
+func TestAClusterGrowsAndShrinks(t *testing.T) {
+	noLeaks(t)
+	tr := newTrial(t, 4, nil)
+	joining(tr)
+	tr.start(0)
+	for range 100 {
+		update(t, tr.nodes[0], "add x")
+	}
+	if err := tr.nodes[0].Snapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	for i := 1; i < 4; i++ {
+		tr.start(i)
+		voters(t, tr.nodes[0], i+1)
+	}
+	if got := sum(t, tr, 3, "x"); got != 100 {
+		t.Fatalf("a node that has joined sees %d of 100 updates", got)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	if err := tr.nodes[3].Add(ctx, "n2", tr.addrs[2]); err != nil {
+		t.Errorf("adding a member that is one: %v", err)
+	}
+	if err := tr.nodes[3].Add(ctx, "n9", tr.addrs[2]); !errors.Is(err, ErrMember) {
+		t.Errorf("adding a member at the address of another one: %v", err)
+	}
+	if err := tr.nodes[3].Remove(ctx, "n9"); !errors.Is(err, ErrMember) {
+		t.Errorf("removing one that is no member: %v", err)
+	}
+	for i := range 3 {
+		if err := tr.nodes[3].Remove(ctx, fmt.Sprintf("n%d", i)); err != nil {
+			t.Fatalf("removing member %d: %v", i, err)
+		}
+		voters(t, tr.nodes[3], 3-i)
+		tr.stop(i)
+		update(t, tr.nodes[3], "add x")
+	}
+	if err := tr.nodes[3].Remove(ctx, "n3"); !errors.Is(err, ErrMember) {
+		t.Errorf("removing the last member: %v", err)
+	}
+	if got := sum(t, tr, 3, "x"); got != 103 {
+		t.Errorf("the last node sees %d of 103 updates", got)
+	}
+}
+
+func TestANodeWhoseDirectoryWasLostIsRefusedUntilItIsRemoved(t *testing.T) {
+	tr := newTrial(t, 3, nil)
+	joining(tr)
+	for i := range tr.nodes {
+		tr.start(i)
+		voters(t, tr.nodes[0], i+1)
+	}
+	update(t, tr.nodes[2], "add x")
+	tr.stop(2)
+	if err := os.RemoveAll(tr.path(2)); err != nil {
+		t.Fatal(err)
+	}
+	payload := []byte(fmt.Sprintf(`{"Op":"join","ID":"n2","Addr":%q,"Empty":true,"Relay":true}`, tr.addrs[2]))
+	if _, err := tr.nodes[1].peers.call(t.Context(), tr.addrs[0], frameAsk, payload); !errors.Is(err, ErrMember) {
+		t.Errorf("a member with an empty directory joins: %v", err)
+	}
+	if err := tr.nodes[1].Remove(t.Context(), "n2"); err != nil {
+		t.Fatal(err)
+	}
+	tr.start(2)
+	voters(t, tr.nodes[0], 3)
+	if got := sum(t, tr, 2, "x"); got != 1 {
+		t.Errorf("the node that came back sees %d", got)
+	}
+}
+
+func TestAMemberMovesToAnotherAddress(t *testing.T) {
+	tr := startTrial(t, 3, nil)
+	update(t, tr.nodes[0], "add x")
+	tr.stop(2)
+	addr := freeAddrs(t, 1)[0]
+	o := *tr.opts[2]
+	o.Listen, o.Members, o.Join = addr, nil, []string{tr.addrs[0], tr.addrs[1]}
+	tr.opts[2] = &o
+	tr.start(2)
+	eventually(t, "the others know the new address", func() bool {
+		return strings.Contains(fmt.Sprint(tr.nodes[0].voters()), addr)
+	})
+	if got := update(t, tr.nodes[2], "add x"); got != 2 {
+		t.Errorf("the sum is %v", got)
+	}
+}
+
+func TestTheLeaderHandsOver(t *testing.T) {
+	tr := startTrial(t, 3, nil)
+	update(t, tr.nodes[0], "add x")
+	for range 5 {
+		lead := tr.leader()
+		if err := tr.nodes[(lead+1)%3].Transfer(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		eventually(t, "another node leads", func() bool {
+			to := tr.nodes[lead].leader.Load()
+			return to != nil && !to.self
+		})
+		update(t, tr.nodes[lead], "add x")
+	}
+	lead := tr.leader()
+	began := time.Now()
+	tr.stop(lead)
+	update(t, tr.nodes[(lead+1)%3], "add x")
+	t.Logf("a planned stop and the next update took %v", time.Since(began))
+}
+
+func TestStatusTellsOfAllMembers(t *testing.T) {
+	tr := startTrial(t, 3, nil)
+	update(t, tr.nodes[0], "add x")
+	lead, gone := tr.leader(), tr.follower()
+	tr.crash(gone)
+	s := tr.nodes[lead].Status()
+	if s.Leader != s.ID || len(s.Members) != 3 || s.Stalled || s.Term == 0 {
+		t.Fatalf("the status is %+v", s)
+	}
+	for i, m := range s.Members {
+		if m.Up == (i == gone) || (m.Err == nil) != m.Up || !m.Voter || m.Leader != (i == lead) || m.Addr != tr.addrs[i] {
+			t.Errorf("node %d is %+v", i, m)
+		}
+	}
+}
+
+func TestNodesWithAnotherTokenAreRefused(t *testing.T) {
+	tr := newTrial(t, 2, nil)
+	joining(tr)
+	tr.opts[1].Token = "another"
+	tr.start(0)
+	n := tr.start(1)
+	if _, err := n.peers.call(t.Context(), tr.addrs[0], frameTerm, nil); !errors.Is(err, ErrIdentity) {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+func TestADirectoryBelongsToOneNode(t *testing.T) {
+	tr := startTrial(t, 1, nil)
+	o := *tr.opts[0]
+	o.Listen = "127.0.0.1:0"
+	if _, err := Open(tr.path(0), newLedger(), &o); !errors.Is(err, store.ErrLocked) {
+		t.Errorf("a directory that is open is opened: %v", err)
+	}
+	tr.stop(0)
+	o.ID, o.Members = "other", nil
+	if _, err := Open(tr.path(0), newLedger(), &o); !errors.Is(err, ErrIdentity) {
+		t.Errorf("the directory of another node is opened: %v", err)
+	}
+}
+
+func TestOptionsThatCanNotBeAreRefused(t *testing.T) {
+	for _, o := range []*Options{
+		nil,
+		{Listen: "127.0.0.1:0"},
+		{ID: "a"},
+		{ID: "a", Listen: "10.0.0.1:7000"},
+		{ID: "a", Listen: "127.0.0.1:0", Advertise: "example.org:7000"},
+		{ID: "a", Listen: "127.0.0.1:0", Join: []string{"10.0.0.1:7000"}},
+		{ID: "a", Listen: "127.0.0.1:0", TLS: &tls.Config{}},
+		{ID: "a", Listen: "127.0.0.1:0", Members: []Member{{"b", "127.0.0.1:1"}}},
+		{ID: "a", Listen: "127.0.0.1:0", Members: []Member{{"a", "127.0.0.1:1"}, {"b", "127.0.0.1:1"}}},
+		{ID: "a", Listen: "127.0.0.1:0", Members: []Member{{"a", "127.0.0.1:1"}}, Join: []string{"127.0.0.1:2"}},
+		{ID: "a", Listen: "127.0.0.1:0", Heartbeat: time.Millisecond},
+		{ID: "a", Listen: "127.0.0.1:0", StallTimeout: time.Millisecond},
+		{ID: "a", Listen: "127.0.0.1:0", MaxUpdate: 1 << 30},
+		{ID: "a", Listen: "127.0.0.1:0", MaxPending: -1},
+		{ID: "a", Listen: "127.0.0.1:0", SegmentBytes: 1},
+	} {
+		if n, err := Open(t.TempDir(), newLedger(), o); err == nil {
+			t.Errorf("%+v is taken: %v", o, n.Close())
+		}
+	}
+}
+
+// authority makes certificates for the nodes of a trial.
+func authority(t *testing.T) (*testca.Authority, string) {
+	t.Helper()
+	dir := t.TempDir()
+	ca, err := testca.New(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ca, dir
+}
+
+// withTLS issues a certificate, and loads it.
+func withTLS(t *testing.T, ca *testca.Authority, node string) *tls.Config {
+	t.Helper()
+	f, err := ca.Issue(node, "127.0.0.1")
+	if err != nil {
+		t.Fatal(err)
+	}
+	c, err := LoadTLS(f.Cert, f.Key, f.CA)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+func TestNodesTalkByTLSAndTakeNewCertificates(t *testing.T) {
+	ca, dir := authority(t)
+	tr := startTrial(t, 3, func(i int, o *Options) { o.TLS = withTLS(t, ca, fmt.Sprint(i)) })
+	update(t, tr.nodes[0], "add x")
+	n := tr.nodes[1]
+	before, err := os.ReadFile(filepath.Join(dir, "0.pem"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	shown := func() []byte {
+		conn, err := tls.Dial("tcp", tr.addrs[0], &tls.Config{RootCAs: n.opts.TLS.RootCAs, GetClientCertificate: n.opts.TLS.GetClientCertificate})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		if v := conn.ConnectionState().Version; v != tls.VersionTLS13 {
+			t.Errorf("the version is %x", v)
+		}
+		return conn.ConnectionState().PeerCertificates[0].Raw
+	}
+	was := shown()
+	if _, err := ca.Issue("0", "127.0.0.1"); err != nil {
+		t.Fatal(err)
+	}
+	if after, err := os.ReadFile(filepath.Join(dir, "0.pem")); err != nil || bytes.Equal(before, after) {
+		t.Fatal("there is no new certificate", err)
+	}
+	if bytes.Equal(was, shown()) {
+		t.Error("the former certificate is used")
+	}
+	if got := update(t, tr.nodes[2], "add x"); got != 2 {
+		t.Errorf("the sum is %v", got)
+	}
+}
+
+func TestStrangersAreRefused(t *testing.T) {
+	ca, _ := authority(t)
+	other, _ := authority(t)
+	n, err := Open(t.TempDir(), newLedger(), &Options{ID: "a", Listen: "127.0.0.1:0", TLS: withTLS(t, ca, "a"), Logger: quiet(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.Close()
+	stranger := withTLS(t, other, "b")
+	for name, c := range map[string]*tls.Config{
+		"no certificate":                 {RootCAs: n.opts.TLS.RootCAs},
+		"one of another authority":       {RootCAs: n.opts.TLS.RootCAs, GetClientCertificate: stranger.GetClientCertificate},
+		"one that trusts another server": stranger,
+	} {
+		c.ServerName = "127.0.0.1"
+		conn, err := tls.Dial("tcp", n.opts.Advertise, c)
+		if err != nil {
+			continue
+		}
+		// In TLS 1.3 the client is refused after it has finished.
+		_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+		if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("%s: not refused: %v", name, err)
+		}
+		_ = conn.Close()
+	}
+}

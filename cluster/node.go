@@ -1,0 +1,198 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/stateio/stateio/store"
+)
+
+// A Node is one member of a cluster: it keeps the state of a machine together with
+// the other nodes. Its methods may be called from any number of goroutines at once,
+// but not from within the machine or the functions passed to View.
+type Node struct {
+	dir  string
+	opts *Options
+	log  *slog.Logger
+
+	ctx    context.Context // ends when Close begins to shut down
+	cancel context.CancelFunc
+	wg     sync.WaitGroup // the node's own goroutines
+
+	lock  *os.File // of the directory
+	logs  *logStore
+	mux   *mux
+	trans *raft.NetworkTransport
+	raft  *raft.Raft
+	fsm   *fsm
+	out   *outbox
+	prop  *proposer
+	peers *peers
+	reads *reads
+	lead  *leadership
+
+	leader  atomic.Pointer[leader] // nil: none is known
+	opened  atomic.Uint64          // the last term in which this node, leading, has made an entry
+	stalled atomic.Bool            // the disk does not answer
+	gap     gaps
+	counts  nodeCounters
+
+	snapshotMu sync.Mutex // held while a snapshot is made
+	snapshot   snapshotStats
+
+	closeOnce sync.Once
+	closing   atomic.Bool
+	closed    chan struct{} // closed when Close is done
+	closeErr  error
+}
+
+// pause waits for d, and reports false if the node is closed.
+func (n *Node) pause(d time.Duration) bool {
+	t := time.NewTimer(d)
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return true
+	case <-n.ctx.Done():
+		return false
+	}
+}
+
+// await calls f in a goroutine and waits for it, but not longer than ctx, nor after
+// the node is closed: what raft promises to answer, it does not always answer when
+// it is shut down.
+func (n *Node) await(ctx context.Context, f func() error) error {
+	done := make(chan error, 1)
+	go func() { done <- f() }()
+	select {
+	case err := <-done:
+		return err
+	case <-ctx.Done():
+		return ctx.Err()
+	case <-n.ctx.Done():
+		return store.ErrClosed
+	}
+}
+
+// closedErr returns an error if the node is closed.
+func (n *Node) closedErr(what string) error {
+	if n.closing.Load() {
+		return errClosed(what)
+	}
+	return nil
+}
+
+// down returns why the node takes no updates, if it does not.
+func (n *Node) down() error {
+	if err := n.closedErr("update not made"); err != nil {
+		return err
+	}
+	if n.stalled.Load() {
+		return notMade(ErrStalled)
+	}
+	return nil
+}
+
+// why adds to the error of a context that there was no leader, if so.
+func (n *Node) why(err error) error {
+	switch {
+	case n.stalled.Load():
+		return &opError{msg: "waiting for the cluster", errs: []error{ErrStalled, err}}
+	case n.leader.Load() == nil:
+		return &opError{msg: "waiting for the cluster: no leader can be reached (a majority of the members must be up, and reach each other)", errs: []error{ErrNoQuorum, err}}
+	}
+	return &opError{msg: "waiting for the cluster", errs: []error{err}}
+}
+
+// Index returns the number of updates that this node has applied since the
+// beginning of time: the index of the last one. Those that Apply refused do not
+// count. All of them are on the disks of a majority.
+func (n *Node) Index() uint64 { return n.fsm.index.Load() }
+
+// Close leaves the cluster in good order: if this node leads, it hands over first.
+// It waits seconds at most. An update on its way may get an error that is
+// store.ErrUnknown. A second call waits for the first and returns the same. The
+// error says what could not be closed; what was acknowledged is durable in any
+// case. This node remains a member; see Remove.
+func (n *Node) Close() error { return n.CloseContext(context.Background()) }
+
+// CloseContext is Close for a caller that does not wait longer than ctx: after that
+// the error is that of ctx, and closing goes on.
+func (n *Node) CloseContext(ctx context.Context) error {
+	n.closeOnce.Do(func() {
+		n.closing.Store(true)
+		go func() {
+			n.handOver()
+			n.closeErr = n.shutDown()
+			close(n.closed)
+		}()
+	})
+	select {
+	case <-n.closed:
+		return n.closeErr
+	case <-ctx.Done():
+		return &opError{msg: "closing " + n.dir + " goes on", errs: []error{ctx.Err()}}
+	}
+}
+
+// handOver lets another node lead, if this one does, and there is one.
+func (n *Node) handOver() {
+	if _, ok := n.leads(); !ok || n.stalled.Load() {
+		return
+	}
+	if voters, err := n.voters(); err != nil || len(voters) < 2 {
+		return
+	}
+	ctx, cancel := context.WithTimeout(n.ctx, 2*n.opts.Heartbeat)
+	defer cancel()
+	if err := n.transfer(ctx); err != nil {
+		n.log.Info("cluster: closing without handing over", "node", n.opts.ID, "err", err)
+	}
+}
+
+// closeMost is how long Close waits for raft, which waits for its disk.
+const closeMost = 10 * time.Second
+
+// shutDown stops everything. The order matters: raft waits for calls to other nodes,
+// which end when the connections do.
+func (n *Node) shutDown() error {
+	n.out.close()
+	n.prop.close(n.opts.Heartbeat)
+	n.cancel()
+	n.peers.close()
+	n.mux.close()
+	err := n.closeRaft()
+	n.wg.Wait()
+	n.reads.moved()
+	n.fsm.recent.close()
+	return err
+}
+
+// closeRaft shuts raft down, closes the log, and then lets go of the directory. It
+// does not wait for a disk that hangs: the rest follows when the disk answers.
+func (n *Node) closeRaft() error {
+	down := make(chan error, 1)
+	go func() {
+		err := n.raft.Shutdown().Error()
+		_ = n.trans.Close() // shut down by raft
+		down <- errors.Join(err, n.logs.Close(), n.lock.Close())
+	}()
+	patience := time.NewTimer(n.opts.hooks.closing())
+	defer patience.Stop()
+	select {
+	case err := <-down:
+		if err != nil {
+			return &opError{msg: "closing " + n.dir, errs: []error{err}}
+		}
+		return nil
+	case <-patience.C:
+		return &opError{msg: "closing " + n.dir + ": the directory stays locked until the disk answers", errs: []error{ErrStalled}}
+	}
+}

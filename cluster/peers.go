@@ -1,0 +1,242 @@
+package cluster
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"net"
+	"sync"
+	"time"
+)
+
+// writeTimeout is how long a node may take none of what is sent to it.
+const writeTimeout = 5 * time.Second
+
+var errGone = errors.New("cluster: the connection has ended")
+
+// A link is one connection to another node, in one direction of asking. What is sent
+// is written by a goroutine of its own, many frames at a time, so sending never
+// waits.
+type link struct {
+	wake chan struct{} // has an element if there is something to write
+
+	mu      sync.Mutex
+	out     []byte // to be written
+	pending map[uint64]func([]byte, error)
+	id      uint64
+	conn    net.Conn
+	err     error // it has ended
+}
+
+func newLink() *link {
+	return &link{wake: make(chan struct{}, 1), pending: map[uint64]func([]byte, error){}}
+}
+
+// send sends a frame. done, if it is not nil, is called once, with the answer or an
+// error, in any goroutine; it must not wait.
+func (l *link) send(kind byte, id uint64, payload []byte, done func([]byte, error)) {
+	l.mu.Lock()
+	if l.err != nil {
+		err := l.err
+		l.mu.Unlock()
+		if done != nil {
+			done(nil, err)
+		}
+		return
+	}
+	if done != nil {
+		l.id++
+		id = l.id
+		l.pending[id] = done
+	}
+	l.out = appendFrame(l.out, kind, id, payload)
+	l.mu.Unlock()
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+}
+
+// end ends the link, with err for those that wait for answers.
+func (l *link) end(err error) {
+	l.mu.Lock()
+	if l.err != nil {
+		l.mu.Unlock()
+		return
+	}
+	l.err = err
+	pending, conn := l.pending, l.conn
+	l.pending, l.out = nil, nil
+	l.mu.Unlock()
+	select {
+	case l.wake <- struct{}{}:
+	default:
+	}
+	if conn != nil {
+		_ = conn.Close()
+	}
+	for _, done := range pending {
+		done(nil, err)
+	}
+}
+
+// start gives the link its connection, or reports that it has ended meanwhile.
+func (l *link) start(conn net.Conn) error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.conn = conn
+	return l.err
+}
+
+// write writes what is sent until the link ends.
+func (l *link) write(conn net.Conn) {
+	var buf []byte
+	for range l.wake {
+		l.mu.Lock()
+		if l.err != nil {
+			l.mu.Unlock()
+			return
+		}
+		buf, l.out = l.out, buf[:0]
+		l.mu.Unlock()
+		_ = conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+		if _, err := conn.Write(buf); err != nil {
+			l.end(err)
+			return
+		}
+		if cap(buf) > 4<<20 {
+			buf = nil
+		}
+	}
+}
+
+// readAnswers passes answers on to those that wait for them, until the link ends.
+func (l *link) readAnswers(conn net.Conn) {
+	r := bufio.NewReaderSize(conn, 64<<10)
+	for {
+		kind, id, payload, err := readFrame(r)
+		if err != nil {
+			l.end(errGone)
+			return
+		}
+		l.mu.Lock()
+		done := l.pending[id]
+		delete(l.pending, id)
+		l.mu.Unlock()
+		switch {
+		case done == nil:
+		case kind == frameAnswer:
+			done(payload, nil)
+		default:
+			done(nil, decodeRefusal(payload))
+		}
+	}
+}
+
+// peers are the links to other nodes, by address. They are made when they are
+// needed.
+type peers struct {
+	dial func(ctx context.Context, addr string) (net.Conn, error)
+	ctx  context.Context // of the node
+	wg   sync.WaitGroup
+
+	mu     sync.Mutex
+	links  map[string]*link
+	closed bool
+}
+
+func newPeers(ctx context.Context, dial func(ctx context.Context, addr string) (net.Conn, error)) *peers {
+	return &peers{dial: dial, ctx: ctx, links: map[string]*link{}}
+}
+
+// send sends a request to the node at addr; see link.send.
+func (p *peers) send(addr string, kind byte, payload []byte, done func([]byte, error)) {
+	p.mu.Lock()
+	if p.closed {
+		p.mu.Unlock()
+		done(nil, errGone)
+		return
+	}
+	l := p.links[addr]
+	if l == nil {
+		l = newLink()
+		p.links[addr] = l
+		p.wg.Go(func() { p.run(addr, l) })
+	}
+	p.mu.Unlock()
+	l.send(kind, 0, payload, done)
+}
+
+// run connects a link, and serves it until it ends.
+func (p *peers) run(addr string, l *link) {
+	defer func() {
+		p.mu.Lock()
+		if p.links[addr] == l {
+			delete(p.links, addr)
+		}
+		p.mu.Unlock()
+	}()
+	conn, err := p.dial(p.ctx, addr)
+	if err != nil {
+		p.forget(addr, l)
+		l.end(err)
+		return
+	}
+	defer conn.Close()
+	if l.start(conn) != nil {
+		return
+	}
+	p.wg.Go(func() { l.write(conn) })
+	l.readAnswers(conn)
+}
+
+// forget lets the next request make a new link.
+func (p *peers) forget(addr string, l *link) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.links[addr] == l {
+		delete(p.links, addr)
+	}
+}
+
+// drop ends the link to addr.
+func (p *peers) drop(addr string) {
+	p.mu.Lock()
+	l := p.links[addr]
+	delete(p.links, addr)
+	p.mu.Unlock()
+	if l != nil {
+		l.end(errGone)
+	}
+}
+
+// call sends a request and waits for the answer.
+func (p *peers) call(ctx context.Context, addr string, kind byte, payload []byte) ([]byte, error) {
+	type answer struct {
+		b   []byte
+		err error
+	}
+	got := make(chan answer, 1)
+	p.send(addr, kind, payload, func(b []byte, err error) { got <- answer{b, err} })
+	select {
+	case a := <-got:
+		return a.b, a.err
+	case <-ctx.Done():
+		return nil, ctx.Err()
+	}
+}
+
+// close ends all links.
+func (p *peers) close() {
+	p.mu.Lock()
+	p.closed = true
+	var all []*link
+	for _, l := range p.links {
+		all = append(all, l)
+	}
+	p.mu.Unlock()
+	for _, l := range all {
+		l.end(errGone)
+	}
+	p.wg.Wait()
+}

@@ -1,0 +1,204 @@
+package cluster
+
+import (
+	"bufio"
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/stateio/stateio/store"
+)
+
+// A snapshot is chunks of
+//
+//	magic [8]byte | version uint32 = 1
+//	| index uint64 | time int64 | applied uint64 | term uint64 | table | state
+//
+// where state is what the machine has written.
+const (
+	snapshotMagic   = "stateclu"
+	snapshotVersion = 1
+)
+
+// A snapshotHeader is what precedes the table in a snapshot.
+type snapshotHeader struct {
+	index   uint64 // updates applied since the beginning of time
+	time    int64  // of the last entry
+	applied uint64 // raft index of the last entry
+	term    uint64 // and its term
+}
+
+func (h snapshotHeader) encode() []byte {
+	b := append(make([]byte, 0, 64), snapshotMagic...)
+	b = binary.LittleEndian.AppendUint32(b, snapshotVersion)
+	for _, v := range []uint64{h.index, uint64(h.time), h.applied, h.term} {
+		b = binary.LittleEndian.AppendUint64(b, v)
+	}
+	return b
+}
+
+// readSnapshotHead reads what precedes the machine's state.
+func readSnapshotHead(r io.Reader) (h snapshotHeader, t *table, err error) {
+	b := make([]byte, len(h.encode()))
+	if _, err := io.ReadFull(r, b); err != nil {
+		return h, nil, err
+	}
+	if string(b[:len(snapshotMagic)]) != snapshotMagic {
+		return h, nil, errors.New("cluster: this is not a snapshot of a cluster")
+	}
+	b = b[len(snapshotMagic):]
+	if v := binary.LittleEndian.Uint32(b); v != snapshotVersion {
+		return h, nil, fmt.Errorf("cluster: the snapshot has version %d, and this program knows only %d: use the newer version of the program on this node, too: %w", v, snapshotVersion, store.ErrVersion)
+	}
+	get := func(i int) uint64 { return binary.LittleEndian.Uint64(b[4+8*i:]) }
+	h = snapshotHeader{index: get(0), time: int64(get(1)), applied: get(2), term: get(3)}
+	t, err = readTable(r)
+	return h, t, err
+}
+
+// A capturedState is the replicated state as it was at some time. It implements
+// raft.FSMSnapshot.
+type capturedState struct {
+	header snapshotHeader
+	table  captured
+	state  io.WriterTo
+	cut    *fsm // counts from here on, when it is persisted
+	bytes  int64
+	count  uint64
+}
+
+// Snapshot implements raft.FSM.
+func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
+	f.state.Lock()
+	defer f.state.Unlock()
+	return f.captureLocked()
+}
+
+// captureLocked captures the state. It is called with state held.
+func (f *fsm) captureLocked() (*capturedState, error) {
+	if f.broken != nil {
+		return nil, f.broken
+	}
+	state, err := f.m.Snapshot()
+	if err != nil {
+		return nil, fmt.Errorf("cluster: the machine can't make a snapshot: %w", err)
+	}
+	return &capturedState{
+		header: snapshotHeader{index: f.index.Load(), time: f.time, applied: f.applied.Load(), term: f.term.Load()},
+		table:  f.table.capture(), state: state,
+		cut: f, bytes: f.bytes.Load(), count: f.entries.Load(),
+	}, nil
+}
+
+// Persist implements raft.FSMSnapshot.
+func (c *capturedState) Persist(sink raft.SnapshotSink) error {
+	if err := c.writeTo(sink); err != nil {
+		return errors.Join(fmt.Errorf("cluster: writing a snapshot: %w", err), sink.Cancel())
+	}
+	if err := sink.Close(); err != nil {
+		return fmt.Errorf("cluster: writing a snapshot: %w", err)
+	}
+	c.cut.bytes.Add(-c.bytes)
+	c.cut.entries.Add(-c.count)
+	return nil
+}
+
+func (c *capturedState) writeTo(w io.Writer) error {
+	chunks := newChunkWriter(w)
+	buffered := bufio.NewWriter(chunks)
+	if _, err := buffered.Write(c.header.encode()); err != nil {
+		return err
+	}
+	if err := c.table.writeTo(buffered); err != nil {
+		return err
+	}
+	if err := buffered.Flush(); err != nil {
+		return err
+	}
+	if _, err := c.state.WriteTo(chunks); err != nil {
+		return err
+	}
+	return chunks.Close()
+}
+
+// Release implements raft.FSMSnapshot.
+func (c *capturedState) Release() {
+	if closer, ok := c.state.(io.Closer); ok {
+		_ = closer.Close() // there is nobody to tell
+	}
+}
+
+// Snapshot makes a snapshot of this node's state and drops the part of the log
+// that it replaces. Nodes make snapshots by themselves, each for itself; see
+// Options.SnapshotBytes. It returns when the snapshot is durable. If ctx ends
+// while it is made, it goes on.
+func (n *Node) Snapshot(ctx context.Context) error {
+	if err := n.down(); err != nil {
+		return err
+	}
+	if err := n.await(ctx, n.makeSnapshot); err != nil {
+		return &opError{msg: "making a snapshot in " + n.dir, errs: []error{err}}
+	}
+	return nil
+}
+
+func (n *Node) makeSnapshot() error {
+	n.snapshotMu.Lock()
+	defer n.snapshotMu.Unlock()
+	began := time.Now()
+	if err := n.keepLogs(); err != nil {
+		return err
+	}
+	f := n.raft.Snapshot()
+	err := f.Error()
+	if errors.Is(err, raft.ErrNothingNewToSnapshot) {
+		return nil
+	}
+	var size int64
+	if err == nil {
+		size, err = readBack(f)
+	}
+	n.snapshotDone(size, err, time.Since(began))
+	return err
+}
+
+// keepLogs sets how many entries raft keeps before a snapshot, for followers that
+// are a little behind: about trailingBytes, going by the size of the latest ones.
+func (n *Node) keepLogs() error {
+	count := n.fsm.entries.Load()
+	size := uint64(n.fsm.bytes.Load()) / max(count, 1)
+	c := n.raft.ReloadableConfig()
+	c.TrailingLogs = min(max(n.opts.hooks.trailing(trailingBytes)/max(size, 1), 16), 100_000)
+	return n.raft.ReloadConfig(c)
+}
+
+// readBack reads the snapshot that was made, which checks it, and returns its size.
+func readBack(f raft.SnapshotFuture) (int64, error) {
+	meta, r, err := f.Open()
+	if err != nil {
+		return 0, fmt.Errorf("cluster: reading back a snapshot: %w", err)
+	}
+	return meta.Size, r.Close()
+}
+
+const trailingBytes = 32 << 20
+
+// snapshotLoop makes snapshots by itself.
+func (n *Node) snapshotLoop() {
+	for n.pause(n.opts.Heartbeat) {
+		if n.opts.SnapshotBytes < 0 || n.fsm.bytes.Load() < max(n.opts.SnapshotBytes, n.lastSnapshotSize()) {
+			continue
+		}
+		if err := n.Snapshot(n.ctx); err != nil && n.ctx.Err() == nil {
+			n.log.Warn("cluster: no snapshot; the log grows until one can be made", "node", n.opts.ID, "err", err)
+			if !n.pause(20 * n.opts.Heartbeat) {
+				return
+			}
+		}
+	}
+}

@@ -1,0 +1,219 @@
+package cluster
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stateio/stateio/store"
+)
+
+// small makes logs and snapshots so small that a node which was away needs a
+// snapshot. The log keeps what is in its last file, so that must be small, too.
+func small(_ int, o *Options) {
+	o.SegmentBytes, o.SnapshotBytes, o.hooks.keepLogs = 64<<10, -1, 1
+}
+
+// outrun makes so many updates that the log which a node lacks that is away is
+// dropped.
+func outrun(t *testing.T, tr *trial, n *Node) {
+	t.Helper()
+	pad := strings.Repeat("x", 1000)
+	for range 3 {
+		for i := range 150 {
+			update(t, n, fmt.Sprintf("set k%d %s", i, pad))
+		}
+		for _, n := range tr.nodes {
+			if n == nil {
+				continue
+			}
+			if err := n.Snapshot(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+func TestANodeThatWasAwayGetsASnapshot(t *testing.T) {
+	tr := startTrial(t, 3, small)
+	lead, away := tr.leader(), tr.follower()
+	update(t, tr.nodes[away], "add x")
+	tr.crash(away)
+	outrun(t, tr, tr.nodes[lead])
+	n := tr.start(away)
+	if got := update(t, n, "add x"); got != 2 {
+		t.Errorf("the sum is %v", got)
+	}
+	if got := n.fsm.restores.Load(); got == 0 {
+		t.Error("no snapshot was restored: this tests nothing")
+	}
+	equalStates(t, tr)
+}
+
+// TestAnUpdateThatArrivesInASnapshotIsUnknown cuts a follower off while its update is
+// on its way, so that it gets the update in a snapshot, without its result.
+func TestAnUpdateThatArrivesInASnapshotIsUnknown(t *testing.T) {
+	tr := startTrial(t, 3, small)
+	lead, away := tr.leader(), tr.follower()
+	n := tr.nodes[away]
+	update(t, n, "add x")
+	n.mux.cut(true) // raft alone: the forwarded update still gets out
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	got := make(chan error, 1)
+	go func() {
+		_, err := n.Update(ctx, []byte("add x"))
+		got <- err
+	}()
+	eventually(t, "the leader has applied the update of the node that is cut off", func() bool {
+		return sum(t, tr, lead, "x") == 2
+	})
+	outrun(t, tr, tr.nodes[lead])
+	n.mux.cut(false)
+	if err := <-got; !errors.Is(err, store.ErrUnknown) {
+		t.Errorf("the error is %v", err)
+	}
+	if n.fsm.restores.Load() == 0 {
+		t.Error("no snapshot was restored: this tests nothing")
+	}
+	if got := update(t, n, "add x"); got != 3 {
+		t.Errorf("the sum is %v", got)
+	}
+	equalStates(t, tr)
+}
+
+func TestSnapshotsAreMadeByThemselvesAndTheLogIsDropped(t *testing.T) {
+	tr := startTrial(t, 1, func(i int, o *Options) {
+		small(i, o)
+		o.SnapshotBytes = 64 << 10
+	})
+	n := tr.nodes[0]
+	pad := strings.Repeat("x", 1000)
+	eventually(t, "three snapshots were made, and the log was dropped", func() bool {
+		update(t, n, "set k "+pad)
+		first, err := n.logs.FirstIndex()
+		if err != nil {
+			t.Fatal(err)
+		}
+		return n.Stats().Snapshots >= 3 && first > 10
+	})
+	tr.crash(0)
+	n = tr.start(0)
+	if got := update(t, n, "set k y"); got != pad {
+		t.Errorf("the value is %.20q", got)
+	}
+}
+
+func TestWhatACrashLeavesOfSnapshotsAndBackupsIsRemoved(t *testing.T) {
+	tr := newTrial(t, 1, nil)
+	left := []string{filepath.Join(tr.path(0), "backup-1.tmp"), filepath.Join(tr.path(0), "snapshots", "2-5-1.tmp")}
+	for _, dir := range left {
+		mkdir(t, dir)
+		if err := os.WriteFile(filepath.Join(dir, "state.bin"), []byte("part"), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n := tr.start(0)
+	for _, dir := range left {
+		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s is there: %v", dir, err)
+		}
+	}
+	update(t, n, "add x")
+	if err := n.Snapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	tr.crash(0)
+	if got := update(t, tr.start(0), "add x"); got != 2 {
+		t.Errorf("the sum is %v", got)
+	}
+}
+
+func TestABackupBecomesAStore(t *testing.T) {
+	tr := startTrial(t, 3, nil)
+	for range 10 {
+		update(t, tr.nodes[0], "add x")
+	}
+	var buf bytes.Buffer
+	index, err := tr.nodes[0].Backup(t.Context(), &buf)
+	if err != nil || index != 10 {
+		t.Fatal(index, err)
+	}
+	update(t, tr.nodes[0], "add x") // not in it
+	r := bytes.NewReader(buf.Bytes())
+	if _, err := store.VerifyBackup(t.Context(), r, r.Size()); err != nil {
+		t.Fatal(err)
+	}
+	dir := filepath.Join(t.TempDir(), "store")
+	if err := store.Import(dir, r, r.Size()); err != nil {
+		t.Fatal(err)
+	}
+	m := newLedger()
+	s, err := store.Open(dir, m, &store.Options{Logger: quiet(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if m.Sums["x"] != 10 {
+		t.Errorf("the store has the sum %d", m.Sums["x"])
+	}
+	// The program does not care which of them it has.
+	for _, k := range []Keeper{s, tr.nodes[1]} {
+		if _, err := k.Update(t.Context(), []byte("add y")); err != nil {
+			t.Error(err)
+		}
+		if err := View(t.Context(), k, func() error { return nil }); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// brokenMachine fails to restore a snapshot the first time.
+type brokenMachine struct {
+	*ledger
+	fail bool
+}
+
+func (m *brokenMachine) Restore(r io.Reader) error {
+	if m.fail {
+		m.fail = false
+		return errRefused
+	}
+	return m.ledger.Restore(r)
+}
+
+func TestAStateThatIsNotWholeIsNotRead(t *testing.T) {
+	a := newFSM(newLedger(), newOutbox(1, func() *leader { return nil }, nil))
+	c, err := a.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var buf bytes.Buffer
+	if err := c.(*capturedState).writeTo(&buf); err != nil {
+		t.Fatal(err)
+	}
+	f := newFSM(&brokenMachine{ledger: newLedger(), fail: true}, newOutbox(1, func() *leader { return nil }, nil))
+	if err := f.Restore(io.NopCloser(bytes.NewReader(buf.Bytes()))); !errors.Is(err, errRefused) {
+		t.Errorf("restoring fails: %v", err)
+	}
+	if err := f.read(func() error { return nil }); !errors.Is(err, store.ErrFailed) || !errors.Is(err, errRefused) {
+		t.Errorf("a state that is not whole is read: %v", err)
+	}
+	if err := f.Restore(io.NopCloser(bytes.NewReader(buf.Bytes()[:buf.Len()-1]))); err == nil {
+		t.Error("a snapshot that was cut is restored")
+	}
+	if err := f.Restore(io.NopCloser(bytes.NewReader(buf.Bytes()))); err != nil {
+		t.Errorf("restoring again: %v", err)
+	}
+	if err := f.read(func() error { return nil }); err != nil {
+		t.Errorf("reading then: %v", err)
+	}
+}

@@ -1,0 +1,313 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/raft"
+
+	"github.com/stateio/stateio/store"
+)
+
+func TestWithoutAMajorityCallsEndWithTheirContext(t *testing.T) {
+	noLeaks(t)
+	tr := startTrial(t, 3, nil)
+	update(t, tr.nodes[0], "add x")
+	tr.crash(1)
+	tr.crash(2)
+	eventually(t, "the node that is left knows of no leader", func() bool { return tr.nodes[0].leader.Load() == nil })
+	n := tr.nodes[0]
+	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer cancel()
+	_, err := n.Update(ctx, []byte("add x"))
+	if !errors.Is(err, ErrNoQuorum) || !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, store.ErrUnknown) {
+		t.Errorf("an update that was not sent: %v", err)
+	}
+	if err := n.View(ctx, func() error { return nil }); !errors.Is(err, ErrNoQuorum) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("a read: %v", err)
+	}
+	if err := n.Remove(ctx, "n1"); !errors.Is(err, ErrNoQuorum) {
+		t.Errorf("a change of members: %v", err)
+	}
+	if err := n.ViewLocal(func() error {
+		if tr.machines[0].Sums["x"] != 1 {
+			return errors.New("the state is not there")
+		}
+		return nil
+	}); err != nil {
+		t.Errorf("a local read: %v", err)
+	}
+	tr.start(1)
+	if got := update(t, n, "add x"); got != 2 {
+		t.Errorf("the sum is %v: an update that was not made was made", got)
+	}
+}
+
+func TestAnUpdateThatWasSentAndNotAnsweredIsUnknown(t *testing.T) {
+	tr := startTrial(t, 3, nil)
+	lead := tr.leader()
+	update(t, tr.nodes[lead], "add x")
+	for i := range tr.nodes {
+		if i != lead {
+			tr.crash(i)
+		}
+	}
+	// The leader does not know yet that it is alone.
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	_, err := tr.nodes[lead].Update(ctx, []byte("add x"))
+	if err == nil || !errors.Is(err, context.DeadlineExceeded) {
+		t.Fatalf("an update without a majority: %v", err)
+	}
+	sent := errors.Is(err, store.ErrUnknown)
+	tr.start((lead + 1) % 3)
+	got := update(t, tr.nodes[lead], "add x").(int)
+	if got != 2 && (!sent || got != 3) {
+		t.Errorf("the sum is %d after one update, one with the error %v, and one", got, err)
+	}
+}
+
+// TestCloseEndsAllCalls closes a leader, and then the others, under load: raft
+// leaves futures unanswered then (its issue 498).
+func TestCloseEndsAllCalls(t *testing.T) {
+	noLeaks(t)
+	tr := startTrial(t, 3, nil)
+	lead := tr.leader()
+	update(t, tr.nodes[lead], "add x")
+	var wg sync.WaitGroup
+	var acked, lost atomic.Int64
+	for i := range 64 {
+		wg.Go(func() {
+			n := tr.nodes[i%3]
+			for {
+				_, err := n.Update(context.Background(), []byte("add x"))
+				switch {
+				case err == nil:
+					acked.Add(1)
+				case errors.Is(err, store.ErrUnknown):
+					lost.Add(1)
+				case errors.Is(err, store.ErrClosed):
+					return
+				default:
+					t.Errorf("an update on a node that is closed: %v", err)
+					return
+				}
+				if i%8 == 0 {
+					_ = n.View(context.Background(), func() error { return nil }) // it ends, is all that matters
+				}
+			}
+		})
+	}
+	eventually(t, "updates flow", func() bool { return acked.Load() > 500 })
+	for _, i := range []int{lead, (lead + 1) % 3, (lead + 2) % 3} {
+		n := tr.nodes[i]
+		if err := n.Close(); err != nil {
+			t.Errorf("node %d: %v", i, err)
+		}
+	}
+	wg.Wait()
+	for i := range tr.nodes {
+		tr.nodes[i] = nil
+		tr.start(i)
+	}
+	got := int64(sum(t, tr, 0, "x"))
+	if got < acked.Load()+1 || got > acked.Load()+1+lost.Load() {
+		t.Errorf("the sum is %d after %d acknowledged and %d unknown updates", got, acked.Load()+1, lost.Load())
+	}
+}
+
+func TestAFullOutboxMakesUpdatesWait(t *testing.T) {
+	tr := startTrial(t, 3, func(_ int, o *Options) { o.MaxPending = 1000 })
+	tr.crash(1)
+	tr.crash(2)
+	n := tr.nodes[0]
+	eventually(t, "the node that is left knows of no leader", func() bool { return n.leader.Load() == nil })
+	var tickets []*Ticket
+	for range 10 {
+		ticket, err := n.Submit(append([]byte("add x "), make([]byte, 60)...))
+		if err != nil {
+			t.Fatal(err)
+		}
+		tickets = append(tickets, ticket)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+	defer cancel()
+	if _, err := n.Update(ctx, make([]byte, 100)); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, store.ErrUnknown) {
+		t.Errorf("an update for which there is no room: %v", err)
+	}
+	if _, err := n.Update(ctx, make([]byte, 4<<20+1)); !errors.Is(err, ErrTooLarge) || !errors.Is(err, store.ErrTooLarge) {
+		t.Errorf("an update that is too large: %v", err)
+	}
+	tr.start(1)
+	for i, ticket := range tickets {
+		if err := ticket.Wait(t.Context()); err != nil || ticket.Result() != i+1 {
+			t.Errorf("submitted update %d: %v, %v", i+1, ticket.Result(), err)
+		}
+	}
+}
+
+// TestALargeUpdateIsMade makes updates as large as they may be, on a follower.
+func TestALargeUpdateIsMade(t *testing.T) {
+	tr := startTrial(t, 3, func(_ int, o *Options) { o.Heartbeat = 500 * time.Millisecond })
+	n := tr.nodes[tr.follower()]
+	value := strings.Repeat("x", defaultMaxUpdate-6)
+	update(t, n, "set x "+value)
+	if got := update(t, n, "set x y"); got != value {
+		t.Errorf("the value has %d bytes", len(got.(string)))
+	}
+	equalStates(t, tr)
+}
+
+// TestALeaderWithAHangingDiskIsReplaced: raft would let it lead on (its issues 503
+// and 666).
+func TestALeaderWithAHangingDiskIsReplaced(t *testing.T) {
+	var hangs [3]atomic.Pointer[chan struct{}]
+	tr := startTrial(t, 3, func(i int, o *Options) {
+		o.StallTimeout = 500 * time.Millisecond
+		o.hooks.store = func() error {
+			if c := hangs[i].Load(); c != nil {
+				<-*c
+			}
+			return nil
+		}
+	})
+	lead := tr.leader()
+	other := tr.nodes[(lead+1)%3]
+	update(t, other, "add x")
+	hang := make(chan struct{})
+	hangs[lead].Store(&hang)
+	began := time.Now()
+	if got := update(t, other, "add x"); got != 2 {
+		t.Errorf("the sum is %v", got)
+	}
+	took := time.Since(began)
+	t.Logf("updates went on %v after the disk hung, of which the watchdog took 500 ms", took)
+	if took > 5*time.Second {
+		t.Errorf("updates went on only after %v", took)
+	}
+	eventually(t, "the node knows that its disk hangs", func() bool { return tr.nodes[lead].stalled.Load() })
+	if _, err := tr.nodes[lead].Update(t.Context(), []byte("add x")); !errors.Is(err, ErrStalled) {
+		t.Errorf("an update on a node whose disk hangs: %v", err)
+	}
+	hangs[lead].Store(nil)
+	close(hang)
+	eventually(t, "the node goes on", func() bool { return !tr.nodes[lead].stalled.Load() })
+	if got := update(t, tr.nodes[lead], "add x"); got != 3 {
+		t.Errorf("the sum is %v", got)
+	}
+	equalStates(t, tr)
+}
+
+func TestCloseDoesNotWaitForADiskThatHangs(t *testing.T) {
+	noLeaks(t)
+	hang, hangs := make(chan struct{}), atomic.Bool{}
+	tr := startTrial(t, 1, func(_ int, o *Options) {
+		o.hooks.patience = 100 * time.Millisecond
+		o.hooks.store = func() error {
+			if hangs.Load() {
+				<-hang
+			}
+			return nil
+		}
+	})
+	n := tr.nodes[0]
+	update(t, n, "add x")
+	hangs.Store(true)
+	ticket, err := n.Submit([]byte("add x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the log is being written", func() bool { return n.logs.stuck() > 0 })
+	if err := n.Close(); !errors.Is(err, ErrStalled) {
+		t.Errorf("closing a node whose disk hangs: %v", err)
+	}
+	if err := ticket.Wait(t.Context()); !errors.Is(err, store.ErrUnknown) || !errors.Is(err, store.ErrClosed) {
+		t.Errorf("the update on its way: %v", err)
+	}
+	if _, err := Open(tr.path(0), newLedger(), tr.opts[0]); !errors.Is(err, store.ErrLocked) {
+		t.Errorf("the directory is opened again while the log is open: %v", err)
+	}
+	hangs.Store(false)
+	close(hang)
+	eventually(t, "the directory is let go of", func() bool {
+		n, err := Open(tr.path(0), newLedger(), tr.opts[0])
+		if err == nil {
+			tr.nodes[0] = n
+		}
+		return err == nil
+	})
+}
+
+// TestANodeGoesOnAfterErrorsOfItsDisk: with pipelining, raft stops sending to a
+// follower for good (its issue 612). A leader gives way.
+func TestANodeGoesOnAfterErrorsOfItsDisk(t *testing.T) {
+	var fails [3]atomic.Int64
+	tr := startTrial(t, 3, func(i int, o *Options) {
+		o.hooks.store = func() error {
+			if fails[i].Load() > 0 {
+				fails[i].Add(-1)
+				return errors.New("an error of the disk")
+			}
+			return nil
+		}
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	var wg sync.WaitGroup
+	for i := range 9 {
+		wg.Go(func() {
+			for ctx.Err() == nil {
+				_, _ = tr.nodes[i%3].Update(ctx, []byte("add x")) // the states are compared below
+			}
+		})
+	}
+	for i := range 12 {
+		n := tr.nodes[i%3]
+		if i%2 == 0 {
+			n = tr.nodes[tr.leader()]
+		}
+		k := slices.Index(tr.nodes, n)
+		fails[k].Store(2)
+		was := n.fsm.applied.Load()
+		eventually(t, "the node has met its errors, and applies updates", func() bool {
+			return fails[k].Load() == 0 && n.fsm.applied.Load() > was+20
+		})
+	}
+	cancel()
+	wg.Wait()
+	equalStates(t, tr)
+}
+
+// TestANodeThatComesBackIsFoundAtOnce has raft call a node that is down, which must
+// find it when it is there, without another call.
+func TestANodeThatComesBackIsFoundAtOnce(t *testing.T) {
+	noLeaks(t)
+	var called atomic.Int64
+	tr := newTrial(t, 3, func(i int, o *Options) {
+		o.hooks.connect = func(kind byte, addr string) error {
+			if i == 0 && kind == connRaft && addr == o.Members[1].Addr {
+				called.Add(1)
+			}
+			return nil
+		}
+	})
+	s := &raftStream{tr.start(0).mux, tr.addrs[0]}
+	found := make(chan error, 1)
+	go func() {
+		conn, err := s.Dial(raft.ServerAddress(tr.addrs[1]), time.Minute)
+		if err == nil {
+			err = conn.Close()
+		}
+		found <- err
+	}()
+	eventually(t, "the node was called in vain", func() bool { return called.Load() >= 5 })
+	tr.start(1)
+	if err := <-found; err != nil {
+		t.Error(err)
+	}
+}
