@@ -48,6 +48,7 @@ func program(t *testing.T, dir string) *exec.Cmd {
 type process struct {
 	*exec.Cmd
 	url string
+	log *strings.Builder // what it wrote to standard error, once it has ended
 }
 
 var startLine = regexp.MustCompile(`^kv: serving .* at (http://127\.0\.0\.1:\d+)$`)
@@ -56,8 +57,8 @@ var startLine = regexp.MustCompile(`^kv: serving .* at (http://127\.0\.0\.1:\d+)
 func start(t *testing.T, dir string) *process {
 	t.Helper()
 	cmd := program(t, dir)
-	var log strings.Builder // read when the program has ended
-	cmd.Stderr = &log
+	log := &strings.Builder{}
+	cmd.Stderr = log
 	out, err := cmd.StdoutPipe()
 	if err == nil {
 		err = cmd.Start()
@@ -70,7 +71,7 @@ func start(t *testing.T, dir string) *process {
 	if m == nil {
 		t.Fatalf("the program wrote %q, error %v, and ended: %v\n%s", line, err, cmd.Wait(), log.String())
 	}
-	return &process{cmd, m[1]}
+	return &process{cmd, m[1], log}
 }
 
 // A writer puts the numbers 1, 2, 3, ... under its own key.
@@ -259,4 +260,51 @@ func TestLocked(t *testing.T) {
 		t.Errorf("a second process: %v\n%s", err, out)
 	}
 	p.kill(t)
+}
+
+// When the store has failed the program answers what is under way, ends watches,
+// and ends with an error that tells why: a supervisor starts it again. Before, it
+// stayed, and answered every change with 503.
+func TestAStoreThatFailsEndsTheProgram(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows removes no file that is open")
+	}
+	dir := filepath.Join(t.TempDir(), "data")
+	p := start(t, dir)
+	defer time.AfterFunc(time.Minute, func() { _ = p.Process.Kill() }).Stop() // else the test would hang
+	do(t, "PUT", p.url+"/kv/a", "x")
+	w := startWatch(t, p.url+"/watch?prefix=none")
+	logs, err := filepath.Glob(filepath.Join(dir, "*.log"))
+	if err != nil || len(logs) == 0 {
+		t.Fatalf("logs %q, %v", logs, err)
+	}
+	for _, log := range logs {
+		if err := os.Remove(log); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if status, body := do(t, "PUT", p.url+"/kv/a", "y"); status != http.StatusServiceUnavailable || !strings.Contains(body, "has failed") {
+		t.Errorf("a PUT after the log was removed: %d %q", status, body)
+	}
+	for w.Scan() {
+		if !strings.Contains(w.Text(), "error") { // the last line may tell why
+			t.Errorf("the watch showed %s", w.Text())
+		}
+	}
+	err = p.Wait()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 1 || !strings.Contains(p.log.String(), "kv: store: "+dir+" has failed") {
+		t.Errorf("the program ended with %v\n%s", err, p.log.String())
+	}
+}
+
+// What is given without a flag is refused: it may be meant as the directory.
+func TestStrayArgumentsAreRefused(t *testing.T) {
+	cmd := program(t, filepath.Join(t.TempDir(), "data"))
+	cmd.Args = append(cmd.Args, "elsewhere")
+	out, err := cmd.CombinedOutput()
+	var exit *exec.ExitError
+	if !errors.As(err, &exit) || exit.ExitCode() != 2 || !strings.Contains(string(out), `kv: unexpected argument "elsewhere"`) {
+		t.Errorf("a stray argument: %v\n%s", err, out)
+	}
 }

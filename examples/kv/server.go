@@ -4,13 +4,13 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
-	"slices"
-	"strings"
 	"time"
 	"unicode/utf8"
 
+	"github.com/stateio/stateio/durable"
 	"github.com/stateio/stateio/store"
 )
 
@@ -20,34 +20,62 @@ const (
 )
 
 type server struct {
-	store    *store.Typed[change, bool]
-	keys     *keys           // read within View only
+	keys     keys
 	ending   context.Context // ends when the server is to shut down
+	stop     func()          // ends it: the store has failed
 	patience time.Duration   // how long a line of a watch may take to reach the client
 }
 
+var errNoKey = errors.New("no such key")
+
 func (s *server) handler() http.Handler {
 	mux := http.NewServeMux()
+	mux.HandleFunc("GET /{$}", s.index)
 	mux.HandleFunc("GET /kv/{$}", s.list)
 	mux.HandleFunc("GET /kv/{key...}", s.get)
 	mux.HandleFunc("PUT /kv/{key...}", s.put)
 	mux.HandleFunc("DELETE /kv/{key...}", s.remove)
 	mux.HandleFunc("GET /watch", s.watch)
 	mux.HandleFunc("GET /stats", s.stats)
+	mux.HandleFunc("GET /healthz", s.healthz)
+	mux.Handle("GET /metrics", s.metrics())
 	return mux
 }
 
+// index says what there is to request.
+func (s *server) index(w http.ResponseWriter, _ *http.Request) {
+	_, _ = fmt.Fprintf(w, `kv: a key-value server, keys: %d
+
+PUT    /kv/KEY            set a value: the body, at most 1 MiB
+GET    /kv/KEY            get it
+DELETE /kv/KEY            remove it
+GET    /kv/?prefix=user/  list keys, as a JSON array
+GET    /watch?prefix=P    follow changes, one JSON object a line
+GET    /stats             figures about the store, as JSON
+GET    /metrics           the same for Prometheus
+GET    /healthz           200 while the store takes changes, else 503
+`, s.keys.Len()) // the client may be gone
+}
+
+// key returns the key of a request, or answers the request if that is none. All
+// methods refuse the same keys: one that PUT refused must not name another.
+func key(w http.ResponseWriter, r *http.Request) (key string, ok bool) {
+	key = r.PathValue("key")
+	if key == "" || len(key) > maxKey || !utf8.ValidString(key) {
+		http.Error(w, "a key is UTF-8 text of 1 to 1024 bytes", http.StatusBadRequest)
+		return "", false
+	}
+	return key, true
+}
+
 func (s *server) get(w http.ResponseWriter, r *http.Request) {
-	var value []byte
-	err := s.store.View(func() error {
-		var ok bool
-		if value, ok = s.keys.values[r.PathValue("key")]; !ok {
-			return errNoKey
-		}
-		return nil
-	})
-	if err != nil {
-		fail(w, err)
+	key, ok := key(w, r)
+	if !ok {
+		return
+	}
+	value, ok := s.keys.Get(key)
+	if !ok {
+		s.fail(w, errNoKey)
 		return
 	}
 	w.Header().Set("Content-Type", "application/octet-stream")
@@ -55,9 +83,8 @@ func (s *server) get(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *server) put(w http.ResponseWriter, r *http.Request) {
-	key := r.PathValue("key")
-	if key == "" || len(key) > maxKey || !utf8.ValidString(key) {
-		http.Error(w, "a key is UTF-8 text of 1 to 1024 bytes", http.StatusBadRequest)
+	key, ok := key(w, r)
+	if !ok {
 		return
 	}
 	value, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxValue))
@@ -69,10 +96,10 @@ func (s *server) put(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "reading the value: "+err.Error(), http.StatusBadRequest)
 		return
 	}
-	existed, err := s.store.Update(r.Context(), change{Op: "put", Key: key, Value: value})
+	existed, err := s.keys.set(r.Context(), key, value)
 	switch {
 	case err != nil:
-		fail(w, err)
+		s.fail(w, err)
 	case existed:
 		w.WriteHeader(http.StatusNoContent)
 	default:
@@ -81,50 +108,27 @@ func (s *server) put(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *server) remove(w http.ResponseWriter, r *http.Request) {
-	_, err := s.store.Update(r.Context(), change{Op: "delete", Key: r.PathValue("key")})
+	key, ok := key(w, r)
+	if !ok {
+		return
+	}
+	existed, err := s.keys.Delete(r.Context(), key)
+	if err == nil && !existed {
+		err = errNoKey
+	}
 	if err != nil {
-		fail(w, err)
+		s.fail(w, err)
 		return
 	}
 	w.WriteHeader(http.StatusNoContent)
 }
 
 func (s *server) list(w http.ResponseWriter, r *http.Request) {
-	prefix := r.FormValue("prefix")
 	found := []string{}
-	err := s.store.View(func() error {
-		for key := range s.keys.values {
-			if strings.HasPrefix(key, prefix) {
-				found = append(found, key)
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		fail(w, err)
-		return
+	for key := range durable.Prefix(s.keys, r.FormValue("prefix")) {
+		found = append(found, key)
 	}
-	slices.Sort(found)
 	reply(w, found)
-}
-
-func (s *server) stats(w http.ResponseWriter, _ *http.Request) {
-	st := s.store.Stats()
-	reply(w, map[string]any{
-		"index":            st.Index,
-		"durable":          st.Durable,
-		"updates":          st.Updates,
-		"commits":          st.Batches,
-		"commit_p50":       st.Commits.Quantile(0.5).String(),
-		"commit_p99":       st.Commits.Quantile(0.99).String(),
-		"commit_max":       st.Commits.Max.Round(time.Microsecond).String(),
-		"logged_bytes":     st.Bytes,
-		"snapshot_index":   st.SnapshotIndex,
-		"snapshot_bytes":   st.SnapshotBytes,
-		"since_snapshot":   st.SinceSnapshot,
-		"recovery":         s.store.Recovery().String(),
-		"snapshots_failed": st.SnapshotsFailed,
-	})
 }
 
 // reply answers with v as JSON.
@@ -134,10 +138,13 @@ func reply(w http.ResponseWriter, v any) {
 }
 
 // fail answers a request that the store did not do. After a 503 it is unknown
-// whether a change was made.
-func fail(w http.ResponseWriter, err error) {
+// whether a change was made. If the store has failed, the program ends: started
+// again, it has all that was answered, and only that.
+func (s *server) fail(w http.ResponseWriter, err error) {
 	status := http.StatusServiceUnavailable
 	switch {
+	case errors.Is(err, store.ErrFailed):
+		s.stop()
 	case errors.Is(err, errNoKey):
 		status = http.StatusNotFound
 	case errors.Is(err, store.ErrNoSpace):

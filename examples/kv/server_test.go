@@ -3,13 +3,13 @@ package main
 import (
 	"bufio"
 	"context"
-	"encoding/json"
-	"fmt"
+	"errors"
 	"io"
 	"log/slog"
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -21,7 +21,8 @@ import (
 type testServer struct {
 	*httptest.Server
 	*server
-	end context.CancelFunc // of watches
+	end    context.CancelFunc // of watches
+	failed bool               // the store is to have failed
 }
 
 // limit is how long the server waits for a stalled client.
@@ -30,23 +31,24 @@ const limit = 300 * time.Millisecond
 // startServer serves dir until the test ends. A writeTimeout of 0 is none.
 func startServer(t *testing.T, dir string, writeTimeout time.Duration) *testServer {
 	t.Helper()
-	st, k, err := open(dir, &store.Options{Logger: slog.New(slog.DiscardHandler)})
+	k, err := open(dir, store.Options{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
-	s := &server{store: st, keys: k, ending: ctx, patience: limit}
+	s := &server{keys: k, ending: ctx, stop: cancel, patience: limit}
 	ts := httptest.NewUnstartedServer(s.handler())
 	ts.Config.WriteTimeout = writeTimeout
 	ts.Start()
+	all := &testServer{ts, s, cancel, false}
 	t.Cleanup(func() {
 		cancel()
 		ts.Close()
-		if err := st.Close(); err != nil {
+		if err := k.Close(); errors.Is(err, store.ErrFailed) != all.failed || err != nil && !all.failed {
 			t.Error(err)
 		}
 	})
-	return &testServer{ts, s, cancel}
+	return all
 }
 
 // do makes a request and returns status and body.
@@ -114,8 +116,16 @@ func TestRequests(t *testing.T) {
 			{"PUT", "/kv/" + longKey, "long", 201, ""},
 			{"PUT", "/kv/" + longKey + "k", "", 400, ""},
 			{"PUT", "/kv/", "", 400, ""},
+		},
+		"no method takes what is no key": {
+			{"PUT", "/kv/%EF%BF%BD", "precious", 201, ""}, // what JSON makes of a byte that is not UTF-8
 			{"PUT", "/kv/%FF", "", 400, ""},
-			{"GET", "/kv/%FF", "", 404, ""},
+			{"GET", "/kv/%FF", "", 400, ""},
+			{"DELETE", "/kv/%FF", "", 400, "a key is UTF-8 text of 1 to 1024 bytes\n"},
+			{"GET", "/kv/%EF%BF%BD", "", 200, "precious"},
+			{"GET", "/kv/" + longKey + "k", "", 400, ""},
+			{"DELETE", "/kv/" + longKey + "k", "", 400, ""},
+			{"DELETE", "/kv/", "", 400, ""},
 		},
 		"values of any bytes": {
 			{"PUT", "/kv/a", "\x00\xff\n\"", 201, ""},
@@ -126,7 +136,7 @@ func TestRequests(t *testing.T) {
 		},
 		"wrong requests": {
 			{"POST", "/kv/a", "", 405, ""},
-			{"GET", "/", "", 404, ""},
+			{"GET", "/nothing", "", 404, ""},
 			{"GET", "/watch?from=x", "", 400, ""},
 			{"GET", "/watch?from=-1", "", 400, ""},
 		},
@@ -143,22 +153,22 @@ func TestRequests(t *testing.T) {
 	}
 }
 
-func TestStats(t *testing.T) {
+// A browser that opens the address is told all that the package documentation lists.
+func TestIndex(t *testing.T) {
 	url := startServer(t, t.TempDir(), 0).URL
 	do(t, "PUT", url+"/kv/a", "one")
-	do(t, "PUT", url+"/kv/b", "two")
-	do(t, "DELETE", url+"/kv/c", "") // refused: no update
-	_, body := do(t, "GET", url+"/stats", "")
-	var got struct {
-		Index, Durable, Commits int
-		LoggedBytes             int    `json:"logged_bytes"`
-		P50                     string `json:"commit_p50"`
+	status, body := do(t, "GET", url+"/", "")
+	if status != http.StatusOK || !strings.HasPrefix(body, "kv: a key-value server, keys: 1\n") {
+		t.Errorf("status %d: %s", status, body)
 	}
-	if err := json.Unmarshal([]byte(body), &got); err != nil {
-		t.Fatalf("%v in %s", err, body)
+	main, err := os.ReadFile("main.go")
+	if err != nil {
+		t.Fatal(err)
 	}
-	if got.Index != 2 || got.Durable != 2 || got.Commits != 2 || got.LoggedBytes == 0 || got.P50 == "" {
-		t.Errorf("stats after two changes: %s", body)
+	for line := range strings.Lines(body[strings.Index(body, "\n\n")+2:]) {
+		if !strings.Contains(string(main), "//\t"+line) {
+			t.Errorf("the documentation does not have the line %s", line)
+		}
 	}
 }
 
@@ -239,7 +249,7 @@ func TestWatchOutlivesTimeouts(t *testing.T) {
 	s := startServer(t, t.TempDir(), limit)
 	w := startWatch(t, s.URL+"/watch?prefix=watched")
 	s.pass(t, 3*limit)
-	if _, err := s.store.Update(t.Context(), change{Op: "put", Key: "watched"}); err != nil {
+	if _, err := s.keys.set(t.Context(), "watched", nil); err != nil {
 		t.Fatal(err)
 	}
 	if !w.Scan() || !strings.Contains(w.Text(), `"watched"`) {
@@ -254,7 +264,7 @@ func TestWatchOutlivesTimeouts(t *testing.T) {
 func (s *testServer) pass(t *testing.T, d time.Duration) {
 	t.Helper()
 	for start := time.Now(); time.Since(start) < d; {
-		if _, err := s.store.Update(t.Context(), change{Op: "put", Key: "a"}); err != nil {
+		if _, err := s.keys.set(t.Context(), "a", nil); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -274,49 +284,9 @@ func TestWatchEndsForStalledClient(t *testing.T) {
 	}
 	value := make([]byte, maxValue)
 	for range 32 { // more than what the kernel buffers
-		if _, err := s.store.Update(t.Context(), change{Op: "put", Key: "a", Value: value}); err != nil {
+		if _, err := s.keys.set(t.Context(), "a", value); err != nil {
 			t.Fatal(err)
 		}
 	}
 	s.Close() // waits for the end of requests
-}
-
-// What a snapshot writes, Restore gives back, whatever was there before.
-func TestSnapshot(t *testing.T) {
-	k := &keys{values: map[string][]byte{}}
-	for i := range 100 {
-		if _, err := k.Apply(change{"put", fmt.Sprint("key", i), []byte{byte(i), 0xff}}); err != nil {
-			t.Fatal(err)
-		}
-	}
-	snap, err := k.Snapshot()
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := k.Apply(change{Op: "delete", Key: "key5"}); err != nil { // later: not in it
-		t.Fatal(err)
-	}
-	var b strings.Builder
-	if n, err := snap.WriteTo(&b); err != nil || n != int64(b.Len()) {
-		t.Fatalf("WriteTo of %d bytes: %d, %v", b.Len(), n, err)
-	}
-	other := &keys{values: map[string][]byte{"other": nil}}
-	if err := other.Restore(strings.NewReader(b.String())); err != nil {
-		t.Fatal(err)
-	}
-	if len(other.values) != 100 || string(other.values["key5"]) != "\x05\xff" {
-		t.Errorf("restored %d keys, key5 is %q", len(other.values), other.values["key5"])
-	}
-	if err := other.Restore(strings.NewReader(b.String()[:b.Len()-1])); err == nil {
-		t.Error("a snapshot that breaks off was restored")
-	}
-}
-
-func TestApplyRefuses(t *testing.T) {
-	k := &keys{values: map[string][]byte{"a": nil}}
-	for _, c := range []change{{Op: "delete", Key: "b"}, {Op: "increment", Key: "a"}, {}} {
-		if _, err := k.Apply(c); err == nil || len(k.values) != 1 {
-			t.Errorf("Apply(%+v): %v, state %v", c, err, k.values)
-		}
-	}
 }

@@ -5,23 +5,32 @@ import (
 	"encoding/json"
 	"net/http"
 	"strconv"
-	"strings"
 	"time"
 
-	"github.com/stateio/stateio/store"
+	"github.com/stateio/stateio/durable"
 )
 
 // An event is a line of a watch.
 type event struct {
 	Index uint64 `json:"index"`
-	change
+	Op    string `json:"op"` // put or delete
+	Key   string `json:"key"`
+	Value []byte `json:"value,omitempty"`
+}
+
+// eventOf returns the event that tells of a change.
+func eventOf(c durable.Change[string, []byte]) event {
+	if c.Deleted {
+		return event{Index: c.Index, Op: "delete", Key: c.Key}
+	}
+	return event{Index: c.Index, Op: "put", Key: c.Key, Value: c.Value}
 }
 
 // watch streams changes until the client goes, or the server does. A line with
 // an error may end it.
 func (s *server) watch(w http.ResponseWriter, r *http.Request) {
 	prefix := r.FormValue("prefix")
-	from := s.store.Stats().Durable + 1
+	from := s.keys.Store().Stats().Durable + 1
 	if at := r.FormValue("from"); at != "" {
 		var err error
 		if from, err = strconv.ParseUint(at, 10, 64); err != nil {
@@ -39,16 +48,12 @@ func (s *server) watch(w http.ResponseWriter, r *http.Request) {
 		return // the client is gone
 	}
 	defer lines.extend() // for the end of the response
-	for u, err := range s.store.Updates(ctx, from) {
-		e := event{Index: u.Index}
-		if err == nil {
-			e.change, err = store.JSON[change]{}.Decode(u.Data)
-		}
+	for c, err := range s.keys.Watch(ctx, from, durable.HasPrefix(prefix)) {
 		if err != nil {
 			_ = lines.write(map[string]string{"error": err.Error()}) // the last line
 			return
 		}
-		if strings.HasPrefix(e.Key, prefix) && lines.write(e) != nil {
+		if lines.write(eventOf(c)) != nil {
 			return // the client is gone
 		}
 	}

@@ -1,0 +1,234 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"time"
+)
+
+const nodes = 3
+
+// A fleet is the processes of the nodes.
+type fleet struct {
+	dir       string
+	heartbeat time.Duration
+	addrs     []string // for each other
+	pages     []string // for clients
+	client    *http.Client
+
+	mu     sync.Mutex
+	procs  [nodes]*proc // nil: it does not run
+	paused [nodes]bool
+}
+
+type proc struct {
+	cmd   *exec.Cmd
+	stdin io.Closer // its end ends the node in good order
+}
+
+// startFleet starts all nodes.
+func startFleet(dir string, heartbeat time.Duration) (*fleet, error) {
+	f := &fleet{dir: dir, heartbeat: heartbeat, client: &http.Client{Timeout: 5 * time.Second}}
+	addrs, err := freeAddrs(2 * nodes)
+	if err != nil {
+		return nil, err
+	}
+	f.addrs, f.pages = addrs[:nodes], addrs[nodes:]
+	for i := range nodes {
+		if err := f.start(i); err != nil {
+			f.stop()
+			return nil, err
+		}
+	}
+	return f, nil
+}
+
+// freeAddrs returns addresses that nobody listens on.
+func freeAddrs(n int) (addrs []string, err error) {
+	for range n {
+		ln, err := net.Listen("tcp", "127.0.0.1:0")
+		if err != nil {
+			return nil, err
+		}
+		defer ln.Close()
+		addrs = append(addrs, ln.Addr().String())
+	}
+	return addrs, nil
+}
+
+func name(i int) string { return fmt.Sprintf("n%d", i+1) }
+
+// start starts a node that does not run.
+func (f *fleet) start(i int) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.procs[i] != nil {
+		return fmt.Errorf("%s runs already", name(i))
+	}
+	cmd, err := f.command(i, "-until-eof")
+	if err != nil {
+		return err
+	}
+	stdin, err := cmd.StdinPipe()
+	if err != nil {
+		return err
+	}
+	if err := cmd.Start(); err != nil {
+		return err
+	}
+	f.procs[i] = &proc{cmd, stdin}
+	return nil
+}
+
+// command is a node as a command, with further flags.
+func (f *fleet) command(i int, flags ...string) (*exec.Cmd, error) {
+	self, err := os.Executable()
+	if err != nil {
+		return nil, err
+	}
+	var members []string
+	for i, a := range f.addrs {
+		members = append(members, name(i)+"="+a)
+	}
+	args := []string{
+		nodeCommand, "-id", name(i), "-dir", filepath.Join(f.dir, name(i)), "-listen", f.addrs[i],
+		"-page", f.pages[i], "-members", strings.Join(members, ","), "-heartbeat", f.heartbeat.String(),
+	}
+	cmd := exec.Command(self, append(args, flags...)...)
+	cmd.Env = append(os.Environ(), nodeEnv+"=1")
+	cmd.Stderr = os.Stderr
+	return cmd, nil
+}
+
+// nodeEnv tells tests that they are a node.
+const nodeEnv = "STATEIO_EXAMPLE_NODE"
+
+// kill kills a node, as kill -9 does.
+func (f *fleet) kill(i int) error { return f.end(i, func(p *proc) { _ = p.cmd.Process.Kill() }) } // ended already, else
+
+// close lets a node hand over and end.
+func (f *fleet) close(i int) error { return f.end(i, func(p *proc) { _ = p.stdin.Close() }) } // likewise
+
+func (f *fleet) end(i int, how func(*proc)) error {
+	f.mu.Lock()
+	p := f.procs[i]
+	f.procs[i], f.paused[i] = nil, false
+	f.mu.Unlock()
+	if p == nil {
+		return fmt.Errorf("%s does not run", name(i))
+	}
+	how(p)
+	_ = p.cmd.Wait() // killed, mostly
+	_ = p.stdin.Close()
+	return nil
+}
+
+// pause pauses a node, or lets one go on that is paused.
+func (f *fleet) pause(i int) (paused bool, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.procs[i] == nil {
+		return false, fmt.Errorf("%s does not run", name(i))
+	}
+	if err := pauseProcess(f.procs[i].cmd.Process, !f.paused[i]); err != nil {
+		return f.paused[i], err
+	}
+	f.paused[i] = !f.paused[i]
+	return f.paused[i], nil
+}
+
+// stop kills all nodes.
+func (f *fleet) stop() {
+	for i := range nodes {
+		_ = f.kill(i) // it may not run
+	}
+}
+
+// get gets a path of a node.
+func (f *fleet) get(ctx context.Context, i int, path string) ([]byte, error) {
+	return f.do(ctx, http.MethodGet, i, path)
+}
+
+func (f *fleet) do(ctx context.Context, method string, i int, path string) ([]byte, error) {
+	req, err := http.NewRequestWithContext(ctx, method, "http://"+f.pages[i]+path, nil)
+	if err != nil {
+		return nil, err
+	}
+	resp, err := f.client.Do(req)
+	if err != nil {
+		return nil, err
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err == nil && resp.StatusCode != http.StatusOK {
+		err = errors.New(strings.TrimSpace(string(b)))
+	}
+	return b, err
+}
+
+// status asks a node how it is.
+func (f *fleet) status(i int) (s nodeStatus, err error) {
+	ctx, cancel := context.WithTimeout(context.Background(), 2*time.Second)
+	defer cancel()
+	b, err := f.get(ctx, i, "/status")
+	if err != nil {
+		return s, err
+	}
+	return s, json.Unmarshal(b, &s)
+}
+
+var errNoLeader = errors.New("no node leads")
+
+// leader returns the node that leads, as that node says.
+func (f *fleet) leader() (int, error) {
+	for i := range nodes {
+		if s, err := f.status(i); err == nil && s.Leader == s.ID {
+			return i, nil
+		}
+	}
+	return -1, errNoLeader
+}
+
+// ready waits until a node leads.
+func (f *fleet) ready(most time.Duration) error {
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(most); time.Now().Before(end); <-tick.C {
+		if _, err := f.leader(); err == nil {
+			return nil
+		}
+	}
+	return fmt.Errorf("%w after %v", errNoLeader, most)
+}
+
+// caughtUp waits until a node has all that was acknowledged.
+func (f *fleet) caughtUp(i int, most time.Duration) error {
+	ctx, cancel := context.WithTimeout(context.Background(), most)
+	defer cancel()
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for ; ; <-tick.C {
+		if _, err := f.get(ctx, i, "/ready"); err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("%s has not caught up after %v", name(i), most)
+		}
+	}
+}
+
+func (f *fleet) printPages(w io.Writer) {
+	for i, p := range f.pages {
+		say(w, "%s  http://%s/\n", name(i), p)
+	}
+}

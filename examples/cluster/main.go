@@ -1,0 +1,93 @@
+// Command cluster shows what happens to a cluster when its nodes die. It starts
+// three nodes, each a process of its own, has clients add to a counter on all of
+// them, and checks that every addition which was acknowledged is counted once.
+//
+//	go run ./examples/cluster             # keys kill, pause and restart nodes
+//	go run ./examples/cluster -kills 5    # kill -9 the leader 5 times, check, and end
+//
+// A page shows all nodes: leader, lag, throughput, the gap of the last failover, with
+// buttons that do what keys do. Each node has a page of its own, too.
+//
+//	cluster node -help
+//
+// has the flags of one node, for those that are on computers of their own; folder
+// deploy has a unit for systemd and manifests for Kubernetes.
+package main
+
+import (
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"time"
+
+	"github.com/stateio/stateio/store"
+)
+
+func main() {
+	if err := run(os.Args[1:]); err != nil {
+		if !errors.Is(err, flag.ErrHelp) {
+			fmt.Fprintln(os.Stderr, "cluster:", err)
+		}
+		os.Exit(exitCode(err))
+	}
+}
+
+// exitCode is 3 if starting again is of no use: the node must rejoin.
+func exitCode(err error) int {
+	if errors.Is(err, store.ErrCorrupt) {
+		return 3
+	}
+	return 1
+}
+
+// run is the program: one of the nodes, or what starts them.
+func run(args []string) error {
+	if len(args) > 0 && args[0] == nodeCommand {
+		return runNode(args[1:])
+	}
+	flags := flag.NewFlagSet("cluster", flag.ContinueOnError)
+	dir := flags.String("dir", "", "where the nodes keep their state; a new directory, removed at the end, if it is empty")
+	kills := flags.Int("kills", 0, "kill the leader this many times, check, and end; 0: keys decide")
+	clients := flags.Int("clients", 9, "how many clients add")
+	page := flags.String("http", "127.0.0.1:0", "address of the page of all nodes")
+	heartbeat := flags.Duration("heartbeat", 500*time.Millisecond, "cluster.Options.Heartbeat of the nodes")
+	if err := flags.Parse(args); err != nil {
+		return err
+	}
+	if *dir == "" {
+		tmp, err := os.MkdirTemp("", "stateio-cluster-")
+		if err != nil {
+			return err
+		}
+		defer func() { _ = os.RemoveAll(tmp) }() // temporary files, at worst, are left
+		*dir = tmp
+	}
+	f, err := startFleet(*dir, *heartbeat)
+	if err != nil {
+		return err
+	}
+	defer f.stop()
+	l := startLoad(f, *clients)
+	defer l.stop()
+	if err := f.ready(time.Minute); err != nil {
+		return err
+	}
+	d := &dashboard{f: f, l: l, out: os.Stdout}
+	url, closePage, err := d.open(*page)
+	if err != nil {
+		return err
+	}
+	defer closePage()
+	say(os.Stdout, "all nodes, with buttons:  %s\n", url)
+	f.printPages(os.Stdout)
+	if *kills > 0 {
+		err = killLeaders(os.Stdout, f, l, *kills)
+	} else {
+		err = obeyKeys(os.Stdin, os.Stdout, f, l, d)
+	}
+	if err != nil {
+		return err
+	}
+	return l.check(os.Stdout)
+}

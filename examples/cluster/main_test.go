@@ -1,0 +1,228 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestMain(m *testing.M) {
+	if os.Getenv(nodeEnv) != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+func TestNothingIsLostWhenTheLeaderIsKilled(t *testing.T) {
+	if err := run([]string{"-kills", "2", "-heartbeat", "300ms", "-dir", t.TempDir()}); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestKeysAreObeyed(t *testing.T) {
+	f, err := startFleet(t.TempDir(), 300*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.stop()
+	l := startLoad(f, 3)
+	defer l.stop()
+	if err := f.ready(time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := obeyKeys(strings.NewReader("s\nk\nr1\nr2\nr3\nc2\nr2\np3\np3\nk9\nq\n"), &out, f, l, &dashboard{f: f, l: l, out: &out}); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.check(&out); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"is killed: the longest time", "n2 is closed: the longest time", "n3 goes on", "nothing that was acknowledged is lost"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("it does not say %q:\n%s", want, &out)
+		}
+	}
+	page, err := f.get(t.Context(), 0, "/")
+	if err != nil || !bytes.Contains(page, []byte("<h1>Node n1</h1>")) {
+		t.Errorf("the page is %s, %v", page, err)
+	}
+}
+
+// TestThePageShowsAndKillsNodes presses buttons, two of them while no majority is up.
+func TestThePageShowsAndKillsNodes(t *testing.T) {
+	f, err := startFleet(t.TempDir(), 300*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.stop()
+	l := startLoad(f, 3)
+	defer l.stop()
+	if err := f.ready(time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	d := &dashboard{f: f, l: l, out: io.Discard}
+	url, closePage, err := d.open("127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closePage()
+	states := func(want ...string) {
+		t.Helper()
+		slices.Sort(want)
+		var got []string
+		tick := time.NewTicker(20 * time.Millisecond)
+		defer tick.Stop()
+		for end := time.Now().Add(time.Minute); time.Now().Before(end); <-tick.C {
+			var s fleetStatus
+			if err := json.Unmarshal(fetch(t, url+"fleet"), &s); err != nil {
+				t.Fatal(err)
+			}
+			got = nil
+			for _, n := range s.Nodes {
+				got = append(got, n.State)
+			}
+			if slices.Sort(got); slices.Equal(got, want) {
+				return
+			}
+		}
+		t.Fatalf("the nodes are %v, and should be %v", got, want)
+	}
+	press := func(key, origin string) int {
+		t.Helper()
+		req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, url+"do", strings.NewReader("key="+key))
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+		req.Header.Set("Origin", origin)
+		resp, err := http.DefaultClient.Do(req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer resp.Body.Close()
+		return resp.StatusCode
+	}
+	own := strings.TrimSuffix(url, "/")
+	if got := press("k1", "http://elsewhere.example"); got != http.StatusForbidden {
+		t.Errorf("another page's button is answered with %d", got)
+	}
+	states("leads", "follows", "follows")
+	press("k1", own)
+	states("leads", "follows", "down")
+	press("k2", own)
+	states("alone", "down", "down")
+	press("r1", own)
+	press("r2", own)
+	states("leads", "follows", "follows")
+	if err := l.check(io.Discard); err != nil {
+		t.Error(err)
+	}
+	if page := fetch(t, url); !bytes.Contains(page, []byte("kill -9")) {
+		t.Errorf("the page is %s", page)
+	}
+}
+
+func fetch(t *testing.T, url string) []byte {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	b, err := io.ReadAll(resp.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestADamagedNodeEndsAndRejoins takes a node's log away: it must end with the status
+// for that, and come back with -rejoin.
+func TestADamagedNodeEndsAndRejoins(t *testing.T) {
+	f, err := startFleet(t.TempDir(), 300*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.stop()
+	l := startLoad(f, 3)
+	defer l.stop()
+	if err := errors.Join(f.ready(time.Minute), l.flows(100, time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(f.kill(0), os.RemoveAll(filepath.Join(f.dir, name(0), "wal"))); err != nil {
+		t.Fatal(err)
+	}
+	status := func(flags ...string) (code int, stderr string) {
+		t.Helper()
+		cmd, err := f.command(0, flags...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var buf bytes.Buffer
+		cmd.Stderr = &buf
+		_ = cmd.Run() // which the status tells
+		return cmd.ProcessState.ExitCode(), buf.String()
+	}
+	if code, stderr := status(); code != 3 || !strings.Contains(stderr, "Rejoin") {
+		t.Errorf("the damaged node ends with status %d and says %q", code, stderr)
+	}
+	if code, stderr := status("-rejoin"); code != 0 {
+		t.Fatalf("-rejoin ends with status %d and says %q", code, stderr)
+	}
+	if err := f.start(0); err != nil {
+		t.Fatal(err)
+	}
+	d := &dashboard{f: f, l: l}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(time.Minute); d.row(0).State != "follows"; <-tick.C {
+		if time.Now().After(end) {
+			t.Fatal("the node does not follow within a minute")
+		}
+	}
+	if err := l.check(io.Discard); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestAnAdditionCountsOnce(t *testing.T) {
+	c := newCounter()
+	for _, u := range []string{"a 1", "a 1", "b 1", "a 2", "a 1", "b 1"} {
+		if _, err := c.Apply([]byte(u)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for _, u := range []string{"", "a", "a b", " 1"} {
+		if _, err := c.Apply([]byte(u)); err == nil {
+			t.Errorf("%q is taken", u)
+		}
+	}
+	w, err := c.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var buf bytes.Buffer
+	if _, err := w.WriteTo(&buf); err != nil {
+		t.Fatal(err)
+	}
+	again := newCounter()
+	if err := again.Restore(&buf); err != nil {
+		t.Fatal(err)
+	}
+	if got, err := again.Apply([]byte("a 2")); err != nil || got != uint64(3) {
+		t.Errorf("the counter is %v, %v", got, err)
+	}
+}

@@ -1,0 +1,208 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"runtime"
+	"sync"
+	"testing"
+	"time"
+)
+
+// A browser is a headless Chromium with one page. It speaks the DevTools protocol over
+// two pipes, a JSON object and a zero byte for each message, and needs no library.
+type browser struct {
+	t       *testing.T
+	session string // of the page
+	to      io.Writer
+
+	mu      sync.Mutex
+	last    int // id of the last call
+	waiting map[int]chan message
+	faults  []string // what the console and the page's policy have complained about
+	done    chan struct{}
+}
+
+type message struct {
+	ID        int             `json:"id,omitempty"`
+	SessionID string          `json:"sessionId,omitempty"`
+	Method    string          `json:"method,omitempty"`
+	Params    any             `json:"params,omitempty"`
+	Result    json.RawMessage `json:"result,omitempty"`
+	Error     *struct {
+		Message string `json:"message"`
+	} `json:"error,omitempty"`
+}
+
+// browserTimeout is how long a browser may take for anything.
+const browserTimeout = 30 * time.Second
+
+// startBrowser starts Chromium with an empty page of that size, until the test ends.
+func startBrowser(t *testing.T, width, height int, flags ...string) *browser {
+	t.Helper()
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows passes no pipes as descriptors 3 and 4")
+	}
+	var path string
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if found, err := exec.LookPath(name); err == nil {
+			path = found
+			break
+		}
+	}
+	if path == "" {
+		t.Skip("there is no chromium")
+	}
+	inR, inW, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	outR, outW, err := os.Pipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(path, append([]string{
+		"--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars",
+		"--remote-debugging-pipe", "--user-data-dir=" + t.TempDir(), fmt.Sprintf("--window-size=%d,%d", width, height),
+	}, flags...)...)
+	cmd.ExtraFiles = []*os.File{inR, outW}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	inR.Close()
+	outW.Close()
+	b := &browser{t: t, to: inW, waiting: map[int]chan message{}, done: make(chan struct{})}
+	t.Cleanup(func() {
+		_ = cmd.Process.Kill()
+		_ = cmd.Wait() // the error is that it was killed
+		inW.Close()
+		<-b.done
+		outR.Close()
+	})
+	go b.read(bufio.NewReader(outR))
+	var target struct{ TargetID string }
+	b.call("Target.createTarget", map[string]any{"url": "about:blank"}, &target)
+	var attached struct{ SessionID string }
+	b.call("Target.attachToTarget", map[string]any{"targetId": target.TargetID, "flatten": true}, &attached)
+	b.session = attached.SessionID
+	b.call("Runtime.enable", nil, nil)
+	b.call("Log.enable", nil, nil)
+	b.call("Page.enable", nil, nil)
+	b.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}, nil)
+	return b
+}
+
+// read takes what the browser says, until it has ended.
+func (b *browser) read(r *bufio.Reader) {
+	defer close(b.done)
+	for {
+		line, err := r.ReadBytes(0)
+		if err != nil {
+			return
+		}
+		var m message
+		if json.Unmarshal(line[:len(line)-1], &m) != nil {
+			continue
+		}
+		b.mu.Lock()
+		switch {
+		case m.ID != 0:
+			b.waiting[m.ID] <- m
+		case m.Method == "Log.entryAdded" || m.Method == "Runtime.exceptionThrown":
+			b.faults = append(b.faults, string(line[:len(line)-1]))
+		}
+		b.mu.Unlock()
+	}
+}
+
+// call calls a method of the protocol, and decodes its result.
+func (b *browser) call(method string, params, result any) {
+	b.t.Helper()
+	if err := b.try(method, params, result); err != nil {
+		b.t.Fatalf("%s: %v", method, err)
+	}
+}
+
+func (b *browser) try(method string, params, result any) error {
+	answer := make(chan message, 1)
+	b.mu.Lock()
+	b.last++
+	m := message{ID: b.last, SessionID: b.session, Method: method, Params: params}
+	b.waiting[m.ID] = answer
+	b.mu.Unlock()
+	line, err := json.Marshal(m)
+	if err == nil {
+		_, err = b.to.Write(append(line, 0))
+	}
+	if err != nil {
+		return err
+	}
+	select {
+	case m = <-answer:
+	case <-b.done:
+		return errors.New("the browser has ended")
+	case <-time.After(browserTimeout):
+		return errors.New("the browser does not answer")
+	}
+	if m.Error != nil {
+		return errors.New(m.Error.Message)
+	}
+	if result == nil {
+		return nil
+	}
+	return json.Unmarshal(m.Result, result)
+}
+
+// open loads a page.
+func (b *browser) open(url string) {
+	b.t.Helper()
+	b.call("Page.navigate", map[string]any{"url": url}, nil)
+}
+
+// js returns the value of a JavaScript expression, as text.
+func (b *browser) js(expression string) string {
+	b.t.Helper()
+	var r struct {
+		Result struct{ Value any }
+	}
+	b.call("Runtime.evaluate", map[string]any{"expression": "String(" + expression + ")", "awaitPromise": true}, &r)
+	return fmt.Sprint(r.Result.Value)
+}
+
+// until waits until a JavaScript expression is true.
+func (b *browser) until(expression string) {
+	b.t.Helper()
+	poll := `new Promise((done) => {
+		const look = () => { let ok = false; try { ok = ` + expression + `; } catch {} ok ? done("yes") : setTimeout(look, 20); };
+		setTimeout(() => done("no"), 20000);
+		look();
+	})`
+	var r struct {
+		Result struct{ Value string }
+	}
+	b.call("Runtime.evaluate", map[string]any{"expression": poll, "awaitPromise": true}, &r)
+	if r.Result.Value != "yes" {
+		b.t.Fatalf("the page never got to %s; it shows:\n%s", expression, b.js("document.body.innerText"))
+	}
+}
+
+// press presses a key.
+func (b *browser) press(key string) {
+	b.t.Helper()
+	for _, kind := range []string{"keyDown", "keyUp"} {
+		b.call("Input.dispatchKeyEvent", map[string]any{"type": kind, "key": key, "text": key}, nil)
+	}
+}
+
+// picture returns a PNG of the page.
+func (b *browser) picture() []byte {
+	b.t.Helper()
+	var r struct{ Data []byte }
+	b.call("Page.captureScreenshot", map[string]any{"format": "png"}, &r)
+	return r.Data
+}

@@ -1,0 +1,89 @@
+// Package move has what the programs here have in common.
+package move
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+
+	"github.com/stateio/stateio/durable"
+)
+
+// To makes the directory dir by fill, which makes it under another name, given to it. It
+// gets its own name when fill has succeeded: what is interrupted is not taken for whole.
+// Nothing else may make dir meanwhile. The error is fs.ErrExist if there is one already.
+func To(dir string, fill func(dir string) error) error {
+	partial := filepath.Clean(dir) + ".partial"
+	for _, path := range []string{dir, partial} {
+		if _, err := os.Lstat(path); err == nil {
+			return fmt.Errorf("%s is there: move it away first, if it is not needed: %w", path, fs.ErrExist)
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	if err := fill(partial); err != nil {
+		return errors.Join(err, os.RemoveAll(partial))
+	}
+	if err := os.Rename(partial, dir); err != nil {
+		return err
+	}
+	return syncParent(dir)
+}
+
+// syncParent makes the name of dir durable. Windows has no call for it.
+func syncParent(dir string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	parent, err := os.Open(filepath.Dir(filepath.Clean(dir)))
+	if err != nil {
+		return err
+	}
+	return errors.Join(parent.Sync(), parent.Close())
+}
+
+// batch is how many changes are made one transaction.
+const batch = 1000
+
+// A Filler puts much into a map, many keys in each transaction: one by one, each would
+// wait for the disk. It is used by one goroutine.
+type Filler[K cmp.Ordered, V any] struct {
+	Map     *durable.Map[K, V]
+	pending []func(tx *durable.Tx[K, V])
+}
+
+// Do makes a change, soon.
+func (f *Filler[K, V]) Do(ctx context.Context, change func(tx *durable.Tx[K, V])) error {
+	f.pending = append(f.pending, change)
+	if len(f.pending) < batch {
+		return nil
+	}
+	return f.Flush(ctx)
+}
+
+// Put sets a key, soon. The value must not be changed any more.
+func (f *Filler[K, V]) Put(ctx context.Context, key K, value V) error {
+	return f.Do(ctx, func(tx *durable.Tx[K, V]) { tx.Put(key, value) })
+}
+
+// Flush makes the changes that were not made. When it returns nil, all are on the disk.
+func (f *Filler[K, V]) Flush(ctx context.Context) error {
+	if len(f.pending) == 0 {
+		return nil
+	}
+	err := f.Map.Txn(ctx, func(tx *durable.Tx[K, V]) error {
+		for _, change := range f.pending {
+			change(tx)
+		}
+		return nil
+	})
+	if err == nil {
+		f.pending = f.pending[:0]
+	}
+	return err
+}

@@ -1,0 +1,72 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/stateio/stateio/durable"
+	"github.com/stateio/stateio/examples/migrating/internal/move/movetest"
+)
+
+func write(t *testing.T, dir, name, text string) {
+	t.Helper()
+	if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func TestFilesMoveThereAndBack(t *testing.T) {
+	from := t.TempDir()
+	write(t, from, "ann.json", `{"Name": "Ann", "Age": 31}`)
+	write(t, from, "bob.json", `{"Name": "Bob", "Mail": "bob@example.com", "Age": 40}`)
+	write(t, from, "notes.txt", "not a user")
+	dir, returned := movetest.Run(t, from, "2", there, back)
+
+	users, err := durable.OpenMap[string, user](dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer users.Close()
+	if ann, ok := users.Get("ann"); !ok || ann != (user{Name: "Ann", Age: 31}) || users.Len() != 2 {
+		t.Errorf("ann is %+v, of %d users", ann, users.Len())
+	}
+	bob, err := readFile(filepath.Join(returned, "bob.json"))
+	if want := (user{"Bob", "bob@example.com", 40}); err != nil || bob != want {
+		t.Errorf("bob is %+v, %v", bob, err)
+	}
+}
+
+// What the type does not have would be lost.
+func TestAFieldThatWouldBeLostIsRefused(t *testing.T) {
+	from := t.TempDir()
+	write(t, from, "ann.json", `{"Name": "Ann", "Age": 31, "Phone": "5"}`)
+	err := movetest.Refused(t, from, there)
+	if !strings.Contains(err.Error(), "ann.json") || !strings.Contains(err.Error(), "Phone") {
+		t.Error(err)
+	}
+}
+
+func TestADirectoryWithoutUsersIsRefused(t *testing.T) {
+	if err := movetest.Refused(t, t.TempDir(), there); !strings.Contains(err.Error(), "no files") {
+		t.Error(err)
+	}
+}
+
+func TestAKeyThatIsNoNameOfAFileIsNotMovedBack(t *testing.T) {
+	dir := t.TempDir()
+	users, err := durable.OpenMap[string, user](dir, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := users.Put(t.Context(), "../ann", user{}); err != nil {
+		t.Fatal(err)
+	}
+	if err := users.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := movetest.Refused(t, dir, back); !strings.Contains(err.Error(), `"../ann"`) {
+		t.Error(err)
+	}
+}

@@ -1,0 +1,139 @@
+// Command queue writes lines of text when they are due, and loses none by kill -9 or a
+// power cut.
+//
+//	go run ./examples/queue -dir queue-data
+//	5s tea is ready
+//	1h30m call home
+//
+// Each line of standard input is a job: how long to wait, and what to write then to
+// standard output. A job is acknowledged ("1: due at ...", on standard error) when it is
+// on the disk. One that was written, but not noted as done when the program was killed,
+// is written again after a minute: at least once.
+package main
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log"
+	"os"
+	"os/signal"
+	"strings"
+	"sync"
+	"syscall"
+	"time"
+
+	"github.com/stateio/stateio/store"
+)
+
+func main() {
+	dir := flag.String("dir", "queue-data", "directory of the data")
+	flag.Parse()
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the program at once
+	q, err := open(*dir, nil)
+	if err != nil {
+		log.Fatal("queue: ", err)
+	}
+	go func() { // which may wait for input for ever
+		if err := q.read(ctx, os.Stdin, os.Stderr); err != nil {
+			log.Fatal("queue: ", err)
+		}
+	}()
+	err = q.run(ctx, os.Stdout)
+	if err := errors.Join(err, q.store.Close()); err != nil {
+		log.Fatal("queue: ", err)
+	}
+}
+
+// lease is how long a job may take.
+const lease = time.Minute
+
+// A queue is the store with what it keeps.
+type queue struct {
+	store *store.Typed[update, job]
+	jobs  *jobs
+	added chan struct{} // holds a token when a job was added
+	mu    sync.Mutex    // held while a line is written
+}
+
+func open(dir string, opts *store.Options) (*queue, error) {
+	q := &queue{jobs: &jobs{}, added: make(chan struct{}, 1)}
+	var err error
+	q.store, err = store.OpenTyped(dir, q.jobs, nil, opts)
+	return q, err
+}
+
+// read adds the jobs in r, and acknowledges each of them.
+func (q *queue) read(ctx context.Context, r io.Reader, acks io.Writer) error {
+	lines := bufio.NewScanner(r)
+	for lines.Scan() {
+		after, text, _ := strings.Cut(lines.Text(), " ")
+		d, err := time.ParseDuration(after)
+		if err != nil {
+			q.write(acks, "not a job: %v: begin with how long to wait, like 1m30s", err)
+			continue
+		}
+		j, err := q.store.Update(ctx, update{Add: &add{Text: text, After: d}})
+		if err != nil {
+			return err
+		}
+		q.write(acks, "%d: due at %s", j.ID, j.Due.Local().Format(time.DateTime))
+		select {
+		case q.added <- struct{}{}:
+		default: // there is one already
+		}
+	}
+	return lines.Err()
+}
+
+// run writes the jobs that are due, until ctx ends.
+func (q *queue) run(ctx context.Context, out io.Writer) error {
+	for {
+		j, err := q.store.Update(ctx, update{Take: &take{Lease: lease}})
+		switch {
+		case err == nil:
+			q.write(out, "%s", j.Text)
+			if _, err = q.store.Update(ctx, update{Done: &done{j.ID, j.Attempt}}); errors.Is(err, errGone) {
+				err = nil // it took longer than its lease
+			}
+		case errors.Is(err, errNotDue):
+			err = nil
+			q.wait(ctx)
+		}
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
+
+// wait waits until a job may be due.
+func (q *queue) wait(ctx context.Context) {
+	wait := time.Hour
+	_ = q.store.View(func() error { // which returns what the function does
+		if len(q.jobs.waiting) > 0 {
+			wait = max(time.Until(q.jobs.waiting[0].Due), time.Millisecond)
+		}
+		return nil
+	})
+	timer := time.NewTimer(wait)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-q.added:
+	case <-ctx.Done():
+	}
+}
+
+// write writes a line.
+func (q *queue) write(w io.Writer, format string, args ...any) {
+	q.mu.Lock()
+	defer q.mu.Unlock()
+	_, _ = fmt.Fprintf(w, format+"\n", args...) // nobody may be there to read it
+}

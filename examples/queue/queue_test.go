@@ -1,0 +1,135 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stateio/stateio/statetest"
+	"github.com/stateio/stateio/store"
+)
+
+// The state machine keeps what store.TimedMachine asks of it.
+func TestMachine(t *testing.T) {
+	updates := func(yield func([]byte) bool) {
+		for i := range 60 {
+			u := update{Add: &add{Text: "x", After: time.Duration(i%5) * time.Second}}
+			switch i % 4 {
+			case 1, 2:
+				u = update{Take: &take{Lease: time.Second}} // some find nothing
+			case 3:
+				u = update{Done: &done{ID: uint64(i - 2), Attempt: 1}} // some are refused
+			}
+			b, err := json.Marshal(u)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !yield(b) {
+				return
+			}
+		}
+	}
+	statetest.Run(t, func() store.Machine { return store.Untyped(&jobs{}, nil) }, updates, nil)
+}
+
+// at returns a time.
+func at(seconds int) time.Time { return time.Unix(int64(seconds), 0).UTC() }
+
+func TestJobsAreTakenWhenTheyAreDue(t *testing.T) {
+	q := &jobs{}
+	index := uint64(0)
+	apply := func(seconds int, u update) (job, error) {
+		index++
+		return q.ApplyAt(at(seconds), index, u)
+	}
+	takeOne := update{Take: &take{Lease: 10 * time.Second}}
+	for text, after := range map[string]time.Duration{"late": 5 * time.Second, "soon": time.Second} {
+		if _, err := apply(0, update{Add: &add{text, after}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := apply(0, takeOne); !errors.Is(err, errNotDue) {
+		t.Errorf("before any is due: %v", err)
+	}
+	soon, err := apply(1, takeOne)
+	if err != nil || soon.Text != "soon" || soon.Attempt != 1 || !soon.Due.Equal(at(11)) {
+		t.Fatalf("%+v, %v", soon, err)
+	}
+	if _, err := apply(4, takeOne); !errors.Is(err, errNotDue) {
+		t.Errorf("while it is taken: %v", err)
+	}
+	if late, err := apply(5, takeOne); err != nil || late.Text != "late" {
+		t.Errorf("%+v, %v", late, err)
+	}
+	again, err := apply(11, takeOne) // its lease has ended
+	if err != nil || again.ID != soon.ID || again.Attempt != 2 {
+		t.Errorf("%+v, %v", again, err)
+	}
+	if _, err := apply(12, update{Done: &done{soon.ID, soon.Attempt}}); !errors.Is(err, errGone) {
+		t.Errorf("done by the one that has lost it: %v", err)
+	}
+	if _, err := apply(12, update{Done: &done{again.ID, again.Attempt}}); err != nil || len(q.waiting) != 1 {
+		t.Errorf("done: %v, %d are left", err, len(q.waiting))
+	}
+	if _, err := apply(12, update{}); err == nil {
+		t.Error("an empty update: no error")
+	}
+}
+
+// A lineWriter passes on each line that is written.
+type lineWriter chan string
+
+func (w lineWriter) Write(b []byte) (int, error) {
+	w <- string(bytes.TrimSpace(b))
+	return len(b), nil
+}
+
+// openQueue opens the queue in dir.
+func openQueue(t *testing.T, dir string) *queue {
+	t.Helper()
+	q, err := open(dir, &store.Options{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return q
+}
+
+// Jobs that were acknowledged are run by a later use, in the order in which they are
+// due, and once.
+func TestJobsSurvive(t *testing.T) {
+	dir := t.TempDir()
+	q := openQueue(t, dir)
+	var acks strings.Builder
+	if err := q.read(t.Context(), strings.NewReader("20ms second\n0s first\nnonsense\n40ms third\n"), &acks); err != nil {
+		t.Fatal(err)
+	}
+	if strings.Count(acks.String(), ": due at ") != 3 || !strings.Contains(acks.String(), "not a job") {
+		t.Errorf("acknowledged:\n%s", acks.String())
+	}
+	if err := q.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+	q = openQueue(t, dir)
+	ctx, cancel := context.WithCancel(t.Context())
+	out, ended := make(lineWriter, 4), make(chan error)
+	go func() { ended <- q.run(ctx, out) }()
+	got := []string{<-out, <-out, <-out}
+	if err := q.read(t.Context(), strings.NewReader("0s fourth\n"), io.Discard); err != nil { // which wakes it
+		t.Fatal(err)
+	}
+	got = append(got, <-out)
+	if want := []string{"first", "second", "third", "fourth"}; !slices.Equal(got, want) {
+		t.Errorf("%q, want %q", got, want)
+	}
+	cancel()
+	if err := errors.Join(<-ended, q.store.Close()); err != nil {
+		t.Error(err)
+	}
+}
