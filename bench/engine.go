@@ -28,16 +28,7 @@ type writer interface {
 // engines returns what is compared. The first is what the others are compared
 // with.
 func engines() []engine {
-	return []engine{
-		storeEngine,
-		boundEngine,
-		etcdEngine,
-		raftEngine,
-		tidwallEngine,
-		pebbleEngine,
-		bboltEngine,
-		sqliteEngine,
-	}
+	return append([]engine{storeEngine, boundEngine}, peers...)
 }
 
 // updateSize is the size of an update, in bytes.

@@ -2,8 +2,6 @@ module github.com/stateio/stateio/bench
 
 go 1.26.0
 
-replace github.com/stateio/stateio => ..
-
 // cockroachdb/errors asks for a genproto from before it was split, and in the
 // workspace its packages and those of the split modules are ambiguous.
 exclude google.golang.org/genproto v0.0.0-20230410155749-daa745c078e1
@@ -14,7 +12,9 @@ require (
 	github.com/hashicorp/go-hclog v0.14.1
 	github.com/hashicorp/raft v1.4.0
 	github.com/hashicorp/raft-wal v0.4.0
-	github.com/stateio/stateio v0.0.0-00010101000000-000000000000
+	github.com/stateio/stateio v0.1.0
+	github.com/stateio/stateio/durable v0.1.0
+	github.com/tidwall/buntdb v1.3.0
 	github.com/tidwall/wal v1.2.1
 	go.etcd.io/bbolt v1.5.0
 	go.etcd.io/etcd/server/v3 v3.7.3
@@ -66,11 +66,15 @@ require (
 	github.com/prometheus/common v0.67.5 // indirect
 	github.com/prometheus/procfs v0.16.1 // indirect
 	github.com/remyoudompheng/bigfft v0.0.0-20230129092748-24d4a6f8daec // indirect
-	github.com/rogpeppe/go-internal v1.14.1 // indirect
-	github.com/tidwall/gjson v1.10.2 // indirect
+	github.com/rogpeppe/go-internal v1.16.0 // indirect
+	github.com/tidwall/btree v1.8.2 // indirect
+	github.com/tidwall/gjson v1.14.3 // indirect
+	github.com/tidwall/grect v0.1.4 // indirect
 	github.com/tidwall/match v1.1.1 // indirect
 	github.com/tidwall/pretty v1.2.0 // indirect
+	github.com/tidwall/rtred v0.1.2 // indirect
 	github.com/tidwall/tinylru v1.1.0 // indirect
+	github.com/tidwall/tinyqueue v0.1.1 // indirect
 	go.etcd.io/etcd/api/v3 v3.7.3 // indirect
 	go.etcd.io/etcd/client/pkg/v3 v3.7.3 // indirect
 	go.etcd.io/etcd/pkg/v3 v3.7.3 // indirect

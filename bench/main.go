@@ -4,6 +4,7 @@
 //	go run ./bench commit     updates a second, beside peers and a bound
 //	go run ./bench replay     opening a store, beside reading and hashing its log
 //	go run ./bench snapshot   latency of updates while a snapshot is written
+//	go run ./bench maps       package durable, beside embedded databases
 //
 // Each prints its table and has flags (-h) for size and duration. Whatever is
 // compared runs in turn, in rounds, and figures are medians over the rounds:
@@ -30,6 +31,7 @@ var commands = map[string]command{
 	"commit":   commitCommand,
 	"replay":   replayCommand,
 	"snapshot": snapshotCommand,
+	"maps":     mapsCommand,
 }
 
 func main() {
@@ -47,7 +49,7 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	}
 	do, ok := commands[args[0]]
 	if !ok {
-		return fmt.Errorf("no comparison is called %q: there are commit, replay and snapshot", args[0])
+		return fmt.Errorf("no comparison is called %q: there are commit, replay, snapshot and maps", args[0])
 	}
 	return do(ctx, flag.NewFlagSet("bench "+args[0], flag.ExitOnError), args[1:], out)
 }

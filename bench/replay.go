@@ -85,7 +85,7 @@ func (r *replay) fill(size int) error {
 	return err
 }
 
-// round times all once. Who reads the disk first changes every time: it takes a
+// round times all once. A different engine reads the disk first each time: it takes a
 // few percent longer, as the host of a virtual disk has caches too.
 func (r *replay) round(ctx context.Context, i int) error {
 	steps := []func() error{r.timeRead, r.timeOpen, r.timeReadCached, r.timeRestore}

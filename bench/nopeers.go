@@ -1,0 +1,7 @@
+//go:build nopeers
+
+package main
+
+var peers []engine
+
+var mapPeers []mapEngine
