@@ -7,6 +7,10 @@ MODULE := github.com/stateio/stateio
 # that some of them lack.
 NO_CROSS := $(MODULE)/bench
 CROSS    := darwin/arm64 windows/amd64 linux/386
+# Systems for which only the root module is tried: what needs no locks works there.
+# Plan 9 lacks names that the tests need.
+CROSS_ROOT  := js/wasm wasip1/wasm aix/ppc64
+CROSS_BUILD := plan9/amd64
 
 # The tools' versions are pinned in modules of their own, outside the
 # workspace, so nothing has to be installed. `go tool -n` builds one and
@@ -22,33 +26,60 @@ MAKEFLAGS += --no-print-directory
 
 .PHONY: help
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-13s %s\n", $$1, $$2 }' Makefile
+
+# go vet is a part of make lint, for all packages: here it would load them again.
+GOTEST = go run ./tools/gotest
+HOW    = -vet=off -timeout $(TIMEOUT) $(TESTFLAGS)
 
 .PHONY: test
-test: ## all tests of all modules (TESTFLAGS=-v)
-	@go test -timeout $(TIMEOUT) $(TESTFLAGS) work
+test: ## the tests of all modules, sweeps sampled, in two minutes
+	@$(GOTEST) -note "most of each sweep and nine of ten planted bugs: make test-all has all" \
+		$(HOW) -short -tags nopeers work
 
+.PHONY: test-all
+test-all: ## the same at full length, with the engines that bench compares
+	@$(GOTEST) $(HOW) work
+
+# The planted bugs are in programs of their own, which are built without it.
 .PHONY: race
-race: ## the same under the race detector, the long sweeps sampled (SHORT= for all of them)
-	go test -race -timeout $(TIMEOUT) $(SHORT) $(TESTFLAGS) work
+race: ## the tests under the race detector, sweeps sampled (SHORT= for all of them)
+	@# Else each program that a test starts sleeps for a second when it ends.
+	@GORACE=atexit_sleep_ms=0 $(GOTEST) $(HOW) -race $(SHORT) -tags nopeers $$(go list work | grep -v '/crashtest/planted$$')
 SHORT := -short
 
 .PHONY: test-32
-test-32: ## the tests of the root module as a 32-bit program, the long sweeps sampled
-	tools/test-32 -timeout $(TIMEOUT) $(SHORT) $(TESTFLAGS)
+test-32: ## the tests of the root module as a 32-bit program, sweeps sampled
+	tools/test-32 -vet=off -timeout $(TIMEOUT) $(SHORT) $(TESTFLAGS)
+
+.PHONY: test-wasm
+test-wasm: ## the tests of logio, stateio and more as WebAssembly (wasip1), sweeps sampled
+	tools/test-wasm -vet=off -timeout $(TIMEOUT) $(SHORT) $(TESTFLAGS)
+
+.PHONY: test-wine
+test-wine: ## the tests of the root module for Windows, in Wine (PKG='./store ./logio')
+	tools/test-wine -vet=off -timeout $(TIMEOUT) $(SHORT) $(TESTFLAGS) $(PKG)
+
+.PHONY: test-oldest
+test-oldest: ## the tests of the root module with the oldest Go and modules that it takes
+	tools/test-oldest -timeout $(TIMEOUT) $(SHORT) $(TESTFLAGS)
+
+.PHONY: vet-oldest
+vet-oldest: # go vet of all modules that take it, with the same
+	tools/test-oldest -vet
 
 # At times the fuzzer takes the end of its time for a failure, without an input that
 # fails: then the target has to pass in a second run.
 .PHONY: fuzz
 fuzz: ## each fuzz target of each package for TIME=30s (or a count: TIME=100000x)
 	@set -e; \
-	found=$$(go test -list '^Fuzz' work); \
+	found=$$(go test -vet=off -tags nopeers -list '^Fuzz' work); \
 	targets=$$(echo "$$found" | awk '/^Fuzz/ { names[n++] = $$1 } \
 		$$1 == "ok" { for (i = 0; i < n; i++) print $$2, names[i]; n = 0 }'); \
 	test -n "$$targets" || { echo "make fuzz: no fuzz target found" >&2; exit 1; }; \
 	log=$$(mktemp); trap 'rm -f "$$log"' EXIT; \
 	run() { \
-		go test -run '^$$' -fuzz "^$$2\$$" -fuzztime $(or $(TIME),30s) -fuzzminimizetime 5x "$$1" </dev/null 2>&1 | tee "$$log"; \
+		go test -vet=off -run '^$$' -fuzz "^$$2\$$" -fuzztime $(or $(TIME),30s) -fuzzminimizetime 5x "$$1" </dev/null 2>&1 | tee "$$log"; \
 		grep -q "^ok[[:space:]]*$$1[[:space:]]" "$$log"; \
 	}; \
 	timedout() { grep -qx ' *context deadline exceeded' "$$log" && ! grep -q 'Failing input' "$$log"; }; \
@@ -60,11 +91,17 @@ fuzz: ## each fuzz target of each package for TIME=30s (or a count: TIME=100000x
 .PHONY: crash
 crash: ## the crash harness (TIME=3h, COUNT=states, SEED=of a failure to replay)
 	@set -e; \
-	found=$$(go test -list '^TestCrash' work); \
+	found=$$(go test -vet=off -tags nopeers -list '^TestCrash' work); \
 	packages=$$(echo "$$found" | awk '/^TestCrash/ { n++ } $$1 == "ok" { if (n) print $$2; n = 0 }'); \
 	test -n "$$packages" || { echo "make crash: no TestCrash found" >&2; exit 1; }; \
 	STATEIO_CRASH_TIME=$(TIME) STATEIO_CRASH_COUNT=$(COUNT) STATEIO_CRASH_SEED=$(SEED) \
 	go test -run '^TestCrash' -v -count 1 -timeout 0 $(TESTFLAGS) $$packages
+
+.PHONY: cluster
+cluster: ## the cluster tests over processes, faults for TIME=10m each, and KILLS=50 of leaders
+	STATEIO_CLUSTER_TIME=$(or $(TIME),10m) STATEIO_CLUSTER_KILLS=$(or $(KILLS),50) \
+	go test -C cluster -run 'Linearizable|Counter|Failover' -v -count 1 -timeout 0 $(TESTFLAGS) .
+	go run ./examples/cluster -kills $(or $(KILLS),50)
 
 .PHONY: bench
 bench: ## all benchmarks, each beside its bound (BENCH=regexp, COUNT=6 for benchstat)
@@ -78,8 +115,21 @@ cover: ## coverage by statements of each package, cover.out and cover.html
 
 .PHONY: cover-check
 cover-check: ## coverage of logio, stateio and store: at least 95 % of the statements of each
-	go test -short -timeout $(TIMEOUT) -coverpkg ./logio,.,./store -coverprofile cover.out $(TESTFLAGS) . ./logio ./inspect ./statetest ./store
+	go test -vet=off -short -timeout $(TIMEOUT) -coverpkg ./logio,.,./store -coverprofile cover.out $(TESTFLAGS) . ./logio ./inspect ./statetest ./store
 	@awk -v min=95 -f tools/coverage.awk cover.out
+
+.PHONY: shots
+shots: ## the pictures of docs/VIEW.md, by a headless Chromium
+	STATEIO_SHOTS=$(CURDIR)/docs/img go test -C view -run '^TestShots$$' -count 1 -timeout $(TIMEOUT) $(TESTFLAGS) .
+
+.PHONY: rules
+rules: ## the alerts and queries of module prom in Prometheus' own engine, which takes minutes to compile
+	GOWORK=off go -C prom/ruletest test -timeout $(TIMEOUT) $(TESTFLAGS) ./...
+
+.PHONY: pictures
+pictures: ## docs/img/kill9.png, by a headless Chromium
+	@mkdir -p docs/img
+	KILL9_PICTURE=$(CURDIR)/docs/img/kill9.png go test -C examples/kill9 -count 1 -run '^TestPicture$$' .
 
 .PHONY: mutate
 mutate: ## planted bugs that no test notices (PKG=./logio, SAMPLE=0.1, SEED=)
@@ -124,19 +174,51 @@ vet-cross: ## go vet for the other systems
 		echo "go vet for $$target"; \
 		packages=$$(go list work | grep -v '^$(NO_CROSS)\(/\|$$\)'); \
 		go vet $$packages; \
+	done; \
+	for target in $(CROSS_ROOT); do \
+		echo "go vet of the root module for $$target"; \
+		GOOS=$${target%/*} GOARCH=$${target#*/} CGO_ENABLED=0 go vet ./...; \
+	done; \
+	for target in $(CROSS_BUILD); do \
+		echo "go build of the root module for $$target"; \
+		GOOS=$${target%/*} GOARCH=$${target#*/} CGO_ENABLED=0 go build ./...; \
 	done
 
+.PHONY: graph
+graph: ## the import graph in CONTRIBUTING.md, as the code is
+	STATEIO_WRITE_GRAPH=1 go test -count 1 -run TestTheImportGraph .
+
 .PHONY: tidy
-tidy: ## go mod tidy in every module
-	@set -e; for dir in $$(go list -m -f '{{.Dir}}'); do GOWORK=off go -C "$$dir" mod tidy; done
+tidy: ## go mod tidy in every module, and a complete go.work.sum
+	@tools/tidy
 
 .PHONY: tidy-check
 tidy-check: # each module must also be whole without the workspace
-	@set -e; for dir in $$(go list -m -f '{{.Dir}}'); do \
-		echo "go mod tidy, go build in $$dir"; \
-		GOWORK=off go -C "$$dir" mod tidy -diff; \
-		GOWORK=off go -C "$$dir" build -o /dev/null ./...; \
-	done
+	@tools/tidy -check
+
+.PHONY: clean-check
+clean-check: ## what go commands leave in the checkout: nothing
+	@tools/clean-check
+
+.PHONY: release-check
+release-check: ## install the commands and the library as users will, from a proxy of files
+	@tools/release-check
+
+.PHONY: dist
+dist: ## the command for each system into dist/, reproducible, with checksums and lists of modules
+	@tools/dist
+
+.PHONY: dist-check
+dist-check: ## that two builds of those are the same, byte for byte (SYSTEMS="linux/amd64 ...")
+	@SYSTEMS="$(SYSTEMS)" tools/dist -check
+
+.PHONY: api-check
+api-check: ## what the modules export against the last release, by apidiff
+	@tools/api-check
+
+.PHONY: recording
+recording: ## docs/RECORDING.md: what a newcomer sees, from a fresh clone and nothing compiled
+	@tools/recording >docs/RECORDING.md.new && mv docs/RECORDING.md.new docs/RECORDING.md
 
 .PHONY: check
 check: ## what CI runs

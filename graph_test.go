@@ -1,0 +1,120 @@
+package stateio_test
+
+import (
+	"fmt"
+	"maps"
+	"os"
+	"os/exec"
+	"slices"
+	"strings"
+	"testing"
+)
+
+// The import graph in CONTRIBUTING.md is that of the code. `make graph` writes it.
+func TestTheImportGraphIsThatOfTheCode(t *testing.T) {
+	if _, err := exec.LookPath("go"); err != nil {
+		t.Skip("not run: there is no command go, as in Wine: ", err)
+	}
+	if _, err := os.Stat("go.work"); err != nil {
+		t.Skipf("not run: here is only this module, and the graph is that of all: %v", err)
+	}
+	const begin, end = "```mermaid\ngraph TD\n", "```\n"
+	doc, err := os.ReadFile("CONTRIBUTING.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	before, rest, ok := strings.Cut(string(doc), begin)
+	had, after, ok2 := strings.Cut(rest, end)
+	if !ok || !ok2 {
+		t.Fatalf("CONTRIBUTING.md has no graph: put one there that begins with %q", begin)
+	}
+	want := drawn(reduced(imports(t)))
+	if had == want {
+		return
+	}
+	if os.Getenv("STATEIO_WRITE_GRAPH") == "" {
+		t.Fatalf("CONTRIBUTING.md has another graph than the code, which is\n%srun make graph", want)
+	}
+	if err := os.WriteFile("CONTRIBUTING.md", []byte(before+begin+want+end+after), 0o644); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// imports returns, for each package that users get, those of this project that it imports.
+func imports(t *testing.T) map[string][]string {
+	t.Helper()
+	const module = "github.com/stateio/stateio"
+	out, err := exec.Command("go", "list", "-f", "{{.ImportPath}} {{join .Imports \" \"}}", "work").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	graph := map[string][]string{}
+	for line := range strings.Lines(string(out)) {
+		var here []string
+		for _, path := range strings.Fields(line) {
+			if name, ok := strings.CutPrefix(path, module); ok {
+				here = append(here, strings.TrimPrefix(name, "/"))
+			}
+		}
+		if shipped(here[0]) {
+			graph[here[0]] = here[1:]
+		}
+	}
+	if len(graph) < 12 {
+		t.Fatalf("only %d packages were found", len(graph))
+	}
+	return graph
+}
+
+// shipped reports whether users get a package, rather than those who work on this project.
+func shipped(name string) bool {
+	for _, dir := range []string{"bench", "lab", "tools", "internal/crashtest", "internal/sidebyside", "internal/record/recordtest", "prom/ruletest", "cluster/testca"} {
+		if name == dir || strings.HasPrefix(name, dir+"/") {
+			return false
+		}
+	}
+	return true
+}
+
+// reduced leaves out each import that another one brings along.
+func reduced(graph map[string][]string) map[string][]string {
+	var reach func(from, to string, far bool) bool
+	reach = func(from, to string, far bool) bool {
+		return slices.ContainsFunc(graph[from], func(next string) bool {
+			return far && next == to || reach(next, to, true)
+		})
+	}
+	short := map[string][]string{}
+	for name, all := range graph {
+		short[name] = slices.DeleteFunc(slices.Clone(all), func(to string) bool { return reach(name, to, false) })
+	}
+	return short
+}
+
+// drawn returns the edges of a graph, in the language of Mermaid.
+func drawn(graph map[string][]string) string {
+	ids := map[string]string{}
+	id := func(name string) string {
+		if name == "" {
+			name = "stateio"
+		}
+		if ids[name] == "" {
+			ids[name] = strings.NewReplacer("/", "_", "-", "_").Replace(name)
+		}
+		return fmt.Sprintf("%s[%s]", ids[name], name)
+	}
+	var b strings.Builder
+	for _, name := range slices.Sorted(maps.Keys(graph)) {
+		for _, to := range slices.Sorted(slices.Values(graph[name])) {
+			fmt.Fprintf(&b, "    %s --> %s\n", id(name), id(to))
+		}
+	}
+	return b.String()
+}
+
+func TestAGraphIsReduced(t *testing.T) {
+	got := drawn(reduced(map[string][]string{"": {"b", "c/d"}, "b": {"c/d"}, "c/d": nil}))
+	if want := "    stateio[stateio] --> b[b]\n    b[b] --> c_d[c/d]\n"; got != want {
+		t.Errorf("%s", got)
+	}
+}
