@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"iter"
 	"os"
-	"path/filepath"
 	"slices"
 	"time"
 
@@ -62,7 +61,7 @@ type Map struct {
 	Store bool      // it is the directory of a store
 	Files []MapFile // the logs and then the snapshots of a store, each by index
 
-	fs       fsys.FS
+	dir      storefile.Dir
 	identity [16]byte // of the newest log that has one
 }
 
@@ -72,8 +71,8 @@ type Map struct {
 // Errors are those of the file system, that there is no store in a directory, and one that
 // is [github.com/stateio/stateio/store.ErrCorrupt] where the making of a store was interrupted.
 func OpenMap(path string) (*Map, error) {
-	m := &Map{Path: path, fs: storefs.For(path)}
-	if _, real := m.fs.(fsys.OS); real {
+	m := &Map{Path: path, dir: storefile.Dir{FS: storefs.For(path), Path: path}}
+	if _, real := m.dir.FS.(fsys.OS); real {
 		info, err := os.Stat(path) // before it is opened: opening a FIFO would wait
 		switch {
 		case err != nil:
@@ -86,7 +85,7 @@ func OpenMap(path string) (*Map, error) {
 		}
 	}
 	m.Store = true
-	l, err := storefile.List(m.fs, path)
+	l, err := m.dir.List()
 	if err != nil {
 		return nil, fmt.Errorf("inspect: listing %s: %w", path, err)
 	}
@@ -97,28 +96,23 @@ func OpenMap(path string) (*Map, error) {
 		return nil, fmt.Errorf("inspect: there is no store in %s: name the directory that has the *.log files", path)
 	}
 	for i, base := range l.Logs {
-		m.add(base, LogFile, l.Logs[i+1:])
+		m.add(MapFile{Path: m.dir.Log(base), Kind: LogFile, Base: base, later: l.Logs[i+1:]}, m.dir.LogHeader)
 	}
 	for _, base := range l.Snaps {
-		m.add(base, SnapshotFile, nil)
+		m.add(MapFile{Path: m.dir.Snap(base), Kind: SnapshotFile, Base: base}, m.dir.SnapHeader)
 	}
 	return m, nil
 }
 
-// add adds the file of that base, unless it is gone.
-func (m *Map) add(base uint64, kind FileKind, later []uint64) {
-	suffix, k := storefile.LogSuffix, storefile.LogKind
-	if kind == SnapshotFile {
-		suffix, k = storefile.SnapSuffix, storefile.SnapKind
-	}
-	f := MapFile{Path: filepath.Join(m.Path, storefile.FileName(base, suffix)), Kind: kind, Base: base, later: later}
-	h, size, err := storefile.ReadHeader(m.fs, f.Path, base, k)
+// add adds f, unless it is gone.
+func (m *Map) add(f MapFile, header func(base uint64) (storefile.Header, int64, error)) {
+	h, size, err := header(f.Base)
 	if errors.Is(err, fs.ErrNotExist) {
 		return
 	}
 	if err == nil {
 		f.Time, f.store, f.Imported = moment(h.Time), h.Store, h.Kind == storefile.ImportKind
-		if kind == LogFile {
+		if f.Kind == LogFile {
 			m.identity = h.Store
 		}
 	}
@@ -161,13 +155,13 @@ func (m *Map) Missing(reaches func(i int) (last uint64, sealed bool)) []error {
 	if snaps == 0 {
 		need = append(need, 0)
 		if imported && there[0] {
-			errs = append(errs, storefile.MissingImport(m.Path))
+			errs = append(errs, m.dir.MissingImport())
 		}
 	}
 	slices.Sort(need)
 	for _, base := range slices.Compact(need) {
 		if !there[base] {
-			errs = append(errs, storefile.MissingLog(filepath.Join(m.Path, storefile.FileName(base, storefile.LogSuffix)), base))
+			errs = append(errs, m.dir.MissingLog(base))
 		}
 	}
 	return errs
@@ -204,7 +198,7 @@ func (m *Map) Parts(i int, from Mark) iter.Seq2[Part, error] {
 
 // ReadAt reads raw bytes of file i of m, as [io.ReaderAt] has it.
 func (m *Map) ReadAt(i int, b []byte, off int64) (int, error) {
-	f, _, err := storefile.Open(m.fs, m.Files[i].Path)
+	f, _, err := storefile.Open(m.dir.FS, m.Files[i].Path)
 	if err != nil {
 		return 0, err
 	}

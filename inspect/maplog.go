@@ -4,8 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"path/filepath"
 
 	"github.com/stateio/stateio/internal/fsys"
 	"github.com/stateio/stateio/internal/record"
@@ -27,7 +25,7 @@ type logWalk struct {
 
 // walkLog is Parts of a log. The error is one of reading.
 func (m *Map) walkLog(f MapFile, from Mark, yield func(Part, error) bool) error {
-	file, size, err := storefile.Open(m.fs, f.Path)
+	file, size, err := storefile.Open(m.dir.FS, f.Path)
 	if err != nil {
 		return err
 	}
@@ -203,9 +201,8 @@ func (w *logWalk) rest(from int64) error {
 // unused reports whether nothing was written to any later log but its header.
 func (w *logWalk) unused() (bool, error) {
 	for _, base := range w.f.later {
-		void, err := storefile.IsVoid(w.m.fs, filepath.Join(w.m.Path, storefile.FileName(base, storefile.LogSuffix)), base)
+		void, err := w.m.dir.VoidOrGone(base)
 		switch {
-		case errors.Is(err, fs.ErrNotExist): // it was given up before it came into use
 		case errors.Is(err, storefile.ErrCorrupt): // its own walk tells
 		case err != nil:
 			return false, err

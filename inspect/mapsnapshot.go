@@ -11,7 +11,7 @@ import (
 // walkSnapshot is Parts of a snapshot of a store. After damage there is nothing that can
 // be used. The error is one of reading.
 func (m *Map) walkSnapshot(f MapFile, yield func(Part, error) bool) error {
-	file, size, err := storefile.Open(m.fs, f.Path)
+	file, size, err := storefile.Open(m.dir.FS, f.Path)
 	if err != nil {
 		return err
 	}

@@ -25,7 +25,7 @@ const BlockSize = record.BlockSize
 // at its end that are zeros are left out. An offset outside the file has none. The error
 // is one of reading.
 func (m *Map) Records(i int, off int64) ([]Record, error) {
-	f, size, err := storefile.Open(m.fs, m.Files[i].Path)
+	f, size, err := storefile.Open(m.dir.FS, m.Files[i].Path)
 	if err != nil {
 		return nil, err
 	}

@@ -236,7 +236,7 @@ func TestAnInterruptedImportIsNoEmptyStore(t *testing.T) {
 			}
 			for i, left := range []*fsys.Mem{mem.Kill(), mem.Crash(rand.New(rand.NewPCG(1, uint64(n))))} {
 				unmount := storefs.Mount(dir, left)
-				l, err := storefile.List(left, dir)
+				l, err := storefile.Dir{FS: left, Path: dir}.List()
 				begun := err == nil && len(l.Logs) == 0 && len(l.Snaps)+len(l.Tmps) > 0
 				m := &journal{}
 				s, err := store.Open(dir, m, quiet(nil))

@@ -5,9 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"sort"
-
-	"github.com/stateio/stateio/internal/storefile"
-	"github.com/stateio/stateio/internal/storefs"
 )
 
 // Bisect returns the first update in the store in directory dir after which bad holds: the
@@ -23,7 +20,7 @@ func Bisect(ctx context.Context, dir string, newMachine func() Machine, bad func
 	if newMachine == nil || bad == nil {
 		return Update{}, errors.New("store: bisecting needs a function that makes machines, and one that judges them, not nil")
 	}
-	l, err := storefile.Find(storefs.For(dir), dir)
+	l, err := filesIn(dir).Find()
 	if err != nil {
 		return Update{}, err
 	}

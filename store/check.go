@@ -3,15 +3,13 @@ package store
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
-	"path/filepath"
 	"slices"
 	"strings"
 
-	"github.com/stateio/stateio/internal/fsys"
 	"github.com/stateio/stateio/internal/storefile"
-	"github.com/stateio/stateio/internal/storefs"
 )
 
 // A FileReport is what [Check] found out about one file of a store.
@@ -45,8 +43,8 @@ type FileReport struct {
 // Check takes no lock and changes nothing, and works while the store is
 // open. Damage is no error; errors are those of ctx and of reading.
 func Check(ctx context.Context, dir string) ([]FileReport, error) {
-	c := &checker{ctx: ctx, fs: storefs.For(dir), dir: dir}
-	before, err := storefile.Find(c.fs, dir)
+	c := &checker{ctx: ctx, dir: filesIn(dir)}
+	before, err := c.dir.Find()
 	if err != nil {
 		return nil, err
 	}
@@ -54,16 +52,16 @@ func Check(ctx context.Context, dir string) ([]FileReport, error) {
 		return nil, err
 	}
 	for i, index := range before.Logs {
-		if err := c.file(index, storefile.LogSuffix, func(r *FileReport) error { return c.log(r, before.Logs[i+1:]) }); err != nil {
+		if err := c.file(index, c.dir.Log(index), func(r *FileReport) error { return c.log(r, before.Logs[i+1:]) }); err != nil {
 			return c.reports, err
 		}
 	}
 	for _, index := range before.Snaps {
-		if err := c.file(index, storefile.SnapSuffix, c.snapshot); err != nil {
+		if err := c.file(index, c.dir.Snap(index), c.snapshot); err != nil {
 			return c.reports, err
 		}
 	}
-	after, err := storefile.List(c.fs, dir)
+	after, err := c.dir.List()
 	if err != nil {
 		return c.reports, err
 	}
@@ -120,8 +118,7 @@ func intact(reports []FileReport) (first, last uint64, ok bool) {
 // A checker checks the files of one store.
 type checker struct {
 	ctx     context.Context
-	fs      fsys.FS
-	dir     string
+	dir     storefile.Dir
 	reports []FileReport
 	store   [16]byte
 	known   bool // store is that of the first file
@@ -131,9 +128,15 @@ type checker struct {
 
 // file checks one file and keeps the report. A file that is gone was dropped
 // by the store that is open.
-func (c *checker) file(index uint64, suffix string, check func(*FileReport) error) error {
-	r := FileReport{Path: filepath.Join(c.dir, storefile.FileName(index, suffix)), Index: index}
-	err := check(&r)
+func (c *checker) file(index uint64, path string, check func(*FileReport) error) error {
+	r := FileReport{Path: path, Index: index}
+	info, err := c.dir.FS.Stat(path)
+	if err != nil {
+		err = fmt.Errorf("store: %w", err)
+	} else {
+		r.Size = info.Size
+		err = check(&r)
+	}
 	var damage *CorruptError
 	switch {
 	case errors.As(err, &damage):
@@ -152,7 +155,7 @@ func (c *checker) file(index uint64, suffix string, check func(*FileReport) erro
 // the first file has it.
 func (c *checker) identify(logs []uint64) error {
 	for _, index := range slices.Backward(logs) {
-		h, used, err := storefile.LogUse(c.fs, filepath.Join(c.dir, storefile.FileName(index, storefile.LogSuffix)), index)
+		h, used, err := c.dir.LogUse(index)
 		switch {
 		case used:
 			return c.sameStore(h, "")
@@ -172,17 +175,12 @@ func (c *checker) sameStore(h storefile.Header, path string) error {
 }
 
 func (c *checker) snapshot(rep *FileReport) error {
-	f, size, err := storefile.Open(c.fs, rep.Path)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	rep.Size = size
-	r, err := storefile.NewSnapReader(f, rep.Path, rep.Index, size)
+	r, err := c.dir.OpenSnap(rep.Index)
 	if err != nil {
 		return err
 	}
 	defer r.Close()
+	rep.Size = r.Size()
 	if err := c.sameStore(r.Header, rep.Path); err != nil {
 		return err
 	}
@@ -195,17 +193,12 @@ func (c *checker) snapshot(rep *FileReport) error {
 // log checks a log. It may end without a seal if none of the later logs is in
 // use.
 func (c *checker) log(rep *FileReport, later []uint64) error {
-	f, size, err := storefile.Open(c.fs, rep.Path)
+	r, err := c.dir.OpenLog(rep.Index, nil)
 	if err != nil {
 		return err
 	}
-	defer f.Close()
-	rep.Size = size
-	r, err := storefile.NewLogReader(f, rep.Path, rep.Index, size)
-	if err != nil {
-		return err
-	}
-	defer func() { r.Close() }()
+	defer r.Close()
+	rep.Size = r.Limit
 	if err := c.sameStore(r.Header, rep.Path); err != nil {
 		return err
 	}
@@ -237,7 +230,7 @@ func (c *checker) log(rep *FileReport, later []uint64) error {
 			if tail, err = r.ReadTail(); err != nil {
 				return err
 			}
-			if rep.Size, err = storefile.Size(f); err != nil {
+			if rep.Size, err = r.Allowed(storefile.Size); err != nil {
 				return err
 			}
 			r.Resume(rep.Size)
@@ -261,9 +254,8 @@ func (c *checker) log(rep *FileReport, later []uint64) error {
 // unused reports whether all of these logs are empty.
 func (c *checker) unused(logs []uint64) (bool, error) {
 	for _, index := range logs {
-		void, err := storefile.IsVoid(c.fs, filepath.Join(c.dir, storefile.FileName(index, storefile.LogSuffix)), index)
+		void, err := c.dir.VoidOrGone(index)
 		switch {
-		case errors.Is(err, fs.ErrNotExist): // it was given up before it came into use
 		case err != nil && !errors.Is(err, ErrCorrupt):
 			return false, err
 		case !void:
@@ -283,11 +275,11 @@ func (c *checker) chain(after *storefile.Listing) {
 		c.reports = append(c.reports, FileReport{Path: damage.Path, Index: index, Damage: []*CorruptError{damage}})
 	}
 	missing := func(index uint64) {
-		path := filepath.Join(c.dir, storefile.FileName(index, storefile.LogSuffix))
+		path := c.dir.Log(index)
 		if slices.Contains(after.Logs, index) || slices.ContainsFunc(c.reports, func(r FileReport) bool { return r.Path == path }) {
 			return
 		}
-		report(index, storefile.MissingLog(path, index))
+		report(index, c.dir.MissingLog(index))
 	}
 	var first uint64 // where the updates that are retained begin
 	for i, index := range after.Snaps {
@@ -299,7 +291,7 @@ func (c *checker) chain(after *storefile.Listing) {
 	if len(after.Snaps) == 0 {
 		missing(0)
 		if c.imported && slices.Contains(after.Logs, 0) {
-			report(0, storefile.MissingImport(c.dir))
+			report(0, c.dir.MissingImport())
 		}
 	}
 	for _, r := range slices.Clone(c.reports) {

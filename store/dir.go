@@ -11,6 +11,7 @@ import (
 
 	"github.com/stateio/stateio/internal/fsys"
 	"github.com/stateio/stateio/internal/storefile"
+	"github.com/stateio/stateio/internal/storefs"
 )
 
 // A directory is that of a store: where its files are, and what keeps others out. It is
@@ -40,6 +41,12 @@ func (d *directory) path(index uint64, suffix string) string {
 	return filepath.Join(d.dir, storefile.FileName(index, suffix))
 }
 
+// files returns what reads the directory.
+func (d *directory) files() storefile.Dir { return storefile.Dir{FS: d.fs, Path: d.dir} }
+
+// filesIn returns what reads the directory dir, which may be in use elsewhere.
+func filesIn(dir string) storefile.Dir { return storefile.Dir{FS: storefs.For(dir), Path: dir} }
+
 // acquire opens the directory, made if it is not there, and locks it.
 func (d *directory) acquire(mustExist bool) (err error) {
 	if mustExist {
@@ -63,7 +70,7 @@ func (d *directory) acquire(mustExist bool) (err error) {
 			d.release()
 		}
 	}()
-	l, err := storefile.List(d.fs, d.dir)
+	l, err := d.files().List()
 	if err != nil {
 		return err
 	}
@@ -73,7 +80,7 @@ func (d *directory) acquire(mustExist bool) (err error) {
 	if !l.Lock && !l.Empty() {
 		// A directory that was copied here. Nothing is made in it before it is
 		// known to be one that this version can use.
-		if err := storefile.CheckVersion(d.fs, d.dir, l); err != nil {
+		if err := d.files().CheckVersion(l); err != nil {
 			return err
 		}
 	}
@@ -82,7 +89,7 @@ func (d *directory) acquire(mustExist bool) (err error) {
 
 // mustExist makes sure that there is a store.
 func (d *directory) mustExist() error {
-	l, err := storefile.List(d.fs, d.dir)
+	l, err := d.files().List()
 	if err == nil && l.Empty() && l.Making == "" {
 		err = fmt.Errorf("store: %w", fs.ErrNotExist)
 	}

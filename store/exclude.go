@@ -108,7 +108,7 @@ func (d *directory) lockNewest() error {
 
 // newestLog returns the path of the newest log, or "".
 func (d *directory) newestLog() (string, error) {
-	l, err := storefile.List(d.fs, d.dir)
+	l, err := d.files().List()
 	if err != nil || len(l.Logs) == 0 {
 		return "", err
 	}

@@ -3,12 +3,9 @@ package store
 import (
 	"errors"
 	"io/fs"
-	"path/filepath"
 	"time"
 
-	"github.com/stateio/stateio/internal/fsys"
 	"github.com/stateio/stateio/internal/storefile"
-	"github.com/stateio/stateio/internal/storefs"
 )
 
 // A File is one that a store keeps: a log or a snapshot.
@@ -36,14 +33,14 @@ type File struct {
 // rest. Files that are dropped meanwhile are left out. Errors are those of reading the
 // directory, and that there is no store.
 func Files(dir string) ([]File, error) {
-	fsy := storefs.For(dir)
-	l, err := storefile.Find(fsy, dir)
+	in := filesIn(dir)
+	l, err := in.Find()
 	if err != nil {
 		return nil, err
 	}
 	var files []File
 	for i, base := range l.Logs {
-		f, ok := describe(fsy, filepath.Join(dir, storefile.FileName(base, storefile.LogSuffix)), base, storefile.LogKind)
+		f, ok := describe(in.Log(base), base, in.LogHeader)
 		if !ok {
 			continue
 		}
@@ -57,7 +54,7 @@ func Files(dir string) ([]File, error) {
 		files = append(files, f)
 	}
 	for _, index := range l.Snaps {
-		if f, ok := describe(fsy, filepath.Join(dir, storefile.FileName(index, storefile.SnapSuffix)), index, storefile.SnapKind); ok {
+		if f, ok := describe(in.Snap(index), index, in.SnapHeader); ok {
 			f.Snapshot, f.First, f.Last, f.Until = true, index, index, f.From
 			files = append(files, f)
 		}
@@ -66,8 +63,8 @@ func Files(dir string) ([]File, error) {
 }
 
 // describe reads the header of one file, and reports whether it is there.
-func describe(fsy fsys.FS, path string, base uint64, k storefile.Kind) (f File, ok bool) {
-	h, size, err := storefile.ReadHeader(fsy, path, base, k)
+func describe(path string, index uint64, header func(uint64) (storefile.Header, int64, error)) (f File, ok bool) {
+	h, size, err := header(index)
 	if errors.Is(err, fs.ErrNotExist) {
 		return File{}, false
 	}

@@ -9,13 +9,11 @@ import (
 	"io/fs"
 	"iter"
 	"math"
-	"path/filepath"
 	"slices"
 	"time"
 
 	"github.com/stateio/stateio/internal/fsys"
 	"github.com/stateio/stateio/internal/storefile"
-	"github.com/stateio/stateio/internal/storefs"
 )
 
 // An Update is one that was made, as [Store.Updates] returns it.
@@ -44,7 +42,7 @@ func (s *Store) Updates(ctx context.Context, from uint64) iter.Seq2[Update, erro
 	return func(yield func(Update, error) bool) {
 		s.followers.Add(1)
 		defer s.followers.Add(-1)
-		c := &cursor{fs: s.fs, dir: s.dir, next: max(from, 1), readable: s.readable}
+		c := &cursor{dir: s.files(), next: max(from, 1), readable: s.readable}
 		defer c.close()
 		for ctx.Err() == nil {
 			durable, changed, err := s.progress(c.next)
@@ -76,7 +74,7 @@ func (s *Store) Updates(ctx context.Context, from uint64) iter.Seq2[Update, erro
 // for damage.
 func ReadUpdates(ctx context.Context, dir string, from uint64) iter.Seq2[Update, error] {
 	return func(yield func(Update, error) bool) {
-		c := &cursor{fs: storefs.For(dir), dir: dir, next: max(from, 1)}
+		c := &cursor{dir: filesIn(dir), next: max(from, 1)}
 		defer c.close()
 		if _, err := c.read(ctx, math.MaxUint64, yield); err != nil && !errors.Is(err, errEnd) {
 			yield(Update{}, err)
@@ -91,7 +89,7 @@ func ReadUpdates(ctx context.Context, dir string, from uint64) iter.Seq2[Update,
 // without an error.
 func TailUpdates(ctx context.Context, dir string, from uint64) iter.Seq2[Update, error] {
 	return func(yield func(Update, error) bool) {
-		c := &cursor{fs: storefs.For(dir), dir: dir, next: max(from, 1)}
+		c := &cursor{dir: filesIn(dir), next: max(from, 1)}
 		defer c.close()
 		timer := time.NewTimer(defaultPoll)
 		defer timer.Stop()
@@ -99,7 +97,7 @@ func TailUpdates(ctx context.Context, dir string, from uint64) iter.Seq2[Update,
 			more, err := c.read(ctx, math.MaxUint64, yield)
 			switch {
 			case errors.Is(err, errEnd):
-			case err != nil && c.known && absent(c.fs, dir): // it is being restored, perhaps
+			case err != nil && c.known && absent(c.dir): // it is being restored, perhaps
 			case err != nil:
 				yield(Update{}, err)
 				return
@@ -162,14 +160,12 @@ func (s *Store) readable(base uint64, f fsys.File) (int64, error) {
 
 // A cursor reads updates over log files.
 type cursor struct {
-	fs   fsys.FS
-	dir  string
+	dir  storefile.Dir
 	next uint64 // index of the next update
 	// readable tells how far a log may be read. If it is nil, logs are read up
 	// to where they end, which is for the cursor to find out.
 	readable func(base uint64, f fsys.File) (int64, error)
 
-	f fsys.File
 	r *storefile.LogReader // nil: the log with the next update is to be opened
 
 	sealed uint64 // index of the last update in the log that was read to its seal
@@ -222,11 +218,11 @@ func (c *cursor) read(ctx context.Context, last uint64, yield func(Update, error
 // meanwhile; one may even have gone and come back.
 func (c *cursor) open() error {
 	for tries := 0; ; tries++ {
-		l, err := storefile.List(c.fs, c.dir)
+		l, err := c.dir.List()
 		if err != nil {
 			return err
 		}
-		if err := l.Interrupted(c.dir); err != nil {
+		if err := l.Interrupted(c.dir.Path); err != nil {
 			return err
 		}
 		err = c.openOf(l)
@@ -234,7 +230,7 @@ func (c *cursor) open() error {
 		if !gone && !errors.Is(err, ErrNotRetained) {
 			return err
 		}
-		now, lerr := storefile.List(c.fs, c.dir)
+		now, lerr := c.dir.List()
 		if lerr != nil || slices.Equal(now.Logs, l.Logs) && (!gone || tries > 0) {
 			return err
 		}
@@ -253,24 +249,16 @@ func (c *cursor) openOf(l *storefile.Listing) error {
 	if l.Logs[i] < c.sealed {
 		return c.gap(l)
 	}
-	path := filepath.Join(c.dir, storefile.FileName(l.Logs[i], storefile.LogSuffix))
-	f, err := c.fs.Open(path, fsys.ReadOnly, 0)
-	if err != nil {
-		return fmt.Errorf("store: %w", err)
-	}
 	c.stoppedAt = -1
-	limit, err := c.limit(l.Logs[i], f)
-	if err == nil {
-		c.r, err = storefile.NewLogReader(f, path, l.Logs[i], limit)
-	}
-	if err == nil && c.known && c.r.Header.Store != c.store {
-		c.r.Close()
-		c.r, err = nil, storefile.Corrupt(path, 0, "it belongs to another store than the one that was read before: somebody has put it in its place")
-	}
+	r, err := c.dir.OpenLog(l.Logs[i], c.limit(l.Logs[i]))
 	if err != nil {
-		return errors.Join(err, f.Close())
+		return err
 	}
-	c.f, c.store, c.known = f, c.r.Header.Store, true
+	if c.known && r.Header.Store != c.store {
+		r.Close()
+		return storefile.Corrupt(r.Path, 0, "it belongs to another store than the one that was read before: somebody has put it in its place")
+	}
+	c.r, c.store, c.known = r, r.Header.Store, true
 	return nil
 }
 
@@ -282,7 +270,7 @@ func (c *cursor) find(l *storefile.Listing) (int, error) {
 		}
 		if base < c.next {
 			// One that is empty never came into use.
-			void, err := storefile.IsVoid(c.fs, filepath.Join(c.dir, storefile.FileName(base, storefile.LogSuffix)), base)
+			void, err := c.dir.Void(base)
 			if !void {
 				return i, err
 			}
@@ -291,11 +279,12 @@ func (c *cursor) find(l *storefile.Listing) (int, error) {
 	return -1, nil
 }
 
-func (c *cursor) limit(base uint64, f fsys.File) (int64, error) {
-	if c.readable != nil {
-		return c.readable(base, f)
+// limit returns what tells how far the log after base, open in f, may be read.
+func (c *cursor) limit(base uint64) func(f fsys.File) (int64, error) {
+	if c.readable == nil {
+		return storefile.Size
 	}
-	return storefile.Size(f)
+	return func(f fsys.File) (int64, error) { return c.readable(base, f) }
 }
 
 // gap says why no log that goes on after c.sealed has the next update.
@@ -304,11 +293,11 @@ func (c *cursor) gap(l *storefile.Listing) error {
 	if there || len(l.Snaps) > 0 && c.sealed < l.Snaps[0] {
 		return c.notRetained() // it was never made, or dropped
 	}
-	return storefile.Corrupt(filepath.Join(c.dir, storefile.FileName(c.sealed, storefile.LogSuffix)), 0, "the file is missing, with the updates after %d", c.sealed)
+	return c.dir.MissingLog(c.sealed)
 }
 
 func (c *cursor) notRetained() error {
-	return &opError{is: ErrNotRetained, msg: fmt.Sprintf("update %d is not in %s", c.next, c.dir)}
+	return &opError{is: ErrNotRetained, msg: fmt.Sprintf("update %d is not in %s", c.next, c.dir.Path)}
 }
 
 // stopped is called where the log has no next entry. It returns nil if the
@@ -318,7 +307,7 @@ func (c *cursor) notRetained() error {
 // durable is looked for before the entry is read once more: if it is still
 // missing then, it is not on its way.
 func (c *cursor) stopped() error {
-	limit, err := c.limit(c.r.Header.Base, c.f)
+	limit, err := c.r.Allowed(c.limit(c.r.Header.Base))
 	if err != nil {
 		return err
 	}
@@ -346,9 +335,9 @@ func (c *cursor) stopped() error {
 // that is because the log was given up, dropped or replaced by a copy meanwhile, and
 // closes it.
 func (c *cursor) broken() error {
-	info, err := c.f.Stat()
+	info, err := c.r.Stat()
 	if err == nil && info.Links > 0 && c.replaced < c.next {
-		now, serr := c.fs.Stat(c.r.Path)
+		now, serr := c.dir.FS.Stat(c.r.Path)
 		if serr == nil && now.ID != info.ID {
 			c.replaced, info.Links = c.next, 0
 		}
@@ -370,7 +359,7 @@ func (c *cursor) outlived() (bool, error) {
 	if err != nil || t.Proof >= 0 {
 		return true, err
 	}
-	l, err := storefile.List(c.fs, c.dir)
+	l, err := c.dir.List()
 	if err != nil || len(l.Logs) == 0 {
 		return false, err
 	}
@@ -381,10 +370,7 @@ func (c *cursor) outlived() (bool, error) {
 	if last > c.r.Index {
 		return true, nil
 	}
-	void, err := storefile.IsVoid(c.fs, filepath.Join(c.dir, storefile.FileName(last, storefile.LogSuffix)), last)
-	if errors.Is(err, fs.ErrNotExist) {
-		return false, nil // it was given up before it came into use
-	}
+	void, err := c.dir.VoidOrGone(last)
 	return !void, err
 }
 
@@ -392,9 +378,8 @@ func (c *cursor) outlived() (bool, error) {
 func (c *cursor) close() {
 	if c.r != nil {
 		c.r.Close()
-		_ = c.f.Close() // opened for reading
 	}
-	c.r, c.f = nil, nil
+	c.r = nil
 }
 
 // idle reports whether a cursor that has come to the end would find nothing more now. If
@@ -403,11 +388,11 @@ func (c *cursor) idle() (bool, error) {
 	if c.r == nil {
 		return false, nil
 	}
-	info, err := c.f.Stat()
+	info, err := c.r.Stat()
 	if err != nil {
-		return false, fmt.Errorf("store: %w", err)
+		return false, err
 	}
-	now, err := c.fs.Stat(c.r.Path)
+	now, err := c.dir.FS.Stat(c.r.Path)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return false, fmt.Errorf("store: %w", err)
 	}

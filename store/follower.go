@@ -5,13 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"sync"
 	"time"
 
-	"github.com/stateio/stateio/internal/fsys"
 	"github.com/stateio/stateio/internal/storefile"
-	"github.com/stateio/stateio/internal/storefs"
 )
 
 // FollowOptions change how [Follow] works. The zero value of each field stands for its
@@ -26,9 +23,8 @@ type FollowOptions struct {
 // methods may be called from any number of goroutines at once, but not from within the
 // machine or View.
 type Follower struct {
-	dir  string
+	dir  storefile.Dir
 	m    clocked
-	fs   fsys.FS
 	poll time.Duration
 
 	cursor *cursor // of the goroutine that follows; before that, of Follow
@@ -122,8 +118,8 @@ func newFollower(ctx context.Context, dir string, m Machine) (*Follower, error) 
 	if dir == "" {
 		return nil, errNoDir
 	}
-	f := &Follower{dir: dir, m: clockedBy(m), fs: storefs.For(dir), done: make(chan struct{})}
-	if _, err := storefile.Find(f.fs, dir); err != nil {
+	f := &Follower{dir: filesIn(dir), m: clockedBy(m), done: make(chan struct{})}
+	if _, err := f.dir.Find(); err != nil {
 		return nil, err
 	}
 	return f, f.restore(ctx, 0)
@@ -136,7 +132,7 @@ const restoreTries = 10
 // and goes on after it.
 func (f *Follower) restore(ctx context.Context, least uint64) error {
 	for tries := 1; ; tries++ {
-		l, err := storefile.List(f.fs, f.dir)
+		l, err := f.dir.List()
 		if err != nil {
 			return err
 		}
@@ -152,7 +148,7 @@ func (f *Follower) restoreOf(ctx context.Context, l *storefile.Listing, least ui
 	if n := len(l.Snaps); least > 0 && (n == 0 || l.Snaps[n-1] < least) {
 		return f.cursor.notRetained()
 	}
-	load := &loader{fs: f.fs, dir: f.dir, m: f.m.m, machine: f.m, list: l, target: ^uint64(0), ctx: ctx}
+	load := &loader{dir: f.dir, m: f.m.m, machine: f.m, list: l, target: ^uint64(0), ctx: ctx}
 	f.state.Lock()
 	err := load.loadSnapshot()
 	f.state.Unlock()
@@ -174,7 +170,7 @@ func (f *Follower) restoreOf(ctx context.Context, l *storefile.Listing, least ui
 	if f.cursor != nil {
 		f.cursor.close()
 	}
-	next := &cursor{fs: f.fs, dir: f.dir, next: load.report.Index + 1}
+	next := &cursor{dir: f.dir, next: load.report.Index + 1}
 	if f.cursor != nil {
 		next.store, next.known = f.cursor.store, f.cursor.known
 	}
@@ -186,7 +182,7 @@ func (f *Follower) restoreOf(ctx context.Context, l *storefile.Listing, least ui
 // without a snapshot: those that were refused are in the way.
 func (f *Follower) fromNothing(l *storefile.Listing, refused []RefusedSnapshot) error {
 	if len(l.Logs) > 0 && l.Logs[0] == 0 {
-		h, _, err := storefile.ReadHeader(f.fs, filepath.Join(f.dir, storefile.FileName(0, storefile.LogSuffix)), 0, storefile.LogKind)
+		h, _, err := f.dir.LogHeader(0)
 		if err != nil || h.Kind != storefile.ImportKind {
 			return err
 		}
@@ -195,7 +191,7 @@ func (f *Follower) fromNothing(l *storefile.Listing, refused []RefusedSnapshot) 
 		return refused[0].Err
 	}
 	if len(l.Logs) > 0 && l.Logs[0] == 0 {
-		return storefile.MissingImport(f.dir)
+		return f.dir.MissingImport()
 	}
 	return nil // the cursor says what is missing
 }
@@ -203,7 +199,7 @@ func (f *Follower) fromNothing(l *storefile.Listing, refused []RefusedSnapshot) 
 // catchUp applies what is there.
 func (f *Follower) catchUp(ctx context.Context) error {
 	for {
-		start := f.fs.Now()
+		start := f.dir.FS.Now()
 		var failed error
 		_, err := f.cursor.read(ctx, ^uint64(0), func(u Update, _ error) bool {
 			failed = f.apply(u)
@@ -226,7 +222,7 @@ func (f *Follower) catchUp(ctx context.Context) error {
 		case err != nil:
 			return err
 		case ctx.Err() != nil:
-			return fmt.Errorf("store: following %s, up to update %d: %w", f.dir, f.status.Index, ctx.Err())
+			return fmt.Errorf("store: following %s, up to update %d: %w", f.dir.Path, f.status.Index, ctx.Err())
 		}
 	}
 }
@@ -287,13 +283,13 @@ func (f *Follower) run(ctx context.Context) {
 
 // look applies what has come since the cursor was at the end.
 func (f *Follower) look(ctx context.Context) error {
-	start := f.fs.Now()
+	start := f.dir.FS.Now()
 	idle, err := f.cursor.idle()
 	if err != nil {
 		return err
 	}
 	if !idle {
-		if err := f.catchUp(ctx); err == nil || !absent(f.fs, f.dir) {
+		if err := f.catchUp(ctx); err == nil || !absent(f.dir) {
 			return err
 		}
 		return nil // it is being restored, perhaps
@@ -306,8 +302,8 @@ func (f *Follower) look(ctx context.Context) error {
 
 // absent reports whether there is no store in dir now, or it is being made: one without a
 // log is none.
-func absent(fsy fsys.FS, dir string) bool {
-	l, err := storefile.List(fsy, dir)
+func absent(dir storefile.Dir) bool {
+	l, err := dir.List()
 	return errors.Is(err, fs.ErrNotExist) || err == nil && len(l.Logs) == 0
 }
 
@@ -353,9 +349,9 @@ func (f *Follower) WaitIndex(ctx context.Context, index uint64) error {
 			if err := f.Err(); err != nil {
 				return err
 			}
-			return fmt.Errorf("store: waiting for update %d of %s: following has ended: %w", index, f.dir, ErrClosed)
+			return fmt.Errorf("store: waiting for update %d of %s: following has ended: %w", index, f.dir.Path, ErrClosed)
 		case <-ctx.Done():
-			return fmt.Errorf("store: waiting for update %d of %s: %w", index, f.dir, ctx.Err())
+			return fmt.Errorf("store: waiting for update %d of %s: %w", index, f.dir.Path, ctx.Err())
 		}
 	}
 }

@@ -165,7 +165,7 @@ func makeStore(dir string, opts *Options, src *source) error {
 // Commit point: the name of the log, made durable by SyncDir. The snapshot is
 // there before.
 func (d *directory) importSource(src *source) error {
-	files, err := storefile.List(d.fs, d.dir)
+	files, err := d.files().List()
 	if err != nil {
 		return err
 	}

@@ -5,13 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path/filepath"
 	"slices"
 	"time"
 
-	"github.com/stateio/stateio/internal/fsys"
 	"github.com/stateio/stateio/internal/storefile"
-	"github.com/stateio/stateio/internal/storefs"
 )
 
 // IndexAt returns the index of the last update in the store in directory dir that was
@@ -23,30 +20,30 @@ import (
 // The error is ErrNotRetained if updates that far back are no longer kept; otherwise it is
 // one of [ReadUpdates].
 func IndexAt(dir string, t time.Time) (index uint64, err error) {
-	return indexAt(context.Background(), storefs.For(dir), dir, t)
+	return indexAt(context.Background(), filesIn(dir), t)
 }
 
-func indexAt(ctx context.Context, fsy fsys.FS, dir string, t time.Time) (uint64, error) {
-	l, err := storefile.Find(fsy, dir)
+func indexAt(ctx context.Context, in storefile.Dir, t time.Time) (uint64, error) {
+	l, err := in.Find()
 	if err != nil {
 		return 0, err
 	}
 	for _, base := range slices.Backward(l.Logs) {
-		h, used, err := storefile.LogUse(fsy, filepath.Join(dir, storefile.FileName(base, storefile.LogSuffix)), base)
+		h, used, err := in.LogUse(base)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			continue // it was dropped, or given up, meanwhile
 		case err != nil:
 			return 0, err
 		case used && (base == 0 || !moment(h.Time).After(t)):
-			return lastUntil(ctx, dir, base, t)
+			return lastUntil(ctx, in.Path, base, t)
 		case !used && base == 0:
 			return 0, nil
 		case !used && !moment(h.Time).After(t):
 			return base, nil
 		}
 	}
-	return 0, &opError{is: ErrNotRetained, msg: fmt.Sprintf("updates made before %s are no longer in %s", t.Format(time.RFC3339Nano), dir)}
+	return 0, &opError{is: ErrNotRetained, msg: fmt.Sprintf("updates made before %s are no longer in %s", t.Format(time.RFC3339Nano), in.Path)}
 }
 
 // lastUntil returns the index of the last update made at time t or before, which is in

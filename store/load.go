@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"path/filepath"
 	"slices"
 	"sync/atomic"
 
@@ -17,8 +16,7 @@ import (
 // A loader gives a machine its state back from a directory, and changes
 // nothing there.
 type loader struct {
-	fs      fsys.FS
-	dir     string
+	dir     storefile.Dir
 	m       Machine
 	machine clocked // m
 	list    *storefile.Listing
@@ -46,22 +44,18 @@ type loader struct {
 	voids []string
 }
 
-func (l *loader) path(index uint64, suffix string) string {
-	return filepath.Join(l.dir, storefile.FileName(index, suffix))
-}
-
 // givenUp returns an error when ctx has ended.
 func (l *loader) givenUp() error {
 	if l.report.Updates%64 == 0 && l.ctx.Err() != nil {
 		l.machineError = true // it holds a part
-		return fmt.Errorf("store: loading %s, up to update %d: %w", l.dir, l.report.Index, l.ctx.Err())
+		return fmt.Errorf("store: loading %s, up to update %d: %w", l.dir.Path, l.report.Index, l.ctx.Err())
 	}
 	return nil
 }
 
 // load restores a snapshot and replays the logs after it.
 func (l *loader) load() error {
-	if err := l.list.Interrupted(l.dir); err != nil || l.list.Empty() {
+	if err := l.list.Interrupted(l.dir.Path); err != nil || l.list.Empty() {
 		return err
 	}
 	_, needless := slices.BinarySearch(l.list.Snaps, l.target) // a snapshot of the target needs no log
@@ -71,13 +65,13 @@ func (l *loader) load() error {
 		}
 		// Each snapshot begins with a new log, and is dropped before that is.
 		if _, ok := slices.BinarySearch(l.list.Logs, index); !ok {
-			return l.missing(index)
+			return l.dir.MissingLog(index)
 		}
 	}
 	if err := l.loadSnapshot(); err != nil {
 		return err
 	}
-	if l.report.Snapshot == "" && l.report.refused(l.path(0, storefile.SnapSuffix)) {
+	if l.report.Snapshot == "" && l.report.refused(l.dir.Snap(0)) {
 		// A snapshot of index 0 is a state that no log leads to.
 		return l.report.Refused[0].Err
 	}
@@ -96,64 +90,52 @@ func (l *loader) loadSnapshot() error {
 		if index > l.target {
 			continue
 		}
-		if whole, err := l.tryRestore(l.path(index, storefile.SnapSuffix), index); whole || err != nil {
+		if whole, err := l.tryRestore(index); whole || err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// tryRestore verifies the snapshot at path before it restores it, so that one that
+// tryRestore verifies the snapshot of index before it restores it, so that one that
 // is damaged, or that the disk does not give back, does not touch the machine. It
 // reports whether it was whole.
-func (l *loader) tryRestore(path string, index uint64) (whole bool, err error) {
-	f, size, err := storefile.Open(l.fs, path)
-	var h storefile.Header
+func (l *loader) tryRestore(index uint64) (whole bool, err error) {
+	path := l.dir.Snap(index)
+	s, err := l.dir.OpenSnap(index)
 	if err == nil {
-		defer f.Close()
-		h, err = l.verify(f, path, index, size)
+		defer s.Close()
+		err = s.Verify()
 	}
 	refused := errors.Is(err, ErrCorrupt) || fsys.Unreadable(err)
 	if err == nil {
-		err = l.sameAsLog(h, path)
+		err = l.sameAsLog(s.Header, path)
 		refused = errors.Is(err, ErrCorrupt)
 	}
 	if refused {
 		l.report.Refused = append(l.report.Refused, RefusedSnapshot{path, err})
 		return false, nil
 	}
+	if err == nil {
+		err = s.Rewind()
+	}
 	if err != nil {
 		return false, err
 	}
-	return true, l.restore(f, path, index, size)
+	return true, l.restore(s, path, index)
 }
 
-// verify reads the snapshot in f.
-func (l *loader) verify(f fsys.File, path string, index uint64, size int64) (storefile.Header, error) {
-	s, err := storefile.NewSnapReader(f, path, index, size)
-	if err != nil {
-		return storefile.Header{}, err
-	}
-	defer s.Close()
-	return s.Header, s.Verify()
-}
-
-// restore gives the machine the verified snapshot in f. After an error, as of a
+// restore gives the machine the verified snapshot in s. After an error, as of a
 // disk that reads differently now, the machine may hold any part of it, so that
 // nothing else can be tried.
-func (l *loader) restore(f fsys.File, path string, index uint64, size int64) error {
-	s, err := storefile.NewSnapReader(f, path, index, size)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
+func (l *loader) restore(s *storefile.SnapReader, path string, index uint64) error {
 	if err := l.m.Restore(contextReader{l.ctx, s}); err != nil {
 		l.machineError = true
 		return fmt.Errorf("store: restoring %s: %w", path, err)
 	}
 	l.report.Snapshot, l.report.SnapshotIndex, l.report.Index = path, index, index
 	l.time = s.Header.Time
-	l.report.Bytes, l.snapshotSize = size, size
+	l.report.Bytes, l.snapshotSize = s.Size(), s.Size()
 	return nil
 }
 
@@ -161,8 +143,7 @@ func (l *loader) restore(f fsys.File, path string, index uint64, size int64) err
 // log after it is of, before the machine gets to see it. A snapshot of the target
 // needs no log, so one that is damaged or missing is no matter then.
 func (l *loader) sameAsLog(h storefile.Header, path string) error {
-	log := l.path(h.Base, storefile.LogSuffix)
-	of, _, err := storefile.ReadHeader(l.fs, log, h.Base, storefile.LogKind)
+	of, _, err := l.dir.LogHeader(h.Base)
 	needless := h.Base == l.target && !l.owner
 	switch {
 	case needless && (errors.Is(err, fs.ErrNotExist) || errors.Is(err, ErrCorrupt) || fsys.Unreadable(err)):
@@ -170,7 +151,7 @@ func (l *loader) sameAsLog(h storefile.Header, path string) error {
 	case err != nil:
 		return err
 	case of.Store != h.Store:
-		return storefile.Corrupt(path, 0, "it belongs to another store than %s", log)
+		return storefile.Corrupt(path, 0, "it belongs to another store than %s", l.dir.Log(h.Base))
 	}
 	return nil
 }
@@ -213,13 +194,13 @@ func (l *loader) replay() error {
 		index := l.report.Index
 		i, ok := slices.BinarySearch(l.list.Logs, index)
 		if !ok {
-			return l.missing(index)
+			return l.dir.MissingLog(index)
 		}
 		if ended, err := l.replayLog(i); ended || err != nil {
 			return err
 		}
 		if l.report.Index == index {
-			return storefile.SealedEmpty(l.path(index, storefile.LogSuffix))
+			return storefile.SealedEmpty(l.dir.Log(index))
 		}
 	}
 	return nil
@@ -231,7 +212,7 @@ func (l *loader) findDoubtful() error {
 	i := len(l.list.Logs) - 1
 	for ; i > 0; i-- {
 		index := l.list.Logs[i]
-		void, err := storefile.IsVoid(l.fs, l.path(index, storefile.LogSuffix), index)
+		void, err := l.dir.Void(index)
 		if err != nil {
 			return err
 		}
@@ -243,28 +224,15 @@ func (l *loader) findDoubtful() error {
 	return nil
 }
 
-// missing returns the error that says that the log after index is not there.
-func (l *loader) missing(index uint64) error {
-	return storefile.MissingLog(l.path(index, storefile.LogSuffix), index)
-}
-
 // replayLog applies the updates of the i-th log, and reports whether it is the
 // newest.
 func (l *loader) replayLog(i int) (ended bool, err error) {
-	path := l.path(l.list.Logs[i], storefile.LogSuffix)
-	f, size, err := storefile.Open(l.fs, path)
-	if err != nil {
-		return false, err
+	base, limit := l.list.Logs[i], storefile.Size
+	if l.owner && base >= l.doubtful {
+		limit = fromDisk
+		l.toSync = append(l.toSync, l.dir.Log(base))
 	}
-	defer f.Close()
-	if l.owner && l.list.Logs[i] >= l.doubtful {
-		// If a sync failed before, the cache may show what the disk does not hold.
-		if err := f.DropCache(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
-			return false, fmt.Errorf("store: %w", err)
-		}
-		l.toSync = append(l.toSync, path)
-	}
-	r, err := storefile.NewLogReader(f, path, l.list.Logs[i], size)
+	r, err := l.dir.OpenLog(base, limit)
 	if err != nil {
 		return false, err
 	}
@@ -277,6 +245,15 @@ func (l *loader) replayLog(i int) (ended bool, err error) {
 	return false, err
 }
 
+// fromDisk returns the size of a log, of which the cache holds nothing then: if a sync
+// failed before, it may show what the disk does not hold.
+func fromDisk(f fsys.File) (int64, error) {
+	if err := f.DropCache(); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		return 0, fmt.Errorf("store: %w", err)
+	}
+	return storefile.Size(f)
+}
+
 // apply applies the updates of r up to the target. A nil error means that the
 // target was reached, or the seal.
 func (l *loader) apply(r *storefile.LogReader) error {
@@ -284,7 +261,7 @@ func (l *loader) apply(r *storefile.LogReader) error {
 		return err
 	}
 	if r.Header.Kind == storefile.ImportKind && l.report.Snapshot == "" {
-		return storefile.MissingImport(l.dir)
+		return l.dir.MissingImport()
 	}
 	l.report.Logs++
 	for l.report.Index < l.target {
@@ -317,8 +294,8 @@ func (l *loader) apply(r *storefile.LogReader) error {
 // it does: that nothing which was acknowledged is missing.
 func (l *loader) checkEnd(i int, r *storefile.LogReader) error {
 	for _, index := range l.list.Logs[i+1:] {
-		path := l.path(index, storefile.LogSuffix)
-		void, err := storefile.IsVoid(l.fs, path, index)
+		path := l.dir.Log(index)
+		void, err := l.dir.Void(index)
 		switch {
 		case errors.Is(err, fs.ErrNotExist) && !l.owner:
 			continue // who has the store open gave it up before it came into use

@@ -112,13 +112,12 @@ func within(src, dst string) bool {
 // and keeps others out until unlock is called. It makes no file.
 func (r *repair) lock() (unlock func(), err error) {
 	unlock = func() {}
-	fsy := storefs.For(r.src)
-	l, err := storefile.List(fsy, r.src)
+	in := filesIn(r.src)
+	l, err := in.List()
 	if err != nil || len(l.Logs) == 0 {
 		return unlock, err
 	}
-	path := filepath.Join(r.src, storefile.FileName(l.Logs[len(l.Logs)-1], storefile.LogSuffix))
-	f, _, err := storefile.Open(fsy, path)
+	f, _, err := storefile.Open(in.FS, in.Log(l.Logs[len(l.Logs)-1]))
 	if err != nil {
 		return unlock, nil // reading it says why
 	}
@@ -191,19 +190,19 @@ func (r *repair) look() error {
 // identify takes the identity of the store from what the new one begins with: the
 // snapshot, or the first log that can be read.
 func (r *repair) identify(l *storefile.Listing) {
-	fsy := storefs.For(r.src)
-	header := func(index uint64, suffix string, k storefile.Kind) bool {
-		h, _, err := storefile.ReadHeader(fsy, filepath.Join(r.src, storefile.FileName(index, suffix)), index, k)
-		if err == nil {
+	in := filesIn(r.src)
+	if slices.Contains(l.Snaps, r.report.Snapshot) {
+		if h, _, err := in.SnapHeader(r.report.Snapshot); err == nil {
 			r.id = h.Store
+			return
 		}
-		return err == nil
-	}
-	if slices.Contains(l.Snaps, r.report.Snapshot) && header(r.report.Snapshot, storefile.SnapSuffix, storefile.SnapKind) {
-		return
 	}
 	for _, base := range l.Logs {
-		if base >= r.report.Snapshot && header(base, storefile.LogSuffix, storefile.LogKind) {
+		if base < r.report.Snapshot {
+			continue
+		}
+		if h, _, err := in.LogHeader(base); err == nil {
+			r.id = h.Store
 			return
 		}
 	}
@@ -211,8 +210,7 @@ func (r *repair) identify(l *storefile.Listing) {
 
 // chooseLogs sets the logs that hold updates after the first state.
 func (r *repair) chooseLogs() error {
-	fsy := storefs.For(r.src)
-	l, err := storefile.List(fsy, r.src)
+	l, err := filesIn(r.src).List()
 	if err != nil {
 		return err
 	}
@@ -231,19 +229,13 @@ func (r *repair) source() (*source, io.Closer, error) {
 	reader := r.reader(new(RepairReport))
 	src := &source{index: r.report.Snapshot, next: reader.next}
 	opened := closers{reader.old}
-	fsy := storefs.For(r.src)
-	path := filepath.Join(r.src, storefile.FileName(src.index, storefile.SnapSuffix))
-	f, size, err := storefile.Open(fsy, path)
+	state, err := filesIn(r.src).OpenSnap(src.index)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && src.index == 0:
 	case err != nil:
 		return nil, nil, err
 	default:
-		state, err := storefile.NewSnapReader(f, path, src.index, size)
-		if err != nil {
-			return nil, nil, errors.Join(err, f.Close())
-		}
-		opened = append(opened, closerOf(state.Close), f)
+		opened = append(opened, closerOf(state.Close))
 		src.state, src.time = state, state.Header.Time
 		reader.at = src.time
 	}
@@ -286,7 +278,7 @@ func (r *repair) reader(told *RepairReport) *repairReader {
 	first := r.report.Snapshot
 	return &repairReader{
 		repair: r, told: told, expected: first + 1, index: first, exact: true,
-		old: &salvager{ctx: r.ctx, fs: storefs.For(r.src), dir: r.src, id: r.id, logs: slices.Clone(r.logs), next: first + 1},
+		old: &salvager{ctx: r.ctx, dir: filesIn(r.src), id: r.id, logs: slices.Clone(r.logs), next: first + 1},
 	}
 }
 

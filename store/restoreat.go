@@ -6,9 +6,6 @@ import (
 	"fmt"
 	"io/fs"
 	"slices"
-
-	"github.com/stateio/stateio/internal/storefile"
-	"github.com/stateio/stateio/internal/storefs"
 )
 
 // RestoreAt gives m the state that the store in directory dir had right after
@@ -22,19 +19,19 @@ func RestoreAt(dir string, m Machine, index uint64) error {
 	if m == nil {
 		return errors.New("store: restoring needs a Machine, not nil")
 	}
-	fsy := storefs.For(dir)
-	files, err := storefile.Find(fsy, dir)
+	in := filesIn(dir)
+	files, err := in.Find()
 	if err != nil {
 		return err
 	}
 	if !files.Reaches(index) {
 		return &opError{is: ErrNotRetained, msg: fmt.Sprintf("the state of update %d is older than what is kept in %s", index, dir)}
 	}
-	l := &loader{fs: fsy, dir: dir, m: m, machine: clockedBy(m), list: files, target: index, ctx: context.Background()}
+	l := &loader{dir: in, m: m, machine: clockedBy(m), list: files, target: index, ctx: context.Background()}
 	err = l.load()
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && !l.machineError:
-		now, lerr := storefile.List(fsy, dir)
+		now, lerr := in.List()
 		initial := l.report.Snapshot == "" && l.report.Updates == 0
 		switch {
 		case lerr != nil || slices.Equal(now.Snaps, files.Snaps) && slices.Equal(now.Logs, files.Logs):

@@ -12,7 +12,7 @@ import (
 //
 // Snapshots go first, durably, so that every snapshot found has its log.
 func (s *Store) retain() error {
-	l, err := storefile.List(s.fs, s.dir)
+	l, err := s.files().List()
 	if err != nil {
 		return err
 	}
@@ -41,7 +41,7 @@ func (s *Store) retain() error {
 func (s *Store) agedOut(snaps []uint64) (int, error) {
 	since := s.fs.Now().Add(-s.opts.KeepFor).UnixNano()
 	for i, index := range slices.Backward(snaps) {
-		h, _, err := storefile.ReadHeader(s.fs, s.path(index, storefile.SnapSuffix), index, storefile.SnapKind)
+		h, _, err := s.files().SnapHeader(index)
 		if err != nil {
 			return 0, wrap("looking for snapshots that are no longer needed", err)
 		}

@@ -6,9 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"path/filepath"
 
-	"github.com/stateio/stateio/internal/fsys"
 	"github.com/stateio/stateio/internal/storefile"
 )
 
@@ -16,13 +14,11 @@ import (
 // after damage.
 type salvager struct {
 	ctx  context.Context
-	fs   fsys.FS
-	dir  string
+	dir  storefile.Dir
 	id   [16]byte
 	logs []uint64 // that are still to be opened
 	next uint64   // index of the first update that is wanted
 
-	f    fsys.File
 	r    *storefile.LogReader // nil: the next log is to be opened
 	from int64                // where to look after damage
 
@@ -34,7 +30,7 @@ type salvager struct {
 func (s *salvager) read() (index uint64, at int64, update []byte, err error) {
 	for {
 		if err := s.ctx.Err(); err != nil {
-			return 0, 0, nil, fmt.Errorf("store: reading %s: %w", s.dir, err)
+			return 0, 0, nil, fmt.Errorf("store: reading %s: %w", s.dir.Path, err)
 		}
 		if s.r == nil {
 			if err := s.open(); err != nil {
@@ -70,27 +66,21 @@ func (s *salvager) open() error {
 	}
 	base := s.logs[0]
 	s.logs = s.logs[1:]
-	path := filepath.Join(s.dir, storefile.FileName(base, storefile.LogSuffix))
-	f, size, err := storefile.Open(s.fs, path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return err
-	}
-	r, err := storefile.NewLogReader(f, path, base, size)
+	r, err := s.dir.OpenLog(base, nil)
 	var damage *CorruptError
 	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
 	case errors.As(err, &damage):
 		s.damage = append(s.damage, damage)
-		return f.Close()
+		return nil
 	case err != nil:
-		return errors.Join(err, f.Close())
+		return err
 	case r.Header.Store != s.id:
 		r.Close()
-		return f.Close()
+		return nil
 	}
-	s.f, s.r, s.from = f, r, 0
+	s.r, s.from = r, 0
 	return nil
 }
 
@@ -118,7 +108,6 @@ func (s *salvager) Close() error {
 func (s *salvager) close() {
 	if s.r != nil {
 		s.r.Close()
-		_ = s.f.Close() // opened for reading
 	}
-	s.r, s.f = nil, nil
+	s.r = nil
 }

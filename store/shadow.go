@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"reflect"
 	"time"
 
-	"github.com/stateio/stateio/internal/fsys"
 	"github.com/stateio/stateio/internal/storefile"
 )
 
@@ -107,7 +107,7 @@ func (c *shadowCall) on(s *Store) (err error) {
 
 // replay brings the shadow to the state after update index, which ends a log.
 func (h *shadow) replay(s *Store, index uint64) error {
-	list, err := storefile.List(s.fs, s.dir)
+	list, err := s.files().List()
 	if err != nil {
 		return err
 	}
@@ -118,7 +118,7 @@ func (h *shadow) replay(s *Store, index uint64) error {
 		}
 	}
 	l := &loader{
-		fs: s.fs, dir: s.dir, m: h.m, machine: clockedBy(h.m), list: list, target: index, ctx: s.ctx,
+		dir: s.files(), m: h.m, machine: clockedBy(h.m), list: list, target: index, ctx: s.ctx,
 		store: s.id, hasStore: true, moved: &s.moved,
 	}
 	if first {
@@ -186,32 +186,24 @@ func (s *Store) captureWritten(ctx context.Context) (*capture, error) {
 		s.mu.Lock()
 		index := s.newest.index
 		s.mu.Unlock()
-		path := s.path(index, storefile.SnapSuffix)
-		f, size, err := storefile.Open(s.fs, path)
-		if err != nil && tries < restoreTries {
+		r, err := s.files().OpenSnap(index)
+		if errors.Is(err, fs.ErrNotExist) && tries < restoreTries {
 			continue // newer ones have replaced it meanwhile
 		}
 		if err != nil {
 			return nil, err
 		}
-		r, err := storefile.NewSnapReader(f, path, index, size)
-		if err != nil {
-			return nil, errors.Join(err, f.Close())
-		}
-		return &capture{index: index, time: r.Header.Time, state: writtenState{r, f}}, nil
+		return &capture{index: index, time: r.Header.Time, state: writtenState{r}}, nil
 	}
 }
 
 // A writtenState is one that is in a snapshot.
-type writtenState struct {
-	*storefile.SnapReader
-	f fsys.File
-}
+type writtenState struct{ *storefile.SnapReader }
 
 // Close implements io.Closer.
 func (w writtenState) Close() error {
 	w.SnapReader.Close()
-	return w.f.Close()
+	return nil
 }
 
 var _ io.WriterTo = writtenState{}

@@ -152,7 +152,7 @@ func (c *counters) sealed(n int64) { c.oldBytes += n }
 
 // countFiles measures the files of the store. No other log comes into use meanwhile.
 func (s *Store) countFiles() error {
-	l, err := storefile.List(s.fs, s.dir)
+	l, err := s.files().List()
 	if err != nil {
 		return err
 	}

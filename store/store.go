@@ -9,7 +9,6 @@ import (
 	"time"
 
 	"github.com/stateio/stateio/internal/fsys"
-	"github.com/stateio/stateio/internal/storefile"
 	"github.com/stateio/stateio/internal/storefs"
 )
 
@@ -124,11 +123,11 @@ var errNoDir = errors.New("store: the directory has no name: pass one, or \".\" 
 // goes on.
 func (s *Store) recover(ctx context.Context) error {
 	start := time.Now()
-	files, err := storefile.List(s.fs, s.dir)
+	files, err := s.files().List()
 	if err != nil {
 		return err
 	}
-	l := &loader{fs: s.fs, dir: s.dir, m: s.m, machine: s.machine, list: files, target: math.MaxUint64, owner: true, ctx: ctx}
+	l := &loader{dir: s.files(), m: s.m, machine: s.machine, list: files, target: math.MaxUint64, owner: true, ctx: ctx}
 	err = l.load()
 	if err != nil {
 		return err

@@ -40,10 +40,10 @@ func FileName(index uint64, suffix string) string {
 	return fmt.Sprintf("%0*d%s", nameDigits, index, suffix)
 }
 
-// List reads the directory dir of a store. It refuses whatever has the name of
-// a store's file and is not a regular file.
-func List(fsy fsys.FS, dir string) (*Listing, error) {
-	found, err := fsy.List(dir)
+// List reads the names in the directory. It refuses whatever has the name of a store's
+// file and is not a regular file.
+func (d Dir) List() (*Listing, error) {
+	found, err := d.FS.List(d.Path)
 	if err != nil {
 		return nil, fmt.Errorf("store: %w", err)
 	}
@@ -58,7 +58,7 @@ func List(fsy fsys.FS, dir string) (*Listing, error) {
 			continue
 		case e.Type != 0:
 			return nil, fmt.Errorf("store: %s is %w, and has the name of a store's file: move it away",
-				filepath.Join(dir, e.Name), fsys.ErrNotRegular)
+				filepath.Join(d.Path, e.Name), fsys.ErrNotRegular)
 		case !ok:
 			l.Lock = true
 		case tmp != "":
@@ -88,13 +88,13 @@ func (l *Listing) Interrupted(dir string) error {
 }
 
 // Find is List, for a directory that must hold a store.
-func Find(fsy fsys.FS, dir string) (*Listing, error) {
-	l, err := List(fsy, dir)
+func (d Dir) Find() (*Listing, error) {
+	l, err := d.List()
 	if err == nil {
-		err = l.Interrupted(dir)
+		err = l.Interrupted(d.Path)
 	}
 	if err == nil && l.Empty() {
-		err = fmt.Errorf("store: there is no store in %s", dir)
+		err = fmt.Errorf("store: there is no store in %s", d.Path)
 	}
 	return l, err
 }

@@ -25,6 +25,8 @@ type LogReader struct {
 	group   []byte // what is left of the group that Off is the entry of
 	Time    int64  // of the current commit, in nanoseconds since 1970; at first that of update base
 	Skipped bool   // some of the log, because it is damaged
+
+	file fsys.File // that is closed with it; nil: the caller closes it
 }
 
 // NewLogReader reads the header of the log in the first limit bytes of f.
@@ -44,8 +46,31 @@ func NewLogReader(f fsys.File, path string, base uint64, limit int64) (*LogReade
 func (r *LogReader) Resume(limit int64) {
 	e := newEntries(r.f, r.Path, r.End, limit)
 	e.digest, e.spill = r.EndDigest, r.spill
-	r.Close()
+	r.entries.Close()
 	r.entries = e
+}
+
+// Stat describes the file, as it is now, of a reader that [Dir.OpenLog] has returned.
+func (r *LogReader) Stat() (fsys.Info, error) {
+	info, err := r.file.Stat()
+	if err != nil {
+		return info, fmt.Errorf("store: %w", err)
+	}
+	return info, nil
+}
+
+// Allowed returns what limit says of that file now.
+func (r *LogReader) Allowed(limit func(fsys.File) (int64, error)) (int64, error) {
+	return limit(r.file)
+}
+
+// Close ends reading ahead, and closes the file if [Dir.OpenLog] has opened it. Updates
+// returned before are no longer valid.
+func (r *LogReader) Close() {
+	r.entries.Close()
+	if r.file != nil {
+		_ = r.file.Close() // opened for reading
+	}
 }
 
 // readHeader reads the header of a file whose name says its kind and base.

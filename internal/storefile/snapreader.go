@@ -5,6 +5,8 @@ import (
 	"io"
 
 	"github.com/cespare/xxhash/v2"
+
+	"github.com/stateio/stateio/internal/fsys"
 )
 
 // A SnapReader reads the state in a snapshot file. It gives io.EOF only when
@@ -17,6 +19,8 @@ type SnapReader struct {
 	bytes  uint64
 	Digest xxhash.Digest
 	err    error // final
+
+	file fsys.File // that is closed with it; nil: the caller closes it
 }
 
 // NewSnapReader reads the header of the snapshot in the first size bytes of f.
@@ -117,8 +121,29 @@ func (s *SnapReader) finish(payload []byte) error {
 	return io.EOF
 }
 
-// Close ends reading ahead. It must be called.
-func (s *SnapReader) Close() { s.e.Close() }
+// Rewind begins anew, with the header: the file may read differently now.
+func (s *SnapReader) Rewind() error {
+	again, err := NewSnapReader(s.e.f, s.e.Path, s.Header.Base, s.e.Limit)
+	if err != nil {
+		return err
+	}
+	s.e.Close()
+	again.file = s.file
+	*s = *again
+	return nil
+}
+
+// Size returns the size that the file had when it was opened, in bytes.
+func (s *SnapReader) Size() int64 { return s.e.Limit }
+
+// Close ends reading ahead, and closes the file if [Dir.OpenSnap] has opened it. It must be
+// called.
+func (s *SnapReader) Close() {
+	s.e.Close()
+	if s.file != nil {
+		_ = s.file.Close() // opened for reading
+	}
+}
 
 // Verify reads up to the end.
 func (s *SnapReader) Verify() error {
