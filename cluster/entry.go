@@ -15,7 +15,7 @@ import (
 //	              | bytes uint32 | update ...                       updates of one session
 //	update  = seq uint64 | size<<1 + keyed uint32 | key [16]byte, if keyed | data
 //
-// time is the leader's clock, in nanoseconds since 1970. Who applies an entry takes
+// time is the leader's clock, in nanoseconds since 1970. A node that applies an entry takes
 // the latest time seen so far, if that is later, so that it never goes back. An
 // entry without groups only moves the commit index.
 //

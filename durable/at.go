@@ -7,7 +7,7 @@ import (
 )
 
 // MapAt returns the map in the directory dir as it was right after update index. It
-// changes nothing on the disk and takes no lock, so it works beside a program that has
+// changes nothing on the disk and takes no lock, so it works while a program has
 // the map open. Nil opts are the defaults; of them, Codec and Clone count.
 //
 // The errors are those of [store.RestoreAt]: [store.ErrNotRetained] if that state is no

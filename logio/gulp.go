@@ -23,7 +23,7 @@ const (
 // middle of that entry, as almost all blocks of a large one do, and moves their
 // data up to where it belongs while it is in the processor's cache. It stops at
 // the first block that holds something else, and at anything that is wrong, which
-// is left to who reads records one by one.
+// is left to callers that read records one by one.
 func (r *Reader) gulp() {
 	for n := r.expected(); n > 0; n = r.expected() {
 		from := (len(r.entry) + page - 1) / page * page

@@ -83,7 +83,7 @@ func bufferOf(w io.Writer) buffer {
 
 // free returns the free memory of buf, empty, for need bytes that hold data. It
 // returns nil if that is too little or buf is nil, and if data itself is there,
-// made by who asked for that memory before: it would be written over while it
+// made by the caller that asked for that memory before: it would be written over while it
 // is copied.
 func free(buf buffer, need int64, data []byte) []byte {
 	if buf == nil {

@@ -67,7 +67,7 @@ const (
 	shortCrashStates = 100
 )
 
-// updateFlag has a name of its own: who tests may have defined -update, and a
+// updateFlag has a name of its own: a test may have defined -update, and a
 // flag can't be defined twice.
 var updateFlag = flag.Bool("statetest.update", false, "record logs and states in the folder statetest.Options.Golden")
 

@@ -70,7 +70,7 @@ func newPieces(b []byte, rng *rand.Rand) io.Reader {
 	return r
 }
 
-// pieces gives a byte first, so that who reads once is sure to be found.
+// pieces gives a byte first, so that a machine that reads once is sure to be found.
 type pieces struct {
 	b     []byte
 	rng   *rand.Rand

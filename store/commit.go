@@ -180,7 +180,7 @@ func (s *Store) take() (*batch, *logFile) {
 // succeed tells everybody that batch b is durable, whose commit began at start.
 func (s *Store) succeed(b *batch, log *logFile, start time.Time) {
 	now := time.Now()
-	s.land() // before it is announced: who follows must not take it for pending then
+	s.land() // before it is announced: a follower must not take it for pending then
 	s.mu.Lock()
 	s.durable += uint64(b.updates)
 	log.durable = log.end

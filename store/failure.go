@@ -47,7 +47,7 @@ func (s *Store) fail(err error) error {
 	s.fill.reset(s.fill.start)
 	s.batchMu.Unlock()
 	s.mu.Lock()
-	s.announceLocked() // once more: who looked meanwhile took that for pending
+	s.announceLocked() // once more: a follower that looked meanwhile took that for pending
 	s.mu.Unlock()
 	s.refuseQueued()
 	return failure

@@ -247,7 +247,7 @@ func (f *Follower) applyLocked(u Update) error {
 	return err
 }
 
-// announceLocked tells those who wait that status has changed. The caller holds mu.
+// announceLocked tells the goroutines that wait that status has changed. The caller holds mu.
 func (f *Follower) announceLocked() {
 	if f.changed != nil {
 		close(f.changed)

@@ -298,7 +298,7 @@ func (l *loader) checkEnd(i int, r *storefile.LogReader) error {
 		void, err := l.dir.Void(index)
 		switch {
 		case errors.Is(err, fs.ErrNotExist) && !l.owner:
-			continue // who has the store open gave it up before it came into use
+			continue // the process that has the store open gave it up before it came into use
 		case err != nil:
 			return err
 		case !void:

@@ -138,7 +138,7 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, name string) {
 	}
 	turns := h.turns[name]
 	if turns.take(r.Context()) != nil {
-		return // who asked is gone
+		return // the client is gone
 	}
 	defer turns.give() // after the answer is written: it may be large
 	v, err := f(r)

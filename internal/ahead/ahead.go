@@ -1,4 +1,4 @@
-// Package ahead reads a log ahead of who consumes it: pieces of some blocks are
+// Package ahead reads a log ahead of its consumer: pieces of some blocks are
 // read and verified by other goroutines, while the ones before are used. A
 // record never crosses a block, so blocks can be verified in any order.
 //
@@ -95,7 +95,7 @@ func (r *Reader) dequeue() *Segment {
 	return s
 }
 
-// A task is done by who comes first.
+// A task is done by the goroutine that comes first.
 type task struct {
 	taken atomic.Bool
 	done  chan struct{} // closed when it is done

@@ -36,8 +36,8 @@ var tailBuffers = sync.Pool{New: func() any { return new(tailBuffer) }}
 // update was durable, and is damaged. Damage with no such entry after it may
 // be the remainder of the last batch, torn by a crash before it was
 // acknowledged. Damage can have changed where records begin, so every position
-// is looked at; that is safe because the tag's salt is not known to who makes
-// payloads.
+// is looked at; that is safe because the tag's salt is not known to the author of
+// a payload.
 func (r *LogReader) ReadTail() (LogTail, error) {
 	t := LogTail{Proof: -1}
 	buf := tailBuffers.Get().(*tailBuffer)

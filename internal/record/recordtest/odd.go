@@ -1,4 +1,4 @@
-// Package recordtest makes logs that no writer makes, for tests of who reads them.
+// Package recordtest makes logs that no writer makes, for tests of readers.
 package recordtest
 
 import (
