@@ -17,6 +17,7 @@ import (
 
 	"github.com/stateio/stateio/internal/crashtest"
 	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
 	"github.com/stateio/stateio/internal/storefs"
 	"github.com/stateio/stateio/lab/kernel"
 )
@@ -141,11 +142,11 @@ func (p *power) generation(rng *rand.Rand, hist *crashtest.History, options stri
 	}
 	if p.subject.name == aStore.name {
 		dir := filepath.Join(p.dir, "store")
-		fs := fsys.NewFaulty(p.fs)
+		fs := faultfs.New(p.fs)
 		fs.OnOp(c.onOp)
 		defer storefs.Mount(dir, fs)()
 	} else {
-		l.begin = func() { c.onOp(fsys.Op{Kind: fsys.OpWrite, Path: filepath.Join(p.dir, "state")}) }
+		l.begin = func() { c.onOp(faultfs.Op{Kind: faultfs.OpWrite, Path: filepath.Join(p.dir, "state")}) }
 	}
 	err = p.subject.live(l)
 	c.cutNow() // if it was not cut before
@@ -169,10 +170,10 @@ type cutter struct {
 }
 
 // onOp is called before each operation.
-func (c *cutter) onOp(op fsys.Op) {
+func (c *cutter) onOp(op faultfs.Op) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if op.Kind&(fsys.Changes|fsys.OpRead) == 0 || c.cut.Load() {
+	if op.Kind&(faultfs.Changes|faultfs.OpRead) == 0 || c.cut.Load() {
 		return
 	}
 	c.left--

@@ -9,7 +9,7 @@ import (
 	"sync"
 	"time"
 
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/memfs"
 	"github.com/stateio/stateio/store"
 )
 
@@ -29,7 +29,7 @@ var besideCheck = &check{
 
 // inStore has a store make one snapshot after the other during all updates.
 func (tr *trial) inStore() error {
-	fs, dir, opts := fsys.NewMem(fsys.MemOptions{}), newDir(), &store.Options{SnapshotBytes: -1, PreallocateBytes: 1 << 16}
+	fs, dir, opts := memfs.New(memfs.Options{}), newDir(), &store.Options{SnapshotBytes: -1, PreallocateBytes: 1 << 16}
 	m := &observer{Machine: tr.newMachine()}
 	s, err := openOn(fs, dir, m, opts)
 	if err != nil {

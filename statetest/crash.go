@@ -6,7 +6,8 @@ import (
 	"strings"
 	"time"
 
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
+	"github.com/stateio/stateio/internal/fsys/memfs"
 	"github.com/stateio/stateio/store"
 )
 
@@ -65,7 +66,7 @@ func (c *crasher) pass() {
 		PreallocateBytes: 1 << c.rng.IntN(17),
 	}
 	pageSizes := [...]int{512, 4096}
-	l := &life{crasher: c, draws: -1, after: "the beginning", mem: fsys.NewMem(fsys.MemOptions{
+	l := &life{crasher: c, draws: -1, after: "the beginning", mem: memfs.New(memfs.Options{
 		PageSize: pageSizes[c.rng.IntN(2)],
 		Garbage:  c.rng.IntN(2) == 0,
 	})}
@@ -81,7 +82,7 @@ func (c *crasher) pass() {
 // operation at a time, so nothing is guarded.
 type life struct {
 	*crasher
-	mem         *fsys.Mem
+	mem         *memfs.FS
 	depth       int
 	draws       int    // crash states to draw yet; below 0: one at each operation
 	made, acked int    // updates made in lives before this moment, and acknowledged
@@ -92,7 +93,7 @@ type life struct {
 
 // live opens the store, judges what is there, and makes so many updates.
 func (l *life) live(updates int) {
-	fs := fsys.NewFaulty(l.mem)
+	fs := faultfs.New(l.mem)
 	if l.draws != 0 {
 		fs.OnOp(l.onOp)
 	}
@@ -155,22 +156,22 @@ func (l *life) update() {
 }
 
 // onOp is called before every operation of the store on the file system.
-func (l *life) onOp(op fsys.Op) {
-	if op.Kind&fsys.Changes == 0 || l.err != nil || l.draws == 0 {
+func (l *life) onOp(op faultfs.Op) {
+	if op.Kind&faultfs.Changes == 0 || l.err != nil || l.draws == 0 {
 		return
 	}
 	if l.draws < 0 || l.rng.IntN(4) == 0 {
 		l.draws--
 		l.crash(op)
 	}
-	if l.meanwhile > 0 && l.made < len(l.log) && op.Kind == fsys.OpWrite && strings.HasSuffix(op.Path, ".snap.tmp") {
+	if l.meanwhile > 0 && l.made < len(l.log) && op.Kind == faultfs.OpWrite && strings.HasSuffix(op.Path, ".snap.tmp") {
 		l.meanwhile--
 		l.update()
 	}
 }
 
 // crash cuts the power, and lives on with what is left.
-func (l *life) crash(op fsys.Op) {
+func (l *life) crash(op faultfs.Op) {
 	l.states++
 	l.drawn[l.depth]++
 	next := &life{

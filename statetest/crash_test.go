@@ -11,7 +11,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/memfs"
 	"github.com/stateio/stateio/store"
 )
 
@@ -182,7 +182,7 @@ func TestJudge(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l := &life{crasher: &crasher{trial: tr}, made: test.made, acked: test.acked, mem: fsys.NewMem(fsys.MemOptions{})}
+		l := &life{crasher: &crasher{trial: tr}, made: test.made, acked: test.acked, mem: memfs.New(memfs.Options{})}
 		ok := l.judge(m, test.recovered)
 		if ok != (test.says == "") || !ok && !strings.Contains(l.err.Error(), test.says) {
 			t.Errorf("%+v: %v", test, l.err)

@@ -16,7 +16,8 @@ import (
 	"testing"
 
 	"github.com/stateio/stateio"
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
+	"github.com/stateio/stateio/internal/fsys/memfs"
 	"github.com/stateio/stateio/internal/storefile"
 	"github.com/stateio/stateio/internal/storefs"
 	"github.com/stateio/stateio/logio"
@@ -47,7 +48,7 @@ func aBackup(t testing.TB, updates ...string) []byte {
 func refusedBackup(t *testing.T, what string, file []byte) {
 	t.Helper()
 	const dir = "/refusedbackup"
-	defer storefs.Mount(dir, fsys.NewMem(fsys.MemOptions{}))()
+	defer storefs.Mount(dir, memfs.New(memfs.Options{}))()
 	if _, err := store.VerifyBackup(t.Context(), bytes.NewReader(file), int64(len(file))); !errors.Is(err, store.ErrCorrupt) && !errors.Is(err, store.ErrVersion) {
 		t.Errorf("%s: VerifyBackup: %v", what, err)
 	}
@@ -172,9 +173,9 @@ func TestAnInterruptedImportOfABackupCanBeMadeAgain(t *testing.T) {
 	file := aBackup(t, "one", strings.Repeat("x", 50_000))
 	doImport := func() error { return store.Import(dir, bytes.NewReader(file), int64(len(file))) }
 	for n := int64(1); ; n++ {
-		mem := fsys.NewMem(fsys.MemOptions{})
-		faulty := fsys.NewFaulty(mem)
-		stop := faulty.Inject(fsys.Fault{Kinds: fsys.Changes, N: n, Stop: true})
+		mem := memfs.New(memfs.Options{})
+		faulty := faultfs.New(mem)
+		stop := faulty.Inject(faultfs.Fault{Kinds: faultfs.Changes, N: n, Stop: true})
 		unmount := storefs.Mount(dir, faulty)
 		err := doImport()
 		unmount()
@@ -182,7 +183,7 @@ func TestAnInterruptedImportOfABackupCanBeMadeAgain(t *testing.T) {
 			check(t, err)
 			return
 		}
-		for i, left := range []*fsys.Mem{mem.Kill(), mem.Crash(rand.New(rand.NewPCG(1, uint64(n)))), mem.Crash(rand.New(rand.NewPCG(2, uint64(n))))} {
+		for i, left := range []*memfs.FS{mem.Kill(), mem.Crash(rand.New(rand.NewPCG(1, uint64(n)))), mem.Crash(rand.New(rand.NewPCG(2, uint64(n))))} {
 			unmount := storefs.Mount(dir, left)
 			s, err := store.Open(dir, &journal{}, quiet(&store.Options{MustExist: true}))
 			if err == nil {
@@ -224,9 +225,9 @@ func TestAnInterruptedImportIsNoEmptyStore(t *testing.T) {
 	} {
 		found := 0
 		for n := int64(1); ; n++ {
-			mem := fsys.NewMem(fsys.MemOptions{})
-			faulty := fsys.NewFaulty(mem)
-			stop := faulty.Inject(fsys.Fault{Kinds: fsys.Changes, N: n, Stop: true})
+			mem := memfs.New(memfs.Options{})
+			faulty := faultfs.New(mem)
+			stop := faulty.Inject(faultfs.Fault{Kinds: faultfs.Changes, N: n, Stop: true})
 			unmount := storefs.Mount(dir, faulty)
 			err := make()
 			unmount()
@@ -234,7 +235,7 @@ func TestAnInterruptedImportIsNoEmptyStore(t *testing.T) {
 				check(t, err)
 				break
 			}
-			for i, left := range []*fsys.Mem{mem.Kill(), mem.Crash(rand.New(rand.NewPCG(1, uint64(n))))} {
+			for i, left := range []*memfs.FS{mem.Kill(), mem.Crash(rand.New(rand.NewPCG(1, uint64(n))))} {
 				unmount := storefs.Mount(dir, left)
 				l, err := storefile.Dir{FS: left, Path: dir}.List()
 				begun := err == nil && len(l.Logs) == 0 && len(l.Snaps)+len(l.Tmps) > 0
@@ -363,9 +364,9 @@ func TestAnInterruptedSnapshotBeforeTheFirstUpdate(t *testing.T) {
 		_ = s.Close()
 	}
 	for n := int64(1); ; n++ {
-		mem := fsys.NewMem(fsys.MemOptions{})
-		faulty := fsys.NewFaulty(mem)
-		stop := faulty.Inject(fsys.Fault{Kinds: fsys.Changes, N: n, Stop: true})
+		mem := memfs.New(memfs.Options{})
+		faulty := faultfs.New(mem)
+		stop := faulty.Inject(faultfs.Fault{Kinds: faultfs.Changes, N: n, Stop: true})
 		unmount := storefs.Mount(dir, faulty)
 		live()
 		unmount()
@@ -389,15 +390,15 @@ func TestAnInterruptedSnapshotBeforeTheFirstUpdate(t *testing.T) {
 // The same with an operation that fails.
 func TestAFailedSnapshotBeforeTheFirstUpdate(t *testing.T) {
 	const dir = "/initialfault"
-	for _, fault := range []fsys.Fault{{Err: syscall.EIO}, {Err: syscall.EIO, After: true}, {Err: syscall.ENOSPC}} {
+	for _, fault := range []faultfs.Fault{{Err: syscall.EIO}, {Err: syscall.EIO, After: true}, {Err: syscall.ENOSPC}} {
 		for n := int64(1); ; n++ {
-			mem := fsys.NewMem(fsys.MemOptions{})
-			faulty := fsys.NewFaulty(mem)
+			mem := memfs.New(memfs.Options{})
+			faulty := faultfs.New(mem)
 			unmount := storefs.Mount(dir, faulty)
 			m := &journal{}
 			s := open(t, dir, m, nil)
 			m.updates = []string{"old"}
-			fault.Kinds, fault.N = fsys.Changes, n
+			fault.Kinds, fault.N = faultfs.Changes, n
 			injected := faulty.Inject(fault)
 			serr := s.Snapshot(t.Context())
 			faulty.Heal()
@@ -485,18 +486,18 @@ func TestASnapshotThatCannotBeReadIsReplacedByTheOneBefore(t *testing.T) {
 	const dir = "/eio"
 	whole := checkedStore(t)
 	for _, tt := range []struct {
-		kinds    fsys.Kind
+		kinds    faultfs.Kind
 		err      error
 		replaced bool
 	}{
-		{fsys.OpRead, syscall.EIO, true},
-		{fsys.OpOpen, syscall.EIO, true},
-		{fsys.OpRead, syscall.EACCES, false},
-		{fsys.OpOpen, syscall.EMFILE, false},
-		{fsys.OpOpen, syscall.ENOMEM, false},
+		{faultfs.OpRead, syscall.EIO, true},
+		{faultfs.OpOpen, syscall.EIO, true},
+		{faultfs.OpRead, syscall.EACCES, false},
+		{faultfs.OpOpen, syscall.EMFILE, false},
+		{faultfs.OpOpen, syscall.ENOMEM, false},
 	} {
-		f := fsys.NewFaulty(whole.mem(t, dir))
-		f.Inject(fsys.Fault{Kinds: tt.kinds, Path: snap3, Err: tt.err, Forever: true})
+		f := faultfs.New(whole.mem(t, dir))
+		f.Inject(faultfs.Fault{Kinds: tt.kinds, Path: snap3, Err: tt.err, Forever: true})
 		mount(t, dir, f)
 		opts, lines := logged(store.Options{})
 		s, err := store.Open(dir, &plainMachine{}, opts)
@@ -638,7 +639,7 @@ func TestAContextEndsOpen(t *testing.T) {
 func TestASnapshotOfIndexZeroIsNeverPassedOver(t *testing.T) {
 	const dir = "/zero"
 	mem, f := memory(t, dir)
-	f.Inject(fsys.Fault{Kinds: fsys.OpRename, Path: log0, N: 2, Stop: true}) // the second log of index 0
+	f.Inject(faultfs.Fault{Kinds: faultfs.OpRename, Path: log0, N: 2, Stop: true}) // the second log of index 0
 	m := &journal{}
 	s := open(t, dir, m, nil)
 	m.updates = []string{"old"}

@@ -7,7 +7,7 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/memfs"
 	"github.com/stateio/stateio/internal/storefs"
 )
 
@@ -36,7 +36,7 @@ func TestALargeBufferIsGivenBack(t *testing.T) {
 func TestWaitingTooLongForTheTokenIsNoError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const dir = "/token"
-		defer storefs.Mount(dir, fsys.NewMem(fsys.MemOptions{}))()
+		defer storefs.Mount(dir, memfs.New(memfs.Options{}))()
 		s, err := Open(dir, stateless{}, nil)
 		if err != nil {
 			t.Fatal(err)

@@ -12,7 +12,8 @@ import (
 	"time"
 
 	"github.com/stateio/stateio/internal/crashtest"
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
+	"github.com/stateio/stateio/internal/fsys/memfs"
 	"github.com/stateio/stateio/internal/storefs"
 	"github.com/stateio/stateio/store"
 )
@@ -90,9 +91,9 @@ func (c *changing) String() string {
 
 func (c *changing) run(t *testing.T) {
 	const dir, other = "/changing", "/changing/." // the same directory
-	mem := fsys.NewMem(fsys.MemOptions{})
-	w := &writer{t: t, dir: dir, fs: fsys.NewFaulty(mem), keep: c.keep}
-	looker := fsys.NewFaulty(mem)
+	mem := memfs.New(memfs.Options{})
+	w := &writer{t: t, dir: dir, fs: faultfs.New(mem), keep: c.keep}
+	looker := faultfs.New(mem)
 	defer storefs.Mount(dir, w.fs)()
 	defer storefs.Mount(other, looker)()
 	if w.open(); w.s == nil {
@@ -103,8 +104,8 @@ func (c *changing) run(t *testing.T) {
 
 	stopped, goOn, done := make(chan struct{}), make(chan struct{}), make(chan struct{})
 	var changes atomic.Int64
-	w.fs.OnOp(func(op fsys.Op) {
-		if op.Kind&fsys.Changes == 0 || op.Kind != fsys.OpRename && strings.HasSuffix(op.Path, ".tmp") {
+	w.fs.OnOp(func(op faultfs.Op) {
+		if op.Kind&faultfs.Changes == 0 || op.Kind != faultfs.OpRename && strings.HasSuffix(op.Path, ".tmp") {
 			return // nobody sees it
 		}
 		if slices.Contains(c.pauses[:], changes.Add(1)) {
@@ -121,7 +122,7 @@ func (c *changing) run(t *testing.T) {
 			waits = false
 		}
 	}
-	looker.OnOp(func(fsys.Op) {
+	looker.OnOp(func(faultfs.Op) {
 		ops++
 		switch {
 		case ops == c.from:
@@ -159,7 +160,7 @@ func (c *changing) run(t *testing.T) {
 type writer struct {
 	t    *testing.T
 	dir  string
-	fs   *fsys.Faulty
+	fs   *faultfs.FS
 	keep int
 	s    *store.Store
 }
@@ -192,12 +193,12 @@ func (w *writer) do(spelled string) {
 		case 's':
 			err = w.s.Snapshot(w.t.Context())
 		case 'f':
-			w.failSnapshot(fsys.Fault{Kinds: fsys.OpSyncDir})
+			w.failSnapshot(faultfs.Fault{Kinds: faultfs.OpSyncDir})
 		case 'g':
-			w.failSnapshot(fsys.Fault{Kinds: fsys.OpSyncDir}, fsys.Fault{Kinds: fsys.OpRemove, Path: "*.log"})
+			w.failSnapshot(faultfs.Fault{Kinds: faultfs.OpSyncDir}, faultfs.Fault{Kinds: faultfs.OpRemove, Path: "*.log"})
 			w.open()
 		case 'h':
-			w.failSnapshot(fsys.Fault{Kinds: fsys.OpSyncDir}, fsys.Fault{Kinds: fsys.OpSyncDir, N: 2})
+			w.failSnapshot(faultfs.Fault{Kinds: faultfs.OpSyncDir}, faultfs.Fault{Kinds: faultfs.OpSyncDir, N: 2})
 			w.open()
 		case 'o':
 			err = w.s.Close()
@@ -211,7 +212,7 @@ func (w *writer) do(spelled string) {
 
 // failSnapshot makes a snapshot fail. If there are two faults, what was done can't
 // be undone, and the store fails and is closed.
-func (w *writer) failSnapshot(faults ...fsys.Fault) {
+func (w *writer) failSnapshot(faults ...faultfs.Fault) {
 	for _, f := range faults {
 		w.fs.Inject(f)
 	}

@@ -13,7 +13,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
+	"github.com/stateio/stateio/internal/fsys/memfs"
 	"github.com/stateio/stateio/internal/storefs"
 	"github.com/stateio/stateio/store"
 )
@@ -230,8 +231,8 @@ func TestStoreVectorsOpen(t *testing.T) {
 func TestAStoreWritesByTheBook(t *testing.T) {
 	const dir = "/written"
 	var clock atomic.Int64
-	mem := fsys.NewMem(fsys.MemOptions{Now: func() time.Time { return time.Unix(0, vectorTime+clock.Add(second)) }})
-	fs := fsys.NewFaulty(mem)
+	mem := memfs.New(memfs.Options{Now: func() time.Time { return time.Unix(0, vectorTime+clock.Add(second)) }})
+	fs := faultfs.New(mem)
 	t.Cleanup(storefs.Mount(dir, fs))
 	m := &journal{}
 	s := open(t, dir, m, &store.Options{SnapshotBytes: -1, KeepSnapshots: 3})
@@ -243,8 +244,8 @@ func TestAStoreWritesByTheBook(t *testing.T) {
 	}
 	large := strings.Repeat("0123456789abcdef", 6000)
 	syncing, goOn := make(chan struct{}), make(chan struct{})
-	fs.OnOp(func(op fsys.Op) {
-		if op.Kind == fsys.OpDatasync {
+	fs.OnOp(func(op faultfs.Op) {
+		if op.Kind == faultfs.OpDatasync {
 			syncing <- struct{}{}
 			<-goOn
 		}

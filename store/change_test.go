@@ -10,7 +10,7 @@ import (
 	"sync"
 	"testing"
 
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
 	"github.com/stateio/stateio/internal/storefs"
 	"github.com/stateio/stateio/store"
 )
@@ -189,8 +189,8 @@ func TestAChangeThatOverfillsABatchNeedsSpace(t *testing.T) {
 	s := open(t, dir, m, &store.Options{PreallocateBytes: 1, SnapshotBytes: -1, MaxPending: 1000})
 	update(t, s, "one")
 	reached, gate := make(chan struct{}), make(chan struct{})
-	fs.OnOp(func(op fsys.Op) {
-		if op.Kind == fsys.OpDatasync {
+	fs.OnOp(func(op faultfs.Op) {
+		if op.Kind == faultfs.OpDatasync {
 			fs.OnOp(nil)
 			close(reached)
 			<-gate
@@ -240,7 +240,7 @@ func TestAChangeWhoseCommitFails(t *testing.T) {
 	_, fs := memory(t, dir)
 	m := &journal{}
 	s := open(t, dir, m, nil)
-	fs.Inject(fsys.Fault{Kinds: fsys.OpDatasync, Err: errors.New("broken")})
+	fs.Inject(faultfs.Fault{Kinds: faultfs.OpDatasync, Err: errors.New("broken")})
 	_, err := s.Change(t.Context(), note(m, "a", "b"))
 	var unknown *store.UnknownError
 	if !errors.As(err, &unknown) || unknown.Index != 2 || !errors.Is(err, store.ErrFailed) {
@@ -261,7 +261,7 @@ func TestFailed(t *testing.T) {
 		t.Error("a store that works has failed")
 	default:
 	}
-	fs.Inject(fsys.Fault{Kinds: fsys.OpDatasync, Err: errors.New("broken")})
+	fs.Inject(faultfs.Fault{Kinds: faultfs.OpDatasync, Err: errors.New("broken")})
 	_, err := s.Update(t.Context(), []byte("two"))
 	wantIs(t, err, store.ErrFailed)
 	<-failed

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
 	"github.com/stateio/stateio/internal/storefs"
 	"github.com/stateio/stateio/store"
 )
@@ -357,10 +358,10 @@ func TestCheckEndsWithItsContext(t *testing.T) {
 	fl, _ := build(t, dir, 9, sizes...)
 	mem := fl.mem(t, dir)
 	ctx, cancel := context.WithCancel(t.Context())
-	f := fsys.NewFaulty(mem)
+	f := faultfs.New(mem)
 	mount(t, dir, f)
-	f.OnOp(func(op fsys.Op) {
-		if op.Kind == fsys.OpRead {
+	f.OnOp(func(op faultfs.Op) {
+		if op.Kind == faultfs.OpRead {
 			cancel()
 		}
 	})
@@ -396,10 +397,10 @@ func TestCheckBesideAStoreAtWork(t *testing.T) {
 			update(t, s, "a")
 			check(t, s.Snapshot(t.Context()))
 			update(t, s, "a")
-			f := fsys.NewFaulty(mem) // of Check alone
+			f := faultfs.New(mem) // of Check alone
 			unmount := storefs.Mount(dir, f)
 			ops := 0
-			f.OnOp(func(fsys.Op) {
+			f.OnOp(func(faultfs.Op) {
 				if ops++; ops == n {
 					work(s)
 				}
@@ -463,11 +464,11 @@ func TestFaultsWhileReadingAreErrors(t *testing.T) {
 		},
 	} {
 		for i, content := range []files{fl, fl, torn, torn, unsealed, unsealed, large, large} {
-			for _, kind := range []fsys.Kind{fsys.OpOpen, fsys.OpList, fsys.OpStat, fsys.OpRead} {
+			for _, kind := range []faultfs.Kind{faultfs.OpOpen, faultfs.OpList, faultfs.OpStat, faultfs.OpRead} {
 				hits := 0
 				for n := int64(1); ; n++ {
-					f := fsys.NewFaulty(content.mem(t, dir))
-					fault := f.Inject(fsys.Fault{Kinds: kind, N: n, Err: syscall.EACCES, Forever: i%2 == 1})
+					f := faultfs.New(content.mem(t, dir))
+					fault := f.Inject(faultfs.Fault{Kinds: kind, N: n, Err: syscall.EACCES, Forever: i%2 == 1})
 					unmount := storefs.Mount(dir, f)
 					err := read()
 					unmount()
@@ -509,13 +510,13 @@ func TestReadingAStoreThatCannotBeWritten(t *testing.T) {
 }
 
 // leftOpen returns how many of the files that do opens it leaves open.
-func leftOpen(f *fsys.Faulty, do func()) (left, all int) {
-	f.OnOp(func(op fsys.Op) {
+func leftOpen(f *faultfs.FS, do func()) (left, all int) {
+	f.OnOp(func(op faultfs.Op) {
 		switch op.Kind {
-		case fsys.OpOpen, fsys.OpCreate:
+		case faultfs.OpOpen, faultfs.OpCreate:
 			left++
 			all++
-		case fsys.OpClose:
+		case faultfs.OpClose:
 			left--
 		}
 	})
@@ -533,7 +534,7 @@ func TestReadingClosesItsFiles(t *testing.T) {
 	}
 	damaged[snap1] = damaged[snap1][:20]
 	for _, content := range []files{whole, damaged} {
-		f := fsys.NewFaulty(content.mem(t, dir))
+		f := faultfs.New(content.mem(t, dir))
 		unmount := storefs.Mount(dir, f)
 		var err error
 		left, all := leftOpen(f, func() {

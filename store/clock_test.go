@@ -11,7 +11,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
+	"github.com/stateio/stateio/internal/fsys/memfs"
 	"github.com/stateio/stateio/internal/storefs"
 	"github.com/stateio/stateio/store"
 )
@@ -35,9 +36,9 @@ func (d *dial) move(by time.Duration) {
 }
 
 // dialed mounts a file system with a clock.
-func dialed(t *testing.T, dir string) (*dial, *fsys.Mem) {
+func dialed(t *testing.T, dir string) (*dial, *memfs.FS) {
 	d := &dial{t: time.Date(2026, 1, 31, 12, 0, 0, 0, time.UTC)}
-	mem := fsys.NewMem(fsys.MemOptions{Now: d.now})
+	mem := memfs.New(memfs.Options{Now: d.now})
 	mount(t, dir, mem)
 	return d, mem
 }
@@ -139,7 +140,7 @@ func TestApplyAtGetsTheSameTimeInEachReplay(t *testing.T) {
 func TestTheUpdatesOfACommitHaveOneTime(t *testing.T) {
 	const dir = "/onetime"
 	d := &dial{t: time.Unix(1e9, 0)}
-	fs := fsys.NewFaulty(fsys.NewMem(fsys.MemOptions{Now: d.now}))
+	fs := faultfs.New(memfs.New(memfs.Options{Now: d.now}))
 	mount(t, dir, fs)
 	m := &diary{}
 	s := open(t, dir, m, nil)
@@ -149,8 +150,8 @@ func TestTheUpdatesOfACommitHaveOneTime(t *testing.T) {
 		check(t, err)
 	}
 	reached, gate := make(chan struct{}), make(chan struct{})
-	fs.OnOp(func(op fsys.Op) {
-		if op.Kind == fsys.OpDatasync {
+	fs.OnOp(func(op faultfs.Op) {
+		if op.Kind == faultfs.OpDatasync {
 			fs.OnOp(nil)
 			close(reached)
 			<-gate
@@ -196,7 +197,7 @@ func TestTheTimeNeverGoesBack(t *testing.T) {
 	wantOrder(t, m)
 
 	early := &dial{t: time.Unix(1, 0)}
-	mount(t, other, fsys.NewMem(fsys.MemOptions{Now: early.now}))
+	mount(t, other, memfs.New(memfs.Options{Now: early.now}))
 	check(t, store.Import(other, bytes.NewReader(backup.Bytes()), int64(backup.Len())))
 	m = &diary{}
 	s = open(t, other, m, opts)

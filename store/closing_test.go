@@ -14,14 +14,14 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
 	"github.com/stateio/stateio/store"
 )
 
 // slow makes each sync of a log take d.
-func slow(fs *fsys.Faulty, d time.Duration) {
-	fs.OnOp(func(op fsys.Op) {
-		if op.Kind == fsys.OpDatasync && strings.HasSuffix(op.Path, ".log") {
+func slow(fs *faultfs.FS, d time.Duration) {
+	fs.OnOp(func(op faultfs.Op) {
+		if op.Kind == faultfs.OpDatasync && strings.HasSuffix(op.Path, ".log") {
 			time.Sleep(d) // in a bubble
 		}
 	})
@@ -59,8 +59,8 @@ func TestCloseDuringUpdatesGivesEachOneResult(t *testing.T) {
 		const dir = "/closing"
 		_, fs := memory(t, dir)
 		s := open(t, dir, &journal{}, &store.Options{SnapshotBytes: -1, MaxPending: 100})
-		fs.OnOp(func(op fsys.Op) {
-			if op.Kind == fsys.OpDatasync {
+		fs.OnOp(func(op faultfs.Op) {
+			if op.Kind == faultfs.OpDatasync {
 				yield(20)
 			}
 		})

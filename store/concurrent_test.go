@@ -10,7 +10,7 @@ import (
 	"sync/atomic"
 	"testing"
 
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
 	"github.com/stateio/stateio/store"
 )
 
@@ -153,8 +153,8 @@ func TestLookingChangesNothing(t *testing.T) {
 	s := open(t, dir, &journal{}, nil)
 	fill(t, s, 0, 25)
 	changes := 0
-	fs.OnOp(func(op fsys.Op) {
-		if op.Kind&fsys.Changes != 0 {
+	fs.OnOp(func(op faultfs.Op) {
+		if op.Kind&faultfs.Changes != 0 {
 			changes++
 		}
 	})

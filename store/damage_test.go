@@ -15,6 +15,7 @@ import (
 
 	"github.com/stateio/stateio/internal/crashtest"
 	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/memfs"
 	"github.com/stateio/stateio/internal/record"
 	"github.com/stateio/stateio/internal/storefs"
 	"github.com/stateio/stateio/store"
@@ -58,9 +59,9 @@ func readFiles(t testing.TB, fs fsys.FS, dir string) files {
 }
 
 // mem returns a file system that holds fl in dir.
-func (fl files) mem(t testing.TB, dir string) *fsys.Mem {
+func (fl files) mem(t testing.TB, dir string) *memfs.FS {
 	t.Helper()
-	m := fsys.NewMem(fsys.MemOptions{})
+	m := memfs.New(memfs.Options{})
 	if err := m.Mkdir(dir, 0o700); err != nil {
 		t.Fatal(err)
 	}
@@ -100,7 +101,7 @@ func build(t testing.TB, dir string, keep int, sizes ...int) (files, crashtest.M
 func buildOf(t testing.TB, dir string, m *crashtest.Machine, keep int, sizes ...int) (files, crashtest.Machine) {
 	t.Helper()
 	// All of them are made at one time, which tells none of their entries apart.
-	mem := fsys.NewMem(fsys.MemOptions{Now: func() time.Time { return time.Unix(1_800_000_000, 0) }})
+	mem := memfs.New(memfs.Options{Now: func() time.Time { return time.Unix(1_800_000_000, 0) }})
 	defer storefs.Mount(dir, mem)()
 	h := crashtest.NewHistory()
 	opts := &store.Options{KeepSnapshots: keep, SnapshotBytes: -1, PreallocateBytes: 4096}

@@ -6,12 +6,12 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
 	"github.com/stateio/stateio/store"
 )
 
 // needsDescriptor are the operations for which a kernel needs a new descriptor.
-const needsDescriptor = fsys.OpOpen | fsys.OpCreate | fsys.OpLock | fsys.OpHold
+const needsDescriptor = faultfs.OpOpen | faultfs.OpCreate | faultfs.OpLock | faultfs.OpHold
 
 // Whenever the process runs out of descriptors, once or for ever, while a snapshot is
 // made: the store goes on, and makes the next one when there are some.
@@ -26,7 +26,7 @@ func TestAShortageOfDescriptorsIsNoFailure(t *testing.T) {
 				update(t, s, "one")
 				check(t, s.Snapshot(t.Context()))
 				update(t, s, "two")
-				fault := f.Inject(fsys.Fault{Kinds: needsDescriptor, N: n, Err: errno, Forever: forever})
+				fault := f.Inject(faultfs.Fault{Kinds: needsDescriptor, N: n, Err: errno, Forever: forever})
 				err := s.Snapshot(context.Background())
 				update(t, s, "three")
 				hits := fault.Hits()

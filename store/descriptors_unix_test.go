@@ -12,6 +12,7 @@ import (
 	"golang.org/x/sys/unix"
 
 	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
 	"github.com/stateio/stateio/internal/storefs"
 	"github.com/stateio/stateio/store"
 )
@@ -33,7 +34,7 @@ func TestDescriptorsThatRunOutDuringASnapshot(t *testing.T) {
 
 func snapshotWithoutDescriptors(t *testing.T, from int64) {
 	dir := t.TempDir()
-	f := fsys.NewFaulty(fsys.OS{})
+	f := faultfs.New(fsys.OS{})
 	defer storefs.Mount(dir, f)()
 	s := open(t, dir, &journal{}, &store.Options{SnapshotBytes: -1})
 	update(t, s, "one")
@@ -42,7 +43,7 @@ func snapshotWithoutDescriptors(t *testing.T, from int64) {
 	check(t, unix.Setrlimit(unix.RLIMIT_NOFILE, &unix.Rlimit{Cur: 64, Max: old.Max}))
 	var taken []int
 	from += f.Ops()
-	f.OnOp(func(op fsys.Op) {
+	f.OnOp(func(op faultfs.Op) {
 		if op.N > from {
 			taken = append(taken, takeDescriptors()...)
 		}

@@ -17,6 +17,8 @@ import (
 	"github.com/cespare/xxhash/v2"
 
 	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
+	"github.com/stateio/stateio/internal/fsys/memfs"
 	"github.com/stateio/stateio/internal/storefs"
 	"github.com/stateio/stateio/internal/wine"
 	"github.com/stateio/stateio/store"
@@ -195,7 +197,7 @@ func TestADirectoryThatCannotBeWrittenIsRefused(t *testing.T) {
 	const dir = "/readonly"
 	_, faulty := memory(t, dir)
 	open(t, dir, &journal{}, nil).Close()
-	faulty.Inject(fsys.Fault{Kinds: fsys.OpLock, Err: syscall.EROFS, Forever: true})
+	faulty.Inject(faultfs.Fault{Kinds: faultfs.OpLock, Err: syscall.EROFS, Forever: true})
 	_, err := store.Open(dir, &journal{}, quiet(nil))
 	wantIs(t, err, syscall.EROFS)
 	if !strings.Contains(err.Error(), dir) {
@@ -208,8 +210,8 @@ func TestTheDirectoryIsMadeDurable(t *testing.T) {
 	const dir = "/one/two/three"
 	_, f := memory(t, dir)
 	var did []string
-	f.OnOp(func(op fsys.Op) {
-		if op.Kind == fsys.OpMkdir || op.Kind == fsys.OpSyncDir {
+	f.OnOp(func(op faultfs.Op) {
+		if op.Kind == faultfs.OpMkdir || op.Kind == faultfs.OpSyncDir {
 			did = append(did, op.String())
 		}
 	})
@@ -218,9 +220,9 @@ func TestTheDirectoryIsMadeDurable(t *testing.T) {
 	if len(did) < len(want) || !slices.Equal(did[:len(want)], want) {
 		t.Errorf("got %q, want %q first", did, want)
 	}
-	for _, kind := range []fsys.Kind{fsys.OpMkdir, fsys.OpSyncDir, fsys.OpStat, fsys.OpList} {
-		f := fsys.NewFaulty(fsys.NewMem(fsys.MemOptions{}))
-		f.Inject(fsys.Fault{Kinds: kind, Err: syscall.EIO})
+	for _, kind := range []faultfs.Kind{faultfs.OpMkdir, faultfs.OpSyncDir, faultfs.OpStat, faultfs.OpList} {
+		f := faultfs.New(memfs.New(memfs.Options{}))
+		f.Inject(faultfs.Fault{Kinds: kind, Err: syscall.EIO})
 		unmount := storefs.Mount(dir, f)
 		_, err := store.Open(dir, &journal{}, quiet(nil))
 		unmount()
@@ -232,8 +234,8 @@ func TestTheDirectoryIsMadeDurable(t *testing.T) {
 func TestTheDirectoryIsMadeTwice(t *testing.T) {
 	const dir = "/one/two"
 	mem, f := memory(t, dir)
-	f.OnOp(func(op fsys.Op) {
-		if op.Kind == fsys.OpMkdir {
+	f.OnOp(func(op faultfs.Op) {
+		if op.Kind == faultfs.OpMkdir {
 			check(t, mem.Mkdir(op.Path, 0o700))
 		}
 	})
@@ -244,7 +246,7 @@ func TestTheDirectoryIsMadeTwice(t *testing.T) {
 func TestTheRootIsMissing(t *testing.T) {
 	const dir = "/one/two"
 	_, f := memory(t, dir)
-	f.Inject(fsys.Fault{Kinds: fsys.OpStat | fsys.OpMkdir, Err: syscall.ENOENT, Forever: true})
+	f.Inject(faultfs.Fault{Kinds: faultfs.OpStat | faultfs.OpMkdir, Err: syscall.ENOENT, Forever: true})
 	_, err := store.Open(dir, &journal{}, quiet(nil))
 	wantIs(t, err, fs.ErrNotExist)
 }

@@ -11,7 +11,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
+	"github.com/stateio/stateio/internal/fsys/memfs"
 	"github.com/stateio/stateio/internal/storefs"
 	"github.com/stateio/stateio/store"
 )
@@ -27,7 +28,7 @@ func TestRemovingLOCKLetsNobodyIn(t *testing.T) {
 		t.Run(fmt.Sprintf("NoDirLocks=%v", noDirLocks), func(t *testing.T) {
 			within := 0
 			for n := int64(1); ; n++ {
-				i := &intruder{t: t, n: n, mem: fsys.NewMem(fsys.MemOptions{NoDirLocks: noDirLocks})}
+				i := &intruder{t: t, n: n, mem: memfs.New(memfs.Options{NoDirLocks: noDirLocks})}
 				i.run()
 				if !i.came {
 					break
@@ -49,7 +50,7 @@ func TestRemovingLOCKLetsNobodyIn(t *testing.T) {
 // An intruder opens a store a second time.
 type intruder struct {
 	t      *testing.T
-	mem    *fsys.Mem
+	mem    *memfs.FS
 	n      int64 // the operation before which it comes
 	came   bool
 	within bool // the store was open then
@@ -68,9 +69,9 @@ func (i *intruder) run() {
 	// The first log is there: before it is, only LOCK and the directory can be locked.
 	defer storefs.Mount(ownDir, i.mem)()
 	i.life(func() {}, "first")
-	f := fsys.NewFaulty(i.mem)
+	f := faultfs.New(i.mem)
 	defer storefs.Mount(ownDir, f)()
-	f.OnOp(func(op fsys.Op) {
+	f.OnOp(func(op faultfs.Op) {
 		if op.N == i.n {
 			i.come()
 		}
@@ -164,22 +165,22 @@ func TestAStoreWithoutItsLOCKIsOpenStill(t *testing.T) {
 // is written.
 func TestAStoreIsLockedByWhatLocksThereAre(t *testing.T) {
 	const dir = "/locks"
-	kinds := []fsys.Kind{fsys.OpLock, fsys.OpLockDir, fsys.OpFlock}
+	kinds := []faultfs.Kind{faultfs.OpLock, faultfs.OpLockDir, faultfs.OpFlock}
 	for set := range 1 << len(kinds) {
 		_, f := memory(t, dir)
 		open(t, dir, &journal{}, nil).Close()
-		var refused fsys.Kind
+		var refused faultfs.Kind
 		for i, kind := range kinds {
 			if set&(1<<i) != 0 {
 				refused |= kind
 			}
 		}
 		if refused != 0 {
-			f.Inject(fsys.Fault{Kinds: refused, Err: syscall.ENOSYS, Forever: true})
+			f.Inject(faultfs.Fault{Kinds: refused, Err: syscall.ENOSYS, Forever: true})
 		}
 		before := readFiles(t, f, dir)
 		s, err := store.Open(dir, &journal{}, quiet(nil))
-		if refused == fsys.OpLock|fsys.OpLockDir|fsys.OpFlock {
+		if refused == faultfs.OpLock|faultfs.OpLockDir|faultfs.OpFlock {
 			if err == nil || errors.Is(err, store.ErrLocked) || !strings.Contains(err.Error(), "can't be locked") {
 				t.Errorf("without any lock: %v", err)
 			}
@@ -206,7 +207,7 @@ func TestAStoreIsLockedByWhatLocksThereAre(t *testing.T) {
 func TestANewStoreNeedsALock(t *testing.T) {
 	const dir = "/new"
 	_, f := memory(t, dir)
-	f.Inject(fsys.Fault{Kinds: fsys.OpLock | fsys.OpLockDir, Err: syscall.ENOSYS, Forever: true})
+	f.Inject(faultfs.Fault{Kinds: faultfs.OpLock | faultfs.OpLockDir, Err: syscall.ENOSYS, Forever: true})
 	if _, err := store.Open(dir, &journal{}, quiet(nil)); err == nil || !strings.Contains(err.Error(), "can't be locked") {
 		t.Errorf("opening: %v", err)
 	}

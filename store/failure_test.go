@@ -7,7 +7,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
+	"github.com/stateio/stateio/internal/fsys/memfs"
 	"github.com/stateio/stateio/internal/storefs"
 	"github.com/stateio/stateio/store"
 )
@@ -53,15 +54,15 @@ func failDuringApply(t *testing.T, submit func(s *store.Store) error) {
 	s := open(t, dir, m, nil)
 	update(t, s, "durable")
 	outcome := make(chan error)
-	fs.OnOp(func(op fsys.Op) {
-		if op.Kind != fsys.OpDatasync {
+	fs.OnOp(func(op faultfs.Op) {
+		if op.Kind != faultfs.OpDatasync {
 			return
 		}
 		fs.OnOp(nil)
 		go func() { outcome <- submit(s) }()
 		<-m.entered
 	})
-	fs.Inject(fsys.Fault{Kinds: fsys.OpDatasync, Revert: true})
+	fs.Inject(faultfs.Fault{Kinds: faultfs.OpDatasync, Revert: true})
 	_, err := s.Update(t.Context(), []byte("lost"))
 	wantIs(t, err, store.ErrFailed)
 	close(m.leave)
@@ -82,7 +83,7 @@ func TestASnapshotThatFailsWithUpdatesPending(t *testing.T) {
 	const dir = "/pending"
 	for i := range 4 {
 		for n := int64(1); ; n++ {
-			fault := fsys.Fault{N: n, Err: syscall.EIO, Forever: i%2 == 1, Revert: i >= 2}
+			fault := faultfs.Fault{N: n, Err: syscall.EIO, Forever: i%2 == 1, Revert: i >= 2}
 			outcomes := failSnapshot(t, dir, fault)
 			if len(outcomes) == 0 {
 				break
@@ -108,14 +109,14 @@ var pending = []string{"durable", "pending", "too", "after"}
 
 // An outcome is what a crash leaves, and what had been acknowledged before.
 type outcome struct {
-	state        *fsys.Mem
+	state        *memfs.FS
 	acknowledged int
 }
 
 // failSnapshot makes a store with an update and two that are pending, a snapshot
 // with a fault, another update and a snapshot. It returns what crashes leave at the
 // operations after the fault; nothing if it was not hit.
-func failSnapshot(t *testing.T, dir string, f fsys.Fault) (outcomes []outcome) {
+func failSnapshot(t *testing.T, dir string, f faultfs.Fault) (outcomes []outcome) {
 	mem, fs := memory(t, dir)
 	s := open(t, dir, &journal{}, &store.Options{SyncInterval: time.Hour, SnapshotBytes: -1, PreallocateBytes: 4096})
 	update(t, s, pending[0])
@@ -143,8 +144,8 @@ func failSnapshot(t *testing.T, dir string, f fsys.Fault) (outcomes []outcome) {
 			outcomes = append(outcomes, outcome{state, acknowledged})
 		}
 	}
-	fs.OnOp(func(op fsys.Op) {
-		if fault.Hits() > 0 && op.Kind&(fsys.OpSync|fsys.OpDatasync|fsys.OpSyncDir|fsys.OpRemove) != 0 {
+	fs.OnOp(func(op faultfs.Op) {
+		if fault.Hits() > 0 && op.Kind&(faultfs.OpSync|faultfs.OpDatasync|faultfs.OpSyncDir|faultfs.OpRemove) != 0 {
 			crash()
 		}
 	})

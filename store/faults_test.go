@@ -11,7 +11,8 @@ import (
 	"time"
 
 	"github.com/stateio/stateio/internal/crashtest"
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
+	"github.com/stateio/stateio/internal/fsys/memfs"
 	"github.com/stateio/stateio/internal/storefs"
 	"github.com/stateio/stateio/store"
 )
@@ -20,8 +21,8 @@ import (
 type patient struct {
 	t      testing.TB
 	dir    string
-	mem    *fsys.Mem
-	fs     *fsys.Faulty
+	mem    *memfs.FS
+	fs     *faultfs.FS
 	h      *crashtest.History
 	s      *store.Store
 	failed bool // ErrFailed was seen since the store was opened
@@ -124,12 +125,12 @@ func (p *patient) live() {
 // and the store that is opened afterwards, on what the cache shows or on what a
 // power cut leaves, holds an exact prefix with all that was acknowledged.
 func TestFaultsAtEveryOperation(t *testing.T) {
-	kinds := []fsys.Kind{
-		fsys.OpOpen, fsys.OpCreate, fsys.OpLock, fsys.OpUnlock, fsys.OpMkdir, fsys.OpRename, fsys.OpRemove, fsys.OpStat,
-		fsys.OpList, fsys.OpSyncDir, fsys.OpRead, fsys.OpWrite, fsys.OpSync, fsys.OpDatasync,
-		fsys.OpPreallocate, fsys.OpTruncate, fsys.OpDropCache, fsys.OpClose,
+	kinds := []faultfs.Kind{
+		faultfs.OpOpen, faultfs.OpCreate, faultfs.OpLock, faultfs.OpUnlock, faultfs.OpMkdir, faultfs.OpRename, faultfs.OpRemove, faultfs.OpStat,
+		faultfs.OpList, faultfs.OpSyncDir, faultfs.OpRead, faultfs.OpWrite, faultfs.OpSync, faultfs.OpDatasync,
+		faultfs.OpPreallocate, faultfs.OpTruncate, faultfs.OpDropCache, faultfs.OpClose,
 	}
-	faults := []fsys.Fault{
+	faults := []faultfs.Fault{
 		{Err: syscall.EIO},
 		{Err: syscall.ENOSPC},
 		{Err: syscall.EMFILE},
@@ -155,7 +156,7 @@ func TestFaultsAtEveryOperation(t *testing.T) {
 
 // sweep hits the 1st, 2nd, 3rd, ... operation with fault until a life passes
 // without a hit.
-func sweep(t *testing.T, fault fsys.Fault) {
+func sweep(t *testing.T, fault faultfs.Fault) {
 	for n := int64(1); ; n++ {
 		fault.N = n
 		hit := false
@@ -169,10 +170,10 @@ func sweep(t *testing.T, fault fsys.Fault) {
 
 // suffer lives through one fault and examines what is left. It reports whether
 // the fault hit anything.
-func suffer(t *testing.T, fault fsys.Fault) bool {
+func suffer(t *testing.T, fault faultfs.Fault) bool {
 	const dir = "/faults"
-	mem := fsys.NewMem(fsys.MemOptions{})
-	p := &patient{t: t, dir: dir, mem: mem, fs: fsys.NewFaulty(mem), h: crashtest.NewHistory()}
+	mem := memfs.New(memfs.Options{})
+	p := &patient{t: t, dir: dir, mem: mem, fs: faultfs.New(mem), h: crashtest.NewHistory()}
 	var transcript strings.Builder
 	p.fs.Transcript(&transcript)
 	t.Cleanup(func() {
@@ -184,8 +185,8 @@ func suffer(t *testing.T, fault fsys.Fault) bool {
 	injection := p.fs.Inject(fault)
 	if fault.Err == syscall.ENOSPC {
 		// What was applied waits until there is space.
-		p.fs.OnOp(func(op fsys.Op) {
-			if op.Kind == fsys.OpWrite && injection.Hits() > 4 {
+		p.fs.OnOp(func(op faultfs.Op) {
+			if op.Kind == faultfs.OpWrite && injection.Hits() > 4 {
 				p.fs.Heal()
 			}
 		})
@@ -193,7 +194,7 @@ func suffer(t *testing.T, fault fsys.Fault) bool {
 	p.live()
 	unmount()
 	rng := rand.New(rand.NewPCG(uint64(fault.N), uint64(fault.Kinds)))
-	for i, left := range []*fsys.Mem{mem.Kill(), mem.Crash(rng), mem.Crash(rng), mem.Crash(rng)} {
+	for i, left := range []*memfs.FS{mem.Kill(), mem.Crash(rng), mem.Crash(rng), mem.Crash(rng)} {
 		unmount := storefs.Mount(dir, left)
 		m := &crashtest.Machine{Size: 5000}
 		s, err := store.Open(dir, m, quiet(nil))
@@ -219,9 +220,9 @@ func TestFaultsDuringRecovery(t *testing.T) {
 	}
 	for seed := range uint64(runs) {
 		rng := rand.New(rand.NewPCG(seed, 5))
-		mem := fsys.NewMem(fsys.MemOptions{Garbage: seed%2 == 0, PageSize: []int{512, 4096}[seed%2]})
-		p := &patient{t: t, dir: dir, mem: mem, fs: fsys.NewFaulty(mem), h: crashtest.NewHistory()}
-		crash := p.fs.Inject(fsys.Fault{Kinds: fsys.Changes, N: 10 + rng.Int64N(80), Stop: true})
+		mem := memfs.New(memfs.Options{Garbage: seed%2 == 0, PageSize: []int{512, 4096}[seed%2]})
+		p := &patient{t: t, dir: dir, mem: mem, fs: faultfs.New(mem), h: crashtest.NewHistory()}
+		crash := p.fs.Inject(faultfs.Fault{Kinds: faultfs.Changes, N: 10 + rng.Int64N(80), Stop: true})
 		unmount := storefs.Mount(dir, p.fs)
 		p.live()
 		unmount()
@@ -230,15 +231,15 @@ func TestFaultsDuringRecovery(t *testing.T) {
 		}
 		for n := int64(1); ; n++ {
 			after := mem.Crash(rng)
-			faulty := fsys.NewFaulty(after)
-			hit := faulty.Inject(fsys.Fault{N: n, Err: syscall.EIO, Forever: rng.IntN(2) == 0})
+			faulty := faultfs.New(after)
+			hit := faulty.Inject(faultfs.Fault{N: n, Err: syscall.EIO, Forever: rng.IntN(2) == 0})
 			unmount := storefs.Mount(dir, faulty)
 			s, err := store.Open(dir, &crashtest.Machine{}, quiet(nil))
 			if err == nil {
 				s.Close()
 			}
 			unmount()
-			for _, left := range []*fsys.Mem{after.Kill(), after.Crash(rng)} {
+			for _, left := range []*memfs.FS{after.Kill(), after.Crash(rng)} {
 				unmount := storefs.Mount(dir, left)
 				m := &crashtest.Machine{}
 				s, err := store.Open(dir, m, quiet(nil))

@@ -13,7 +13,8 @@ import (
 	"testing/synctest"
 
 	"github.com/stateio/stateio"
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
+	"github.com/stateio/stateio/internal/fsys/memfs"
 	"github.com/stateio/stateio/store"
 )
 
@@ -298,9 +299,9 @@ func TestReadUpdatesBehindLogsThatCameBack(t *testing.T) {
 	update(t, s, "2")
 	check(t, s.Snapshot(t.Context()))
 	update(t, s, "3")
-	var states []*fsys.Mem
-	f.OnOp(func(op fsys.Op) {
-		if op.Kind == fsys.OpSyncDir {
+	var states []*memfs.FS
+	f.OnOp(func(op faultfs.Op) {
+		if op.Kind == faultfs.OpSyncDir {
 			for st := range mem.CrashStates() {
 				states = append(states, st)
 			}

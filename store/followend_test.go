@@ -8,7 +8,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
+	"github.com/stateio/stateio/internal/fsys/memfs"
 	"github.com/stateio/stateio/internal/storefs"
 )
 
@@ -64,7 +65,7 @@ func TestAFollowerThatLooksWhileTheStoreFailsEnds(t *testing.T) {
 // is told of that.
 func TestAFollowerThatLooksAtTheLastCommitEnds(t *testing.T) {
 	const dir = "/followlast"
-	fs := fsys.NewFaulty(fsys.NewMem(fsys.MemOptions{}))
+	fs := faultfs.New(memfs.New(memfs.Options{}))
 	t.Cleanup(storefs.Mount(dir, fs))
 	s, err := Open(dir, stateless{}, &Options{SyncInterval: time.Hour})
 	if err != nil {
@@ -78,8 +79,8 @@ func TestAFollowerThatLooksAtTheLastCommitEnds(t *testing.T) {
 	}
 	var once sync.Once
 	var ended chan error
-	fs.OnOp(func(op fsys.Op) {
-		if op.Kind == fsys.OpDatasync {
+	fs.OnOp(func(op faultfs.Op) {
+		if op.Kind == faultfs.OpDatasync {
 			once.Do(func() {
 				s.batchMu.Lock() // as while a large update is encoded
 				ended = follow(s)

@@ -14,7 +14,8 @@ import (
 	"time"
 
 	"github.com/stateio/stateio/internal/crashtest"
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
+	"github.com/stateio/stateio/internal/fsys/memfs"
 	"github.com/stateio/stateio/internal/storefs"
 	"github.com/stateio/stateio/store"
 )
@@ -192,7 +193,7 @@ func TestLoad(t *testing.T) {
 // Without its snapshot, a state that no update has made is not there.
 func TestLoadNeedsTheStateThatNoUpdateMade(t *testing.T) {
 	const dir = "/loadinitial"
-	mem := fsys.NewMem(fsys.MemOptions{})
+	mem := memfs.New(memfs.Options{})
 	mount(t, dir, mem)
 	check(t, store.Create(dir, journalState{"old"}, nil))
 	m := &journal{}
@@ -442,8 +443,8 @@ func TestAFollowerWaitsForAnImport(t *testing.T) {
 	check(t, store.Import(other, bytes.NewReader(backup.Bytes()), int64(backup.Len())))
 
 	looks := make(chan struct{})
-	fs.OnOp(func(op fsys.Op) {
-		if op.Kind == fsys.OpList {
+	fs.OnOp(func(op faultfs.Op) {
+		if op.Kind == faultfs.OpList {
 			select {
 			case looks <- struct{}{}:
 			default:

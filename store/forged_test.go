@@ -8,7 +8,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
 	"github.com/stateio/stateio/internal/record"
 	"github.com/stateio/stateio/internal/storefs"
 	"github.com/stateio/stateio/store"
@@ -279,7 +279,7 @@ func TestALogThatLeadsToItselfIsRefused(t *testing.T) {
 	fl, _ := build(t, "/made", 2, killed)
 	log := fl[log0][:headerLen]
 	fl[log0] = append(bytes.Clone(log), numbered(log, 1, true, 0, control(1, 0, digestOf(log)))...)
-	f := fsys.NewFaulty(fl.mem(t, dir))
+	f := faultfs.New(fl.mem(t, dir))
 	mount(t, dir, f)
 	_, err := boundedRead(t, f, dir, 1)
 	wantIs(t, err, store.ErrCorrupt)

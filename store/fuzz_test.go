@@ -19,6 +19,7 @@ import (
 
 	"github.com/stateio/stateio"
 	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/memfs"
 	"github.com/stateio/stateio/internal/record"
 	"github.com/stateio/stateio/internal/storefs"
 	"github.com/stateio/stateio/logio"
@@ -189,7 +190,7 @@ func refusedAsItShould(t *testing.T, err error, reports []store.FileReport, newe
 
 // acceptedAsItShould checks that what Check found does not concern Open: it is
 // in files that Open does not read, or has removed as empty and not in use.
-func acceptedAsItShould(t *testing.T, mem *fsys.Mem, s *store.Store, reports []store.FileReport) {
+func acceptedAsItShould(t *testing.T, mem *memfs.FS, s *store.Store, reports []store.FileReport) {
 	t.Helper()
 	r := s.Recovery()
 	for _, rep := range reports {
@@ -302,7 +303,7 @@ func sameNames(a, b files) bool { return slices.Equal(a.names(), b.names()) }
 
 // nothingGone checks that nothing is gone that is not an unfinished file, and
 // with an error of Open nothing at all.
-func nothingGone(t *testing.T, mem *fsys.Mem, dir string, before files, err error) {
+func nothingGone(t *testing.T, mem *memfs.FS, dir string, before files, err error) {
 	t.Helper()
 	for name, want := range before {
 		_, gone := mem.Stat(filepath.Join(dir, name))
@@ -339,7 +340,7 @@ func FuzzImport(f *testing.F) {
 			reseal(file)
 		}
 		want, updates, readErr := readState(file)
-		mem := fsys.NewMem(fsys.MemOptions{})
+		mem := memfs.New(memfs.Options{})
 		defer storefs.Mount(dir, mem)()
 		var err error
 		wantBounded(t, "Import", allocated(func() {

@@ -14,6 +14,8 @@ import (
 
 	"github.com/stateio/stateio/internal/crashtest"
 	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
+	"github.com/stateio/stateio/internal/fsys/memfs"
 	"github.com/stateio/stateio/internal/storefs"
 	"github.com/stateio/stateio/internal/wine"
 	"github.com/stateio/stateio/store"
@@ -25,7 +27,7 @@ const (
 )
 
 // linkAll is cp -al: it gives all files of a directory a name in another.
-func linkAll(t *testing.T, mem *fsys.Mem, from, to string) {
+func linkAll(t *testing.T, mem *memfs.FS, from, to string) {
 	t.Helper()
 	check(t, mem.Mkdir(to, 0o700))
 	entries, err := mem.List(from)
@@ -40,7 +42,7 @@ func linkAll(t *testing.T, mem *fsys.Mem, from, to string) {
 // then, and what was on its way.
 func TestAStoreAndItsHardLinkedCopyGoOnSeparately(t *testing.T) {
 	for n := int64(1); ; n++ {
-		l := newLinked(t, fsys.NewMem(fsys.MemOptions{}))
+		l := newLinked(t, memfs.New(memfs.Options{}))
 		came := l.run(n)
 		if t.Failed() {
 			t.Fatalf("the links were made at operation %d", n)
@@ -54,21 +56,21 @@ func TestAStoreAndItsHardLinkedCopyGoOnSeparately(t *testing.T) {
 // A linked is a store of which a copy with hard links is made.
 type linked struct {
 	t       *testing.T
-	mem     *fsys.Mem
-	f       *fsys.Faulty
+	mem     *memfs.FS
+	f       *faultfs.FS
 	acked   []string
 	made    bool
 	atLeast int // updates that the copy has
 }
 
-func newLinked(t *testing.T, mem *fsys.Mem) *linked {
-	return &linked{t: t, mem: mem, f: fsys.NewFaulty(mem)}
+func newLinked(t *testing.T, mem *memfs.FS) *linked {
+	return &linked{t: t, mem: mem, f: faultfs.New(mem)}
 }
 
 func (l *linked) run(n int64) (came bool) {
 	defer storefs.Mount(linkedDir, l.f)()
 	defer storefs.Mount(copyDir, l.mem)()
-	l.f.OnOp(func(op fsys.Op) {
+	l.f.OnOp(func(op faultfs.Op) {
 		if op.N == n {
 			l.link()
 		}
@@ -215,11 +217,11 @@ func TestUpdatesGoOnInTheCopyOfALog(t *testing.T) {
 // While a log with another name is copied, and after, the power may go at any moment.
 func TestAPowerCutWhileALinkedLogIsCopied(t *testing.T) {
 	rng := rand.New(rand.NewPCG(8, 8))
-	mem := fsys.NewMem(fsys.MemOptions{PageSize: 512, Garbage: true})
-	f := fsys.NewFaulty(mem)
+	mem := memfs.New(memfs.Options{PageSize: 512, Garbage: true})
+	f := faultfs.New(mem)
 	h := crashtest.NewHistory()
 	type state struct {
-		mem  *fsys.Mem
+		mem  *memfs.FS
 		hist *crashtest.History
 		when string
 	}
@@ -230,7 +232,7 @@ func TestAPowerCutWhileALinkedLogIsCopied(t *testing.T) {
 		updateHistory(t, s, h)
 		for i := range 3 {
 			linkAll(t, mem, linkedDir, fmt.Sprint(copyDir, i))
-			f.OnOp(func(op fsys.Op) {
+			f.OnOp(func(op faultfs.Op) {
 				for range 10 {
 					states = append(states, state{mem.Crash(rng), h.Clone(), "before " + op.String()})
 				}
@@ -265,8 +267,8 @@ func TestFaultsWhileALinkedLogIsCopied(t *testing.T) {
 	for _, errno := range []error{syscall.EIO, syscall.ENOSPC, syscall.EMFILE} {
 		for _, after := range []bool{false, true} {
 			for n := int64(1); ; n++ {
-				l := newLinked(t, fsys.NewMem(fsys.MemOptions{}))
-				hits := l.fail(fsys.Fault{Kinds: fsys.AnyOp &^ (fsys.OpClose | fsys.OpUnlock), N: n, Err: errno, After: after})
+				l := newLinked(t, memfs.New(memfs.Options{}))
+				hits := l.fail(faultfs.Fault{Kinds: faultfs.AnyOp &^ (faultfs.OpClose | faultfs.OpUnlock), N: n, Err: errno, After: after})
 				if t.Failed() {
 					t.Fatalf("%v at operation %d, after it: %v", errno, n, after)
 				}
@@ -279,7 +281,7 @@ func TestFaultsWhileALinkedLogIsCopied(t *testing.T) {
 }
 
 // fail makes updates after links were made, with a fault in one of their operations.
-func (l *linked) fail(fault fsys.Fault) (hits int64) {
+func (l *linked) fail(fault faultfs.Fault) (hits int64) {
 	defer storefs.Mount(linkedDir, l.f)()
 	defer storefs.Mount(copyDir, l.mem)()
 	m := &journal{}
@@ -339,7 +341,7 @@ func TestALogWithTwoNamesOnAFullDisk(t *testing.T) {
 	mem, f := memory(t, linkedDir)
 	s := open(t, linkedDir, &journal{}, &store.Options{SnapshotBytes: -1, PreallocateBytes: 1})
 	update(t, s, "one")
-	f.Inject(fsys.Fault{Kinds: fsys.OpDatasync, Err: syscall.EIO})
+	f.Inject(faultfs.Fault{Kinds: faultfs.OpDatasync, Err: syscall.EIO})
 	_, err := s.Update(t.Context(), []byte(strings.Repeat("torn ", 2000)))
 	wantIs(t, err, store.ErrFailed)
 	wantIs(t, s.Close(), store.ErrFailed)

@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
 	"github.com/stateio/stateio/store"
 )
 
@@ -42,8 +42,8 @@ func TestSyncInViewWithACallerThatHelps(t *testing.T) {
 	}
 	gate, in := make(chan struct{}), make(chan struct{})
 	var once sync.Once
-	fs.OnOp(func(op fsys.Op) {
-		if op.Kind == fsys.OpDatasync {
+	fs.OnOp(func(op faultfs.Op) {
+		if op.Kind == faultfs.OpDatasync {
 			once.Do(func() { close(in); <-gate })
 		}
 	})

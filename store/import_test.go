@@ -13,7 +13,8 @@ import (
 
 	"github.com/stateio/stateio"
 
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
+	"github.com/stateio/stateio/internal/fsys/memfs"
 	"github.com/stateio/stateio/internal/storefs"
 	"github.com/stateio/stateio/store"
 )
@@ -31,11 +32,11 @@ func TestAFailedImportCanBeMadeAgain(t *testing.T) {
 		file := stateFile(t, snapshot, updates...)
 		doImport := func() error { return store.Import(dir, bytes.NewReader(file), int64(len(file))) }
 		failed := 0
-		for kind := fsys.OpOpen; kind < fsys.AnyOp; kind <<= 1 {
+		for kind := faultfs.OpOpen; kind < faultfs.AnyOp; kind <<= 1 {
 			for n := int64(1); ; n++ {
 				mem := leftovers.mem(t, dir)
-				f := fsys.NewFaulty(mem)
-				fault := f.Inject(fsys.Fault{Kinds: kind, N: n, Err: syscall.EIO})
+				f := faultfs.New(mem)
+				fault := f.Inject(faultfs.Fault{Kinds: kind, N: n, Err: syscall.EIO})
 				unmount := storefs.Mount(dir, f)
 				err := doImport()
 				f.Heal()
@@ -81,12 +82,12 @@ func TestAFailedImportCanBeMadeAgain(t *testing.T) {
 func TestImportTellsWhatItCannotGiveBack(t *testing.T) {
 	const dir = "/back"
 	file := stateFile(t, nil, "u")
-	for _, fault := range []fsys.Fault{
-		{Kinds: fsys.OpRemove, Path: snap0},
-		{Kinds: fsys.OpRemove, Path: snap3 + ".tmp"},
-		{Kinds: fsys.OpTruncate, Forever: true},
+	for _, fault := range []faultfs.Fault{
+		{Kinds: faultfs.OpRemove, Path: snap0},
+		{Kinds: faultfs.OpRemove, Path: snap3 + ".tmp"},
+		{Kinds: faultfs.OpTruncate, Forever: true},
 	} {
-		f := fsys.NewFaulty(files{snap0: nil, snap3 + ".tmp": nil, log0 + ".import.tmp": nil}.mem(t, dir))
+		f := faultfs.New(files{snap0: nil, snap3 + ".tmp": nil, log0 + ".import.tmp": nil}.mem(t, dir))
 		fault.Err = syscall.EIO
 		f.Inject(fault)
 		mount(t, dir, f)
@@ -97,8 +98,8 @@ func TestImportTellsWhatItCannotGiveBack(t *testing.T) {
 // What another user's import has left, and can't be opened, is no obstacle.
 func TestAnImportReplacesWhatItCanNotOpen(t *testing.T) {
 	const dir = "/again"
-	f := fsys.NewFaulty(files{log0 + ".import.tmp": nil}.mem(t, dir))
-	fault := f.Inject(fsys.Fault{Kinds: fsys.OpOpen, Path: log0 + ".import.tmp", Err: syscall.EACCES})
+	f := faultfs.New(files{log0 + ".import.tmp": nil}.mem(t, dir))
+	fault := f.Inject(faultfs.Fault{Kinds: faultfs.OpOpen, Path: log0 + ".import.tmp", Err: syscall.EACCES})
 	mount(t, dir, f)
 	file := stateFile(t, nil, "one")
 	check(t, store.Import(dir, bytes.NewReader(file), int64(len(file))))
@@ -191,14 +192,14 @@ func TestImportWritesInPieces(t *testing.T) {
 	file := stateFile(t, nil, slices.Repeat([]string{strings.Repeat("u", size)}, n)...)
 	var writes, largest int64
 	opened := 0
-	f.OnOp(func(op fsys.Op) {
+	f.OnOp(func(op faultfs.Op) {
 		switch op.Kind {
-		case fsys.OpWrite:
+		case faultfs.OpWrite:
 			writes++
 			largest = max(largest, op.Len)
-		case fsys.OpOpen, fsys.OpCreate:
+		case faultfs.OpOpen, faultfs.OpCreate:
 			opened++
-		case fsys.OpClose:
+		case faultfs.OpClose:
 			opened--
 		}
 	})
@@ -247,17 +248,17 @@ func TestAFailedImportDoesNotComeBack(t *testing.T) {
 	doImport := func() error { return store.Import(dir, bytes.NewReader(file), int64(len(file))) }
 	states := 0
 	for n := int64(1); ; n++ {
-		mem := fsys.NewMem(fsys.MemOptions{})
-		f := fsys.NewFaulty(mem)
+		mem := memfs.New(memfs.Options{})
+		f := faultfs.New(mem)
 		unmount := storefs.Mount(dir, f)
-		first := f.Inject(fsys.Fault{Kinds: fsys.OpSyncDir, N: n})
-		f.Inject(fsys.Fault{Kinds: fsys.OpSyncDir, N: n + 1})
+		first := f.Inject(faultfs.Fault{Kinds: faultfs.OpSyncDir, N: n})
+		f.Inject(faultfs.Fault{Kinds: faultfs.OpSyncDir, N: n + 1})
 		if err := doImport(); err == nil && first.Hits() > 0 {
 			t.Errorf("sync %d of the directory failed, and Import did not", n)
 		}
 		f.Heal()
-		f.OnOp(func(op fsys.Op) {
-			if op.Kind&(fsys.OpRename|fsys.OpSyncDir) == 0 {
+		f.OnOp(func(op faultfs.Op) {
+			if op.Kind&(faultfs.OpRename|faultfs.OpSyncDir) == 0 {
 				return
 			}
 			for st := range mem.CrashStates() {

@@ -6,7 +6,8 @@ import (
 	"testing"
 
 	"github.com/stateio/stateio/internal/crashtest"
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
+	"github.com/stateio/stateio/internal/fsys/memfs"
 	"github.com/stateio/stateio/internal/storefs"
 	"github.com/stateio/stateio/store"
 )
@@ -16,9 +17,9 @@ import (
 func TestAPowerCutAfterAKillAtEveryOperation(t *testing.T) {
 	const dir = "/killed"
 	for n := int64(1); ; n++ {
-		mem := fsys.NewMem(fsys.MemOptions{PageSize: 512})
-		p := &patient{t: t, dir: dir, mem: mem, fs: fsys.NewFaulty(mem), h: crashtest.NewHistory()}
-		kill := p.fs.Inject(fsys.Fault{Kinds: fsys.Changes, N: n, Stop: true})
+		mem := memfs.New(memfs.Options{PageSize: 512})
+		p := &patient{t: t, dir: dir, mem: mem, fs: faultfs.New(mem), h: crashtest.NewHistory()}
+		kill := p.fs.Inject(faultfs.Fault{Kinds: faultfs.Changes, N: n, Stop: true})
 		unmount := storefs.Mount(dir, p.fs)
 		p.live()
 		unmount()
@@ -33,7 +34,7 @@ func TestAPowerCutAfterAKillAtEveryOperation(t *testing.T) {
 
 // cutAfterKill opens what was left, makes updates of these sizes, and judges what
 // power cuts before and after each of them leave.
-func cutAfterKill(t *testing.T, dir string, mem *fsys.Mem, h *crashtest.History, rng *rand.Rand, sizes ...int) error {
+func cutAfterKill(t *testing.T, dir string, mem *memfs.FS, h *crashtest.History, rng *rand.Rand, sizes ...int) error {
 	defer storefs.Mount(dir, mem)()
 	m := &crashtest.Machine{}
 	s, err := store.Open(dir, m, quiet(&store.Options{PreallocateBytes: 1}))
@@ -62,7 +63,7 @@ func cutAfterKill(t *testing.T, dir string, mem *fsys.Mem, h *crashtest.History,
 }
 
 // recovers opens what is left and judges it.
-func recovers(dir string, left *fsys.Mem, h *crashtest.History) error {
+func recovers(dir string, left *memfs.FS, h *crashtest.History) error {
 	defer storefs.Mount(dir, left)()
 	m := &crashtest.Machine{}
 	s, err := store.Open(dir, m, quiet(&store.Options{PreallocateBytes: 1}))

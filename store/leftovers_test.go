@@ -8,6 +8,8 @@ import (
 
 	"github.com/stateio/stateio/internal/crashtest"
 	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
+	"github.com/stateio/stateio/internal/fsys/memfs"
 	"github.com/stateio/stateio/internal/storefs"
 	"github.com/stateio/stateio/store"
 )
@@ -18,13 +20,13 @@ func TestNothingIsLeftBehind(t *testing.T) {
 	const dir = "/leftovers"
 	left := 0 // times that there was something to remove
 	for n := int64(1); ; n++ {
-		mem := fsys.NewMem(fsys.MemOptions{})
-		p := &patient{t: t, dir: dir, mem: mem, fs: fsys.NewFaulty(mem), h: crashtest.NewHistory()}
-		crash := p.fs.Inject(fsys.Fault{Kinds: fsys.Changes, N: n, Stop: true})
+		mem := memfs.New(memfs.Options{})
+		p := &patient{t: t, dir: dir, mem: mem, fs: faultfs.New(mem), h: crashtest.NewHistory()}
+		crash := p.fs.Inject(faultfs.Fault{Kinds: faultfs.Changes, N: n, Stop: true})
 		unmount := storefs.Mount(dir, p.fs)
 		p.live()
 		unmount()
-		for _, after := range []*fsys.Mem{mem.Kill(), mem.Crash(rand.New(rand.NewPCG(uint64(n), 1)))} {
+		for _, after := range []*memfs.FS{mem.Kill(), mem.Crash(rand.New(rand.NewPCG(uint64(n), 1)))} {
 			left += len(unfinished(after, dir))
 			unmount := storefs.Mount(dir, after)
 			s, err := store.Open(dir, &crashtest.Machine{}, quiet(&store.Options{PreallocateBytes: 1}))

@@ -12,7 +12,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
 	"github.com/stateio/stateio/store"
 )
 
@@ -94,7 +94,7 @@ func TestWhatIsLogged(t *testing.T) {
 	}
 	want("a snapshot that fails", `level=ERROR msg="store: snapshot failed, the log is kept" dir=/logged error="store: Snapshot of the machine: no state"`+"\n")
 
-	fs.Inject(fsys.Fault{Kinds: fsys.OpDatasync, Err: syscall.EIO})
+	fs.Inject(faultfs.Fault{Kinds: faultfs.OpDatasync, Err: syscall.EIO})
 	for range 3 {
 		_, err = s.Update(t.Context(), []byte("lost"))
 		wantIs(t, err, store.ErrFailed)

@@ -3,7 +3,7 @@ package store
 import (
 	"context"
 
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/memfs"
 )
 
 // OpenMemory opens a store that is kept in memory, and is gone when it is closed: for
@@ -19,5 +19,5 @@ func OpenMemory(m Machine, opts *Options) (*Store, error) {
 	if opts == nil || opts.KeepSnapshots == 0 {
 		o.KeepSnapshots = 1
 	}
-	return openOn(context.Background(), fsys.NewMem(fsys.MemOptions{}), "/memory", m, o)
+	return openOn(context.Background(), memfs.New(memfs.Options{}), "/memory", m, o)
 }

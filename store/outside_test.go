@@ -17,7 +17,7 @@ import (
 	"time"
 
 	"github.com/stateio/stateio"
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
 	"github.com/stateio/stateio/internal/storefs"
 	"github.com/stateio/stateio/internal/wine"
 	"github.com/stateio/stateio/store"
@@ -39,7 +39,7 @@ func TestASyncThatFailsForSpaceIsNotErrNoSpace(t *testing.T) {
 	m := &journal{}
 	s := open(t, dir, m, nil)
 	update(t, s, "a")
-	f.Inject(fsys.Fault{Kinds: fsys.OpDatasync, Path: "*.log", Err: syscall.ENOSPC})
+	f.Inject(faultfs.Fault{Kinds: faultfs.OpDatasync, Path: "*.log", Err: syscall.ENOSPC})
 	_, err := s.Update(context.Background(), []byte("b"))
 	wantIs(t, err, store.ErrFailed)
 	wantIs(t, err, store.ErrUnknown)
@@ -124,12 +124,12 @@ func TestRestoreAtWhatIsDroppedMeanwhile(t *testing.T) {
 	f := m
 	f.n, f.hook = 0, func(n int) {}
 	// the snapshot is dropped between the listing and the opening
-	fa := fsys.NewFaulty(storefs.For(dir2))
+	fa := faultfs.New(storefs.For(dir2))
 	unmount := storefs.Mount(dir2, fa)
 	defer unmount()
 	done := false
-	fa.OnOp(func(op fsys.Op) {
-		if op.Kind == fsys.OpOpen && strings.HasSuffix(op.Path, ".snap") && !done {
+	fa.OnOp(func(op faultfs.Op) {
+		if op.Kind == faultfs.OpOpen && strings.HasSuffix(op.Path, ".snap") && !done {
 			done = true
 			for range 3 {
 				update(t, s, "a")
@@ -170,8 +170,8 @@ func TestUpdatesReturnsAllDurableOnesBeforeErrClosed(t *testing.T) {
 			ts = append(ts, tk)
 		}
 		synctest.Wait()
-		f.OnOp(func(op fsys.Op) {
-			if op.Kind == fsys.OpWrite {
+		f.OnOp(func(op faultfs.Op) {
+			if op.Kind == faultfs.OpWrite {
 				synctest.Wait() // the follower looks while Close commits
 			}
 		})
@@ -311,11 +311,11 @@ func TestOpenReadsTheNewestLogOnce(t *testing.T) {
 	}
 	f.Stop()
 	_ = mem
-	f2 := fsys.NewFaulty(mem.Kill())
+	f2 := faultfs.New(mem.Kill())
 	mount(t, dir, f2)
 	var n atomic.Int64 // reading runs ahead
-	f2.OnOp(func(op fsys.Op) {
-		if op.Kind == fsys.OpRead {
+	f2.OnOp(func(op faultfs.Op) {
+		if op.Kind == faultfs.OpRead {
 			n.Add(op.Len)
 		}
 	})
@@ -329,18 +329,18 @@ func TestFilesAreClosedWhenTheSealFails(t *testing.T) {
 	const dir = "/r12"
 	_, f := memory(t, dir)
 	opened := map[string]int{}
-	f.OnOp(func(op fsys.Op) {
+	f.OnOp(func(op faultfs.Op) {
 		switch op.Kind {
-		case fsys.OpOpen, fsys.OpCreate:
+		case faultfs.OpOpen, faultfs.OpCreate:
 			opened["n"]++
-		case fsys.OpClose:
+		case faultfs.OpClose:
 			opened["n"]--
 		}
 	})
 	s := open(t, dir, &journal{}, nil)
 	update(t, s, "a")
 	before := opened["n"]
-	in := f.Inject(fsys.Fault{Kinds: fsys.OpDatasync, Path: "00000000000000000000.log", Err: syscall.EIO})
+	in := f.Inject(faultfs.Fault{Kinds: faultfs.OpDatasync, Path: "00000000000000000000.log", Err: syscall.EIO})
 	err := s.Snapshot(t.Context())
 	if in.Hits() != 1 {
 		t.Fatal("no hit", err)

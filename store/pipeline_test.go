@@ -13,7 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
 	"github.com/stateio/stateio/store"
 )
 
@@ -183,8 +183,8 @@ func TestAStateThatDidNotChangeIsNotWrittenAgain(t *testing.T) {
 	before := readFiles(t, mem, dir)
 	for range 3 {
 		s := open(t, dir, &journal{}, nil)
-		fs.OnOp(func(op fsys.Op) {
-			if op.Kind&(fsys.OpCreate|fsys.OpWrite) != 0 {
+		fs.OnOp(func(op faultfs.Op) {
+			if op.Kind&(faultfs.OpCreate|faultfs.OpWrite) != 0 {
 				t.Errorf("%v", op)
 			}
 		})
@@ -296,8 +296,8 @@ func TestOneUpdateWritesLittle(t *testing.T) {
 	const dir = "/wear"
 	_, fs := memory(t, dir)
 	written := int64(0)
-	fs.OnOp(func(op fsys.Op) {
-		if op.Kind == fsys.OpWrite {
+	fs.OnOp(func(op faultfs.Op) {
+		if op.Kind == faultfs.OpWrite {
 			written += op.Len
 		}
 	})
@@ -317,8 +317,8 @@ func TestALogSetsMoreAsideAsItGrows(t *testing.T) {
 	const dir = "/growing"
 	_, fs := memory(t, dir)
 	var pieces []int64
-	fs.OnOp(func(op fsys.Op) {
-		if op.Kind == fsys.OpPreallocate {
+	fs.OnOp(func(op faultfs.Op) {
+		if op.Kind == faultfs.OpPreallocate {
 			pieces = append(pieces, op.Len)
 		}
 	})
@@ -343,7 +343,7 @@ func TestACommitWaitsForSpace(t *testing.T) {
 		m := &journal{}
 		s := open(t, dir, m, &store.Options{SnapshotBytes: -1})
 		update(t, s, "one")
-		fs.Inject(fsys.Fault{Kinds: fsys.OpWrite, Path: "*.log", Short: 10, Err: syscall.ENOSPC, Forever: true})
+		fs.Inject(faultfs.Fault{Kinds: faultfs.OpWrite, Path: "*.log", Short: 10, Err: syscall.ENOSPC, Forever: true})
 		outcome := make(chan error, 3)
 		for _, u := range []string{"two", "three"} {
 			go func() {
@@ -395,7 +395,7 @@ func TestCloseEndsTheWaitForSpace(t *testing.T) {
 		_, fs := memory(t, dir)
 		s := open(t, dir, &journal{}, &store.Options{SnapshotBytes: -1})
 		update(t, s, "one")
-		fs.Inject(fsys.Fault{Kinds: fsys.OpWrite, Path: "*.log", Err: syscall.ENOSPC, Forever: true})
+		fs.Inject(faultfs.Fault{Kinds: faultfs.OpWrite, Path: "*.log", Err: syscall.ENOSPC, Forever: true})
 		ticket, err := s.Submit([]byte("two"))
 		check(t, err)
 		synctest.Wait()

@@ -8,7 +8,8 @@ import (
 	"testing"
 
 	"github.com/stateio/stateio/internal/crashtest"
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
+	"github.com/stateio/stateio/internal/fsys/memfs"
 	"github.com/stateio/stateio/internal/storefs"
 	"github.com/stateio/stateio/store"
 )
@@ -17,7 +18,7 @@ import (
 // it fails, Open fails with that error, or has everything, and so has the next one.
 func TestAReadErrorInALongLogLosesNothing(t *testing.T) {
 	const dir = "/longlog"
-	mem := fsys.NewMem(fsys.MemOptions{})
+	mem := memfs.New(memfs.Options{})
 	unmount := storefs.Mount(dir, mem)
 	h, m := crashtest.NewHistory(), &crashtest.Machine{}
 	s := open(t, dir, m, &store.Options{SnapshotBytes: -1, PreallocateBytes: 1})
@@ -32,8 +33,8 @@ func TestAReadErrorInALongLogLosesNothing(t *testing.T) {
 	unmount()
 	for n := int64(1); ; n++ {
 		left := killed.Kill()
-		fs := fsys.NewFaulty(left)
-		fault := fs.Inject(fsys.Fault{Kinds: fsys.OpRead, N: n, Err: syscall.EIO})
+		fs := faultfs.New(left)
+		fault := fs.Inject(faultfs.Fault{Kinds: faultfs.OpRead, N: n, Err: syscall.EIO})
 		unmount := storefs.Mount(dir, fs)
 		m := &crashtest.Machine{}
 		s, err := store.Open(dir, m, quiet(&store.Options{PreallocateBytes: 1}))
@@ -70,10 +71,10 @@ func TestASnapshotThatIsDamagedAfterItWasVerified(t *testing.T) {
 	refused := 0
 	for n := 1; ; n++ {
 		mem := fl.mem(t, dir)
-		f := fsys.NewFaulty(mem)
+		f := faultfs.New(mem)
 		reads := 0
-		f.OnOp(func(op fsys.Op) {
-			if op.Kind != fsys.OpRead || filepath.Base(op.Path) != snap1 {
+		f.OnOp(func(op faultfs.Op) {
+			if op.Kind != faultfs.OpRead || filepath.Base(op.Path) != snap1 {
 				return
 			}
 			if reads++; reads == n {

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
 	"github.com/stateio/stateio/internal/record"
 	"github.com/stateio/stateio/internal/storefs"
 	"github.com/stateio/stateio/store"
@@ -35,19 +36,19 @@ func voidLog(log []byte, base byte) []byte {
 func readUpdates(t *testing.T, fl files, from uint64) (n uint64, err error) {
 	t.Helper()
 	const dir = "/updates"
-	f := fsys.NewFaulty(fl.mem(t, dir))
+	f := faultfs.New(fl.mem(t, dir))
 	defer storefs.Mount(dir, f)()
 	return boundedRead(t, f, dir, from)
 }
 
 // boundedRead is readUpdates of the store in dir, and ends what would not end by
 // itself, after many operations of f.
-func boundedRead(t *testing.T, f *fsys.Faulty, dir string, from uint64) (n uint64, err error) {
+func boundedRead(t *testing.T, f *faultfs.FS, dir string, from uint64) (n uint64, err error) {
 	t.Helper()
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	start := f.Ops()
-	f.OnOp(func(op fsys.Op) {
+	f.OnOp(func(op faultfs.Op) {
 		if op.N-start > 2000 {
 			cancel()
 		}
@@ -228,8 +229,8 @@ func TestUpdatesReadsWhatIsNew(t *testing.T) {
 	for i := range 20 {
 		update(t, s, "some update")
 		read := int64(0)
-		f.OnOp(func(op fsys.Op) {
-			if op.Kind == fsys.OpRead {
+		f.OnOp(func(op faultfs.Op) {
+			if op.Kind == faultfs.OpRead {
 				read += op.Len
 			}
 		})
@@ -272,7 +273,7 @@ func TestUpdatesCloseTheirFiles(t *testing.T) {
 	whole := checkedStore(t)
 	damaged := maps.Clone(whole)
 	damaged[log1] = replace(whole[log1], update3At+20, []byte{1, 2, 3, 4})
-	closes := func(what string, f *fsys.Faulty, updates iter.Seq2[store.Update, error]) {
+	closes := func(what string, f *faultfs.FS, updates iter.Seq2[store.Update, error]) {
 		t.Helper()
 		for last := uint64(1); last <= 4; last++ {
 			left, all := leftOpen(f, func() {
@@ -287,11 +288,11 @@ func TestUpdatesCloseTheirFiles(t *testing.T) {
 			}
 		}
 	}
-	f := fsys.NewFaulty(damaged.mem(t, dir))
+	f := faultfs.New(damaged.mem(t, dir))
 	unmount := storefs.Mount(dir, f)
 	closes("ReadUpdates with damage", f, store.ReadUpdates(t.Context(), dir, 1))
 	unmount()
-	f = fsys.NewFaulty(whole.mem(t, dir))
+	f = faultfs.New(whole.mem(t, dir))
 	mount(t, dir, f)
 	closes("ReadUpdates", f, store.ReadUpdates(t.Context(), dir, 1))
 	closes("Updates", f, open(t, dir, &plainMachine{}, nil).Updates(t.Context(), 1))
@@ -307,10 +308,10 @@ func TestFaultsAtTheEndOfUpdates(t *testing.T) {
 	missing := checkedStore(t)
 	delete(missing, log1)
 	for what, fl := range map[string]files{"no seal": unsealed, "a log not in use": begun, "a missing log": missing} {
-		for _, kind := range []fsys.Kind{fsys.OpOpen, fsys.OpList, fsys.OpStat, fsys.OpRead} {
+		for _, kind := range []faultfs.Kind{faultfs.OpOpen, faultfs.OpList, faultfs.OpStat, faultfs.OpRead} {
 			for n := int64(1); ; n++ {
-				f := fsys.NewFaulty(fl.mem(t, dir))
-				fault := f.Inject(fsys.Fault{Kinds: kind, N: n, Err: syscall.EIO})
+				f := faultfs.New(fl.mem(t, dir))
+				fault := f.Inject(faultfs.Fault{Kinds: kind, N: n, Err: syscall.EIO})
 				unmount := storefs.Mount(dir, f)
 				_, err := countUpdates(t, store.ReadUpdates(t.Context(), dir, 1), 1)
 				unmount()

@@ -13,7 +13,7 @@ import (
 	"testing/iotest"
 	"time"
 
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
 	"github.com/stateio/stateio/internal/storefs"
 	"github.com/stateio/stateio/store"
 )
@@ -171,14 +171,14 @@ func TestOpenDropsTheCacheOfWhatMayNotBeDurable(t *testing.T) {
 		{used, []string{log1}},
 		{files{log0: used[log0][:headerLen+entryLen+20]}, []string{log0}},
 	} {
-		f := fsys.NewFaulty(tt.fl.mem(t, dir))
+		f := faultfs.New(tt.fl.mem(t, dir))
 		unmount := storefs.Mount(dir, f)
 		var dropped, synced []string
-		f.OnOp(func(op fsys.Op) {
+		f.OnOp(func(op faultfs.Op) {
 			switch name := filepath.Base(op.Path); {
-			case op.Kind == fsys.OpDropCache:
+			case op.Kind == faultfs.OpDropCache:
 				dropped = append(dropped, name)
-			case op.Kind == fsys.OpSync && !slices.Contains(synced, name):
+			case op.Kind == faultfs.OpSync && !slices.Contains(synced, name):
 				synced = append(synced, name)
 			}
 		})
@@ -197,8 +197,8 @@ func TestOpenDropsTheCacheOfWhatMayNotBeDurable(t *testing.T) {
 		unmount()
 	}
 	for err, want := range map[error]error{syscall.EIO: syscall.EIO, errors.ErrUnsupported: nil} {
-		f := fsys.NewFaulty(used.mem(t, dir))
-		f.Inject(fsys.Fault{Kinds: fsys.OpDropCache, Err: err})
+		f := faultfs.New(used.mem(t, dir))
+		f.Inject(faultfs.Fault{Kinds: faultfs.OpDropCache, Err: err})
 		mount(t, dir, f)
 		s, err := store.Open(dir, &plainMachine{}, quiet(nil))
 		wantIs(t, err, want)

@@ -12,7 +12,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/memfs"
 	"github.com/stateio/stateio/internal/storefs"
 	"github.com/stateio/stateio/store"
 )
@@ -22,7 +22,7 @@ import (
 func journaled(t *testing.T, rng *rand.Rand, n int) files {
 	t.Helper()
 	const dir = "/journaled"
-	mem := fsys.NewMem(fsys.MemOptions{})
+	mem := memfs.New(memfs.Options{})
 	defer storefs.Mount(dir, mem)()
 	m := &journal{}
 	opts := &store.Options{KeepSnapshots: 2, SnapshotBytes: -1, PreallocateBytes: 4096}
@@ -129,7 +129,7 @@ func repairOne(t *testing.T, src, dst string, fl files) {
 	t.Helper()
 	mem := fl.mem(t, src)
 	defer storefs.Mount(src, mem)()
-	defer storefs.Mount(dst, fsys.NewMem(fsys.MemOptions{}))()
+	defer storefs.Mount(dst, memfs.New(memfs.Options{}))()
 	reports, err := store.Check(t.Context(), src)
 	if err != nil {
 		if len(fl) > 0 {
@@ -167,7 +167,7 @@ func TestSalvageKeepsEveryReadableUpdate(t *testing.T) {
 		flips = 300
 	}
 	const n = 30
-	mem := fsys.NewMem(fsys.MemOptions{})
+	mem := memfs.New(memfs.Options{})
 	unmount := storefs.Mount(src, mem)
 	s := open(t, src, &journal{}, &store.Options{PreallocateBytes: 1})
 	for i := 1; i <= n; i += 3 {
@@ -187,7 +187,7 @@ func TestSalvageKeepsEveryReadableUpdate(t *testing.T) {
 		fl := files{log0: spoil(whole[log0], at)}
 		func() {
 			defer storefs.Mount(src, fl.mem(t, src))()
-			defer storefs.Mount(dst, fsys.NewMem(fsys.MemOptions{}))()
+			defer storefs.Mount(dst, memfs.New(memfs.Options{}))()
 			rep, err := store.Repair(t.Context(), src, dst, &store.RepairOptions{Salvage: true})
 			m := &journal{}
 			if err == nil {

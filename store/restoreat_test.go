@@ -12,7 +12,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
 	"github.com/stateio/stateio/internal/storefs"
 	"github.com/stateio/stateio/store"
 )
@@ -112,10 +112,10 @@ func TestRestoreAtBesideACut(t *testing.T) {
 	const block = 32 << 10
 	fl, _ := build(t, "/made", 2, block-headerLen-entryLen-5, killed) // ends 5 bytes before a block
 	mem := files{log0: slices.Concat(fl[log0][:block-5], make([]byte, 5), []byte("torn"))}.mem(t, dir)
-	f := fsys.NewFaulty(mem)
+	f := faultfs.New(mem)
 	mount(t, dir, f)
-	f.OnOp(func(op fsys.Op) {
-		if op.Kind == fsys.OpRead {
+	f.OnOp(func(op faultfs.Op) {
+		if op.Kind == faultfs.OpRead {
 			check(t, overwrite(mem, op.Path, 0, nil, block-5))
 		}
 	})
@@ -135,10 +135,10 @@ func TestRestoreAtFromASnapshotThatIsReplacedMeanwhile(t *testing.T) {
 	update(t, s, "a")
 	check(t, s.Snapshot(t.Context()))
 	update(t, s, "b")
-	f := fsys.NewFaulty(mem) // of RestoreAt alone
+	f := faultfs.New(mem) // of RestoreAt alone
 	mount(t, dir, f)
-	f.OnOp(func(op fsys.Op) {
-		if op.Kind == fsys.OpOpen {
+	f.OnOp(func(op faultfs.Op) {
+		if op.Kind == faultfs.OpOpen {
 			f.OnOp(nil)
 			check(t, s.Snapshot(t.Context()))
 		}
@@ -149,11 +149,11 @@ func TestRestoreAtFromASnapshotThatIsReplacedMeanwhile(t *testing.T) {
 		t.Errorf("restored %q", m.updates)
 	}
 	update(t, s, "c")
-	f.OnOp(func(op fsys.Op) {
-		if op.Kind == fsys.OpOpen {
+	f.OnOp(func(op faultfs.Op) {
+		if op.Kind == faultfs.OpOpen {
 			f.OnOp(nil)
 			check(t, s.Snapshot(t.Context()))
-			f.Inject(fsys.Fault{Kinds: fsys.OpRead, Err: syscall.EIO})
+			f.Inject(faultfs.Fault{Kinds: faultfs.OpRead, Err: syscall.EIO})
 		}
 	})
 	wantIs(t, store.RestoreAt(dir, &journal{}, 3), syscall.EIO)
@@ -163,22 +163,22 @@ func TestRestoreAtFromASnapshotThatIsReplacedMeanwhile(t *testing.T) {
 // the directory can't be listed again to find out why, or the store not checked.
 func TestRestoreAtOfFilesThatAreListedOnly(t *testing.T) {
 	const dir = "/listed"
-	gone := fsys.Fault{Kinds: fsys.OpOpen, Path: "*.*", Err: syscall.ENOENT, Forever: true}
-	unlisted := fsys.Fault{Kinds: fsys.OpList, N: 2, Err: syscall.EIO}
+	gone := faultfs.Fault{Kinds: faultfs.OpOpen, Path: "*.*", Err: syscall.ENOENT, Forever: true}
+	unlisted := faultfs.Fault{Kinds: faultfs.OpList, N: 2, Err: syscall.EIO}
 	whole := checkedStore(t)
 	damaged := maps.Clone(whole)
 	damaged[log1] = replace(damaged[log1], headerLen+20, []byte{^damaged[log1][headerLen+20]})
 	for _, tt := range []struct {
 		fl     files
-		faults []fsys.Fault
+		faults []faultfs.Fault
 		want   error
 	}{
-		{whole, []fsys.Fault{gone}, fs.ErrNotExist},
-		{whole, []fsys.Fault{gone, unlisted}, fs.ErrNotExist},
-		{files{log0: whole[log0], log1: whole[log1]}, []fsys.Fault{gone}, fs.ErrNotExist},
-		{damaged, []fsys.Fault{unlisted}, store.ErrCorrupt},
+		{whole, []faultfs.Fault{gone}, fs.ErrNotExist},
+		{whole, []faultfs.Fault{gone, unlisted}, fs.ErrNotExist},
+		{files{log0: whole[log0], log1: whole[log1]}, []faultfs.Fault{gone}, fs.ErrNotExist},
+		{damaged, []faultfs.Fault{unlisted}, store.ErrCorrupt},
 	} {
-		f := fsys.NewFaulty(tt.fl.mem(t, dir))
+		f := faultfs.New(tt.fl.mem(t, dir))
 		for _, fault := range tt.faults {
 			f.Inject(fault)
 		}
@@ -193,10 +193,10 @@ func TestRestoreAtDoesNotReplayTwice(t *testing.T) {
 	const dir = "/twice"
 	whole := checkedStore(t)
 	mem := files{log0: whole[log0], log1: whole[log1], log3: whole[log3]}.mem(t, dir)
-	f := fsys.NewFaulty(mem)
+	f := faultfs.New(mem)
 	mount(t, dir, f)
-	f.OnOp(func(op fsys.Op) {
-		if op.Kind == fsys.OpOpen && filepath.Base(op.Path) == log1 {
+	f.OnOp(func(op faultfs.Op) {
+		if op.Kind == faultfs.OpOpen && filepath.Base(op.Path) == log1 {
 			check(t, mem.Rename(op.Path, filepath.Join(dir, snap3)))
 		}
 	})

@@ -7,7 +7,8 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
+	"github.com/stateio/stateio/internal/fsys/memfs"
 	"github.com/stateio/stateio/store"
 )
 
@@ -19,14 +20,14 @@ func TestNoSnapshotComesBackWithoutItsLog(t *testing.T) {
 	opts := &store.Options{KeepSnapshots: 1, SnapshotBytes: -1, PreallocateBytes: 4096}
 	failed := 0
 	for n := int64(1); ; n++ {
-		mem := fsys.NewMem(fsys.MemOptions{})
-		f := fsys.NewFaulty(mem)
+		mem := memfs.New(memfs.Options{})
+		f := faultfs.New(mem)
 		mount(t, dir, f)
 		s := open(t, dir, &journal{}, opts)
 		update(t, s, "one")
 		check(t, s.Snapshot(t.Context()))
 		update(t, s, "two")
-		fault := f.Inject(fsys.Fault{Kinds: fsys.OpSyncDir, N: n, Err: syscall.EIO})
+		fault := f.Inject(faultfs.Fault{Kinds: faultfs.OpSyncDir, N: n, Err: syscall.EIO})
 		if err := s.Snapshot(t.Context()); err != nil || s.Stats().RetainError != nil {
 			failed++
 		}
@@ -34,9 +35,9 @@ func TestNoSnapshotComesBackWithoutItsLog(t *testing.T) {
 			break
 		}
 		f.Heal()
-		var states []*fsys.Mem
-		f.OnOp(func(op fsys.Op) {
-			if op.Kind == fsys.OpRemove || op.Kind == fsys.OpSyncDir {
+		var states []*memfs.FS
+		f.OnOp(func(op faultfs.Op) {
+			if op.Kind == faultfs.OpRemove || op.Kind == faultfs.OpSyncDir {
 				for state := range mem.CrashStates() {
 					states = append(states, state)
 				}
@@ -100,7 +101,7 @@ func TestKeepSnapshotsCountsWholeOnes(t *testing.T) {
 }
 
 // snapshotsIn returns the names of the snapshots in dir.
-func snapshotsIn(t *testing.T, mem *fsys.Mem, dir string) []string {
+func snapshotsIn(t *testing.T, mem *memfs.FS, dir string) []string {
 	t.Helper()
 	return slices.DeleteFunc(readFiles(t, mem, dir).names(), func(name string) bool { return !strings.HasSuffix(name, ".snap") })
 }
@@ -109,10 +110,10 @@ func snapshotsIn(t *testing.T, mem *fsys.Mem, dir string) []string {
 // the next one removes them.
 func TestOldFilesThatStayAreToldApartFromAFailedSnapshot(t *testing.T) {
 	const dir = "/stay"
-	for _, fault := range []fsys.Fault{
-		{Kinds: fsys.OpList, Err: syscall.EIO},
-		{Kinds: fsys.OpRemove, Path: snap1, Err: syscall.EIO},
-		{Kinds: fsys.OpRemove, Path: log0, Err: syscall.EIO},
+	for _, fault := range []faultfs.Fault{
+		{Kinds: faultfs.OpList, Err: syscall.EIO},
+		{Kinds: faultfs.OpRemove, Path: snap1, Err: syscall.EIO},
+		{Kinds: faultfs.OpRemove, Path: log0, Err: syscall.EIO},
 	} {
 		mem, f := memory(t, dir)
 		s := open(t, dir, &journal{}, &store.Options{KeepSnapshots: 1, SnapshotBytes: -1})

@@ -7,7 +7,8 @@ import (
 	"runtime"
 	"testing"
 
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
+	"github.com/stateio/stateio/internal/fsys/memfs"
 	"github.com/stateio/stateio/internal/storefs"
 )
 
@@ -31,7 +32,7 @@ var errUnwilling = errors.New("no snapshot")
 // committed also if that snapshot is not made after all.
 func TestAnUpdateBesideASnapshotThatFailsIsCommitted(t *testing.T) {
 	const dir = "/beside"
-	fs := fsys.NewFaulty(fsys.NewMem(fsys.MemOptions{}))
+	fs := faultfs.New(memfs.New(memfs.Options{}))
 	defer storefs.Mount(dir, fs)()
 	m := slow{entered: make(chan struct{}), leave: make(chan struct{})}
 	s, err := Open(dir, m, &Options{SnapshotBytes: -1})
@@ -48,8 +49,8 @@ func TestAnUpdateBesideASnapshotThatFailsIsCommitted(t *testing.T) {
 	if err := <-updated; err != nil {
 		t.Fatal(err)
 	}
-	fs.OnOp(func(op fsys.Op) {
-		if op.Kind != fsys.OpSync {
+	fs.OnOp(func(op faultfs.Op) {
+		if op.Kind != faultfs.OpSync {
 			return
 		}
 		fs.OnOp(nil) // the next log is prepared, and the one in use will be taken

@@ -5,7 +5,8 @@ import (
 	"testing"
 
 	"github.com/stateio/stateio/internal/crashtest"
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
+	"github.com/stateio/stateio/internal/fsys/memfs"
 	"github.com/stateio/stateio/internal/storefs"
 	"github.com/stateio/stateio/store"
 )
@@ -15,8 +16,8 @@ import (
 func TestATornCommitDoesNotComeBack(t *testing.T) {
 	const dir = "/sametail"
 	const page, headerSize, frameSize, timeSize = 512, 92, 36, 8
-	mem := fsys.NewMem(fsys.MemOptions{PageSize: page})
-	fs := fsys.NewFaulty(mem)
+	mem := memfs.New(memfs.Options{PageSize: page})
+	fs := faultfs.New(mem)
 	unmount := storefs.Mount(dir, fs)
 	h := crashtest.NewHistory()
 	s := open(t, dir, &crashtest.Machine{}, &store.Options{PreallocateBytes: 1})
@@ -26,10 +27,10 @@ func TestATornCommitDoesNotComeBack(t *testing.T) {
 		}
 	}
 	rng := rand.New(rand.NewPCG(1, 1))
-	var left []*fsys.Mem
+	var left []*memfs.FS
 	syncs := 0
-	fs.OnOp(func(op fsys.Op) {
-		if op.Kind != fsys.OpDatasync {
+	fs.OnOp(func(op faultfs.Op) {
+		if op.Kind != faultfs.OpDatasync {
 			return
 		}
 		if syncs++; syncs == 1 {

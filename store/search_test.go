@@ -19,6 +19,7 @@ import (
 
 	"github.com/stateio/stateio/internal/crashtest"
 	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/memfs"
 	"github.com/stateio/stateio/internal/record"
 	"github.com/stateio/stateio/internal/storefs"
 	"github.com/stateio/stateio/store"
@@ -38,7 +39,7 @@ func sweepFactor() int {
 // that are kept and logs from before, between and after them, so that damage
 // hits what Open needs, what it falls back to, and what it does not read.
 type specimen struct {
-	mem   *fsys.Mem // never changed
+	mem   *memfs.FS // never changed
 	dir   string    // in mem
 	want  crashtest.Machine
 	files files
@@ -105,7 +106,7 @@ func inRecords(t testing.TB, b []byte) []bool {
 
 // A damaged is a store with damage to one file.
 type damaged struct {
-	mem  *fsys.Mem
+	mem  *memfs.FS
 	what string // was done
 	// counts says that the damage hit a record, so that Check must find it even
 	// if Open does not come to see it.
@@ -125,7 +126,7 @@ func (s *specimen) flip(n int64) (damaged, error) {
 }
 
 // overwrite writes p into a file at off and, unless it is below 0, sets its size.
-func overwrite(m *fsys.Mem, path string, off int64, p []byte, size int64) error {
+func overwrite(m *memfs.FS, path string, off int64, p []byte, size int64) error {
 	f, err := m.Open(path, fsys.ReadWrite, 0)
 	if err != nil {
 		return err

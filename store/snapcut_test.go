@@ -4,7 +4,7 @@ import (
 	"testing"
 
 	"github.com/stateio/stateio/internal/crashtest"
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/memfs"
 	"github.com/stateio/stateio/internal/storefs"
 	"github.com/stateio/stateio/store"
 )
@@ -15,7 +15,7 @@ func TestEveryCutOfASnapshotIsFound(t *testing.T) {
 	const dir = "/snapcut"
 	const newest = "00000000000000000002.snap"
 	const block = 32 << 10
-	mem := fsys.NewMem(fsys.MemOptions{})
+	mem := memfs.New(memfs.Options{})
 	unmount := storefs.Mount(dir, mem)
 	h, m := crashtest.NewHistory(), &crashtest.Machine{Size: 5 * block}
 	s := open(t, dir, m, &store.Options{SnapshotBytes: -1, PreallocateBytes: 1})

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"testing/synctest"
 
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
 	"github.com/stateio/stateio/store"
 )
 
@@ -179,22 +179,22 @@ func TestAFailingSnapshotDoesNotHurtUpdates(t *testing.T) {
 	for i, tt := range []struct {
 		name     string
 		snapshot func() (io.WriterTo, error)
-		fault    fsys.Fault
+		fault    faultfs.Fault
 		want     string
 	}{
-		{"error", func() (io.WriterTo, error) { return nil, bad }, fsys.Fault{}, "bad state"},
-		{"nil", func() (io.WriterTo, error) { return nil, nil }, fsys.Fault{}, "neither"},
-		{"panic", func() (io.WriterTo, error) { panic("ouch") }, fsys.Fault{}, "ouch"},
-		{"write error", capture(func(io.Writer) error { return bad }), fsys.Fault{}, "bad state"},
-		{"write panic", capture(func(io.Writer) error { panic("ouch") }), fsys.Fault{}, "ouch"},
-		{"create", capture(good), fsys.Fault{Kinds: fsys.OpCreate, Path: "*.snap.tmp"}, "unexpected EOF"},
-		{"create log", capture(good), fsys.Fault{Kinds: fsys.OpCreate, Path: "*.log.tmp"}, "unexpected EOF"},
-		{"write file", capture(good), fsys.Fault{Kinds: fsys.OpWrite, Path: "*.snap.tmp"}, "unexpected EOF"},
-		{"sync", capture(good), fsys.Fault{Kinds: fsys.OpSync, Path: "*.snap.tmp"}, "unexpected EOF"},
-		{"read back", capture(good), fsys.Fault{Kinds: fsys.OpRead, Path: "*.snap.tmp"}, "unexpected EOF"},
-		{"lost write", capture(good), fsys.Fault{Kinds: fsys.OpDropCache, Path: "*.snap.tmp"}, "unexpected EOF"},
-		{"rename", capture(good), fsys.Fault{Kinds: fsys.OpRename, Path: "*.snap"}, "unexpected EOF"},
-		{"rename log", capture(good), fsys.Fault{Kinds: fsys.OpRename, Path: "*.log"}, "unexpected EOF"},
+		{"error", func() (io.WriterTo, error) { return nil, bad }, faultfs.Fault{}, "bad state"},
+		{"nil", func() (io.WriterTo, error) { return nil, nil }, faultfs.Fault{}, "neither"},
+		{"panic", func() (io.WriterTo, error) { panic("ouch") }, faultfs.Fault{}, "ouch"},
+		{"write error", capture(func(io.Writer) error { return bad }), faultfs.Fault{}, "bad state"},
+		{"write panic", capture(func(io.Writer) error { panic("ouch") }), faultfs.Fault{}, "ouch"},
+		{"create", capture(good), faultfs.Fault{Kinds: faultfs.OpCreate, Path: "*.snap.tmp"}, "unexpected EOF"},
+		{"create log", capture(good), faultfs.Fault{Kinds: faultfs.OpCreate, Path: "*.log.tmp"}, "unexpected EOF"},
+		{"write file", capture(good), faultfs.Fault{Kinds: faultfs.OpWrite, Path: "*.snap.tmp"}, "unexpected EOF"},
+		{"sync", capture(good), faultfs.Fault{Kinds: faultfs.OpSync, Path: "*.snap.tmp"}, "unexpected EOF"},
+		{"read back", capture(good), faultfs.Fault{Kinds: faultfs.OpRead, Path: "*.snap.tmp"}, "unexpected EOF"},
+		{"lost write", capture(good), faultfs.Fault{Kinds: faultfs.OpDropCache, Path: "*.snap.tmp"}, "unexpected EOF"},
+		{"rename", capture(good), faultfs.Fault{Kinds: faultfs.OpRename, Path: "*.snap"}, "unexpected EOF"},
+		{"rename log", capture(good), faultfs.Fault{Kinds: faultfs.OpRename, Path: "*.log"}, "unexpected EOF"},
 	} {
 		m.snapshot = tt.snapshot
 		u := fmt.Sprint(i)
@@ -305,15 +305,15 @@ func TestCloseGivesUpASnapshot(t *testing.T) {
 func TestARotationThatCantBeUndoneFailsTheStore(t *testing.T) {
 	const dir = "/r12"
 	name := "00000000000000000001.log"
-	syncFails := fsys.Fault{Kinds: fsys.OpSyncDir, Err: syscall.ENOSPC}
+	syncFails := faultfs.Fault{Kinds: faultfs.OpSyncDir, Err: syscall.ENOSPC}
 	for _, tt := range []struct {
 		why    string
-		faults []fsys.Fault // besides a directory that can't be synced
+		faults []faultfs.Fault // besides a directory that can't be synced
 		says   string
 	}{
-		{"the removal can't be made durable", []fsys.Fault{{Kinds: fsys.OpSyncDir, N: 2, Err: syscall.ENOSPC}}, name},
-		{"it can't be removed", []fsys.Fault{{Kinds: fsys.OpRemove, Path: name, Err: syscall.EIO}}, "it can't be removed"},
-		{"nobody knows", []fsys.Fault{{Kinds: fsys.OpRemove, Path: name, Err: syscall.EIO}, {Kinds: fsys.OpStat, Path: name, Err: syscall.EACCES}}, "permission denied"},
+		{"the removal can't be made durable", []faultfs.Fault{{Kinds: faultfs.OpSyncDir, N: 2, Err: syscall.ENOSPC}}, name},
+		{"it can't be removed", []faultfs.Fault{{Kinds: faultfs.OpRemove, Path: name, Err: syscall.EIO}}, "it can't be removed"},
+		{"nobody knows", []faultfs.Fault{{Kinds: faultfs.OpRemove, Path: name, Err: syscall.EIO}, {Kinds: faultfs.OpStat, Path: name, Err: syscall.EACCES}}, "permission denied"},
 	} {
 		for method, rotate := range map[string]func(s *store.Store) error{
 			"Snapshot": func(s *store.Store) error { return s.Snapshot(t.Context()) },
@@ -358,11 +358,11 @@ func TestASnapshotOfTheInitialState(t *testing.T) {
 // A log without its seal is not gone on after.
 func TestASealThatFailsFailsTheStore(t *testing.T) {
 	const dir = "/seal"
-	for _, kind := range []fsys.Kind{fsys.OpWrite, fsys.OpDatasync} {
+	for _, kind := range []faultfs.Kind{faultfs.OpWrite, faultfs.OpDatasync} {
 		_, f := memory(t, dir)
 		s := open(t, dir, &journal{}, nil)
 		update(t, s, "one")
-		f.Inject(fsys.Fault{Kinds: kind, Path: log0, Err: syscall.EIO, Short: 10})
+		f.Inject(faultfs.Fault{Kinds: kind, Path: log0, Err: syscall.EIO, Short: 10})
 		wantIs(t, s.Snapshot(t.Context()), store.ErrFailed)
 		_, err := s.Update(t.Context(), []byte("refused"))
 		wantIs(t, err, store.ErrFailed)
@@ -379,8 +379,8 @@ func TestASnapshotAfterOneThatHasLeftItsFiles(t *testing.T) {
 		mem, f := memory(t, dir)
 		s := open(t, dir, &journal{}, nil)
 		update(t, s, "a")
-		f.Inject(fsys.Fault{Kinds: fsys.OpSync, Path: "*" + suffix, Err: syscall.EIO})
-		f.Inject(fsys.Fault{Kinds: fsys.OpRemove, Path: "*" + suffix, Err: syscall.EIO})
+		f.Inject(faultfs.Fault{Kinds: faultfs.OpSync, Path: "*" + suffix, Err: syscall.EIO})
+		f.Inject(faultfs.Fault{Kinds: faultfs.OpRemove, Path: "*" + suffix, Err: syscall.EIO})
 		wantIs(t, s.Snapshot(t.Context()), syscall.EIO)
 		if names := unfinished(mem, dir); len(names) != 1 || !strings.HasSuffix(names[0], suffix) {
 			t.Errorf("%q are left, want one that ends with %s", names, suffix)

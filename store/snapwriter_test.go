@@ -11,15 +11,17 @@ import (
 	"testing"
 
 	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
+	"github.com/stateio/stateio/internal/fsys/memfs"
 	"github.com/stateio/stateio/internal/record"
 	"github.com/stateio/stateio/internal/storefile"
 )
 
 // newSnapTest returns a writer of a snapshot, the file system that it writes to,
 // and what ends its store.
-func newSnapTest(t *testing.T) (w *snapWriter, fs *fsys.Faulty, end context.CancelFunc) {
+func newSnapTest(t *testing.T) (w *snapWriter, fs *faultfs.FS, end context.CancelFunc) {
 	t.Helper()
-	fs = fsys.NewFaulty(fsys.NewMem(fsys.MemOptions{}))
+	fs = faultfs.New(memfs.New(memfs.Options{}))
 	f, err := fs.Open("/snap", fsys.Create, 0o600)
 	if err != nil {
 		t.Fatal(err)
@@ -124,16 +126,16 @@ func TestTheStateIsWrittenInOrder(t *testing.T) {
 func TestASnapshotIsWrittenInPieces(t *testing.T) {
 	w, fs, _ := newSnapTest(t)
 	var dirty, syncs int64
-	fs.OnOp(func(op fsys.Op) {
+	fs.OnOp(func(op faultfs.Op) {
 		switch op.Kind {
-		case fsys.OpWrite:
+		case faultfs.OpWrite:
 			if op.Len != storefile.SnapBuffer {
 				t.Errorf("%d bytes are written at once, want %d", op.Len, storefile.SnapBuffer)
 			}
 			if dirty += op.Len; dirty > paceBytes {
 				t.Errorf("%d bytes are written and not synced", dirty)
 			}
-		case fsys.OpDatasync:
+		case faultfs.OpDatasync:
 			if dirty < paceBytes {
 				t.Errorf("it is synced when %d bytes are written", dirty)
 			}
@@ -155,14 +157,14 @@ func TestASnapshotIsWrittenInPieces(t *testing.T) {
 func TestTheFirstErrorEndsASnapshot(t *testing.T) {
 	state := make([]byte, 2*paceBytes)
 	for name, tt := range map[string]struct {
-		fault  fsys.Fault
+		fault  faultfs.Fault
 		closed bool
 		want   error
 	}{
-		"write":               {fsys.Fault{Kinds: fsys.OpWrite, N: 3, Err: syscall.EIO}, false, syscall.EIO},
-		"write before a sync": {fsys.Fault{Kinds: fsys.OpWrite, N: paceBytes / storefile.SnapBuffer, Err: syscall.EIO}, false, syscall.EIO},
-		"sync":                {fsys.Fault{Kinds: fsys.OpDatasync, Err: syscall.EIO}, false, syscall.EIO},
-		"close":               {fsys.Fault{}, true, ErrClosed},
+		"write":               {faultfs.Fault{Kinds: faultfs.OpWrite, N: 3, Err: syscall.EIO}, false, syscall.EIO},
+		"write before a sync": {faultfs.Fault{Kinds: faultfs.OpWrite, N: paceBytes / storefile.SnapBuffer, Err: syscall.EIO}, false, syscall.EIO},
+		"sync":                {faultfs.Fault{Kinds: faultfs.OpDatasync, Err: syscall.EIO}, false, syscall.EIO},
+		"close":               {faultfs.Fault{}, true, ErrClosed},
 	} {
 		w, fs, end := newSnapTest(t)
 		if tt.closed {

@@ -10,17 +10,18 @@ import (
 	"time"
 
 	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
 	"github.com/stateio/stateio/store"
 )
 
 func TestAFullDiskRefusesUpdatesAndLosesNothing(t *testing.T) {
 	t.Run("preallocated", func(t *testing.T) { fillMemory(t, nil) })
 	t.Run("file system without preallocation", func(t *testing.T) {
-		fillMemory(t, &fsys.Fault{Kinds: fsys.OpPreallocate, Err: errors.ErrUnsupported, Forever: true})
+		fillMemory(t, &faultfs.Fault{Kinds: faultfs.OpPreallocate, Err: errors.ErrUnsupported, Forever: true})
 	})
 }
 
-func fillMemory(t *testing.T, fault *fsys.Fault) {
+func fillMemory(t *testing.T, fault *faultfs.Fault) {
 	const dir = "/full"
 	mem, fs := memory(t, dir)
 	if fault != nil {
@@ -81,7 +82,7 @@ func fillMemory(t *testing.T, fault *fsys.Fault) {
 func TestSpaceIsWrittenWhereItCantBePreallocated(t *testing.T) {
 	const dir = "/unsupported"
 	mem, fs := memory(t, dir)
-	fs.Inject(fsys.Fault{Kinds: fsys.OpPreallocate, Err: errors.ErrUnsupported, Forever: true})
+	fs.Inject(faultfs.Fault{Kinds: faultfs.OpPreallocate, Err: errors.ErrUnsupported, Forever: true})
 	s := open(t, dir, &journal{}, &store.Options{PreallocateBytes: 1 << 20})
 	update(t, s, "one")
 	used := mem.Used()
@@ -123,9 +124,9 @@ func TestALogLeavesSpaceForTheSnapshot(t *testing.T) {
 	for _, err := range []error{nil, errors.ErrUnsupported} {
 		mem, fs := memory(t, dir)
 		if err != nil {
-			fs.Inject(fsys.Fault{Kinds: fsys.OpPreallocate, Err: err, Forever: true})
+			fs.Inject(faultfs.Fault{Kinds: faultfs.OpPreallocate, Err: err, Forever: true})
 		}
-		fs.Inject(fsys.Fault{Kinds: fsys.OpFree, Err: errors.ErrUnsupported, Forever: true})
+		fs.Inject(faultfs.Fault{Kinds: faultfs.OpFree, Err: errors.ErrUnsupported, Forever: true})
 		mem.SetQuota(3 << 20)
 		s := open(t, dir, &keepLast{}, &store.Options{SnapshotBytes: -1})
 		for range 2000 { // until the next piece would be more than what is left
@@ -158,8 +159,8 @@ func TestARefusedUpdateAsksForSpaceOnce(t *testing.T) {
 	mem.SetQuota(100_000)
 	s := open(t, dir, &journal{}, nil)
 	refused := func() (changes int) {
-		fs.OnOp(func(op fsys.Op) {
-			if op.Kind&fsys.Changes != 0 {
+		fs.OnOp(func(op faultfs.Op) {
+			if op.Kind&faultfs.Changes != 0 {
 				changes++
 			}
 		})

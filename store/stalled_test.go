@@ -9,20 +9,20 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
 	"github.com/stateio/stateio/store"
 )
 
 // stallWithMore leaves one batch that found no space and another one after it.
-func stallWithMore(t *testing.T, dir string) (*store.Store, *fsys.Faulty, chan error) {
+func stallWithMore(t *testing.T, dir string) (*store.Store, *faultfs.FS, chan error) {
 	_, fs := memory(t, dir)
 	s := open(t, dir, &journal{}, &store.Options{SnapshotBytes: -1})
 	update(t, s, "one")
-	fs.Inject(fsys.Fault{Kinds: fsys.OpWrite, Path: "*.log", Err: syscall.ENOSPC, Forever: true})
+	fs.Inject(faultfs.Fault{Kinds: faultfs.OpWrite, Path: "*.log", Err: syscall.ENOSPC, Forever: true})
 	gate := make(chan struct{})
 	var once sync.Once
-	fs.OnOp(func(op fsys.Op) {
-		if op.Kind == fsys.OpWrite && strings.HasSuffix(op.Path, ".log") {
+	fs.OnOp(func(op faultfs.Op) {
+		if op.Kind == faultfs.OpWrite && strings.HasSuffix(op.Path, ".log") {
 			once.Do(func() { <-gate })
 		}
 	})

@@ -14,7 +14,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
 	"github.com/stateio/stateio/store"
 )
 
@@ -84,8 +84,8 @@ func TestStatsCountCommitsInTheRightBucket(t *testing.T) {
 		_, fs := memory(t, dir)
 		s := open(t, dir, &journal{}, nil)
 		took := time.Duration(0)
-		fs.OnOp(func(op fsys.Op) {
-			if op.Kind == fsys.OpDatasync && strings.HasSuffix(op.Path, ".log") {
+		fs.OnOp(func(op faultfs.Op) {
+			if op.Kind == faultfs.OpDatasync && strings.HasSuffix(op.Path, ".log") {
 				<-time.After(took)
 			}
 		})
@@ -197,7 +197,7 @@ func TestStatsTellOfAFullDisk(t *testing.T) {
 		_, fs := memory(t, dir)
 		s := open(t, dir, &journal{}, &store.Options{SnapshotBytes: -1})
 		update(t, s, "x")
-		fs.Inject(fsys.Fault{Kinds: fsys.OpPreallocate, Err: syscall.ENOSPC, Forever: true})
+		fs.Inject(faultfs.Fault{Kinds: faultfs.OpPreallocate, Err: syscall.ENOSPC, Forever: true})
 		for range 2 {
 			_, err := s.Update(t.Context(), make([]byte, 64<<10))
 			wantIs(t, err, store.ErrNoSpace)
@@ -288,7 +288,7 @@ func TestStatsCountASnapshotThatCantBeMeasured(t *testing.T) {
 	mem, fs := memory(t, dir)
 	s := open(t, dir, &journal{}, nil)
 	update(t, s, strings.Repeat("x", 100<<10))
-	fs.Inject(fsys.Fault{Kinds: fsys.OpList, Err: syscall.EIO, Forever: true})
+	fs.Inject(faultfs.Fault{Kinds: faultfs.OpList, Err: syscall.EIO, Forever: true})
 	check(t, s.Snapshot(t.Context()))
 	wantIs(t, s.Stats().RetainError, syscall.EIO)
 	found, err := mem.List(dir)
@@ -386,9 +386,9 @@ func TestStatsInJSON(t *testing.T) {
 			t.Errorf("without an error, %s is %v", name, v)
 		}
 	}
-	fs.Inject(fsys.Fault{Kinds: fsys.OpSync, Path: "*.snap.tmp", Err: syscall.EIO})
+	fs.Inject(faultfs.Fault{Kinds: faultfs.OpSync, Path: "*.snap.tmp", Err: syscall.EIO})
 	wantIs(t, s.Snapshot(t.Context()), syscall.EIO)
-	fs.Inject(fsys.Fault{Kinds: fsys.OpDatasync, Path: "*.log", Err: syscall.EIO})
+	fs.Inject(faultfs.Fault{Kinds: faultfs.OpDatasync, Path: "*.log", Err: syscall.EIO})
 	_, err := s.Update(t.Context(), []byte("y"))
 	wantIs(t, err, store.ErrFailed)
 	got = asJSON(t, s)

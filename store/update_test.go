@@ -14,24 +14,25 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
+	"github.com/stateio/stateio/internal/fsys/memfs"
 	"github.com/stateio/stateio/store"
 )
 
 // memory mounts a new file system in memory at dir.
-func memory(t testing.TB, dir string) (*fsys.Mem, *fsys.Faulty) {
+func memory(t testing.TB, dir string) (*memfs.FS, *faultfs.FS) {
 	t.Helper()
-	mem := fsys.NewMem(fsys.MemOptions{})
-	fs := fsys.NewFaulty(mem)
+	mem := memfs.New(memfs.Options{})
+	fs := faultfs.New(mem)
 	mount(t, dir, fs)
 	return mem, fs
 }
 
 // hold makes syncs of log files wait until the returned function is called.
-func hold(fs *fsys.Faulty) (release func()) {
+func hold(fs *faultfs.FS) (release func()) {
 	gate := make(chan struct{})
-	fs.OnOp(func(op fsys.Op) {
-		if op.Kind == fsys.OpDatasync && strings.HasSuffix(op.Path, ".log") {
+	fs.OnOp(func(op faultfs.Op) {
+		if op.Kind == faultfs.OpDatasync && strings.HasSuffix(op.Path, ".log") {
 			<-gate
 		}
 	})
@@ -181,8 +182,8 @@ func shareCommits(t *testing.T, context func(*testing.T) context.Context) {
 	_, fs := memory(t, dir)
 	s := open(t, dir, nothing{}, nil)
 	var writing, inUpdate atomic.Int64
-	fs.OnOp(func(op fsys.Op) {
-		if op.Kind == fsys.OpDatasync && strings.HasSuffix(op.Path, ".log") {
+	fs.OnOp(func(op faultfs.Op) {
+		if op.Kind == faultfs.OpDatasync && strings.HasSuffix(op.Path, ".log") {
 			for inUpdate.Load() != writing.Load() {
 				runtime.Gosched()
 			}
@@ -290,7 +291,7 @@ func TestAFailureEndsTheWaitForRoom(t *testing.T) {
 		const dir = "/noroom"
 		_, fs := memory(t, dir)
 		s := open(t, dir, &journal{}, &store.Options{MaxPending: 100})
-		fs.Inject(fsys.Fault{Kinds: fsys.OpDatasync, Err: syscall.EIO})
+		fs.Inject(faultfs.Fault{Kinds: faultfs.OpDatasync, Err: syscall.EIO})
 		release := hold(fs)
 		go func() { _, _ = s.Update(t.Context(), []byte("so that the next ones wait")) }()
 		synctest.Wait()
@@ -319,7 +320,7 @@ func TestTheFirstFailureIsTold(t *testing.T) {
 		_, fs := memory(t, dir)
 		s := open(t, dir, &journal{}, nil)
 		release := hold(fs)
-		fs.Inject(fsys.Fault{Kinds: fsys.OpDatasync, Err: syscall.EIO})
+		fs.Inject(faultfs.Fault{Kinds: faultfs.OpDatasync, Err: syscall.EIO})
 		_, err := s.Submit([]byte("at the disk"))
 		check(t, err)
 		synctest.Wait()

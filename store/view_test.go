@@ -8,7 +8,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
 	"github.com/stateio/stateio/store"
 )
 
@@ -49,8 +49,8 @@ func TestViewDurableWaitsForTheDisk(t *testing.T) {
 	m := &journal{}
 	s := open(t, dir, m, nil)
 	syncing, goOn := make(chan struct{}), make(chan struct{})
-	fs.OnOp(func(op fsys.Op) {
-		if op.Kind == fsys.OpDatasync {
+	fs.OnOp(func(op faultfs.Op) {
+		if op.Kind == faultfs.OpDatasync {
 			syncing <- struct{}{}
 			<-goOn
 		}

@@ -13,7 +13,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
 	"github.com/stateio/stateio/store"
 )
 
@@ -128,7 +128,7 @@ func TestAFailureTellsWhatWasApplied(t *testing.T) {
 		const dir = "/applied"
 		_, fs := memory(t, dir)
 		s := open(t, dir, &journal{}, &store.Options{MaxPending: 60})
-		fs.Inject(fsys.Fault{Kinds: fsys.OpDatasync, Err: syscall.EIO})
+		fs.Inject(faultfs.Fault{Kinds: faultfs.OpDatasync, Err: syscall.EIO})
 		release := hold(fs)
 		errs := map[string]error{}
 		var mu sync.Mutex
@@ -175,7 +175,7 @@ func TestARefusalIsToldWhenWhatItRestsOnIsDurable(t *testing.T) {
 			s := open(t, dir, &journal{}, nil)
 			release := hold(fs)
 			if fault != nil {
-				fs.Inject(fsys.Fault{Kinds: fsys.OpDatasync, Err: fault})
+				fs.Inject(faultfs.Fault{Kinds: faultfs.OpDatasync, Err: fault})
 			}
 			go s.Update(context.Background(), []byte("at the disk")) //nolint:errcheck // its outcome is that of the fault
 			synctest.Wait()
@@ -244,7 +244,7 @@ func TestABlockedLoggerBlocksNothing(t *testing.T) {
 		}
 		<-h.entered
 		update(t, s, "one")
-		fs.Inject(fsys.Fault{Kinds: fsys.OpDatasync, Err: syscall.EIO})
+		fs.Inject(faultfs.Fault{Kinds: faultfs.OpDatasync, Err: syscall.EIO})
 		start = time.Now()
 		_, err := s.Update(t.Context(), []byte("lost"))
 		wantIs(t, err, store.ErrFailed)
@@ -271,8 +271,8 @@ func TestSettingSpaceAsideBlocksNoReader(t *testing.T) {
 	s := open(t, dir, &journal{}, &store.Options{SnapshotBytes: -1})
 	update(t, s, "one")
 	entered, leave := make(chan struct{}, 100), make(chan struct{})
-	fs.OnOp(func(op fsys.Op) {
-		if op.Kind == fsys.OpPreallocate {
+	fs.OnOp(func(op faultfs.Op) {
+		if op.Kind == faultfs.OpPreallocate {
 			entered <- struct{}{}
 			<-leave
 		}

@@ -8,12 +8,12 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/memfs"
 	"github.com/stateio/stateio/internal/storefs"
 )
 
 func hostileOpen(t *testing.T, dir string, o *Options) *Store {
-	mem := fsys.NewMem(fsys.MemOptions{})
+	mem := memfs.New(memfs.Options{})
 	t.Cleanup(storefs.Mount(dir, mem))
 	s, err := Open(dir, stateless{}, o)
 	if err != nil {

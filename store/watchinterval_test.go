@@ -6,7 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
 	"github.com/stateio/stateio/store"
 )
 
@@ -40,8 +40,8 @@ func TestASlowCommitAfterSyncIntervalIsLogged(t *testing.T) {
 		_, err := s.Submit([]byte("two"))
 		check(t, err)
 		lines()
-		fs.OnOp(func(op fsys.Op) {
-			if op.Kind == fsys.OpDatasync {
+		fs.OnOp(func(op faultfs.Op) {
+			if op.Kind == faultfs.OpDatasync {
 				time.Sleep(time.Minute)
 			}
 		})

@@ -6,7 +6,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
 	"github.com/stateio/stateio/store"
 )
 
@@ -17,12 +17,12 @@ func TestWhatASnapshotWaitsForIsLogged(t *testing.T) {
 		return nil, nil
 	}
 	for want, tt := range map[string]struct {
-		op     fsys.Kind // that takes a minute
+		op     faultfs.Kind // that takes a minute
 		shadow func() store.Machine
 	}{
-		"a snapshot is being read back":                                   {op: fsys.OpRead},
+		"a snapshot is being read back":                                   {op: faultfs.OpRead},
 		"the shadow machine replays":                                      {shadow: func() store.Machine { return &twin{apply: wait} }},
-		"WriteTo of the captured state writes nothing, or the disk takes": {op: fsys.OpWrite},
+		"WriteTo of the captured state writes nothing, or the disk takes": {op: faultfs.OpWrite},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			const dir = "/stages"
@@ -31,7 +31,7 @@ func TestWhatASnapshotWaitsForIsLogged(t *testing.T) {
 			s := open(t, dir, &journal{}, opts)
 			update(t, s, strings.Repeat("x", 100_000))
 			lines()
-			fs.OnOp(func(op fsys.Op) {
+			fs.OnOp(func(op faultfs.Op) {
 				if op.Kind == tt.op && strings.Contains(op.Path, ".snap") {
 					time.Sleep(time.Minute)
 				}

@@ -8,6 +8,7 @@ import (
 
 	"github.com/stateio/stateio/internal/crashtest"
 	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/memfs"
 	"github.com/stateio/stateio/internal/storefs"
 	"github.com/stateio/stateio/store"
 )
@@ -86,7 +87,7 @@ func TestADiskThatWritesSomethingElse(t *testing.T) {
 	} {
 		t.Run(what, func(t *testing.T) {
 			for n := 1; ; n++ {
-				disk := &wrongDisk{FS: fsys.NewMem(fsys.MemOptions{}), n: n, write: write}
+				disk := &wrongDisk{FS: memfs.New(memfs.Options{}), n: n, write: write}
 				if err := snapshotOn(t, disk); err != nil {
 					t.Errorf("write %d: %v", n, err)
 				}

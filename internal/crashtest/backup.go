@@ -8,6 +8,8 @@ import (
 	"io/fs"
 
 	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
+	"github.com/stateio/stateio/internal/fsys/memfs"
 	"github.com/stateio/stateio/internal/storefs"
 	"github.com/stateio/stateio/store"
 )
@@ -31,12 +33,12 @@ func (g *generation) backup() error {
 		return g.outcome("the backup", err)
 	}
 	c := &copied{Run: g.Run, hist: g.hist, dir: g.dir + "-import", file: b.Bytes(), index: index}
-	mem := fsys.NewMem(g.memOptions())
-	faulty := fsys.NewFaulty(mem)
+	mem := memfs.New(g.memOptions())
+	faulty := faultfs.New(mem)
 	faulty.Transcript(g.transcript)
-	var drawn []*fsys.Mem
-	faulty.OnOp(func(op fsys.Op) {
-		if op.Kind&fsys.Changes != 0 && len(drawn) < 3 && g.rng.IntN(8) == 0 {
+	var drawn []*memfs.FS
+	faulty.OnOp(func(op faultfs.Op) {
+		if op.Kind&faultfs.Changes != 0 && len(drawn) < 3 && g.rng.IntN(8) == 0 {
 			drawn = append(drawn, mem.Crash(g.rng))
 		}
 	})
@@ -80,7 +82,7 @@ func (c *copied) open() (empty bool, err error) {
 // afterCrash judges what a crash left of the import: it can be done again, if
 // the store is not there already; and before that, Open sees a store that is
 // whole, none at all, or that the log is missing.
-func (c *copied) afterCrash(left *fsys.Mem) error {
+func (c *copied) afterCrash(left *memfs.FS) error {
 	if c.rng.IntN(2) == 0 {
 		defer storefs.Mount(c.dir, left)()
 		_, err := c.open()

@@ -14,7 +14,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
+	"github.com/stateio/stateio/internal/fsys/memfs"
 	"github.com/stateio/stateio/internal/storefs"
 	"github.com/stateio/stateio/store"
 )
@@ -36,8 +37,8 @@ type Crowd struct {
 	fault  bool // a write or sync of a log fails
 	panics bool // Apply panics at some update
 
-	mem *fsys.Mem
-	fs  *fsys.Faulty
+	mem *memfs.FS
+	fs  *faultfs.FS
 	m   *busy
 	s   *store.Store
 
@@ -55,7 +56,7 @@ type Crowd struct {
 // A cut is what a power cut left when somebody had been told that so many updates
 // are durable.
 type cut struct {
-	mem     *fsys.Mem
+	mem     *memfs.FS
 	updates uint64
 	when    string
 }
@@ -65,7 +66,7 @@ func NewCrowd(seed uint64, dir string) *Crowd {
 	rng := rand.New(rand.NewPCG(seed, 0xc40d))
 	c := &Crowd{
 		dir: dir, seed: seed, rng: rng,
-		mem: fsys.NewMem(fsys.MemOptions{Now: new(clock).now}), m: newBusy(),
+		mem: memfs.New(memfs.Options{Now: new(clock).now}), m: newBusy(),
 		fault: rng.IntN(4) == 0, panics: rng.IntN(6) == 0,
 		opts: store.Options{
 			SnapshotBytes: -1, KeepSnapshots: 1000, // so that nobody is too slow to follow
@@ -74,7 +75,7 @@ func NewCrowd(seed uint64, dir string) *Crowd {
 			Logger:           slog.New(slog.DiscardHandler),
 		},
 	}
-	c.fs = fsys.NewFaulty(c.mem)
+	c.fs = faultfs.New(c.mem)
 	return c
 }
 
@@ -104,8 +105,8 @@ func (c *Crowd) Do() error {
 	c.s = s
 	c.fs.OnOp(c.onOp)
 	if c.fault {
-		c.fs.Inject(fsys.Fault{
-			Kinds: pick(c.rng, fsys.OpWrite, fsys.OpDatasync), Path: "*.log",
+		c.fs.Inject(faultfs.Fault{
+			Kinds: pick(c.rng, faultfs.OpWrite, faultfs.OpDatasync), Path: "*.log",
 			N: 1 + c.rng.Int64N(40), Forever: c.rng.IntN(2) == 0, Err: syscall.EIO, Revert: c.rng.IntN(2) == 0,
 		})
 	}
@@ -123,8 +124,8 @@ func (c *Crowd) Do() error {
 
 // onOp lets a power cut come before a sync, and makes a commit take its time, so
 // that others come meanwhile.
-func (c *Crowd) onOp(op fsys.Op) {
-	if op.Kind&(fsys.OpSync|fsys.OpDatasync|fsys.OpSyncDir) != 0 {
+func (c *Crowd) onOp(op faultfs.Op) {
+	if op.Kind&(faultfs.OpSync|faultfs.OpDatasync|faultfs.OpSyncDir) != 0 {
 		c.mu.Lock()
 		if c.cuts < maxCuts && c.rng.IntN(3) == 0 {
 			c.cuts++
@@ -132,7 +133,7 @@ func (c *Crowd) onOp(op fsys.Op) {
 		}
 		c.mu.Unlock()
 	}
-	if op.Kind&(fsys.OpDatasync|fsys.OpRename) != 0 && strings.Contains(op.Path, ".log") {
+	if op.Kind&(faultfs.OpDatasync|faultfs.OpRename) != 0 && strings.Contains(op.Path, ".log") {
 		idle(rand.IntN(60))
 	}
 }

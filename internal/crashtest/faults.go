@@ -7,7 +7,7 @@ import (
 	"strings"
 	"syscall"
 
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
 	"github.com/stateio/stateio/store"
 )
 
@@ -28,8 +28,8 @@ func (g *generation) inject() {
 const spaceReturns = 3
 
 // makeRoom ends a fault that fills the disk, at times.
-func (g *generation) makeRoom(op fsys.Op) {
-	if !g.fills || op.Kind&(fsys.OpWrite|fsys.OpCreate) == 0 {
+func (g *generation) makeRoom(op faultfs.Op) {
+	if !g.fills || op.Kind&(faultfs.OpWrite|faultfs.OpCreate) == 0 {
 		return
 	}
 	if g.refusals++; g.refusals == spaceReturns {
@@ -42,8 +42,8 @@ func (g *generation) makeRoom(op fsys.Op) {
 // on: nothing may come of it. Without DropCache, an Open after a failed sync may take
 // what is cached for what is on the disk; so that is not among them.
 func (g *generation) refuse() {
-	f := fsys.Fault{
-		Kinds: fsys.OpPreallocate | fsys.OpLockDir, N: 1 + g.rng.Int64N(8), Forever: true,
+	f := faultfs.Fault{
+		Kinds: faultfs.OpPreallocate | faultfs.OpLockDir, N: 1 + g.rng.Int64N(8), Forever: true,
 		Err: pick[error](g.rng, noSuchCall, notSupported),
 	}
 	g.note("refused: %v %d: %v", f.Kinds, f.N, f.Err)
@@ -52,33 +52,33 @@ func (g *generation) refuse() {
 
 // drawFault draws a fault of any kind that a disk or a kernel has. Most strike
 // within the operations that recovering takes.
-func drawFault(rng *rand.Rand) fsys.Fault {
-	f := fsys.Fault{Kinds: fsys.AnyOp, Err: syscall.EIO, Forever: rng.IntN(2) == 0, N: 1 + rng.Int64N(1<<rng.IntN(7))}
+func drawFault(rng *rand.Rand) faultfs.Fault {
+	f := faultfs.Fault{Kinds: faultfs.AnyOp, Err: syscall.EIO, Forever: rng.IntN(2) == 0, N: 1 + rng.Int64N(1<<rng.IntN(7))}
 	switch rng.IntN(8) {
 	case 0:
 		f.Err = pick[error](rng, syscall.EIO, syscall.EMFILE, syscall.EACCES)
 	case 1:
-		f.Kinds, f.After = fsys.Changes, rng.IntN(2) == 0
+		f.Kinds, f.After = faultfs.Changes, rng.IntN(2) == 0
 	case 2:
-		f.Kinds, f.Short = fsys.OpRead, rng.IntN(100)
+		f.Kinds, f.Short = faultfs.OpRead, rng.IntN(100)
 	case 3:
-		f.Kinds, f.Short = fsys.OpWrite, rng.IntN(5000)
+		f.Kinds, f.Short = faultfs.OpWrite, rng.IntN(5000)
 		f.Err = pick[error](rng, syscall.EIO, diskFull, fileTooBig)
 	case 4, 5:
 		// The pages are lost, whatever the next sync says.
-		f.Kinds, f.Revert = fsys.OpSync|fsys.OpDatasync, rng.IntN(2) == 0
+		f.Kinds, f.Revert = faultfs.OpSync|faultfs.OpDatasync, rng.IntN(2) == 0
 	case 6:
-		f.Kinds, f.Err = fsys.OpPreallocate|fsys.OpCreate|fsys.OpWrite, pick[error](rng, diskFull, quotaUsed)
+		f.Kinds, f.Err = faultfs.OpPreallocate|faultfs.OpCreate|faultfs.OpWrite, pick[error](rng, diskFull, quotaUsed)
 	case 7:
-		f.Kinds, f.After = fsys.OpRename|fsys.OpRemove|fsys.OpSyncDir|fsys.OpCreate|fsys.OpTruncate, rng.IntN(2) == 0
+		f.Kinds, f.After = faultfs.OpRename|faultfs.OpRemove|faultfs.OpSyncDir|faultfs.OpCreate|faultfs.OpTruncate, rng.IntN(2) == 0
 	}
 	return f
 }
 
 // makeRoomForCopy gives a full disk space again when a commit has waited for it: the
 // log has another name, and the copy to write to has no space.
-func (g *generation) makeRoomForCopy(op fsys.Op) {
-	if !g.full || op.Kind != fsys.OpCreate || !strings.HasSuffix(op.Path, ".log.copy.tmp") {
+func (g *generation) makeRoomForCopy(op faultfs.Op) {
+	if !g.full || op.Kind != faultfs.OpCreate || !strings.HasSuffix(op.Path, ".log.copy.tmp") {
 		return
 	}
 	if g.copies++; g.copies%spaceReturns == 0 {

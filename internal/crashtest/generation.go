@@ -6,7 +6,7 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
 	"github.com/stateio/stateio/internal/storefs"
 	"github.com/stateio/stateio/store"
 )
@@ -15,7 +15,7 @@ import (
 type generation struct {
 	*Run
 	state
-	fs    *fsys.Faulty
+	fs    *faultfs.FS
 	s     *store.Store // nil while it is not open
 	m     *Machine     // of s
 	drawn []state
@@ -26,9 +26,9 @@ type generation struct {
 
 	leader int // the update during whose sync others were submitted, or 0
 
-	fault *fsys.Injection // nil: no operation fails
-	hits  int64           // of it, at the operation before
-	fills bool            // it is that the disk is full
+	fault *faultfs.Injection // nil: no operation fails
+	hits  int64              // of it, at the operation before
+	fills bool               // it is that the disk is full
 	// refusals counts the writes that were refused for that.
 	refusals int
 	copies   int       // of logs, that were begun while the disk was full
@@ -40,7 +40,7 @@ type generation struct {
 }
 
 func newGeneration(r *Run, st state) *generation {
-	g := &generation{Run: r, state: st, fs: fsys.NewFaulty(st.mem)}
+	g := &generation{Run: r, state: st, fs: faultfs.New(st.mem)}
 	g.note("generation %d, after %s", st.depth, st.where)
 	if st.depth < r.generations {
 		g.left = max(1, r.perGen>>(2*st.depth))
@@ -55,8 +55,8 @@ func newGeneration(r *Run, st state) *generation {
 }
 
 // onOp is called before every operation of the store on the file system.
-func (g *generation) onOp(op fsys.Op) {
-	if op.Kind&fsys.Changes == 0 {
+func (g *generation) onOp(op faultfs.Op) {
+	if op.Kind&faultfs.Changes == 0 {
 		return
 	}
 	hit := g.hitNow()
@@ -74,7 +74,7 @@ func (g *generation) onOp(op fsys.Op) {
 	if g.left > 0 && g.rng.IntN(g.every) == 0 && (g.fault == nil || g.hits > 0 || g.rng.IntN(8) == 0) {
 		g.draw("before " + op.String())
 	}
-	logSync := op.Kind == fsys.OpDatasync && strings.HasSuffix(op.Path, ".log") && !hit
+	logSync := op.Kind == faultfs.OpDatasync && strings.HasSuffix(op.Path, ".log") && !hit
 	switch {
 	case g.busy || g.s == nil:
 	case g.burst > 0 && logSync:

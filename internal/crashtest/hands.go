@@ -7,7 +7,7 @@ import (
 	"path"
 	"strings"
 
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/memfs"
 	"github.com/stateio/stateio/internal/storefs"
 	"github.com/stateio/stateio/store"
 )
@@ -88,7 +88,7 @@ func (g *generation) linkFiles() error {
 }
 
 // judgeLinks opens the store in dir, which has at least the first acked updates.
-func (g *generation) judgeLinks(dir string, mem *fsys.Mem, acked int) error {
+func (g *generation) judgeLinks(dir string, mem *memfs.FS, acked int) error {
 	defer storefs.Mount(dir, mem)()
 	m := &Machine{}
 	s, err := store.Open(dir, m, &g.opts)

@@ -7,7 +7,7 @@ import (
 	"math/rand/v2"
 	"sync"
 
-	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/memfs"
 	"github.com/stateio/stateio/store"
 )
 
@@ -37,7 +37,7 @@ type Run struct {
 // A state is what a power cut left, or the end of a process, with what may be
 // found there.
 type state struct {
-	mem   *fsys.Mem
+	mem   *memfs.FS
 	hist  *History
 	depth int
 	full  bool   // the disk has no space left
@@ -85,12 +85,12 @@ func (r *Run) Do(idle func()) error {
 	if r.Automatic() {
 		r.idle = idle
 	}
-	mem := fsys.NewMem(r.memOptions())
+	mem := memfs.New(r.memOptions())
 	return r.generation(state{mem: mem, hist: NewHistory(), where: "the beginning"})
 }
 
-func (r *Run) memOptions() fsys.MemOptions {
-	return fsys.MemOptions{PageSize: pick(r.rng, 512, 4096), Garbage: r.rng.IntN(2) == 0, Now: new(clock).now}
+func (r *Run) memOptions() memfs.Options {
+	return memfs.Options{PageSize: pick(r.rng, 512, 4096), Garbage: r.rng.IntN(2) == 0, Now: new(clock).now}
 }
 
 // generation opens the store on a state, judges it, works on it, and goes on

@@ -1,18 +1,13 @@
 // Package fsys is the file system as a durable store needs it: few calls, each
 // with its promise about crashes spelled out, behind an interface small enough
-// to be implemented more than once:
-//
-//   - [OS] is the real one.
-//   - [Mem] lives in memory and crashes: it knows, for every file and directory,
-//     what has reached the disk and what is only cached, and draws the states
-//     that a machine may be found in after a power cut.
-//   - [Faulty] wraps either of them, numbers every operation, and fails the ones
-//     it is told to.
+// to be implemented more than once. [OS] is the real one. Package memfs has one in
+// memory that crashes, and package faultfs one that fails the operations of another;
+// package fsystest has the tests that all must pass.
 //
 // # What is durable, and when
 //
 // Nothing is durable because a call returned. The rules, which OS inherits from
-// the kernel, Mem enforces, and a store must live by:
+// the kernel, memfs enforces, and a store must live by:
 //
 //   - Bytes written by [File.WriteAt] are durable after a later [File.Sync] or
 //     [File.Datasync] of the same file returned nil. Before that, a power cut
@@ -59,7 +54,7 @@
 //     operation, or a sandbox forbids it with EPERM, EACCES, EINVAL, EOPNOTSUPP or
 //     ENOSYS: from Preallocate, DropCache and the calls that lock, which a caller
 //     must be able to do without;
-//   - [ErrCrashed] from every operation after Stop of a Mem or a Faulty;
+//   - [ErrCrashed] from every operation after a file system was stopped;
 //   - the [syscall.Errno] of the kernel, if there was one.
 //
 // No call returns EINTR: OS repeats what a signal interrupted.

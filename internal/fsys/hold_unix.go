@@ -109,7 +109,7 @@ func (h *osHeld) SyncDir(dir string) error {
 	}
 	defer done()
 	if err := syncOpenDir(h.f); err != nil {
-		return &fs.PathError{Op: "syncdir", Path: dir, Err: noSpace(err)}
+		return &fs.PathError{Op: "syncdir", Path: dir, Err: NoSpace(err)}
 	}
 	return nil
 }

@@ -77,7 +77,7 @@ func (OS) Rename(oldpath, newpath string) error { return renameAt(named(oldpath)
 
 func renameAt(from, to spot) error {
 	if err := rename(from, to); err != nil {
-		return &os.LinkError{Op: "rename", Old: from.path, New: to.path, Err: noSpace(err)}
+		return &os.LinkError{Op: "rename", Old: from.path, New: to.path, Err: NoSpace(err)}
 	}
 	return nil
 }
@@ -122,7 +122,7 @@ func (OS) List(dir string) ([]Entry, error) {
 // SyncDir implements [FS].
 func (OS) SyncDir(dir string) error {
 	if err := syncDir(dir); err != nil {
-		return &fs.PathError{Op: "syncdir", Path: dir, Err: noSpace(err)}
+		return &fs.PathError{Op: "syncdir", Path: dir, Err: NoSpace(err)}
 	}
 	return nil
 }
@@ -144,7 +144,7 @@ func (OS) SyncName(dir string) error {
 		err = syncAround(dir)
 	}
 	if err != nil {
-		return &fs.PathError{Op: "syncdir", Path: parent, Err: noSpace(err)}
+		return &fs.PathError{Op: "syncdir", Path: parent, Err: NoSpace(err)}
 	}
 	return nil
 }
@@ -178,7 +178,7 @@ func (f *osFile) onFD(op string, call func(fd uintptr) error) error {
 		err = call(f.fd)
 	}
 	if err != nil {
-		return &fs.PathError{Op: op, Path: *f.path.Load(), Err: noSpace(err)}
+		return &fs.PathError{Op: op, Path: *f.path.Load(), Err: NoSpace(err)}
 	}
 	return nil
 }
@@ -190,7 +190,7 @@ func (f *osFile) here(err error) error {
 	}
 	var pe *fs.PathError
 	if errors.As(err, &pe) {
-		pe.Err, pe.Path = noSpace(pe.Err), *f.path.Load()
+		pe.Err, pe.Path = NoSpace(pe.Err), *f.path.Load()
 	}
 	return err
 }
@@ -273,11 +273,11 @@ func regular(path string, mode fs.FileMode) error {
 	if mode.IsRegular() {
 		return nil
 	}
-	return &fs.PathError{Op: "open", Path: path, Err: fmt.Errorf("%w but %s", ErrNotRegular, kind(mode))}
+	return &fs.PathError{Op: "open", Path: path, Err: fmt.Errorf("%w but %s", ErrNotRegular, TypeName(mode))}
 }
 
-// kind names the type of a file for an error message.
-func kind(mode fs.FileMode) string {
+// TypeName names the type of a file for an error message.
+func TypeName(mode fs.FileMode) string {
 	switch {
 	case mode&fs.ModeDir != 0:
 		return "a directory"
@@ -308,14 +308,14 @@ func mark(err error) error {
 	}
 	var pe *fs.PathError
 	if errors.As(err, &pe) {
-		pe.Err = noSpace(pe.Err)
+		pe.Err = NoSpace(pe.Err)
 	}
 	return err
 }
 
-// noSpace wraps the kernel's ways of saying so, and returns any other err as
-// it is.
-func noSpace(err error) error {
+// NoSpace makes an ErrNoSpace of the kernel's ways of saying so, and returns any other
+// err as it is.
+func NoSpace(err error) error {
 	if isNoSpace(err) && !errors.Is(err, ErrNoSpace) {
 		return noSpaceError{err}
 	}
@@ -335,10 +335,14 @@ func (e noSpaceError) Unwrap() error        { return e.cause }
 // caller can do without.
 func optional(err error) error {
 	if err != nil && isRefused(err) && !errors.Is(err, errors.ErrUnsupported) {
-		return refusedError{err}
+		return Refused(err)
 	}
 	return err
 }
+
+// Refused returns an errors.ErrUnsupported that shows err, for a call that can't be made
+// here.
+func Refused(err error) error { return refusedError{err} }
 
 // refusedError is an errors.ErrUnsupported that shows the error it comes from.
 type refusedError struct{ cause error }

@@ -1,4 +1,4 @@
-package fsys
+package fsys_test
 
 import (
 	"errors"
@@ -11,40 +11,42 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/fsystest"
 	"github.com/stateio/stateio/internal/wine"
 )
 
 func TestOSConforms(t *testing.T) {
-	conformance(t, func(t *testing.T) (FS, string) { return OS{}, t.TempDir() })
+	fsystest.Conformance(t, func(t *testing.T) (fsys.FS, string) { return fsys.OS{}, t.TempDir() })
 }
 
 func TestSymlinksAreNotFollowed(t *testing.T) {
 	dir := t.TempDir()
 	target, link, dangling := filepath.Join(dir, "target"), filepath.Join(dir, "link"), filepath.Join(dir, "dangling")
-	create(t, OS{}, target, "precious")
+	fsystest.Create(t, fsys.OS{}, target, "precious")
 	symlink(t, target, link)
 	symlink(t, filepath.Join(dir, "nowhere"), dangling)
 	for _, path := range []string{link, dangling} {
-		for _, mode := range []Mode{ReadOnly, ReadWrite} {
-			_, err := OS{}.Open(path, mode, 0)
-			wantErr(t, err, ErrNotRegular, path)
+		for _, mode := range []fsys.Mode{fsys.ReadOnly, fsys.ReadWrite} {
+			_, err := fsys.OS{}.Open(path, mode, 0)
+			fsystest.WantErr(t, err, fsys.ErrNotRegular, path)
 		}
-		_, err := OS{}.Open(path, Create, 0o600)
-		wantErr(t, err, fs.ErrExist, path)
-		_, err = OS{}.Lock(path, 0o600)
-		wantErr(t, err, ErrNotRegular, path)
+		_, err := fsys.OS{}.Open(path, fsys.Create, 0o600)
+		fsystest.WantErr(t, err, fs.ErrExist, path)
+		_, err = fsys.OS{}.Lock(path, 0o600)
+		fsystest.WantErr(t, err, fsys.ErrNotRegular, path)
 	}
-	if info, err := (OS{}).Stat(link); err != nil || info.Mode.Type() != fs.ModeSymlink {
+	if info, err := (fsys.OS{}).Stat(link); err != nil || info.Mode.Type() != fs.ModeSymlink {
 		t.Errorf("Stat of a link = %+v, %v", info, err)
 	}
-	if err := (OS{}).Rename(link, link+"2"); err != nil {
+	if err := (fsys.OS{}).Rename(link, link+"2"); err != nil {
 		t.Error(err)
 	}
-	if err := (OS{}).Remove(link + "2"); err != nil {
+	if err := (fsys.OS{}).Remove(link + "2"); err != nil {
 		t.Error(err)
 	}
-	wantContent(t, OS{}, target, "precious")
-	wantList(t, OS{}, dir, "dangling", "target")
+	fsystest.WantContent(t, fsys.OS{}, target, "precious")
+	fsystest.WantList(t, fsys.OS{}, dir, "dangling", "target")
 }
 
 func symlink(t *testing.T, target, link string) {
@@ -64,46 +66,46 @@ func TestModeIsThatOfTheCaller(t *testing.T) {
 	dir := t.TempDir()
 	for _, perm := range []fs.FileMode{0o600, 0o400, 0o700} {
 		path := filepath.Join(dir, perm.String())
-		f, err := OS{}.Open(path, Create, perm)
+		f, err := fsys.OS{}.Open(path, fsys.Create, perm)
 		if err != nil {
 			t.Fatal(err)
 		}
-		writeAt(t, f, 0, "x") // the mode is for those who come later
+		fsystest.WriteAt(t, f, 0, "x") // the mode is for those who come later
 		if info, err := f.Stat(); err != nil || info.Mode != perm {
 			t.Errorf("created with mode %v, %v; want %v", info.Mode, err, perm)
 		}
 		f.Close()
 	}
 	sub := filepath.Join(dir, "sub")
-	mkdir(t, OS{}, sub)
-	if info, err := (OS{}).Stat(sub); err != nil || info.Mode != fs.ModeDir|0o700 {
+	fsystest.Mkdir(t, fsys.OS{}, sub)
+	if info, err := (fsys.OS{}).Stat(sub); err != nil || info.Mode != fs.ModeDir|0o700 {
 		t.Errorf("directory with mode %v, %v", info.Mode, err)
 	}
-	lock, err := OS{}.Lock(filepath.Join(dir, "LOCK"), 0o600)
+	lock, err := fsys.OS{}.Lock(filepath.Join(dir, "LOCK"), 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
 	lock.Close()
-	if info, err := (OS{}).Stat(filepath.Join(dir, "LOCK")); err != nil || info.Mode != 0o600 || info.Size != 0 {
+	if info, err := (fsys.OS{}).Stat(filepath.Join(dir, "LOCK")); err != nil || info.Mode != 0o600 || info.Size != 0 {
 		t.Errorf("lock file is %+v, %v", info, err)
 	}
 }
 
 func TestOpeningDoesNotChangeModeOrContent(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "a")
-	create(t, OS{}, path, "data").Close()
+	fsystest.Create(t, fsys.OS{}, path, "data").Close()
 	before, err := os.Stat(path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, mode := range []Mode{ReadOnly, ReadWrite} {
-		f, err := OS{}.Open(path, mode, 0o777)
+	for _, mode := range []fsys.Mode{fsys.ReadOnly, fsys.ReadWrite} {
+		f, err := fsys.OS{}.Open(path, mode, 0o777)
 		if err != nil {
 			t.Fatal(err)
 		}
 		f.Close()
 	}
-	if lock, err := (OS{}).Lock(path, 0o777); err != nil {
+	if lock, err := (fsys.OS{}).Lock(path, 0o777); err != nil {
 		t.Error(err)
 	} else {
 		lock.Close()
@@ -112,7 +114,7 @@ func TestOpeningDoesNotChangeModeOrContent(t *testing.T) {
 	if err != nil || after.Mode() != before.Mode() || !after.ModTime().Equal(before.ModTime()) {
 		t.Errorf("mode %v, time %v became %v, %v", before.Mode(), before.ModTime(), after.Mode(), after.ModTime())
 	}
-	wantContent(t, OS{}, path, "data")
+	fsystest.WantContent(t, fsys.OS{}, path, "data")
 }
 
 // TestLockEndsWithItsProcess runs this test binary as another process that
@@ -144,13 +146,13 @@ func TestLockEndsWithItsProcess(t *testing.T) {
 	if _, err := out.Read(make([]byte, 1)); err != nil {
 		t.Fatal("the other process did not get the lock:", err)
 	}
-	_, err = OS{}.Lock(path, 0o600)
-	wantErr(t, err, ErrLocked, path)
+	_, err = fsys.OS{}.Lock(path, 0o600)
+	fsystest.WantErr(t, err, fsys.ErrLocked, path)
 	if err := holder.Process.Kill(); err != nil {
 		t.Fatal(err)
 	}
 	_, _ = holder.Process.Wait() // it was killed: that is no news
-	lock, err := OS{}.Lock(path, 0o600)
+	lock, err := fsys.OS{}.Lock(path, 0o600)
 	if err != nil {
 		t.Fatal("after kill -9 of the holder:", err)
 	}
@@ -160,7 +162,7 @@ func TestLockEndsWithItsProcess(t *testing.T) {
 // holdLock takes the lock, starts a child that lives until standard input ends,
 // says so, and waits to be killed, or for the child should nobody do it.
 func holdLock(path string) {
-	if _, err := (OS{}).Lock(path, 0o600); err != nil {
+	if _, err := (fsys.OS{}).Lock(path, 0o600); err != nil {
 		os.Exit(1)
 	}
 	child := exec.Command(os.Args[0], "-test.run=^TestLockEndsWithItsProcess$")
@@ -176,7 +178,7 @@ func holdLock(path string) {
 
 func TestHotPathDoesNotAllocate(t *testing.T) {
 	p := make([]byte, 4096)
-	f := create(t, OS{}, filepath.Join(t.TempDir(), "a"), string(p))
+	f := fsystest.Create(t, fsys.OS{}, filepath.Join(t.TempDir(), "a"), string(p))
 	for name, call := range map[string]func() error{
 		"WriteAt":  func() error { _, err := f.WriteAt(p, 0); return err },
 		"ReadAt":   func() error { _, err := f.ReadAt(p, 0); return err },
@@ -204,11 +206,22 @@ func TestNoSpaceIsRecognised(t *testing.T) {
 	for err, want := range map[error]bool{
 		syscall.ENOSPC: true, syscall.EDQUOT: true, syscall.EIO: false, fs.ErrClosed: false, nil: false,
 	} {
-		if got := errors.Is(noSpace(err), ErrNoSpace); got != want {
+		if got := errors.Is(fsys.NoSpace(err), fsys.ErrNoSpace); got != want {
 			t.Errorf("%v is ErrNoSpace: %v, want %v", err, got, want)
 		}
-		if !errors.Is(noSpace(err), err) {
+		if !errors.Is(fsys.NoSpace(err), err) {
 			t.Errorf("%v is lost", err)
 		}
+	}
+}
+
+func TestLinksOfTheKernelAreCounted(t *testing.T) {
+	a := filepath.Join(t.TempDir(), "a")
+	f := fsystest.Create(t, fsys.OS{}, a, "")
+	if err := os.Link(a, a+"2"); err != nil {
+		t.Skip(err)
+	}
+	if info, err := f.Stat(); err != nil || info.Links != 2 {
+		t.Errorf("%+v, %v; want 2 links", info, err)
 	}
 }

@@ -1,15 +1,15 @@
 //go:build unix
 
-package fsys
+package fsys_test
 
 import (
-	"errors"
 	"net"
 	"os"
 	"path/filepath"
-	"syscall"
 	"testing"
 
+	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/fsystest"
 	"golang.org/x/sys/unix"
 )
 
@@ -28,12 +28,12 @@ func TestSpecialFilesAreRefused(t *testing.T) {
 	}
 	defer sock.Close()
 	for _, path := range []string{fifo, "sock", "/dev/null"} {
-		for _, mode := range []Mode{ReadOnly, ReadWrite} {
-			_, err := OS{}.Open(path, mode, 0)
-			wantErr(t, err, ErrNotRegular, path)
+		for _, mode := range []fsys.Mode{fsys.ReadOnly, fsys.ReadWrite} {
+			_, err := fsys.OS{}.Open(path, mode, 0)
+			fsystest.WantErr(t, err, fsys.ErrNotRegular, path)
 		}
-		_, err := OS{}.Lock(path, 0o600)
-		wantErr(t, err, ErrNotRegular, path)
+		_, err := fsys.OS{}.Lock(path, 0o600)
+		fsystest.WantErr(t, err, fsys.ErrNotRegular, path)
 	}
 }
 
@@ -44,34 +44,19 @@ func TestOpenChecksWhatItOpened(t *testing.T) {
 	if err := unix.Mkfifo(fifo, 0o600); err != nil {
 		t.Fatal(err)
 	}
-	create(t, OS{}, file, "")
+	fsystest.Create(t, fsys.OS{}, file, "")
 	symlink(t, file, link)
 	for _, path := range []string{fifo, link, "/dev/null"} {
-		_, err := openRegular(named(path), os.O_RDWR, 0)
-		wantErr(t, err, ErrNotRegular, path)
-		_, err = openRegular(named(path), os.O_RDONLY, 0)
-		wantErr(t, err, ErrNotRegular, path)
-	}
-}
-
-func TestInterruptedCallsAreRepeated(t *testing.T) {
-	for _, end := range []error{nil, syscall.EIO} {
-		n := 0
-		err := retry(func() error {
-			if n++; n < 3 {
-				return syscall.EINTR
-			}
-			return end
-		})
-		if !errors.Is(err, end) || n != 3 {
-			t.Errorf("%d calls, %v; want 3, %v", n, err, end)
-		}
+		_, err := fsys.OpenRegular(path, os.O_RDWR)
+		fsystest.WantErr(t, err, fsys.ErrNotRegular, path)
+		_, err = fsys.OpenRegular(path, os.O_RDONLY)
+		fsystest.WantErr(t, err, fsys.ErrNotRegular, path)
 	}
 }
 
 func TestFilesAreNotInherited(t *testing.T) {
-	f := create(t, OS{}, filepath.Join(t.TempDir(), "a"), "")
-	flags, err := unix.FcntlInt(f.(*osFile).fd, unix.F_GETFD, 0)
+	f := fsystest.Create(t, fsys.OS{}, filepath.Join(t.TempDir(), "a"), "")
+	flags, err := unix.FcntlInt(fsys.Descriptor(f), unix.F_GETFD, 0)
 	if err != nil || flags&unix.FD_CLOEXEC == 0 {
 		t.Errorf("descriptor flags %#x, %v: want close-on-exec", flags, err)
 	}

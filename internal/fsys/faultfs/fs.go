@@ -1,4 +1,4 @@
-package fsys
+package faultfs
 
 import (
 	"io"
@@ -6,15 +6,17 @@ import (
 	"path/filepath"
 	"sync/atomic"
 	"time"
+
+	"github.com/stateio/stateio/internal/fsys"
 )
 
-// Open implements [FS].
-func (f *Faulty) Open(path string, mode Mode, perm fs.FileMode) (File, error) {
+// Open implements [fsys.FS].
+func (f *FS) Open(path string, mode fsys.Mode, perm fs.FileMode) (fsys.File, error) {
 	op := Op{Kind: OpOpen, Path: path}
-	if mode == Create {
+	if mode == fsys.Create {
 		op.Kind = OpCreate
 	}
-	var file File
+	var file fsys.File
 	err := f.run(op, func() (err error) {
 		file, err = f.fsys.Open(path, mode, perm)
 		return err
@@ -26,8 +28,8 @@ func (f *Faulty) Open(path string, mode Mode, perm fs.FileMode) (File, error) {
 	return newFaultyFile(f, file, path), nil
 }
 
-// Lock implements [FS].
-func (f *Faulty) Lock(path string, perm fs.FileMode) (io.Closer, error) {
+// Lock implements [fsys.FS].
+func (f *FS) Lock(path string, perm fs.FileMode) (io.Closer, error) {
 	var lock io.Closer
 	err := f.run(Op{Kind: OpLock, Path: path}, func() (err error) {
 		lock, err = f.fsys.Lock(path, perm)
@@ -47,25 +49,25 @@ func closeQuietly(c io.Closer) {
 	}
 }
 
-// Mkdir implements [FS].
-func (f *Faulty) Mkdir(path string, perm fs.FileMode) error {
+// Mkdir implements [fsys.FS].
+func (f *FS) Mkdir(path string, perm fs.FileMode) error {
 	return f.run(Op{Kind: OpMkdir, Path: path}, func() error { return f.fsys.Mkdir(path, perm) })
 }
 
-// Rename implements [FS].
-func (f *Faulty) Rename(oldpath, newpath string) error {
+// Rename implements [fsys.FS].
+func (f *FS) Rename(oldpath, newpath string) error {
 	return f.run(Op{Kind: OpRename, Path: oldpath, NewPath: newpath}, func() error {
 		return f.fsys.Rename(oldpath, newpath)
 	})
 }
 
-// Remove implements [FS].
-func (f *Faulty) Remove(path string) error {
+// Remove implements [fsys.FS].
+func (f *FS) Remove(path string) error {
 	return f.run(Op{Kind: OpRemove, Path: path}, func() error { return f.fsys.Remove(path) })
 }
 
-// Stat implements [FS].
-func (f *Faulty) Stat(path string) (info Info, err error) {
+// Stat implements [fsys.FS].
+func (f *FS) Stat(path string) (info fsys.Info, err error) {
 	err = f.run(Op{Kind: OpStat, Path: path}, func() (err error) {
 		info, err = f.fsys.Stat(path)
 		return err
@@ -73,8 +75,8 @@ func (f *Faulty) Stat(path string) (info Info, err error) {
 	return info, err
 }
 
-// List implements [FS].
-func (f *Faulty) List(dir string) (entries []Entry, err error) {
+// List implements [fsys.FS].
+func (f *FS) List(dir string) (entries []fsys.Entry, err error) {
 	err = f.run(Op{Kind: OpList, Path: dir}, func() (err error) {
 		entries, err = f.fsys.List(dir)
 		return err
@@ -82,19 +84,19 @@ func (f *Faulty) List(dir string) (entries []Entry, err error) {
 	return entries, err
 }
 
-// SyncDir implements [FS].
-func (f *Faulty) SyncDir(dir string) error {
+// SyncDir implements [fsys.FS].
+func (f *FS) SyncDir(dir string) error {
 	return f.run(Op{Kind: OpSyncDir, Path: dir}, func() error { return f.fsys.SyncDir(dir) })
 }
 
-// SyncName implements [FS].
-func (f *Faulty) SyncName(dir string) error {
+// SyncName implements [fsys.FS].
+func (f *FS) SyncName(dir string) error {
 	return f.run(Op{Kind: OpSyncDir, Path: filepath.Dir(dir)}, func() error { return f.fsys.SyncName(dir) })
 }
 
-// Hold implements [FS].
-func (f *Faulty) Hold(dir string) (Held, error) {
-	var held Held
+// Hold implements [fsys.FS].
+func (f *FS) Hold(dir string) (fsys.Held, error) {
+	var held fsys.Held
 	err := f.run(Op{Kind: OpHold, Path: dir}, func() (err error) {
 		held, err = f.fsys.Hold(dir)
 		return err
@@ -103,22 +105,22 @@ func (f *Faulty) Hold(dir string) (Held, error) {
 		closeQuietly(held)
 		return nil, err
 	}
-	return &faultyHeld{&Faulty{fsys: held, from: f.base()}, held, dir}, nil
+	return &faultyHeld{&FS{fsys: held, from: f.base()}, held, dir}, nil
 }
 
-// faultyHeld is a directory that is held through a Faulty.
+// faultyHeld is a directory that is held through an FS.
 type faultyHeld struct {
-	*Faulty // of held
-	held    Held
-	dir     string
+	*FS  // of held
+	held fsys.Held
+	dir  string
 }
 
-// LockDir implements [Held].
+// LockDir implements [fsys.Held].
 func (h *faultyHeld) LockDir() error {
 	return h.run(Op{Kind: OpLockDir, Path: h.dir}, h.held.LockDir)
 }
 
-// Moved implements [Held].
+// Moved implements [fsys.Held].
 func (h *faultyHeld) Moved() (moved bool, err error) {
 	err = h.run(Op{Kind: OpStat, Path: h.dir}, func() (err error) {
 		moved, err = h.held.Moved()
@@ -130,9 +132,9 @@ func (h *faultyHeld) Moved() (moved bool, err error) {
 // Close gives the directory back, whatever it returns.
 func (h *faultyHeld) Close() error { return h.close(Op{Kind: OpUnlock, Path: h.dir}, h.held) }
 
-// faultyLock is a lock held through a Faulty.
+// faultyLock is a lock held through an FS.
 type faultyLock struct {
-	f    *Faulty
+	f    *FS
 	lock io.Closer
 	path string
 }
@@ -143,7 +145,7 @@ func (l *faultyLock) Close() error {
 }
 
 // close closes c even if the operation is to fail, as kernels do.
-func (f *Faulty) close(op Op, c io.Closer) error {
+func (f *FS) close(op Op, c io.Closer) error {
 	fault := f.begin(&op)
 	err := c.Close()
 	if fault != nil && (err == nil || f.isStopped()) {
@@ -152,21 +154,21 @@ func (f *Faulty) close(op Op, c io.Closer) error {
 	return f.end(&op, err)
 }
 
-func (f *Faulty) isStopped() bool {
+func (f *FS) isStopped() bool {
 	f = f.base()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	return f.stopped
 }
 
-// faultyFile is a file opened through a Faulty.
+// faultyFile is a file opened through an FS.
 type faultyFile struct {
-	f    *Faulty
-	file File
+	f    *FS
+	file fsys.File
 	at   atomic.Pointer[string] // where it is now
 }
 
-func newFaultyFile(f *Faulty, file File, path string) *faultyFile {
+func newFaultyFile(f *FS, file fsys.File, path string) *faultyFile {
 	ff := &faultyFile{f: f, file: file}
 	ff.at.Store(&path)
 	return ff
@@ -174,26 +176,26 @@ func newFaultyFile(f *Faulty, file File, path string) *faultyFile {
 
 func (f *faultyFile) path() string { return *f.at.Load() }
 
-// Renamed implements [File].
+// Renamed implements [fsys.File].
 func (f *faultyFile) Renamed(path string) {
 	f.at.Store(&path)
 	f.file.Renamed(path)
 }
 
-// Lock implements [File].
+// Lock implements [fsys.File].
 func (f *faultyFile) Lock() error {
 	return f.f.run(Op{Kind: OpFlock, Path: f.path()}, f.file.Lock)
 }
 
 // A syncFailer can fail a sync as a kernel does whose disk refuses the pages.
-type syncFailer interface{ failSync(revert bool) }
+type syncFailer interface{ FailSync(revert bool) }
 
-// ReadAt implements [File].
+// ReadAt implements [fsys.File].
 func (f *faultyFile) ReadAt(p []byte, off int64) (int, error) {
 	return f.move(OpRead, f.file.ReadAt, p, off)
 }
 
-// WriteAt implements [File].
+// WriteAt implements [fsys.File].
 func (f *faultyFile) WriteAt(p []byte, off int64) (int, error) {
 	return f.move(OpWrite, f.file.WriteAt, p, off)
 }
@@ -220,10 +222,10 @@ func (f *faultyFile) move(kind Kind, call func([]byte, int64) (int, error), p []
 	return n, f.f.end(&op, f.f.failure(&op, fault))
 }
 
-// Sync implements [File].
+// Sync implements [fsys.File].
 func (f *faultyFile) Sync() error { return f.sync(OpSync, f.file.Sync) }
 
-// Datasync implements [File].
+// Datasync implements [fsys.File].
 func (f *faultyFile) Datasync() error { return f.sync(OpDatasync, f.file.Datasync) }
 
 func (f *faultyFile) sync(kind Kind, call func() error) error {
@@ -233,7 +235,7 @@ func (f *faultyFile) sync(kind Kind, call func() error) error {
 		return f.f.end(&op, call())
 	}
 	if s, ok := f.file.(syncFailer); ok && !fault.After && !fault.Stop {
-		s.failSync(fault.Revert)
+		s.FailSync(fault.Revert)
 	}
 	if fault.After {
 		if err := call(); err != nil {
@@ -243,22 +245,22 @@ func (f *faultyFile) sync(kind Kind, call func() error) error {
 	return f.f.end(&op, f.f.failure(&op, fault))
 }
 
-// Preallocate implements [File].
+// Preallocate implements [fsys.File].
 func (f *faultyFile) Preallocate(off, n int64) error {
 	return f.f.run(Op{Kind: OpPreallocate, Path: f.path(), Off: off, Len: n}, func() error {
 		return f.file.Preallocate(off, n)
 	})
 }
 
-// Truncate implements [File].
+// Truncate implements [fsys.File].
 func (f *faultyFile) Truncate(size int64) error {
 	return f.f.run(Op{Kind: OpTruncate, Path: f.path(), Off: size}, func() error {
 		return f.file.Truncate(size)
 	})
 }
 
-// Stat implements [File].
-func (f *faultyFile) Stat() (info Info, err error) {
+// Stat implements [fsys.File].
+func (f *faultyFile) Stat() (info fsys.Info, err error) {
 	err = f.f.run(Op{Kind: OpStat, Path: f.path()}, func() (err error) {
 		info, err = f.file.Stat()
 		return err
@@ -266,7 +268,7 @@ func (f *faultyFile) Stat() (info Info, err error) {
 	return info, err
 }
 
-// DropCache implements [File].
+// DropCache implements [fsys.File].
 func (f *faultyFile) DropCache() error {
 	return f.f.run(Op{Kind: OpDropCache, Path: f.path()}, f.file.DropCache)
 }
@@ -276,11 +278,11 @@ func (f *faultyFile) Close() error {
 	return f.f.close(Op{Kind: OpClose, Path: f.path()}, f.file)
 }
 
-// Now implements [FS].
-func (f *Faulty) Now() time.Time { return f.fsys.Now() }
+// Now implements [fsys.FS].
+func (f *FS) Now() time.Time { return f.fsys.Now() }
 
-// Free implements [FS].
-func (f *Faulty) Free(dir string) (n int64, err error) {
+// Free implements [fsys.FS].
+func (f *FS) Free(dir string) (n int64, err error) {
 	err = f.run(Op{Kind: OpFree, Path: dir}, func() (err error) {
 		n, err = f.fsys.Free(dir)
 		return err

@@ -1,10 +1,10 @@
 //go:build !plan9
 
-package fsys
+package memfs
 
 import "syscall"
 
-// What a Mem answers that not every system has a name for.
+// What an FS answers that not every system has a name for.
 const (
 	errBadFile     = syscall.EBADF
 	errCrossDevice = syscall.EXDEV

@@ -1,4 +1,4 @@
-package fsys
+package memfs
 
 import (
 	"errors"
@@ -8,37 +8,41 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/faultfs"
+	"github.com/stateio/stateio/internal/fsys/fsystest"
 )
 
 const testPage = 512
 
-// newTestMem returns a Mem of small pages with the durable directory /d.
-func newTestMem(t testing.TB, opts MemOptions) *Mem {
+// newTestMem returns an FS of small pages with the durable directory /d.
+func newTestMem(t testing.TB, opts Options) *FS {
 	t.Helper()
 	opts.PageSize = testPage
-	m := NewMem(opts)
-	mkdir(t, m, "/d")
+	m := New(opts)
+	fsystest.Mkdir(t, m, "/d")
 	dirsync(t, m, "/")
 	return m
 }
 
 // durable makes a file whose name and content survive a crash.
-func durable(t testing.TB, m *Mem, path, content string) File {
+func durable(t testing.TB, m *FS, path, content string) fsys.File {
 	t.Helper()
-	f := create(t, m, path, content)
+	f := fsystest.Create(t, m, path, content)
 	fsync(t, f)
 	dirsync(t, m, path[:strings.LastIndex(path, "/")])
 	return f
 }
 
-func fsync(t testing.TB, f File) {
+func fsync(t testing.TB, f fsys.File) {
 	t.Helper()
 	if err := f.Sync(); err != nil {
 		t.Fatal(err)
 	}
 }
 
-func dirsync(t testing.TB, fsys FS, dir string) {
+func dirsync(t testing.TB, fsys fsys.FS, dir string) {
 	t.Helper()
 	if err := fsys.SyncDir(dir); err != nil {
 		t.Fatal(err)
@@ -74,12 +78,12 @@ func letters(s string) string {
 }
 
 // show describes all files in dir: their names and the letters they hold.
-func show(t testing.TB, m *Mem, dir string) string {
+func show(t testing.TB, m *FS, dir string) string {
 	t.Helper()
 	var out []string
-	for _, name := range listing(t, m, dir) {
+	for _, name := range fsystest.Listing(t, m, dir) {
 		if !strings.HasSuffix(name, "/") {
-			name += ":" + letters(content(t, m, dir+"/"+name))
+			name += ":" + letters(fsystest.Content(t, m, dir+"/"+name))
 		}
 		out = append(out, name)
 	}
@@ -88,7 +92,7 @@ func show(t testing.TB, m *Mem, dir string) string {
 
 // wantStates checks that exactly the states in want can be found in /d after a
 // crash of m: all of them by CrashStates, and all by Crash over many seeds.
-func wantStates(t *testing.T, m *Mem, want ...string) {
+func wantStates(t *testing.T, m *FS, want ...string) {
 	t.Helper()
 	slices.Sort(want)
 	all := map[string]bool{}
@@ -108,8 +112,8 @@ func wantStates(t *testing.T, m *Mem, want ...string) {
 }
 
 func TestSyncedFileVanishesWithoutSyncDir(t *testing.T) {
-	m := newTestMem(t, MemOptions{})
-	f := create(t, m, "/d/a", pages("A"))
+	m := newTestMem(t, Options{})
+	f := fsystest.Create(t, m, "/d/a", pages("A"))
 	fsync(t, f)
 	wantStates(t, m, "", "a:A")
 	dirsync(t, m, "/d")
@@ -117,19 +121,19 @@ func TestSyncedFileVanishesWithoutSyncDir(t *testing.T) {
 }
 
 func TestDirectoryVanishesWithoutSyncDirOfItsParent(t *testing.T) {
-	m := newTestMem(t, MemOptions{})
-	mkdir(t, m, "/d/sub")
-	fsync(t, create(t, m, "/d/sub/a", pages("A")))
+	m := newTestMem(t, Options{})
+	fsystest.Mkdir(t, m, "/d/sub")
+	fsync(t, fsystest.Create(t, m, "/d/sub/a", pages("A")))
 	dirsync(t, m, "/d/sub")
 	wantStates(t, m, "", "sub/")
 	dirsync(t, m, "/d")
 	for after := range m.CrashStates() {
-		wantContent(t, after, "/d/sub/a", pages("A"))
+		fsystest.WantContent(t, after, "/d/sub/a", pages("A"))
 	}
 }
 
 func TestRenameIsOneStep(t *testing.T) {
-	m := newTestMem(t, MemOptions{})
+	m := newTestMem(t, Options{})
 	durable(t, m, "/d/old", pages("O"))
 	durable(t, m, "/d/tmp", pages("N"))
 	if err := m.Rename("/d/tmp", "/d/old"); err != nil {
@@ -141,9 +145,9 @@ func TestRenameIsOneStep(t *testing.T) {
 }
 
 func TestRenameBeforeContent(t *testing.T) {
-	m := newTestMem(t, MemOptions{})
+	m := newTestMem(t, Options{})
 	durable(t, m, "/d/old", pages("O"))
-	create(t, m, "/d/tmp", pages("NN"))
+	fsystest.Create(t, m, "/d/tmp", pages("NN"))
 	if err := m.Rename("/d/tmp", "/d/old"); err != nil {
 		t.Fatal(err)
 	}
@@ -152,7 +156,7 @@ func TestRenameBeforeContent(t *testing.T) {
 }
 
 func TestRemovedFileComesBack(t *testing.T) {
-	m := newTestMem(t, MemOptions{})
+	m := newTestMem(t, Options{})
 	durable(t, m, "/d/a", pages("A"))
 	if err := m.Remove("/d/a"); err != nil {
 		t.Fatal(err)
@@ -163,9 +167,9 @@ func TestRemovedFileComesBack(t *testing.T) {
 }
 
 func TestNamesAreIndependentButInOrder(t *testing.T) {
-	m := newTestMem(t, MemOptions{})
+	m := newTestMem(t, Options{})
 	durable(t, m, "/d/a", pages("A"))
-	create(t, m, "/d/x", "")
+	fsystest.Create(t, m, "/d/x", "")
 	if err := m.Rename("/d/a", "/d/b"); err != nil {
 		t.Fatal(err)
 	}
@@ -176,25 +180,25 @@ func TestNamesAreIndependentButInOrder(t *testing.T) {
 }
 
 func TestSyncDirCoversBothNamesAndWhatTheyBuildOn(t *testing.T) {
-	m := newTestMem(t, MemOptions{})
-	mkdir(t, m, "/e")
+	m := newTestMem(t, Options{})
+	fsystest.Mkdir(t, m, "/e")
 	dirsync(t, m, "/")
-	fsync(t, create(t, m, "/d/a", pages("A")))
-	create(t, m, "/d/other", "")
+	fsync(t, fsystest.Create(t, m, "/d/a", pages("A")))
+	fsystest.Create(t, m, "/d/other", "")
 	if err := m.Rename("/d/a", "/e/a"); err != nil {
 		t.Fatal(err)
 	}
 	dirsync(t, m, "/e")
 	wantStates(t, m, "", "other:")
 	for after := range m.CrashStates() {
-		wantContent(t, after, "/e/a", pages("A"))
+		fsystest.WantContent(t, after, "/e/a", pages("A"))
 	}
 }
 
 func TestEverySubsetOfPages(t *testing.T) {
-	m := newTestMem(t, MemOptions{})
+	m := newTestMem(t, Options{})
 	f := durable(t, m, "/d/a", pages("abcdef"))
-	writeAt(t, f, 0, pages("ABCDEF"))
+	fsystest.WriteAt(t, f, 0, pages("ABCDEF"))
 	var want []string
 	for subset := range 1 << 6 {
 		s := []byte("abcdef")
@@ -213,21 +217,21 @@ func TestEverySubsetOfPages(t *testing.T) {
 }
 
 func TestPageWrittenRepeatedly(t *testing.T) {
-	m := newTestMem(t, MemOptions{})
+	m := newTestMem(t, Options{})
 	f := durable(t, m, "/d/a", pages("a"))
-	writeAt(t, f, 0, pages("b"))
-	writeAt(t, f, 0, pages("c"))
+	fsystest.WriteAt(t, f, 0, pages("b"))
+	fsystest.WriteAt(t, f, 0, pages("c"))
 	wantStates(t, m, "a:a", "a:b", "a:c")
 }
 
 func TestPartOfAPageIsWrittenBackWithThePage(t *testing.T) {
-	m := newTestMem(t, MemOptions{})
+	m := newTestMem(t, Options{})
 	f := durable(t, m, "/d/a", pages("a"))
-	writeAt(t, f, 100, "x")
-	writeAt(t, f, 200, "y")
+	fsystest.WriteAt(t, f, 100, "x")
+	fsystest.WriteAt(t, f, 200, "y")
 	got := map[string]bool{}
 	for after := range m.CrashStates() {
-		s := content(t, after, "/d/a")
+		s := fsystest.Content(t, after, "/d/a")
 		got[s[100:101]+s[200:201]] = true
 	}
 	states := slices.Sorted(maps.Keys(got))
@@ -237,14 +241,14 @@ func TestPartOfAPageIsWrittenBackWithThePage(t *testing.T) {
 }
 
 func TestSizeGrowsByPages(t *testing.T) {
-	m := newTestMem(t, MemOptions{})
+	m := newTestMem(t, Options{})
 	f := durable(t, m, "/d/a", pages("a"))
-	writeAt(t, f, testPage, pages("BC"))
+	fsystest.WriteAt(t, f, testPage, pages("BC"))
 	wantStates(t, m, "a:a", "a:a0", "a:aB", "a:a00", "a:aB0", "a:a0C", "a:aBC")
 }
 
 func TestPreallocatedSpaceReadsAsZeros(t *testing.T) {
-	m := newTestMem(t, MemOptions{Garbage: true})
+	m := newTestMem(t, Options{Garbage: true})
 	f := durable(t, m, "/d/a", pages("a"))
 	if err := f.Preallocate(0, 3*testPage); err != nil {
 		t.Fatal(err)
@@ -255,13 +259,13 @@ func TestPreallocatedSpaceReadsAsZeros(t *testing.T) {
 }
 
 func TestTruncateNeverMixes(t *testing.T) {
-	m := newTestMem(t, MemOptions{})
+	m := newTestMem(t, Options{})
 	f := durable(t, m, "/d/a", pages("abc"))
-	writeAt(t, f, 0, pages("A"))
+	fsystest.WriteAt(t, f, 0, pages("A"))
 	if err := f.Truncate(testPage); err != nil {
 		t.Fatal(err)
 	}
-	writeAt(t, f, testPage, pages("X"))
+	fsystest.WriteAt(t, f, testPage, pages("X"))
 	wantStates(t, m,
 		"a:abc", "a:Abc", // not truncated
 		"a:a", "a:A", "a:a0", "a:A0", "a:aX", "a:AX") // truncated
@@ -270,17 +274,17 @@ func TestTruncateNeverMixes(t *testing.T) {
 }
 
 func TestCutPageEndsInZeros(t *testing.T) {
-	m := newTestMem(t, MemOptions{})
+	m := newTestMem(t, Options{})
 	f := durable(t, m, "/d/a", pages("a"))
 	if err := f.Truncate(100); err != nil {
 		t.Fatal(err)
 	}
 	for after := range m.CrashStates() {
-		g := open(t, after, "/d/a", ReadWrite)
+		g := fsystest.Open(t, after, "/d/a", fsys.ReadWrite)
 		if err := g.Truncate(testPage); err != nil {
 			t.Fatal(err)
 		}
-		got := content(t, after, "/d/a")
+		got := fsystest.Content(t, after, "/d/a")
 		if got != pages("a") && got != pages("a")[:100]+strings.Repeat("\x00", testPage-100) {
 			t.Errorf("after a crash and an extension: %q", got)
 		}
@@ -288,9 +292,9 @@ func TestCutPageEndsInZeros(t *testing.T) {
 }
 
 func TestGarbageOnlyWhereNothingWasWritten(t *testing.T) {
-	m := newTestMem(t, MemOptions{Garbage: true})
+	m := newTestMem(t, Options{Garbage: true})
 	f := durable(t, m, "/d/a", pages("a"))
-	writeAt(t, f, 0, pages("AB"))
+	fsystest.WriteAt(t, f, 0, pages("AB"))
 	wantStates(t, m,
 		"a:a", "a:A", // not extended
 		"a:a0", "a:A0", "a:aB", "a:AB", // zeros, or written
@@ -301,27 +305,27 @@ func TestGarbageOnlyWhereNothingWasWritten(t *testing.T) {
 func TestFailedSyncLosesPagesForGood(t *testing.T) {
 	for _, revert := range []bool{false, true} {
 		t.Run(fmt.Sprint("revert=", revert), func(t *testing.T) {
-			m := newTestMem(t, MemOptions{})
+			m := newTestMem(t, Options{})
 			durable(t, m, "/d/a", pages("ab"))
-			faulty := NewFaulty(m)
-			f := open(t, faulty, "/d/a", ReadWrite)
-			writeAt(t, f, 0, pages("A"))
-			faulty.Inject(Fault{Kinds: Syncs, Err: errDisk, Revert: revert})
-			wantErr(t, f.Sync(), errDisk, "/d/a")
+			faulty := faultfs.New(m)
+			f := fsystest.Open(t, faulty, "/d/a", fsys.ReadWrite)
+			fsystest.WriteAt(t, f, 0, pages("A"))
+			faulty.Inject(faultfs.Fault{Kinds: faultfs.Syncs, Err: errDisk, Revert: revert})
+			fsystest.WantErr(t, f.Sync(), errDisk, "/d/a")
 			fsync(t, f) // the second one succeeds, and proves nothing
 			cached := "Ab"
 			if revert {
 				cached = "ab"
 			}
-			wantContent(t, m, "/d/a", pages(cached))
+			fsystest.WantContent(t, m, "/d/a", pages(cached))
 			wantStates(t, m, "a:ab")
 
 			if err := f.DropCache(); err != nil {
 				t.Fatal(err)
 			}
-			wantContent(t, m, "/d/a", pages("ab"))
+			fsystest.WantContent(t, m, "/d/a", pages("ab"))
 
-			writeAt(t, f, 0, pages("A")) // writing again is the cure
+			fsystest.WriteAt(t, f, 0, pages("A")) // writing again is the cure
 			fsync(t, f)
 			wantStates(t, m, "a:Ab")
 		})
@@ -331,48 +335,48 @@ func TestFailedSyncLosesPagesForGood(t *testing.T) {
 // TestFailedSyncKeepsTheSize: the size is the journal's, and the next sync
 // commits it, without the bytes.
 func TestFailedSyncKeepsTheSize(t *testing.T) {
-	m := newTestMem(t, MemOptions{})
+	m := newTestMem(t, Options{})
 	durable(t, m, "/d/a", pages("a"))
-	faulty := NewFaulty(m)
-	f := open(t, faulty, "/d/a", ReadWrite)
-	writeAt(t, f, testPage, pages("B"))
-	faulty.Inject(Fault{Kinds: Syncs, Err: errDisk})
-	wantErr(t, f.Datasync(), errDisk, "/d/a")
+	faulty := faultfs.New(m)
+	f := fsystest.Open(t, faulty, "/d/a", fsys.ReadWrite)
+	fsystest.WriteAt(t, f, testPage, pages("B"))
+	faulty.Inject(faultfs.Fault{Kinds: faultfs.Syncs, Err: errDisk})
+	fsystest.WantErr(t, f.Datasync(), errDisk, "/d/a")
 	wantStates(t, m, "a:a", "a:a0")
 	fsync(t, f)
-	wantContent(t, m, "/d/a", pages("aB"))
+	fsystest.WantContent(t, m, "/d/a", pages("aB"))
 	wantStates(t, m, "a:a0")
 }
 
 func TestDropCacheKeepsDirtyPages(t *testing.T) {
-	m := newTestMem(t, MemOptions{})
+	m := newTestMem(t, Options{})
 	f := durable(t, m, "/d/a", pages("a"))
-	writeAt(t, f, 0, pages("AB"))
+	fsystest.WriteAt(t, f, 0, pages("AB"))
 	if err := f.DropCache(); err != nil {
 		t.Fatal(err)
 	}
-	wantContent(t, m, "/d/a", pages("AB"))
+	fsystest.WantContent(t, m, "/d/a", pages("AB"))
 	fsync(t, f)
 	wantStates(t, m, "a:AB")
 }
 
 func TestKillKeepsTheCacheAndFreesLocks(t *testing.T) {
-	m := newTestMem(t, MemOptions{})
+	m := newTestMem(t, Options{})
 	if _, err := m.Lock("/d/LOCK", 0o600); err != nil {
 		t.Fatal(err)
 	}
 	dirsync(t, m, "/d")
-	f := create(t, m, "/d/a", pages("A"))
+	f := fsystest.Create(t, m, "/d/a", pages("A"))
 	gone := durable(t, m, "/d/gone", pages("G"))
-	writeAt(t, f, 0, pages("B"))
+	fsystest.WriteAt(t, f, 0, pages("B"))
 	if err := m.Remove("/d/gone"); err != nil {
 		t.Fatal(err)
 	}
 	k := m.Kill()
-	fsync(t, open(t, k.Kill(), "/d/a", ReadWrite)) // changes neither k nor m
+	fsync(t, fsystest.Open(t, k.Kill(), "/d/a", fsys.ReadWrite)) // changes neither k nor m
 	m.Stop()
-	wantErr(t, gone.Sync(), ErrCrashed, "/d/gone")
-	wantContent(t, k, "/d/a", pages("B"))
+	fsystest.WantErr(t, gone.Sync(), fsys.ErrCrashed, "/d/gone")
+	fsystest.WantContent(t, k, "/d/a", pages("B"))
 	if _, err := k.Lock("/d/LOCK", 0o600); err != nil {
 		t.Errorf("Lock after Kill: %v", err)
 	}
@@ -382,24 +386,24 @@ func TestKillKeepsTheCacheAndFreesLocks(t *testing.T) {
 	wantStates(t, k,
 		"LOCK: a:", "LOCK: a:0", "LOCK: a:A", "LOCK: a:B",
 		"LOCK: a: gone:G", "LOCK: a:0 gone:G", "LOCK: a:A gone:G", "LOCK: a:B gone:G")
-	g := open(t, k, "/d/a", ReadWrite)
+	g := fsystest.Open(t, k, "/d/a", fsys.ReadWrite)
 	fsync(t, g)
 	dirsync(t, k, "/d")
 	wantStates(t, k, "LOCK: a:B")
 }
 
 func TestStopEndsEverything(t *testing.T) {
-	m := newTestMem(t, MemOptions{})
+	m := newTestMem(t, Options{})
 	f := durable(t, m, "/d/a", pages("a"))
 	lock, err := m.Lock("/d/LOCK", 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
-	writeAt(t, f, 0, pages("A"))
+	fsystest.WriteAt(t, f, 0, pages("A"))
 	m.Stop()
 
-	_, openErr := m.Open("/d/a", ReadOnly, 0)
-	_, createErr := m.Open("/d/b", Create, 0o600)
+	_, openErr := m.Open("/d/a", fsys.ReadOnly, 0)
+	_, createErr := m.Open("/d/b", fsys.Create, 0o600)
 	_, lockErr := m.Lock("/d/LOCK", 0o600)
 	_, statErr := m.Stat("/d/a")
 	_, listErr := m.List("/d")
@@ -411,7 +415,7 @@ func TestStopEndsEverything(t *testing.T) {
 		m.Mkdir("/d/e", 0o700), m.Rename("/d/a", "/d/b"), m.Remove("/d/a"), m.SyncDir("/d"),
 		f.Sync(), f.Datasync(), f.Truncate(0), f.Preallocate(0, 1), f.DropCache(), f.Close(), lock.Close(),
 	} {
-		if !errors.Is(err, ErrCrashed) {
+		if !errors.Is(err, fsys.ErrCrashed) {
 			t.Errorf("operation %d after Stop: %v, want ErrCrashed", i, err)
 		}
 	}
@@ -419,34 +423,34 @@ func TestStopEndsEverything(t *testing.T) {
 }
 
 func TestCrashLeavesTheOriginalAlone(t *testing.T) {
-	m := newTestMem(t, MemOptions{})
+	m := newTestMem(t, Options{})
 	f := durable(t, m, "/d/a", pages("abc"))
-	writeAt(t, f, 0, pages("A"))
+	fsystest.WriteAt(t, f, 0, pages("A"))
 	rng := rand.New(rand.NewPCG(1, 1))
 	first, second := m.Crash(rng), m.Crash(rng)
-	was := content(t, second, "/d/a")
+	was := fsystest.Content(t, second, "/d/a")
 
-	g := open(t, first, "/d/a", ReadWrite)
-	writeAt(t, g, 0, pages("XYZ"))
+	g := fsystest.Open(t, first, "/d/a", fsys.ReadWrite)
+	fsystest.WriteAt(t, g, 0, pages("XYZ"))
 	fsync(t, g)
 	if err := first.Remove("/d/a"); err != nil {
 		t.Fatal(err)
 	}
-	wantContent(t, m, "/d/a", pages("Abc"))
-	wantContent(t, second, "/d/a", was)
+	fsystest.WantContent(t, m, "/d/a", pages("Abc"))
+	fsystest.WantContent(t, second, "/d/a", was)
 
-	writeAt(t, f, 0, pages("123"))
+	fsystest.WriteAt(t, f, 0, pages("123"))
 	fsync(t, f)
-	wantContent(t, second, "/d/a", was)
+	fsystest.WantContent(t, second, "/d/a", was)
 	wantStates(t, m, "a:123")
 }
 
 func TestCrashIsDeterministic(t *testing.T) {
 	draw := func(seed uint64) (out []string) {
-		m := newTestMem(t, MemOptions{Garbage: true})
+		m := newTestMem(t, Options{Garbage: true})
 		f := durable(t, m, "/d/a", pages("abc"))
-		writeAt(t, f, 0, pages("ABCDEF"))
-		create(t, m, "/d/b", pages("B"))
+		fsystest.WriteAt(t, f, 0, pages("ABCDEF"))
+		fsystest.Create(t, m, "/d/b", pages("B"))
 		rng := rand.New(rand.NewPCG(seed, 0))
 		for range 20 {
 			out = append(out, show(t, m.Crash(rng), "/d"))
@@ -462,10 +466,10 @@ func TestCrashIsDeterministic(t *testing.T) {
 }
 
 func TestUnsyncedWorkIsBounded(t *testing.T) {
-	m := newTestMem(t, MemOptions{})
-	f := create(t, m, "/d/a", "")
+	m := newTestMem(t, Options{})
+	f := fsystest.Create(t, m, "/d/a", "")
 	for i := range 3 * maxPending {
-		writeAt(t, f, int64(i%1000)*testPage, pages("x"))
+		fsystest.WriteAt(t, f, int64(i%1000)*testPage, pages("x"))
 	}
 	if n := len(f.(*memFile).inode.pending); n > maxPending {
 		t.Errorf("%d changes pending, want at most %d", n, maxPending)
@@ -476,3 +480,15 @@ func TestUnsyncedWorkIsBounded(t *testing.T) {
 }
 
 var errDisk = errors.New("injected")
+
+func TestStopInTheMiddleOfAWrite(t *testing.T) {
+	m := newTestMem(t, Options{})
+	durable(t, m, "/d/a", pages("abcd"))
+	f := faultfs.New(m)
+	file := fsystest.Open(t, f, "/d/a", fsys.ReadWrite)
+	f.Inject(faultfs.Fault{Kinds: faultfs.OpWrite, Stop: true, Short: 2 * testPage})
+	_, err := file.WriteAt([]byte(pages("ABCD")), 0)
+	fsystest.WantErr(t, err, fsys.ErrCrashed, "/d/a")
+	wantStates(t, m, "a:abcd", "a:Abcd", "a:aBcd", "a:ABcd")
+	fsystest.WantContent(t, m.Kill(), "/d/a", pages("ABcd"))
+}

@@ -1,4 +1,4 @@
-package fsys
+package memfs
 
 import (
 	"math/rand/v2"

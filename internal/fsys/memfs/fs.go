@@ -1,4 +1,4 @@
-package fsys
+package memfs
 
 import (
 	"fmt"
@@ -11,6 +11,8 @@ import (
 	"sync"
 	"syscall"
 	"time"
+
+	"github.com/stateio/stateio/internal/fsys"
 )
 
 const (
@@ -19,10 +21,10 @@ const (
 	maxFileSize     = 1 << 36 // bytes
 )
 
-// MemOptions are the ways in which disks and kernels differ. The zero value is
+// Options are the ways in which disks and kernels differ. The zero value is
 // a page cache of 4 KiB pages on a disk without end that shows zeros in pages
 // never written.
-type MemOptions struct {
+type Options struct {
 	// PageSize is the unit that a power cut keeps or loses, in bytes: 512 for a
 	// sector or 4096, the default, for a page.
 	PageSize int
@@ -33,18 +35,18 @@ type MemOptions struct {
 	Quota int64
 	// Now is the clock; nil: that of the process.
 	Now func() time.Time
-	// NoDirLocks makes Held.LockDir fail, as file systems of a network do.
+	// NoDirLocks makes fsys.Held.LockDir fail, as file systems of a network do.
 	NoDirLocks bool
 }
 
-// Mem is a file system in memory that knows what a power cut would take away:
-// see [Mem.Crash]. It keeps the promises of FS and not one more. Make one with
-// [NewMem]; its root, "/" or ".", is an empty directory. There are no symbolic
+// FS is a file system in memory that knows what a power cut would take away:
+// see [FS.Crash]. It keeps the promises of fsys.FS and not one more. Make one with
+// [New]; its root, "/" or ".", is an empty directory. There are no symbolic
 // links, and permissions are recorded but not enforced.
 //
-// A Mem and its Files may be used by any number of goroutines at once.
-type Mem struct {
-	opts MemOptions
+// An FS and its Files may be used by any number of goroutines at once.
+type FS struct {
+	opts Options
 
 	mu      sync.Mutex // guards everything below and every inode and directory
 	root    *directory
@@ -54,21 +56,21 @@ type Mem struct {
 	stopped bool
 }
 
-// NewMem returns an empty file system. It panics if the page size is neither
+// New returns an empty file system. It panics if the page size is neither
 // 512 nor 4096.
-func NewMem(opts MemOptions) *Mem {
+func New(opts Options) *FS {
 	if opts.PageSize == 0 {
 		opts.PageSize = defaultPageSize
 	}
 	if opts.PageSize != 512 && opts.PageSize != 4096 {
 		panic(fmt.Sprintf("fsys: page size %d is neither 512 nor 4096", opts.PageSize))
 	}
-	return &Mem{opts: opts, root: &directory{perm: 0o755}}
+	return &FS{opts: opts, root: &directory{perm: 0o755}}
 }
 
 // SetQuota changes the space on the disk, in bytes; 0 removes the limit. What
 // is in use stays, even above the quota.
-func (m *Mem) SetQuota(bytes int64) {
+func (m *FS) SetQuota(bytes int64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.opts.Quota = bytes
@@ -76,14 +78,14 @@ func (m *Mem) SetQuota(bytes int64) {
 
 // Used returns the space in use in bytes: whole pages, written or set aside by
 // Preallocate, of files that have a name or are open.
-func (m *Mem) Used() int64 {
+func (m *FS) Used() int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.pages * int64(m.opts.PageSize)
 }
 
-// Open implements [FS].
-func (m memView) Open(path string, mode Mode, perm fs.FileMode) (File, error) {
+// Open implements [fsys.FS].
+func (m memView) Open(path string, mode fsys.Mode, perm fs.FileMode) (fsys.File, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	f, err := m.openLocked(path, mode, perm)
@@ -91,11 +93,11 @@ func (m memView) Open(path string, mode Mode, perm fs.FileMode) (File, error) {
 		return nil, pathError("open", path, err)
 	}
 	f.opens++
-	return &memFile{m: m.Mem, inode: f, path: path, mode: mode}, nil
+	return &memFile{m: m.FS, inode: f, path: path, mode: mode}, nil
 }
 
-func (m memView) openLocked(path string, mode Mode, perm fs.FileMode) (*inode, error) {
-	if mode < ReadOnly || mode > Create {
+func (m memView) openLocked(path string, mode fsys.Mode, perm fs.FileMode) (*inode, error) {
+	if mode < fsys.ReadOnly || mode > fsys.Create {
 		return nil, fmt.Errorf("%w: mode %d", fs.ErrInvalid, mode)
 	}
 	at, n, err := m.find(path)
@@ -103,17 +105,17 @@ func (m memView) openLocked(path string, mode Mode, perm fs.FileMode) (*inode, e
 		return nil, err
 	}
 	switch {
-	case n == nil && mode == Create:
+	case n == nil && mode == fsys.Create:
 		return m.createLocked(at, perm), nil
 	case n == nil:
 		return nil, syscall.ENOENT
-	case mode == Create:
+	case mode == fsys.Create:
 		return nil, syscall.EEXIST
 	}
 	return asFile(n)
 }
 
-func (m *Mem) createLocked(at place, perm fs.FileMode) *inode {
+func (m *FS) createLocked(at place, perm fs.FileMode) *inode {
 	m.files++
 	f := &inode{perm: perm.Perm(), ino: m.files, links: 1}
 	m.take(set{at, f})
@@ -121,9 +123,9 @@ func (m *Mem) createLocked(at place, perm fs.FileMode) *inode {
 }
 
 // find is lookup for an operation that a stopped file system refuses.
-func (m *Mem) find(path string) (place, node, error) {
+func (m *FS) find(path string) (place, node, error) {
 	if m.stopped {
-		return place{}, nil, ErrCrashed
+		return place{}, nil, fsys.ErrCrashed
 	}
 	return m.lookup(path)
 }
@@ -131,12 +133,12 @@ func (m *Mem) find(path string) (place, node, error) {
 func asFile(n node) (*inode, error) {
 	f, ok := n.(*inode)
 	if !ok {
-		return nil, fmt.Errorf("%w but %s", ErrNotRegular, kind(n.info().Mode))
+		return nil, fmt.Errorf("%w but %s", fsys.ErrNotRegular, fsys.TypeName(n.info().Mode))
 	}
 	return f, nil
 }
 
-// Lock implements [FS].
+// Lock implements [fsys.FS].
 func (m memView) Lock(path string, perm fs.FileMode) (io.Closer, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -144,7 +146,7 @@ func (m memView) Lock(path string, perm fs.FileMode) (io.Closer, error) {
 	if err != nil {
 		return nil, pathError("lock", path, err)
 	}
-	return &memLock{m: m.Mem, inode: f, path: path}, nil
+	return &memLock{m: m.FS, inode: f, path: path}, nil
 }
 
 func (m memView) lockLocked(path string, perm fs.FileMode) (*inode, error) {
@@ -160,15 +162,15 @@ func (m memView) lockLocked(path string, perm fs.FileMode) (*inode, error) {
 		return nil, err
 	}
 	if f.locked {
-		return nil, ErrLocked
+		return nil, fsys.ErrLocked
 	}
 	f.locked = true
 	f.opens++
 	return f, nil
 }
 
-// Mkdir implements [FS].
-func (m *Mem) Mkdir(path string, perm fs.FileMode) error {
+// Mkdir implements [fsys.FS].
+func (m *FS) Mkdir(path string, perm fs.FileMode) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	at, n, err := m.find(path)
@@ -182,7 +184,7 @@ func (m *Mem) Mkdir(path string, perm fs.FileMode) error {
 	return nil
 }
 
-// Rename implements [FS].
+// Rename implements [fsys.FS].
 func (m memView) Rename(oldpath, newpath string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -220,7 +222,7 @@ func (m memView) renameLocked(oldpath, newpath string) error {
 	return nil
 }
 
-// Remove implements [FS].
+// Remove implements [fsys.FS].
 func (m memView) Remove(path string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -243,7 +245,7 @@ func (m memView) Remove(path string) error {
 // Link gives the file that has the name oldpath another one, newpath, which must be
 // free. It is durable after SyncDir of the directory of newpath. It is no operation
 // of an FS: the one to hold against a store is somebody else's.
-func (m *Mem) Link(oldpath, newpath string) error {
+func (m *FS) Link(oldpath, newpath string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if err := m.linkLocked(oldpath, newpath); err != nil {
@@ -252,7 +254,7 @@ func (m *Mem) Link(oldpath, newpath string) error {
 	return nil
 }
 
-func (m *Mem) linkLocked(oldpath, newpath string) error {
+func (m *FS) linkLocked(oldpath, newpath string) error {
 	_, n, err := m.find(oldpath)
 	if err != nil {
 		return err
@@ -277,20 +279,20 @@ func (m *Mem) linkLocked(oldpath, newpath string) error {
 }
 
 // unname is called when f has lost a name.
-func (m *Mem) unname(f *inode) {
+func (m *FS) unname(f *inode) {
 	f.links--
 	m.release(f)
 }
 
 // release returns the space of f if nothing keeps it.
-func (m *Mem) release(f *inode) {
+func (m *FS) release(f *inode) {
 	if f.links == 0 && f.opens == 0 {
 		m.pages -= f.cur.pages
 	}
 }
 
-// Stat implements [FS].
-func (m memView) Stat(path string) (Info, error) {
+// Stat implements [fsys.FS].
+func (m memView) Stat(path string) (fsys.Info, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	_, n, err := m.find(path)
@@ -298,27 +300,27 @@ func (m memView) Stat(path string) (Info, error) {
 		err = syscall.ENOENT
 	}
 	if err != nil {
-		return Info{}, pathError("stat", path, err)
+		return fsys.Info{}, pathError("stat", path, err)
 	}
 	return n.info(), nil
 }
 
-// List implements [FS].
-func (m memView) List(dir string) ([]Entry, error) {
+// List implements [fsys.FS].
+func (m memView) List(dir string) ([]fsys.Entry, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	d, err := m.findDir(dir)
 	if err != nil {
 		return nil, pathError("list", dir, err)
 	}
-	entries := make([]Entry, len(d.cur))
+	entries := make([]fsys.Entry, len(d.cur))
 	for i, n := range d.cur {
-		entries[i] = Entry{Name: n.name, Type: n.node.info().Mode.Type()}
+		entries[i] = fsys.Entry{Name: n.name, Type: n.node.info().Mode.Type()}
 	}
 	return slices.Clip(entries), nil
 }
 
-// SyncDir implements [FS].
+// SyncDir implements [fsys.FS].
 func (m memView) SyncDir(dir string) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -330,30 +332,30 @@ func (m memView) SyncDir(dir string) error {
 	return nil
 }
 
-func (m *Mem) findDir(path string) (*directory, error) {
+func (m *FS) findDir(path string) (*directory, error) {
 	if m.stopped {
-		return nil, ErrCrashed
+		return nil, fsys.ErrCrashed
 	}
 	return m.lookupDir(path)
 }
 
-// SyncName implements [FS].
-func (m *Mem) SyncName(dir string) error { return m.SyncDir(filepath.Dir(dir)) }
+// SyncName implements [fsys.FS].
+func (m *FS) SyncName(dir string) error { return m.SyncDir(filepath.Dir(dir)) }
 
 func pathError(op, path string, err error) error {
 	return &fs.PathError{Op: op, Path: path, Err: err}
 }
 
-// Now implements [FS].
-func (m *Mem) Now() time.Time {
+// Now implements [fsys.FS].
+func (m *FS) Now() time.Time {
 	if m.opts.Now == nil {
 		return time.Now()
 	}
 	return m.opts.Now()
 }
 
-// Free implements [FS].
-func (m *Mem) Free(dir string) (int64, error) {
+// Free implements [fsys.FS].
+func (m *FS) Free(dir string) (int64, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if _, err := m.findDir(dir); err != nil {

@@ -1,4 +1,4 @@
-package fsys
+package faultfs
 
 import (
 	"fmt"
@@ -9,9 +9,9 @@ import (
 // Kind is the kind of an operation, or a set of kinds.
 type Kind uint32
 
-// The kinds of operations: each is a method of FS, Held or File, but for Open, which
+// The kinds of operations: each is a method of fsys.FS, fsys.Held or fsys.File, but for Open, which
 // is OpOpen or OpCreate, and SyncName, which is an OpSyncDir of the parent. To ask
-// whether a Held was moved is an OpStat, to close it an OpUnlock.
+// whether a fsys.Held was moved is an OpStat, to close it an OpUnlock.
 const (
 	OpOpen Kind = 1 << iota
 	OpCreate
@@ -32,9 +32,9 @@ const (
 	OpDropCache
 	OpClose
 	OpFree
-	OpHold    // FS.Hold
-	OpLockDir // Held.LockDir
-	OpFlock   // File.Lock
+	OpHold    // fsys.FS.Hold
+	OpLockDir // fsys.Held.LockDir
+	OpFlock   // fsys.File.Lock
 	opEnd
 )
 
@@ -66,11 +66,11 @@ func (k Kind) String() string {
 	return strings.Join(names, "|")
 }
 
-// Op is one operation on a Faulty.
+// Op is one operation on an FS.
 type Op struct {
-	N       int64  // counts all operations of the Faulty, from 1
+	N       int64  // counts all operations of the FS, from 1
 	Kind    Kind   // one kind
-	Path    string // as given to Open, for operations on a File
+	Path    string // as given to Open, for operations on a fsys.File
 	NewPath string // of a rename
 	Off     int64  // of a read, write or preallocation; the size of a truncation
 	Len     int64  // bytes of a read, write or preallocation

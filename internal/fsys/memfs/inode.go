@@ -1,11 +1,11 @@
-package fsys
+package memfs
 
 import (
 	"io/fs"
 	"slices"
 )
 
-// inode is a regular file of a Mem, whose mutex guards it.
+// inode is a regular file of an FS, whose mutex guards it.
 //
 // What programs see is cur. It is disk with pending applied, but for the pages
 // that a failed Sync lost: they are in cur alone.
@@ -117,7 +117,7 @@ func (im *image) apply(c change, pageSize int) {
 // page was written back or was not, page by page, and one that was written
 // repeatedly may be found in any state between. The size is one that the file
 // had between the last cut that happened and the next.
-func (f *inode) crash(c chooser, opts *MemOptions) inode {
+func (f *inode) crash(c chooser, opts *Options) inode {
 	im := f.disk.share()
 	if len(f.pending) > 0 {
 		c.begin()
@@ -126,7 +126,7 @@ func (f *inode) crash(c chooser, opts *MemOptions) inode {
 	return inode{perm: f.perm, ino: f.ino, linked: f.linked, disk: im.share(), cur: im.share()}
 }
 
-func (f *inode) crashPending(im *image, c chooser, opts *MemOptions) {
+func (f *inode) crashPending(im *image, c chooser, opts *Options) {
 	happened := chooseCuts(f.pending, c)
 	size := chooseSize(f.pending, f.disk.size, happened, c, opts.PageSize)
 	ps := int64(opts.PageSize)

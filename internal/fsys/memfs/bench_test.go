@@ -1,29 +1,32 @@
-package fsys
+package memfs
 
 import (
 	"fmt"
 	"math/rand/v2"
 	"testing"
+
+	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/fsystest"
 )
 
 // workload is the file system of a small store in the middle of a commit: a
 // snapshot, an old log, and a log in preallocated space with some records
 // synced and a batch written that is not.
-func workload(tb testing.TB, opts MemOptions, batch int) *Mem {
-	m := NewMem(opts)
-	mkdir(tb, m, "/s")
-	create(tb, m, "/s/LOCK", "")
+func workload(tb testing.TB, opts Options, batch int) *FS {
+	m := New(opts)
+	fsystest.Mkdir(tb, m, "/s")
+	fsystest.Create(tb, m, "/s/LOCK", "")
 	for _, name := range []string{"1.snap", "1.log"} {
-		f := create(tb, m, "/s/"+name, string(make([]byte, 10_000)))
+		f := fsystest.Create(tb, m, "/s/"+name, string(make([]byte, 10_000)))
 		if err := f.Sync(); err != nil {
 			tb.Fatal(err)
 		}
 	}
-	f := create(tb, m, "/s/2.log", "")
+	f := fsystest.Create(tb, m, "/s/2.log", "")
 	if err := f.Preallocate(0, 64<<20); err != nil {
 		tb.Fatal(err)
 	}
-	writeAt(tb, f, 0, string(noise[0])+string(noise[1][:500]))
+	fsystest.WriteAt(tb, f, 0, string(noise[0])+string(noise[1][:500]))
 	if err := f.Sync(); err != nil {
 		tb.Fatal(err)
 	}
@@ -33,9 +36,9 @@ func workload(tb testing.TB, opts MemOptions, batch int) *Mem {
 		}
 	}
 	for i := range batch {
-		writeAt(tb, f, 4596+int64(i)*4096, string(noise[i%4]))
+		fsystest.WriteAt(tb, f, 4596+int64(i)*4096, string(noise[i%4]))
 	}
-	create(tb, m, "/s/2.snap.tmp", "")
+	fsystest.Create(tb, m, "/s/2.snap.tmp", "")
 	return m
 }
 
@@ -43,7 +46,7 @@ func workload(tb testing.TB, opts MemOptions, batch int) *Mem {
 func BenchmarkCrash(b *testing.B) {
 	for _, pageSize := range []int{512, 4096} {
 		b.Run(fmt.Sprint("page=", pageSize), func(b *testing.B) {
-			m := workload(b, MemOptions{PageSize: pageSize}, 3)
+			m := workload(b, Options{PageSize: pageSize}, 3)
 			rng := rand.New(rand.NewPCG(1, 2))
 			b.ReportAllocs()
 			for b.Loop() {
@@ -58,13 +61,13 @@ func BenchmarkCrash(b *testing.B) {
 func BenchmarkCrashCycle(b *testing.B) {
 	for _, pageSize := range []int{512, 4096} {
 		b.Run(fmt.Sprint("page=", pageSize), func(b *testing.B) {
-			m := workload(b, MemOptions{PageSize: pageSize}, 3)
+			m := workload(b, Options{PageSize: pageSize}, 3)
 			rng := rand.New(rand.NewPCG(1, 2))
 			buf := make([]byte, 32<<10)
 			b.ReportAllocs()
 			for b.Loop() {
 				after := m.Crash(rng)
-				f, err := after.Open("/s/2.log", ReadWrite, 0)
+				f, err := after.Open("/s/2.log", fsys.ReadWrite, 0)
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -1,8 +1,8 @@
-package fsys
+package memfs
 
 import "syscall"
 
-// What a Mem answers that this system has no name for: there, an error is a text.
+// What an FS answers that this system has no name for: there, an error is a text.
 var (
 	errBadFile     = syscall.NewError("bad file descriptor")
 	errCrossDevice = syscall.NewError("invalid cross-device link")

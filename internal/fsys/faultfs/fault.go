@@ -1,4 +1,4 @@
-package fsys
+package faultfs
 
 import (
 	"fmt"
@@ -6,9 +6,11 @@ import (
 	"io/fs"
 	"path/filepath"
 	"sync"
+
+	"github.com/stateio/stateio/internal/fsys"
 )
 
-// Fault says which operations on a [Faulty] go wrong, and how. The zero value
+// Fault says which operations on a [FS] go wrong, and how. The zero value
 // fails the next operation, whatever it is, with [io.ErrUnexpectedEOF], before
 // it has any effect.
 type Fault struct {
@@ -19,30 +21,30 @@ type Fault struct {
 	Forever bool  // hits all matching operations after the Nth too
 
 	// Err comes back from the operation, wrapped in a *fs.PathError. The default
-	// is io.ErrUnexpectedEOF, or ErrCrashed with Stop.
+	// is io.ErrUnexpectedEOF, or fsys.ErrCrashed with Stop.
 	Err error
 	// Short is how many bytes a read or write moves before it fails.
 	Short int
 	// After carries the operation out before the error comes back.
 	After bool
 	// Stop ends everything at this operation: before it, or with After after it,
-	// or with Short in its middle. See Faulty.Stop.
+	// or with Short in its middle. See FS.Stop.
 	Stop bool
-	// Revert makes a failed Sync or Datasync of a Mem show the old bytes again.
+	// Revert makes a failed Sync or Datasync of a memfs.FS show the old bytes again.
 	// Without it the cache goes on showing the new ones, as Linux does with ext4
 	// and XFS. Either way they are marked clean and do not reach the disk. The
-	// disk of an OS is never harmed: the sync is only left out.
+	// disk of an fsys.OS is never harmed: the sync is only left out.
 	Revert bool
 }
 
-// Faulty is a file system that numbers the operations on the one below it,
-// fails some, and writes down all. Make one with [NewFaulty]. Faults have effect
+// FS is a file system that numbers the operations on the one below it,
+// fails some, and writes down all. Make one with [New]. Faults have effect
 // on files and locks opened through it, also before the fault was injected.
 //
-// A Faulty and its Files may be used by any number of goroutines at once.
-type Faulty struct {
-	fsys FS
-	from *Faulty // that a directory of was held, which has all below; nil: this one
+// An FS and its Files may be used by any number of goroutines at once.
+type FS struct {
+	fsys fsys.FS
+	from *FS // that a directory of was held, which has all below; nil: this one
 
 	mu         sync.Mutex // guards all below
 	ops        int64
@@ -52,11 +54,11 @@ type Faulty struct {
 	transcript io.Writer
 }
 
-// NewFaulty returns a Faulty over fsys that has no faults yet.
-func NewFaulty(fsys FS) *Faulty { return &Faulty{fsys: fsys} }
+// New returns an FS over fsys that has no faults yet.
+func New(fsys fsys.FS) *FS { return &FS{fsys: fsys} }
 
-// base returns the Faulty that counts and fails the operations of f.
-func (f *Faulty) base() *Faulty {
+// base returns the FS that counts and fails the operations of f.
+func (f *FS) base() *FS {
 	if f.from != nil {
 		return f.from
 	}
@@ -65,7 +67,7 @@ func (f *Faulty) base() *Faulty {
 
 // Injection is a Fault that has been injected.
 type Injection struct {
-	f     *Faulty
+	f     *FS
 	fault Fault
 	seen  int64 // operations that matched
 	hits  int64
@@ -80,7 +82,7 @@ func (i *Injection) Hits() int64 {
 }
 
 // Inject arms a fault. If several hit one operation, the first injected counts.
-func (f *Faulty) Inject(fault Fault) *Injection {
+func (f *FS) Inject(fault Fault) *Injection {
 	f = f.base()
 	i := &Injection{f: f, fault: fault}
 	f.mu.Lock()
@@ -90,7 +92,7 @@ func (f *Faulty) Inject(fault Fault) *Injection {
 }
 
 // Heal removes all faults. What they have done stays done.
-func (f *Faulty) Heal() {
+func (f *FS) Heal() {
 	f = f.base()
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -98,7 +100,7 @@ func (f *Faulty) Heal() {
 }
 
 // Ops returns the number of operations so far.
-func (f *Faulty) Ops() int64 {
+func (f *FS) Ops() int64 {
 	f = f.base()
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -106,8 +108,8 @@ func (f *Faulty) Ops() int64 {
 }
 
 // OnOp has hook called before every operation, faulty or not, by the goroutine
-// that does it; nil stops that. The hook may draw crash states of a Mem below.
-func (f *Faulty) OnOp(hook func(Op)) {
+// that does it; nil stops that. The hook may draw crash states of a memfs.FS below.
+func (f *FS) OnOp(hook func(Op)) {
 	f = f.base()
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -121,25 +123,25 @@ func (f *Faulty) OnOp(hook func(Op)) {
 //
 // nil, the default, writes none. Writes to w are serialized; their errors are
 // ignored.
-func (f *Faulty) Transcript(w io.Writer) {
+func (f *FS) Transcript(w io.Writer) {
 	f = f.base()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.transcript = w
 }
 
-// Stop makes every operation from now on fail with ErrCrashed, without effect;
-// they are no longer counted. If the file system below is a Mem, it is stopped
-// too. Close still closes files and frees locks of an OS, as the end of the
+// Stop makes every operation from now on fail with fsys.ErrCrashed, without effect;
+// they are no longer counted. If the file system below is a memfs.FS, it is stopped
+// too. Close still closes files and frees locks of an fsys.OS, as the end of the
 // process would.
-func (f *Faulty) Stop() {
+func (f *FS) Stop() {
 	f = f.base()
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	f.stopLocked()
 }
 
-func (f *Faulty) stopLocked() {
+func (f *FS) stopLocked() {
 	f.stopped = true
 	if s, ok := f.fsys.(interface{ Stop() }); ok {
 		s.Stop()
@@ -147,10 +149,10 @@ func (f *Faulty) stopLocked() {
 }
 
 // stopFault is what hits every operation after Stop.
-var stopFault = Fault{Err: ErrCrashed}
+var stopFault = Fault{Err: fsys.ErrCrashed}
 
 // begin numbers op and returns the fault that hits it, or nil.
-func (f *Faulty) begin(op *Op) *Fault {
+func (f *FS) begin(op *Op) *Fault {
 	f = f.base()
 	f.mu.Lock()
 	if f.stopped {
@@ -193,7 +195,7 @@ func matchBase(pattern, path string) bool {
 }
 
 // end writes op into the transcript and returns err as the operation's.
-func (f *Faulty) end(op *Op, err error) error {
+func (f *FS) end(op *Op, err error) error {
 	f = f.base()
 	f.mu.Lock()
 	defer f.mu.Unlock()
@@ -208,22 +210,22 @@ func (f *Faulty) end(op *Op, err error) error {
 }
 
 // failure makes the fault happen, now that what was to precede it has.
-func (f *Faulty) failure(op *Op, fault *Fault) error {
+func (f *FS) failure(op *Op, fault *Fault) error {
 	err := fault.Err
 	if err == nil {
 		err = io.ErrUnexpectedEOF
 		if fault.Stop {
-			err = ErrCrashed
+			err = fsys.ErrCrashed
 		}
 	}
 	if fault.Stop {
 		f.Stop()
 	}
-	return &fs.PathError{Op: op.Kind.String(), Path: op.Path, Err: noSpace(err)}
+	return &fs.PathError{Op: op.Kind.String(), Path: op.Path, Err: fsys.NoSpace(err)}
 }
 
 // run does an operation that is all or nothing.
-func (f *Faulty) run(op Op, call func() error) error {
+func (f *FS) run(op Op, call func() error) error {
 	fault := f.begin(&op)
 	if fault == nil {
 		return f.end(&op, call())

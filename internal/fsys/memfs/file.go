@@ -1,17 +1,19 @@
-package fsys
+package memfs
 
 import (
 	"fmt"
 	"io"
 	"io/fs"
+
+	"github.com/stateio/stateio/internal/fsys"
 )
 
-// memFile is an open file of a Mem.
+// memFile is an open file of an FS.
 type memFile struct {
-	m      *Mem
+	m      *FS
 	inode  *inode
 	path   string // guarded by m.mu
-	mode   Mode
+	mode   fsys.Mode
 	locked bool // guarded by m.mu, as all below
 	closed bool
 }
@@ -22,7 +24,7 @@ func (f *memFile) usable(op string) error {
 	f.m.mu.Lock()
 	switch {
 	case f.m.stopped:
-		return pathError(op, f.path, ErrCrashed)
+		return pathError(op, f.path, fsys.ErrCrashed)
 	case f.closed:
 		return pathError(op, f.path, fs.ErrClosed)
 	}
@@ -32,13 +34,13 @@ func (f *memFile) usable(op string) error {
 // writable is usable for an operation that changes the file.
 func (f *memFile) writable(op string) error {
 	err := f.usable(op)
-	if err == nil && f.mode == ReadOnly {
+	if err == nil && f.mode == fsys.ReadOnly {
 		err = pathError(op, f.path, errBadFile)
 	}
 	return err
 }
 
-// ReadAt implements [File].
+// ReadAt implements [fsys.File].
 func (f *memFile) ReadAt(p []byte, off int64) (int, error) {
 	err := f.usable("read")
 	defer f.m.mu.Unlock()
@@ -56,7 +58,7 @@ func (f *memFile) ReadAt(p []byte, off int64) (int, error) {
 	return n, nil
 }
 
-// WriteAt implements [File].
+// WriteAt implements [fsys.File].
 func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 	err := f.writable("write")
 	defer f.m.mu.Unlock()
@@ -105,18 +107,18 @@ func (f *memFile) writePage(p []byte, off int64) (int, error) {
 }
 
 // charge takes space for n more pages.
-func (m *Mem) charge(n int64) error {
+func (m *FS) charge(n int64) error {
 	if q := m.opts.Quota; q > 0 && (m.pages+n)*int64(m.opts.PageSize) > q {
-		return noSpaceError{errDiskFull}
+		return fsys.NoSpace(errDiskFull)
 	}
 	m.pages += n
 	return nil
 }
 
-// Sync implements [File].
+// Sync implements [fsys.File].
 func (f *memFile) Sync() error { return f.sync("sync") }
 
-// Datasync implements [File].
+// Datasync implements [fsys.File].
 func (f *memFile) Datasync() error { return f.sync("datasync") }
 
 func (f *memFile) sync(op string) error {
@@ -128,8 +130,9 @@ func (f *memFile) sync(op string) error {
 	return err
 }
 
-// failSync implements syncFailer.
-func (f *memFile) failSync(revert bool) {
+// FailSync makes what was written since the last sync be what a failed one leaves: it is
+// marked clean, and never reaches the disk. With revert, reads show what was there before.
+func (f *memFile) FailSync(revert bool) {
 	err := f.usable("sync")
 	defer f.m.mu.Unlock()
 	if err == nil {
@@ -139,7 +142,7 @@ func (f *memFile) failSync(revert bool) {
 	}
 }
 
-// Preallocate implements [File].
+// Preallocate implements [fsys.File].
 func (f *memFile) Preallocate(off, n int64) error {
 	err := f.writable("preallocate")
 	defer f.m.mu.Unlock()
@@ -164,7 +167,7 @@ func (f *memFile) Preallocate(off, n int64) error {
 	return nil
 }
 
-// Truncate implements [File].
+// Truncate implements [fsys.File].
 func (f *memFile) Truncate(size int64) error {
 	err := f.writable("truncate")
 	defer f.m.mu.Unlock()
@@ -187,17 +190,17 @@ func (f *memFile) Truncate(size int64) error {
 	return nil
 }
 
-// Stat implements [File].
-func (f *memFile) Stat() (Info, error) {
+// Stat implements [fsys.File].
+func (f *memFile) Stat() (fsys.Info, error) {
 	err := f.usable("stat")
 	defer f.m.mu.Unlock()
 	if err != nil {
-		return Info{}, err
+		return fsys.Info{}, err
 	}
 	return f.inode.info(), nil
 }
 
-// DropCache implements [File].
+// DropCache implements [fsys.File].
 func (f *memFile) DropCache() error {
 	err := f.usable("dropcache")
 	defer f.m.mu.Unlock()
@@ -209,7 +212,7 @@ func (f *memFile) DropCache() error {
 	return err
 }
 
-// Lock implements [File].
+// Lock implements [fsys.File].
 func (f *memFile) Lock() error {
 	err := f.usable("lock")
 	defer f.m.mu.Unlock()
@@ -217,20 +220,20 @@ func (f *memFile) Lock() error {
 	case err != nil:
 		return err
 	case f.inode.locked && !f.locked:
-		return pathError("lock", f.path, ErrLocked)
+		return pathError("lock", f.path, fsys.ErrLocked)
 	}
 	f.inode.locked, f.locked = true, true
 	return nil
 }
 
-// Renamed implements [File].
+// Renamed implements [fsys.File].
 func (f *memFile) Renamed(path string) {
 	f.m.mu.Lock()
 	defer f.m.mu.Unlock()
 	f.path = path
 }
 
-// Close implements [File].
+// Close implements [fsys.File].
 func (f *memFile) Close() error {
 	err := f.usable("close")
 	defer f.m.mu.Unlock()
@@ -245,9 +248,9 @@ func (f *memFile) Close() error {
 	return err
 }
 
-// memLock is a held lock of a Mem.
+// memLock is a held lock of an FS.
 type memLock struct {
-	m      *Mem
+	m      *FS
 	inode  *inode
 	path   string
 	closed bool // guarded by m.mu
@@ -259,7 +262,7 @@ func (l *memLock) Close() error {
 	defer l.m.mu.Unlock()
 	switch {
 	case l.m.stopped:
-		return pathError("unlock", l.path, ErrCrashed)
+		return pathError("unlock", l.path, fsys.ErrCrashed)
 	case l.closed:
 		return pathError("unlock", l.path, fs.ErrClosed)
 	}

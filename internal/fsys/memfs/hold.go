@@ -1,14 +1,16 @@
-package fsys
+package memfs
 
 import (
 	"io"
 	"io/fs"
 	"path/filepath"
+
+	"github.com/stateio/stateio/internal/fsys"
 )
 
-// A memView is a Mem as seen by the holder of one of its directories, or of none.
+// A memView is an FS as seen by the holder of one of its directories, or of none.
 type memView struct {
-	*Mem
+	*FS
 	held *memHeld
 }
 
@@ -18,51 +20,51 @@ func (m memView) within(dir string) bool {
 	return m.held != nil && !m.held.closed && filepath.Clean(dir) == m.held.path
 }
 
-// find is that of the Mem for a path that does not lead into the directory held.
+// find is that of the FS for a path that does not lead into the directory held.
 func (m memView) find(path string) (place, node, error) {
 	if m.stopped || !m.within(filepath.Dir(path)) {
-		return m.Mem.find(path)
+		return m.FS.find(path)
 	}
 	at := place{m.held.dir, filepath.Base(path)}
 	return at, at.dir.cur.get(at.name), nil
 }
 
-// findDir is that of the Mem for any directory but the one held.
+// findDir is that of the FS for any directory but the one held.
 func (m memView) findDir(path string) (*directory, error) {
 	if m.stopped || !m.within(path) {
-		return m.Mem.findDir(path)
+		return m.FS.findDir(path)
 	}
 	return m.held.dir, nil
 }
 
-// Open implements [FS].
-func (m *Mem) Open(path string, mode Mode, perm fs.FileMode) (File, error) {
-	return memView{Mem: m}.Open(path, mode, perm)
+// Open implements [fsys.FS].
+func (m *FS) Open(path string, mode fsys.Mode, perm fs.FileMode) (fsys.File, error) {
+	return memView{FS: m}.Open(path, mode, perm)
 }
 
-// Lock implements [FS].
-func (m *Mem) Lock(path string, perm fs.FileMode) (io.Closer, error) {
-	return memView{Mem: m}.Lock(path, perm)
+// Lock implements [fsys.FS].
+func (m *FS) Lock(path string, perm fs.FileMode) (io.Closer, error) {
+	return memView{FS: m}.Lock(path, perm)
 }
 
-// Rename implements [FS]. A directory can be renamed only within its own
+// Rename implements [fsys.FS]. A directory can be renamed only within its own
 // parent, and only to a name that is free.
-func (m *Mem) Rename(oldpath, newpath string) error { return memView{Mem: m}.Rename(oldpath, newpath) }
+func (m *FS) Rename(oldpath, newpath string) error { return memView{FS: m}.Rename(oldpath, newpath) }
 
-// Remove implements [FS].
-func (m *Mem) Remove(path string) error { return memView{Mem: m}.Remove(path) }
+// Remove implements [fsys.FS].
+func (m *FS) Remove(path string) error { return memView{FS: m}.Remove(path) }
 
-// Stat implements [FS].
-func (m *Mem) Stat(path string) (Info, error) { return memView{Mem: m}.Stat(path) }
+// Stat implements [fsys.FS].
+func (m *FS) Stat(path string) (fsys.Info, error) { return memView{FS: m}.Stat(path) }
 
-// List implements [FS].
-func (m *Mem) List(dir string) ([]Entry, error) { return memView{Mem: m}.List(dir) }
+// List implements [fsys.FS].
+func (m *FS) List(dir string) ([]fsys.Entry, error) { return memView{FS: m}.List(dir) }
 
-// SyncDir implements [FS].
-func (m *Mem) SyncDir(dir string) error { return memView{Mem: m}.SyncDir(dir) }
+// SyncDir implements [fsys.FS].
+func (m *FS) SyncDir(dir string) error { return memView{FS: m}.SyncDir(dir) }
 
-// Hold implements [FS].
-func (m *Mem) Hold(dir string) (Held, error) {
+// Hold implements [fsys.FS].
+func (m *FS) Hold(dir string) (fsys.Held, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	d, err := m.findDir(dir)
@@ -74,29 +76,29 @@ func (m *Mem) Hold(dir string) (Held, error) {
 	return h, nil
 }
 
-// memHeld is a directory of a Mem that is held open.
+// memHeld is a directory of an FS that is held open.
 type memHeld struct {
 	memView
 	dir    *directory
 	path   string
-	locked bool // guarded by mu of the Mem, as all below
+	locked bool // guarded by mu of the FS, as all below
 	closed bool
 }
 
-// LockDir implements [Held].
+// LockDir implements [fsys.Held].
 func (h *memHeld) LockDir() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	var err error
 	switch {
 	case h.stopped:
-		err = ErrCrashed
+		err = fsys.ErrCrashed
 	case h.closed:
 		err = fs.ErrClosed
 	case h.opts.NoDirLocks:
-		err = refusedError{errBadFile}
+		err = fsys.Refused(errBadFile)
 	case h.dir.locked && !h.locked:
-		err = ErrLocked
+		err = fsys.ErrLocked
 	}
 	if err != nil {
 		return pathError("lock", h.path, err)
@@ -105,13 +107,13 @@ func (h *memHeld) LockDir() error {
 	return nil
 }
 
-// Moved implements [Held].
+// Moved implements [fsys.Held].
 func (h *memHeld) Moved() (bool, error) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
 	case h.stopped:
-		return false, pathError("stat", h.path, ErrCrashed)
+		return false, pathError("stat", h.path, fsys.ErrCrashed)
 	case h.closed:
 		return false, pathError("stat", h.path, fs.ErrClosed)
 	}
@@ -119,13 +121,13 @@ func (h *memHeld) Moved() (bool, error) {
 	return err != nil || d != h.dir, nil
 }
 
-// Close implements [Held].
+// Close implements [fsys.Held].
 func (h *memHeld) Close() error {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
 	case h.stopped:
-		return pathError("close", h.path, ErrCrashed)
+		return pathError("close", h.path, fsys.ErrCrashed)
 	case h.closed:
 		return pathError("close", h.path, fs.ErrClosed)
 	}

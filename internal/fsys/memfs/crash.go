@@ -1,4 +1,4 @@
-package fsys
+package memfs
 
 import (
 	"iter"
@@ -14,7 +14,7 @@ import (
 //   - of the pages written to a file since its last sync, any subset; a page
 //     written repeatedly may show any of its states. A page that was never
 //     written before and did not make it reads as zeros, or with
-//     [MemOptions].Garbage as noise;
+//     [Options].Garbage as noise;
 //   - a size between the old and the new one; a truncation happened or did not,
 //     and pages written past it can only be there if it did;
 //   - of the names changed since the last SyncDir, any subset, where changes of
@@ -23,7 +23,7 @@ import (
 //
 // m is not changed and can be used further, so many states can be drawn at one
 // point. Locks are free in the new file system, and it has no open files.
-func (m *Mem) Crash(rng *rand.Rand) *Mem {
+func (m *FS) Crash(rng *rand.Rand) *FS {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.crashLocked(&dice{rng: rng})
@@ -32,8 +32,8 @@ func (m *Mem) Crash(rng *rand.Rand) *Mem {
 // CrashStates returns every state that Crash may return, for situations small
 // enough: n pages not synced make 2^n. Some may be equal. m must not change
 // meanwhile.
-func (m *Mem) CrashStates() iter.Seq[*Mem] {
-	return func(yield func(*Mem) bool) {
+func (m *FS) CrashStates() iter.Seq[*FS] {
+	return func(yield func(*FS) bool) {
 		for o := (odometer{}); ; {
 			m.mu.Lock()
 			state := m.crashLocked(&o)
@@ -49,10 +49,10 @@ func (m *Mem) CrashStates() iter.Seq[*Mem] {
 // uses m dies at this moment and the machine goes on: everything written is
 // there, durable or not, locks are free, and what a later Crash may take away
 // is what one of m may. m is not changed and can be used further.
-func (m *Mem) Kill() *Mem {
+func (m *FS) Kill() *FS {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	k := &killer{m: &Mem{opts: m.opts, files: m.files}, seen: map[node]node{}}
+	k := &killer{m: &FS{opts: m.opts, files: m.files}, seen: map[node]node{}}
 	k.m.root = k.node(m.root).(*directory)
 	for _, st := range m.steps {
 		for i, s := range st.sets[:st.n] {
@@ -64,18 +64,18 @@ func (m *Mem) Kill() *Mem {
 	return k.m
 }
 
-// Stop makes every operation on m and on its open files fail with ErrCrashed
+// Stop makes every operation on m and on its open files fail with fsys.ErrCrashed
 // from now on, so that a program that is still running can do no more. Crash,
 // CrashStates and Kill go on working.
-func (m *Mem) Stop() {
+func (m *FS) Stop() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.stopped = true
 }
 
-func (m *Mem) crashLocked(c chooser) *Mem {
+func (m *FS) crashLocked(c chooser) *FS {
 	kept := m.chooseSteps(c)
-	after := &Mem{opts: m.opts, files: m.files}
+	after := &FS{opts: m.opts, files: m.files}
 	after.root = m.crashDir(m.root, kept, c, after, map[*inode]*inode{})
 	return after
 }
@@ -83,7 +83,7 @@ func (m *Mem) crashLocked(c chooser) *Mem {
 // crashDir returns d as it is after a crash that keeps the steps marked in
 // kept, with all below it. seen holds the files with more than one name that were
 // met before.
-func (m *Mem) crashDir(d *directory, kept []bool, c chooser, after *Mem, seen map[*inode]*inode) *directory {
+func (m *FS) crashDir(d *directory, kept []bool, c chooser, after *FS, seen map[*inode]*inode) *directory {
 	found := d.disk
 	for i := range kept {
 		for _, s := range m.steps[i].sets[:m.steps[i].n] {
@@ -117,7 +117,7 @@ func (m *Mem) crashDir(d *directory, kept []bool, c chooser, after *Mem, seen ma
 
 // killer copies the nodes of a file system into another.
 type killer struct {
-	m    *Mem
+	m    *FS
 	seen map[node]node // the copies, by original
 }
 

@@ -1,4 +1,4 @@
-package fsys
+package memfs
 
 import (
 	"cmp"
@@ -7,18 +7,20 @@ import (
 	"slices"
 	"strings"
 	"syscall"
+
+	"github.com/stateio/stateio/internal/fsys"
 )
 
 // node is what has a name: a *inode or a *directory.
 type node interface {
-	info() Info
+	info() fsys.Info
 }
 
-func (f *inode) info() Info {
-	return Info{Mode: f.perm, Size: f.cur.size, Links: f.links, ID: FileID{Ino: f.ino}}
+func (f *inode) info() fsys.Info {
+	return fsys.Info{Mode: f.perm, Size: f.cur.size, Links: f.links, ID: fsys.FileID{Ino: f.ino}}
 }
 
-// directory is a directory of a Mem, whose mutex guards it.
+// directory is a directory of an FS, whose mutex guards it.
 type directory struct {
 	perm   fs.FileMode
 	cur    names // what programs see
@@ -26,7 +28,7 @@ type directory struct {
 	locked bool  // by LockDir
 }
 
-func (d *directory) info() Info { return Info{Mode: fs.ModeDir | d.perm, Links: 1} }
+func (d *directory) info() fsys.Info { return fsys.Info{Mode: fs.ModeDir | d.perm, Links: 1} }
 
 // names are the entries of a directory, sorted. A slice of them is never
 // changed once it is in a directory.
@@ -80,7 +82,7 @@ type place struct {
 }
 
 // take makes a step happen in memory and records it.
-func (m *Mem) take(sets ...set) {
+func (m *FS) take(sets ...set) {
 	var st step
 	st.n = copy(st.sets[:], sets)
 	for _, s := range sets {
@@ -91,7 +93,7 @@ func (m *Mem) take(sets ...set) {
 
 // syncSteps makes durable every step that touches dir, and the earlier ones
 // that these build on because they share a name with them.
-func (m *Mem) syncSteps(dir *directory) {
+func (m *FS) syncSteps(dir *directory) {
 	var needed []place
 	synced := make([]bool, len(m.steps))
 	for i := len(m.steps) - 1; i >= 0; i-- {
@@ -121,7 +123,7 @@ func (m *Mem) syncSteps(dir *directory) {
 
 // chooseSteps tells which steps a power cut keeps: any, but none whose name has
 // an earlier step that is lost.
-func (m *Mem) chooseSteps(c chooser) []bool {
+func (m *FS) chooseSteps(c chooser) []bool {
 	if len(m.steps) == 0 {
 		return nil
 	}
@@ -145,7 +147,7 @@ func (m *Mem) chooseSteps(c chooser) []bool {
 // lookup walks to path. It returns the directory that holds its last element,
 // that element's name, and what has the name, nil if nothing. The root has no
 // directory and no name.
-func (m *Mem) lookup(path string) (place, node, error) {
+func (m *FS) lookup(path string) (place, node, error) {
 	var at place
 	var n node = m.root
 	for elem := range strings.SplitSeq(filepath.ToSlash(filepath.Clean(path)), "/") {
@@ -165,7 +167,7 @@ func (m *Mem) lookup(path string) (place, node, error) {
 	return at, n, nil
 }
 
-func (m *Mem) lookupDir(path string) (*directory, error) {
+func (m *FS) lookupDir(path string) (*directory, error) {
 	_, n, err := m.lookup(path)
 	if err != nil {
 		return nil, err

@@ -1,4 +1,4 @@
-package fsys
+package faultfs
 
 import (
 	"errors"
@@ -11,31 +11,48 @@ import (
 	"sync"
 	"syscall"
 	"testing"
+
+	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/fsys/fsystest"
+	"github.com/stateio/stateio/internal/fsys/memfs"
 )
 
 func TestFaultyConforms(t *testing.T) {
-	conformance(t, func(t *testing.T) (FS, string) { return NewFaulty(OS{}), t.TempDir() })
-	conformance(t, func(t *testing.T) (FS, string) {
-		m := NewMem(MemOptions{})
-		mkdir(t, m, "/store")
-		return NewFaulty(m), "/store"
+	fsystest.Conformance(t, func(t *testing.T) (fsys.FS, string) { return New(fsys.OS{}), t.TempDir() })
+	fsystest.Conformance(t, func(t *testing.T) (fsys.FS, string) {
+		m := memfs.New(memfs.Options{})
+		fsystest.Mkdir(t, m, "/store")
+		return New(m), "/store"
 	})
 }
 
 // onBoth runs a test over the real file system and over one in memory.
-func onBoth(t *testing.T, test func(t *testing.T, f *Faulty, dir string)) {
-	t.Run("OS", func(t *testing.T) { test(t, NewFaulty(OS{}), t.TempDir()) })
-	t.Run("Mem", func(t *testing.T) { test(t, NewFaulty(newTestMem(t, MemOptions{})), "/d") })
+func onBoth(t *testing.T, test func(t *testing.T, f *FS, dir string)) {
+	t.Run("OS", func(t *testing.T) { test(t, New(fsys.OS{}), t.TempDir()) })
+	t.Run("memfs.FS", func(t *testing.T) { test(t, New(newMem(t)), "/d") })
+}
+
+var errDisk = errors.New("injected")
+
+// newMem returns a file system in memory with the durable directory /d.
+func newMem(t *testing.T) *memfs.FS {
+	t.Helper()
+	m := memfs.New(memfs.Options{})
+	fsystest.Mkdir(t, m, "/d")
+	if err := m.SyncDir("/"); err != nil {
+		t.Fatal(err)
+	}
+	return m
 }
 
 // everything does each operation once, ignoring errors as far as it can.
-func everything(f *Faulty, dir string) {
+func everything(f *FS, dir string) {
 	path := filepath.Join(dir, "a")
 	if lock, err := f.Lock(filepath.Join(dir, "LOCK"), 0o600); err == nil {
 		lock.Close()
 	}
 	_ = f.Mkdir(filepath.Join(dir, "sub"), 0o700)
-	if file, err := f.Open(path, Create, 0o600); err == nil {
+	if file, err := f.Open(path, fsys.Create, 0o600); err == nil {
 		_ = file.Preallocate(0, 1000)
 		_, _ = file.WriteAt([]byte("0123456789"), 0)
 		_, _ = file.ReadAt(make([]byte, 5), 0)
@@ -48,7 +65,7 @@ func everything(f *Faulty, dir string) {
 		file.Close()
 	}
 	_ = f.Rename(path, path+"2")
-	if file, err := f.Open(path+"2", ReadOnly, 0); err == nil {
+	if file, err := f.Open(path+"2", fsys.ReadOnly, 0); err == nil {
 		file.Close()
 	}
 	_, _ = f.Stat(path + "2")
@@ -63,7 +80,7 @@ func everything(f *Faulty, dir string) {
 }
 
 func TestOperationsAreNumberedAndSeen(t *testing.T) {
-	onBoth(t, func(t *testing.T, f *Faulty, dir string) {
+	onBoth(t, func(t *testing.T, f *FS, dir string) {
 		var seen []Op
 		var kinds Kind
 		f.OnOp(func(op Op) { seen = append(seen, op); kinds |= op.Kind })
@@ -80,7 +97,7 @@ func TestOperationsAreNumberedAndSeen(t *testing.T) {
 }
 
 func TestEveryOperationCanFail(t *testing.T) {
-	onBoth(t, func(t *testing.T, f *Faulty, dir string) {
+	onBoth(t, func(t *testing.T, f *FS, dir string) {
 		for kind := Kind(1); kind < opEnd; kind <<= 1 {
 			var transcript strings.Builder
 			f.Transcript(&transcript)
@@ -99,9 +116,9 @@ func TestEveryOperationCanFail(t *testing.T) {
 }
 
 func TestFaultHitsTheNthOnceOrForEver(t *testing.T) {
-	onBoth(t, func(t *testing.T, f *Faulty, dir string) {
-		file := create(t, f, filepath.Join(dir, "a.log"), "")
-		other := create(t, f, filepath.Join(dir, "b.snap"), "")
+	onBoth(t, func(t *testing.T, f *FS, dir string) {
+		file := fsystest.Create(t, f, filepath.Join(dir, "a.log"), "")
+		other := fsystest.Create(t, f, filepath.Join(dir, "b.snap"), "")
 		for _, tt := range []struct {
 			fault Fault
 			want  string
@@ -135,15 +152,15 @@ func TestFaultHitsTheNthOnceOrForEver(t *testing.T) {
 }
 
 func TestShortWriteAndRead(t *testing.T) {
-	onBoth(t, func(t *testing.T, f *Faulty, dir string) {
+	onBoth(t, func(t *testing.T, f *FS, dir string) {
 		path := filepath.Join(dir, "a")
-		file := create(t, f, path, "..........")
+		file := fsystest.Create(t, f, path, "..........")
 		f.Inject(Fault{Kinds: OpWrite, Short: 4, Err: syscall.ENOSPC})
 		n, err := file.WriteAt([]byte("0123456789"), 0)
-		if n != 4 || !errors.Is(err, ErrNoSpace) || !errors.Is(err, syscall.ENOSPC) {
+		if n != 4 || !errors.Is(err, fsys.ErrNoSpace) || !errors.Is(err, syscall.ENOSPC) {
 			t.Errorf("WriteAt = %d, %v; want 4, ErrNoSpace", n, err)
 		}
-		wantContent(t, f, path, "0123......")
+		fsystest.WantContent(t, f, path, "0123......")
 		f.Inject(Fault{Kinds: OpRead, Short: 3, Err: syscall.EIO})
 		p := make([]byte, 10)
 		if n, err := file.ReadAt(p, 0); n != 3 || !errors.Is(err, syscall.EIO) || string(p[:3]) != "012" {
@@ -153,12 +170,12 @@ func TestShortWriteAndRead(t *testing.T) {
 }
 
 func TestFaultBeforeAndAfterTheEffect(t *testing.T) {
-	onBoth(t, func(t *testing.T, f *Faulty, dir string) {
+	onBoth(t, func(t *testing.T, f *FS, dir string) {
 		path := filepath.Join(dir, "a")
-		create(t, f, path, "")
+		fsystest.Create(t, f, path, "")
 		for _, after := range []bool{false, true} {
 			f.Inject(Fault{Kinds: OpRename, After: after, Err: errDisk})
-			wantErr(t, f.Rename(path, path+"2"), errDisk, path)
+			fsystest.WantErr(t, f.Rename(path, path+"2"), errDisk, path)
 			_, err := f.Stat(path + "2")
 			if done := err == nil; done != after {
 				t.Errorf("After: %v, but the rename happened: %v", after, done)
@@ -168,17 +185,17 @@ func TestFaultBeforeAndAfterTheEffect(t *testing.T) {
 }
 
 func TestFailedOpenAndLockLeaveNothingOpen(t *testing.T) {
-	onBoth(t, func(t *testing.T, f *Faulty, dir string) {
+	onBoth(t, func(t *testing.T, f *FS, dir string) {
 		path := filepath.Join(dir, "LOCK")
 		f.Inject(Fault{Kinds: OpLock, After: true, Err: errDisk})
 		_, err := f.Lock(path, 0o600)
-		wantErr(t, err, errDisk, path)
+		fsystest.WantErr(t, err, errDisk, path)
 		lock, err := f.Lock(path, 0o600)
 		if err != nil {
 			t.Fatalf("the lock that failed is held: %v", err)
 		}
 		f.Inject(Fault{Kinds: OpUnlock, Err: errDisk})
-		wantErr(t, lock.Close(), errDisk, path)
+		fsystest.WantErr(t, lock.Close(), errDisk, path)
 		if lock, err = f.Lock(path, 0o600); err != nil {
 			t.Fatalf("the lock whose Close failed is held: %v", err)
 		}
@@ -189,8 +206,8 @@ func TestFailedOpenAndLockLeaveNothingOpen(t *testing.T) {
 func TestStopAtEveryOperation(t *testing.T) {
 	for _, fault := range []Fault{{Stop: true}, {Stop: true, After: true}, {Stop: true, Short: 5}} {
 		for n := int64(1); ; n++ {
-			m := newTestMem(t, MemOptions{})
-			f := NewFaulty(m)
+			m := newMem(t)
+			f := New(m)
 			var transcript strings.Builder
 			f.Transcript(&transcript)
 			fault.N = n
@@ -203,36 +220,24 @@ func TestStopAtEveryOperation(t *testing.T) {
 				t.Errorf("stopped at %d after %d operations\n%s", n, f.Ops(), &transcript)
 			}
 			_, err := m.List("/d")
-			wantErr(t, err, ErrCrashed, "/d")
+			fsystest.WantErr(t, err, fsys.ErrCrashed, "/d")
 			_, err = f.List("/d")
-			wantErr(t, err, ErrCrashed, "/d")
-			listing(t, m.Crash(rand.New(rand.NewPCG(1, 1))), "/d")
+			fsystest.WantErr(t, err, fsys.ErrCrashed, "/d")
+			fsystest.Listing(t, m.Crash(rand.New(rand.NewPCG(1, 1))), "/d")
 		}
 	}
 }
 
-func TestStopInTheMiddleOfAWrite(t *testing.T) {
-	m := newTestMem(t, MemOptions{})
-	durable(t, m, "/d/a", pages("abcd"))
-	f := NewFaulty(m)
-	file := open(t, f, "/d/a", ReadWrite)
-	f.Inject(Fault{Kinds: OpWrite, Stop: true, Short: 2 * testPage})
-	_, err := file.WriteAt([]byte(pages("ABCD")), 0)
-	wantErr(t, err, ErrCrashed, "/d/a")
-	wantStates(t, m, "a:abcd", "a:Abcd", "a:aBcd", "a:ABcd")
-	wantContent(t, m.Kill(), "/d/a", pages("ABcd"))
-}
-
 func TestStopFreesTheLocksOfARealFileSystem(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "LOCK")
-	f := NewFaulty(OS{})
+	f := New(fsys.OS{})
 	lock, err := f.Lock(path, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
 	f.Stop()
-	wantErr(t, lock.Close(), ErrCrashed, path)
-	again, err := OS{}.Lock(path, 0o600)
+	fsystest.WantErr(t, lock.Close(), fsys.ErrCrashed, path)
+	again, err := fsys.OS{}.Lock(path, 0o600)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -240,11 +245,11 @@ func TestStopFreesTheLocksOfARealFileSystem(t *testing.T) {
 }
 
 func TestHookDrawsCrashStates(t *testing.T) {
-	m := newTestMem(t, MemOptions{})
-	f := NewFaulty(m)
+	m := newMem(t)
+	f := New(m)
 	rng := rand.New(rand.NewPCG(1, 1))
 	states := 0
-	f.OnOp(func(Op) { listing(t, m.Crash(rng), "/d"); states++ })
+	f.OnOp(func(Op) { fsystest.Listing(t, m.Crash(rng), "/d"); states++ })
 	everything(f, "/d")
 	if states != int(f.Ops()) || states == 0 {
 		t.Errorf("%d states at %d operations", states, f.Ops())
@@ -252,7 +257,7 @@ func TestHookDrawsCrashStates(t *testing.T) {
 }
 
 func TestTranscript(t *testing.T) {
-	f := NewFaulty(newTestMem(t, MemOptions{}))
+	f := New(newMem(t))
 	var b strings.Builder
 	f.Transcript(&b)
 	f.Inject(Fault{Kinds: OpDatasync, Err: syscall.EIO})
@@ -294,7 +299,7 @@ func TestTranscript(t *testing.T) {
 }
 
 func TestFaultyConcurrently(t *testing.T) {
-	f := NewFaulty(newTestMem(t, MemOptions{}))
+	f := New(newMem(t))
 	f.Transcript(io.Discard)
 	fault := f.Inject(Fault{Kinds: OpWrite, N: 100, Err: errDisk})
 	var mu sync.Mutex
@@ -303,7 +308,7 @@ func TestFaultyConcurrently(t *testing.T) {
 	var wg sync.WaitGroup
 	for _, name := range []string{"a", "b", "c", "d"} {
 		wg.Go(func() {
-			file := create(t, f, "/d/"+name, "")
+			file := fsystest.Create(t, f, "/d/"+name, "")
 			for range 100 {
 				_, _ = file.WriteAt([]byte("x"), 0)
 				_ = file.Sync()
@@ -318,10 +323,10 @@ func TestFaultyConcurrently(t *testing.T) {
 }
 
 func TestFaultDefaults(t *testing.T) {
-	f := NewFaulty(newTestMem(t, MemOptions{}))
+	f := New(newMem(t))
 	f.Inject(Fault{})
-	wantErr(t, f.Remove("/d/a"), io.ErrUnexpectedEOF, "/d/a")
-	wantErr(t, f.Remove("/d/a"), fs.ErrNotExist, "/d/a")
+	fsystest.WantErr(t, f.Remove("/d/a"), io.ErrUnexpectedEOF, "/d/a")
+	fsystest.WantErr(t, f.Remove("/d/a"), fs.ErrNotExist, "/d/a")
 	f.Inject(Fault{Stop: true})
-	wantErr(t, f.Remove("/d/a"), ErrCrashed, "/d/a")
+	fsystest.WantErr(t, f.Remove("/d/a"), fsys.ErrCrashed, "/d/a")
 }
