@@ -89,12 +89,12 @@ fuzz: ## each fuzz target of each package for TIME=30s (or a count: TIME=100000x
 	done
 
 .PHONY: crash
-crash: ## the crash harness (TIME=3h, COUNT=states, SEED=of a failure to replay)
+crash: ## the crash harness (TIME=3h, COUNT=states, PKG=./store, FROM=first seed, SEED=of a failure to replay)
 	@set -e; \
-	found=$$(go test -vet=off -tags nopeers -list '^TestCrash' work); \
+	found=$$(go test -vet=off -tags nopeers -list '^TestCrash' $(or $(PKG),work)); \
 	packages=$$(echo "$$found" | awk '/^TestCrash/ { n++ } $$1 == "ok" { if (n) print $$2; n = 0 }'); \
 	test -n "$$packages" || { echo "make crash: no TestCrash found" >&2; exit 1; }; \
-	STATEIO_CRASH_TIME=$(TIME) STATEIO_CRASH_COUNT=$(COUNT) STATEIO_CRASH_SEED=$(SEED) \
+	STATEIO_CRASH_TIME=$(TIME) STATEIO_CRASH_COUNT=$(COUNT) STATEIO_CRASH_SEED=$(SEED) STATEIO_CRASH_FROM=$(FROM) \
 	go test -run '^TestCrash' -v -count 1 -timeout 0 $(TESTFLAGS) $$packages
 
 .PHONY: cluster

@@ -1,6 +1,7 @@
 package crashtest
 
 import (
+	"cmp"
 	"fmt"
 	"math/rand/v2"
 	"os"
@@ -21,6 +22,7 @@ type Budget struct {
 	Seed  uint64        // STATEIO_CRASH_SEED: this run alone; 0: many
 	Count int64         // STATEIO_CRASH_COUNT: states to reach
 	Time  time.Duration // STATEIO_CRASH_TIME: time to spend; 0: Count decides
+	From  uint64        // STATEIO_CRASH_FROM: the first seed of many; 0: any
 }
 
 // NewBudget returns the budget of a test that reaches count states by default.
@@ -28,7 +30,10 @@ func NewBudget(t testing.TB, count int64) Budget {
 	t.Helper()
 	b := Budget{Count: count}
 	if v := os.Getenv("STATEIO_CRASH_SEED"); v != "" {
-		b.Seed = parse(t, v, func(s string) (uint64, error) { return strconv.ParseUint(s, 10, 64) })
+		b.Seed = parse(t, v, parseSeed)
+	}
+	if v := os.Getenv("STATEIO_CRASH_FROM"); v != "" {
+		b.From = parse(t, v, parseSeed)
 	}
 	if v := os.Getenv("STATEIO_CRASH_COUNT"); v != "" {
 		b.Count = parse(t, v, func(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) })
@@ -39,6 +44,8 @@ func NewBudget(t testing.TB, count int64) Budget {
 	return b
 }
 
+func parseSeed(s string) (uint64, error) { return strconv.ParseUint(s, 10, 64) }
+
 func parse[T any](t testing.TB, s string, f func(string) (T, error)) T {
 	t.Helper()
 	v, err := f(s)
@@ -48,48 +55,51 @@ func parse[T any](t testing.TB, s string, f func(string) (T, error)) T {
 	return v
 }
 
-// progressEvery is how often a test that has a budget of time tells how far it
-// is.
+// progressEvery is how often a test tells how far it is.
 const progressEvery = 10 * time.Second
 
 // workersPerCore is above 1 because a run mostly waits for one of its own
 // goroutines to hand over to another.
 const workersPerCore = 2
 
-// Test does runs until the budget is used up. A failure prints the seed and,
-// from a second run of it, a transcript.
+// Test does the runs of seeds that follow one another until the budget is used up, and
+// tells which these were. So a long campaign can be made in pieces, which are told
+// where to begin. A failure prints the seed and, from a second run of it, a transcript.
 func Test(t *testing.T, b Budget) {
 	if b.Seed != 0 {
 		replay(t, b.Seed)
 		return
 	}
-	// The heap of a run is so small that the collector would hardly rest.
-	defer debug.SetGCPercent(debug.SetGCPercent(1000))
-	c := &campaign{t: t, budget: b, start: time.Now()}
+	defer debug.SetGCPercent(debug.SetGCPercent(gcPercent))
+	c := &campaign{t: t, budget: b, start: time.Now(), from: cmp.Or(b.From, rand.Uint64()>>1)}
 	var workers sync.WaitGroup
 	for w := range workersPerCore * runtime.GOMAXPROCS(0) {
 		workers.Go(func() { c.work(fmt.Sprintf("/crash%d", w)) })
 	}
 	stop := make(chan struct{})
 	var reporter sync.WaitGroup
-	if b.Time > 0 {
-		reporter.Go(func() { c.report(stop) })
-	}
+	reporter.Go(func() { c.report(stop) })
 	workers.Wait()
 	close(stop)
 	reporter.Wait()
-	t.Log(c)
+	t.Logf("%v, seeds %d to %d", c, c.from, c.from+c.taken.Load()-1)
 	if seed := c.failed.Load(); seed != 0 {
 		replay(t, seed)
 		t.Errorf("seed %d failed, and not when it was run again", seed)
 	}
 }
 
+// gcPercent is for the heap of a run, which is so small that the collector would hardly
+// rest.
+const gcPercent = 1000
+
 // A campaign is many runs.
 type campaign struct {
 	t            *testing.T
 	budget       Budget
 	start        time.Time
+	from         uint64        // the first seed
+	taken        atomic.Uint64 // seeds from there on, of runs that are done or under way
 	states, runs atomic.Int64
 	failed       atomic.Uint64 // seed of a run
 }
@@ -97,7 +107,7 @@ type campaign struct {
 // work does runs in dir until there are enough.
 func (c *campaign) work(dir string) {
 	for !c.enough() {
-		seed := rand.Uint64() | 1
+		seed := c.from + c.taken.Add(1) - 1
 		r := NewRun(seed, dir, nil)
 		err := do(c.t, r)
 		c.states.Add(int64(r.States))
