@@ -41,7 +41,9 @@ type generation struct {
 
 func newGeneration(r *Run, st state) *generation {
 	g := &generation{Run: r, state: st, fs: faultfs.New(st.mem)}
-	g.note("generation %d, after %s", st.depth, st.where)
+	if r.transcript != nil {
+		g.note("generation %d, after %s", st.depth, st.origin())
+	}
 	if st.depth < r.generations {
 		g.left = max(1, r.perGen>>(2*st.depth))
 		g.every = 1 + r.rng.IntN(8)
@@ -72,7 +74,7 @@ func (g *generation) onOp(op faultfs.Op) {
 	}
 	// Before its fault, a generation that has one is like any other.
 	if g.left > 0 && g.rng.IntN(g.every) == 0 && (g.fault == nil || g.hits > 0 || g.rng.IntN(8) == 0) {
-		g.draw("before " + op.String())
+		g.draw(op)
 	}
 	logSync := op.Kind == faultfs.OpDatasync && strings.HasSuffix(op.Path, ".log") && !hit
 	switch {
@@ -91,12 +93,13 @@ func (g *generation) onOp(op faultfs.Op) {
 	}
 }
 
-// draw draws a state that a crash leaves now.
-func (g *generation) draw(when string) {
+// draw draws a state that a crash leaves now, before an operation or, if that is the
+// zero value, at the end.
+func (g *generation) draw(before faultfs.Op) {
 	g.left--
-	next := state{hist: g.history(), depth: g.depth + 1, full: g.full, where: "a power cut " + when}
+	next := state{hist: g.history(), depth: g.depth + 1, full: g.full, event: event{before: before}}
 	if g.rng.IntN(4) == 0 {
-		next.mem, next.where = g.mem.Kill(), "being killed "+when
+		next.mem, next.event.kill = g.mem.Kill(), true
 	} else {
 		next.mem = g.mem.Crash(g.rng)
 	}
@@ -160,7 +163,7 @@ func (g *generation) live() error {
 	}
 	err = errors.Join(err, g.close(), g.err)
 	if err == nil && g.compound && g.left > 0 {
-		g.draw("at the end")
+		g.draw(faultfs.Op{})
 	}
 	return err
 }
@@ -177,9 +180,11 @@ func (g *generation) open(size int) error {
 		}
 		return fmt.Errorf("the store does not open: %w", err)
 	}
-	found := s.Recovery()
-	found.Took = 0 // a replay differs in that
-	g.note("%v", found)
+	if g.transcript != nil {
+		found := s.Recovery()
+		found.Took = 0 // a replay differs in that
+		g.note("%v", found)
+	}
 	if err := g.hist.Check(m); err != nil {
 		_ = s.Close() // its error matters no more
 		return err

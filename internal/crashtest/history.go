@@ -1,8 +1,8 @@
 package crashtest
 
 import (
+	"bytes"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 
@@ -51,9 +51,7 @@ func (h *History) Next(size int) []byte {
 	u := make([]byte, max(size, 16))
 	binary.LittleEndian.PutUint64(u, uint64(len(h.chain)))
 	binary.LittleEndian.PutUint64(u[8:], h.turns)
-	for i := 16; i < len(u); i++ {
-		u[i] = byte(i*int(h.turns|1) + 7*len(h.chain))
-	}
+	fill(u[16:], 16*int(h.turns|1)+7*len(h.chain), int(h.turns|1))
 	h.chain = append(h.chain, link(h.chain[len(h.chain)-1], u))
 	h.parts = append(h.parts, false)
 	return u
@@ -143,33 +141,57 @@ func (m *Machine) WriteTo(w io.Writer) (int64, error) {
 	binary.LittleEndian.PutUint64(b, m.Count)
 	binary.LittleEndian.PutUint64(b[8:], m.Digest)
 	binary.LittleEndian.PutUint64(b[16:], uint64(m.Size))
-	for i := range m.Size {
-		b = append(b, byte(uint64(i)+m.Digest))
-	}
+	b = b[:cap(b)]
+	fill(b[stateHead:], int(m.Digest), 1)
 	n, err := w.Write(b)
 	return int64(n), err
 }
 
 // Restore implements store.Machine.
 func (m *Machine) Restore(r io.Reader) error {
-	b, err := io.ReadAll(r)
-	if err != nil {
-		return err
+	var b [stateHead]byte
+	if _, err := io.ReadFull(r, b[:]); err != nil {
+		return fmt.Errorf("crashtest: the head of the snapshot: %w", err)
 	}
-	if len(b) < stateHead {
-		return errors.New("crashtest: the snapshot is too short")
-	}
-	m.Count = binary.LittleEndian.Uint64(b)
+	m.Count = binary.LittleEndian.Uint64(b[:])
 	m.Digest = binary.LittleEndian.Uint64(b[8:])
 	size := binary.LittleEndian.Uint64(b[16:])
-	b = b[stateHead:]
-	if uint64(len(b)) != size {
-		return fmt.Errorf("crashtest: the snapshot has %d bytes of padding, not %d", len(b), size)
-	}
-	for i := range b {
-		if b[i] != byte(uint64(i)+m.Digest) {
-			return fmt.Errorf("crashtest: byte %d of the snapshot is wrong", i)
+	return m.checkPadding(r, size)
+}
+
+// checkPadding makes sure that the padding follows, as WriteTo makes it, and nothing
+// after it.
+func (m *Machine) checkPadding(r io.Reader, size uint64) error {
+	var got, want [4 * period]byte
+	fill(want[:], int(m.Digest), 1)
+	for at := uint64(0); ; {
+		n, err := io.ReadFull(r, got[:])
+		if !bytes.Equal(got[:n], want[:n]) {
+			return fmt.Errorf("crashtest: the snapshot is wrong within %d bytes of padding from %d on", n, at)
+		}
+		at += uint64(n)
+		switch {
+		case err == io.EOF || err == io.ErrUnexpectedEOF:
+			if at != size {
+				return fmt.Errorf("crashtest: the snapshot has %d bytes of padding, not %d", at, size)
+			}
+			return nil
+		case err != nil:
+			return err
 		}
 	}
-	return nil
+}
+
+// period is after how many bytes what fill makes repeats itself.
+const period = 256
+
+// fill makes byte i of b first + i*step, without what is over a byte.
+func fill(b []byte, first, step int) {
+	n := min(len(b), period)
+	for i := range n {
+		b[i] = byte(first + i*step)
+	}
+	for n < len(b) {
+		n += copy(b[n:], b[:n])
+	}
 }

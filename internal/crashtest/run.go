@@ -7,6 +7,7 @@ import (
 	"math/rand/v2"
 	"sync"
 
+	"github.com/stateio/stateio/internal/fsys/faultfs"
 	"github.com/stateio/stateio/internal/fsys/memfs"
 	"github.com/stateio/stateio/store"
 )
@@ -40,8 +41,26 @@ type state struct {
 	mem   *memfs.FS
 	hist  *History
 	depth int
-	full  bool   // the disk has no space left
-	where string // what happened, before which operation
+	full  bool // the disk has no space left
+	event event
+}
+
+// An event is what leaves a state.
+type event struct {
+	kill   bool       // the process was killed; else it is a power cut
+	before faultfs.Op // the operation that it came before; the zero value: none
+}
+
+// String implements fmt.Stringer. Only a failure needs it.
+func (e event) String() string {
+	what, when := "a power cut", "at the end"
+	if e.kill {
+		what = "being killed"
+	}
+	if e.before.Kind != 0 {
+		when = "before " + e.before.String()
+	}
+	return what + " " + when
 }
 
 // NewRun returns the run of a seed. dir, a path in the root of the file system,
@@ -86,7 +105,7 @@ func (r *Run) Do(idle func()) error {
 		r.idle = idle
 	}
 	mem := memfs.New(r.memOptions())
-	return r.generation(state{mem: mem, hist: NewHistory(), where: "the beginning"})
+	return r.generation(state{mem: mem, hist: NewHistory()})
 }
 
 func (r *Run) memOptions() memfs.Options {
@@ -98,7 +117,7 @@ func (r *Run) memOptions() memfs.Options {
 func (r *Run) generation(st state) error {
 	g := newGeneration(r, st)
 	if err := g.live(); err != nil {
-		return fmt.Errorf("generation %d, after %s: %w", st.depth, st.where, err)
+		return fmt.Errorf("generation %d, after %s: %w", st.depth, st.origin(), err)
 	}
 	for _, next := range g.drawn {
 		r.States++
@@ -126,6 +145,14 @@ func (s *serialWriter) Write(p []byte) (int, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.w.Write(p)
+}
+
+// origin tells where st comes from.
+func (st *state) origin() string {
+	if st.depth == 0 {
+		return "the beginning"
+	}
+	return st.event.String()
 }
 
 // note writes a line into the transcript.

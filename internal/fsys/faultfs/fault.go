@@ -204,7 +204,7 @@ func (f *FS) end(op *Op, err error) error {
 		if err != nil {
 			result = err.Error()
 		}
-		_, _ = fmt.Fprintf(f.transcript, "%d %v -> %s\n", op.N, op, filepath.ToSlash(result))
+		_, _ = fmt.Fprintf(f.transcript, "%d %v -> %s\n", op.N, *op, filepath.ToSlash(result))
 	}
 	return err
 }

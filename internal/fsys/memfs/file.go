@@ -72,6 +72,7 @@ func (f *memFile) WriteAt(p []byte, off int64) (int, error) {
 		return 0, pathError("write", f.path, errFileTooBig)
 	}
 	from, n := f.inode.cur.size, 0
+	f.inode.expect(len(p) / f.m.opts.PageSize)
 	for n < len(p) && err == nil {
 		var wrote int
 		wrote, err = f.writePage(p[n:], off+int64(n))
@@ -94,11 +95,9 @@ func (f *memFile) writePage(p []byte, off int64) (int, error) {
 			return 0, pathError("write", f.path, err)
 		}
 	}
-	var page []byte
-	if len(old) == 0 && zero(p[:n]) {
-		page = zeros[:ps:ps]
-	} else {
-		page = make([]byte, ps)
+	page := zeros[:1:1]
+	if !zero(old) || !zero(p[:n]) {
+		page = make([]byte, max(len(old), at+n))
 		copy(page, old)
 		copy(page[at:], p[:n])
 	}

@@ -19,7 +19,8 @@ type image struct {
 	owner    *owner   // may change chunks, and each chunk that it owns; nil: copy all first
 }
 
-// chunk holds pages, each nil (a hole), reserved, or of the page size.
+// chunk holds pages, each nil (a hole), reserved, or written. What is left out at the
+// end of a written page, of which there is at least a byte, is zeros.
 type chunk struct {
 	owner *owner
 	pages [chunkPages][]byte
@@ -174,10 +175,8 @@ func (im *image) truncate(size int64, pageSize int) {
 		}
 	}
 	if n := int(size % int64(pageSize)); n > 0 {
-		if p := im.page(end - 1); len(p) > 0 && !zero(p[n:]) {
-			cut := make([]byte, pageSize)
-			copy(cut, p[:n])
-			im.set(end-1, cut)
+		if p := im.page(end - 1); len(p) > n {
+			im.set(end-1, p[:n:n])
 		}
 	}
 }
@@ -200,11 +199,11 @@ func (im *image) read(p []byte, off int64, pageSize int) {
 	for len(p) > 0 {
 		i, at := off/int64(pageSize), int(off%int64(pageSize))
 		n := min(len(p), pageSize-at)
-		if page := im.page(i); len(page) > 0 {
-			copy(p[:n], page[at:])
-		} else {
-			clear(p[:n])
+		k := 0
+		if page := im.page(i); len(page) > at {
+			k = copy(p[:n], page[at:])
 		}
+		clear(p[k:n])
 		p, off = p[n:], off+int64(n)
 	}
 }

@@ -56,9 +56,9 @@ func TestImageAgainstOracle(t *testing.T) {
 			i := rng.Int64N(maxOraclePages)
 			switch rng.IntN(5) {
 			case 0, 1:
-				p := bytes.Repeat([]byte{byte(1 + rng.IntN(255))}, testPage)
+				p := bytes.Repeat([]byte{byte(1 + rng.IntN(255))}, 1+rng.IntN(testPage))
 				im.set(i, p)
-				copy(o.data[i*testPage:], p)
+				clear(o.data[i*testPage:][copy(o.data[i*testPage:], p):testPage])
 				o.used[i] = true
 			case 2:
 				end := min(maxOraclePages, i+1+rng.Int64N(80))

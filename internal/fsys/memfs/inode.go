@@ -56,6 +56,9 @@ func (f *inode) record(c change, pageSize int) {
 	f.pending = append(f.pending, c)
 }
 
+// expect makes room for n changes.
+func (f *inode) expect(n int) { f.pending = slices.Grow(f.pending, min(n, maxPending)) }
+
 // change makes c happen in memory.
 func (f *inode) change(c change, pageSize int) {
 	f.cur.apply(c, pageSize)
