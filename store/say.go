@@ -2,6 +2,7 @@ package store
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"sync"
 	"time"
@@ -36,8 +37,18 @@ func (y *sayer) info(msg string, args ...any)  { y.say(slog.LevelInfo, msg, args
 func (y *sayer) warn(msg string, args ...any)  { y.say(slog.LevelWarn, msg, args...) }
 func (y *sayer) error(msg string, args ...any) { y.say(slog.LevelError, msg, args...) }
 
+// A lateString is logged as what String returns, which a handler that leaves the line
+// out does not have to wait for.
+type lateString struct{ fmt.Stringer }
+
+// LogValue implements slog.LogValuer.
+func (l lateString) LogValue() slog.Value { return slog.StringValue(l.String()) }
+
 // say queues a line. It never waits for the handler.
 func (y *sayer) say(level slog.Level, msg string, args ...any) {
+	if y.logger.Handler() == slog.DiscardHandler {
+		return
+	}
 	y.mu.Lock()
 	defer y.mu.Unlock()
 	if len(y.lines) == maxLines {

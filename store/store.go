@@ -275,10 +275,10 @@ func (s *Store) logRecovery() {
 		s.say.warn("store: cut off the remainder of an unfinished commit", "path", r.TornPath, "offset", r.TornOffset, "bytes", r.TornBytes)
 	}
 	if len(r.Refused) > 0 || r.TornBytes > 0 {
-		s.say.info("store: open", "dir", s.dir, "recovery", r.String())
+		s.say.info("store: open", "dir", s.dir, "recovery", lateString{r})
 		return
 	}
-	s.say.debug("store: open", "dir", s.dir, "recovery", r.String())
+	s.say.debug("store: open", "dir", s.dir, "recovery", lateString{r})
 }
 
 // Recovery returns what Open found and did.

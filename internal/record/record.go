@@ -193,12 +193,13 @@ func appendRecords(dst []byte, off int64, head, body []byte) []byte {
 		return dst
 	}
 	start := Aligned(off)
+	dst = slices.Grow(dst, int(EntrySize(off, int64(n))))
 	dst = append(dst, zeros[:start-off]...)
 	for pos := start; ; {
 		data := min(n, BlockSize-int(pos%BlockSize)-HeaderSize)
 		n -= data
 		at := len(dst)
-		dst = slices.Grow(dst, HeaderSize+data)[:at+HeaderSize+data]
+		dst = dst[:at+HeaderSize+data]
 		rec := dst[at:]
 		k := copy(rec[HeaderSize:], head)
 		head, body = head[k:], body[copy(rec[HeaderSize+k:], body):]

@@ -37,7 +37,12 @@ func (l *Listing) Empty() bool { return len(l.Logs) == 0 && len(l.Snaps) == 0 }
 
 // FileName returns the name of the log or snapshot of index.
 func FileName(index uint64, suffix string) string {
-	return fmt.Sprintf("%0*d%s", nameDigits, index, suffix)
+	name := make([]byte, nameDigits, nameDigits+len(CopySuffix)+len(LogSuffix))
+	for i := range slices.Backward(name) {
+		name[i] = '0' + byte(index%10)
+		index /= 10
+	}
+	return string(append(name, suffix...))
 }
 
 // List reads the names in the directory. It refuses whatever has the name of a store's
