@@ -563,7 +563,7 @@ func TestAWholeSnapshotNeedsNoLog(t *testing.T) {
 		if err := store.RestoreAt(dir, &plainMachine{}, 3); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
-		reports, err := store.Check(t.Context(), dir)
+		reports, err := store.Check(t.Context(), dir, nil)
 		check(t, err)
 		if index, ok := store.LastIntact(reports); !ok || index < 3 || store.RestoreAt(dir, &plainMachine{}, index) != nil {
 			t.Errorf("%s: LastIntact = %d, %v", name, index, ok)

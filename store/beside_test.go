@@ -280,7 +280,7 @@ func readFrom(ctx context.Context, dir string, next uint64) (uint64, error) {
 }
 
 func lookCheck(ctx context.Context, dir string, _ uint64) error {
-	files, err := store.Check(ctx, dir)
+	files, err := store.Check(ctx, dir, nil)
 	for _, f := range files {
 		if len(f.Damage) > 0 {
 			return f.Damage[0]

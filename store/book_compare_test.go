@@ -190,7 +190,7 @@ func TestStoreVectorsOpen(t *testing.T) {
 		t.Run(v.Name, func(t *testing.T) {
 			const dir = "/vector"
 			mount(t, dir, files(v.files).mem(t, dir))
-			reports, err := store.Check(t.Context(), dir)
+			reports, err := store.Check(t.Context(), dir, nil)
 			check(t, err)
 			for _, r := range reports {
 				if len(r.Damage) > 0 || r.Torn > 0 {

@@ -42,12 +42,16 @@ type FileReport struct {
 //
 // Check takes no lock and changes nothing, and works while the store is
 // open. Damage is no error; errors are those of ctx and of reading.
-func Check(ctx context.Context, dir string) ([]FileReport, error) {
+func Check(ctx context.Context, dir string, opts *CheckOptions) ([]FileReport, error) {
 	c := &checker{ctx: ctx, dir: filesIn(dir)}
+	if opts != nil {
+		c.opts = *opts
+	}
 	before, err := c.dir.Find()
 	if err != nil {
 		return nil, err
 	}
+	c.meter = c.measure(before)
 	if err := c.identify(before.Logs); err != nil {
 		return nil, err
 	}
@@ -66,6 +70,7 @@ func Check(ctx context.Context, dir string) ([]FileReport, error) {
 		return c.reports, err
 	}
 	c.chain(after)
+	c.meter.end()
 	return c.reports, nil
 }
 
@@ -119,6 +124,8 @@ func intact(reports []FileReport) (first, last uint64, ok bool) {
 type checker struct {
 	ctx     context.Context
 	dir     storefile.Dir
+	opts    CheckOptions
+	meter   *meter
 	reports []FileReport
 	store   [16]byte
 	known   bool // store is that of the first file
@@ -130,6 +137,7 @@ type checker struct {
 // by the store that is open.
 func (c *checker) file(index uint64, path string, check func(*FileReport) error) error {
 	r := FileReport{Path: path, Index: index}
+	c.meter.next()
 	info, err := c.dir.FS.Stat(path)
 	if err != nil {
 		err = fmt.Errorf("store: %w", err)
@@ -146,7 +154,7 @@ func (c *checker) file(index uint64, path string, check func(*FileReport) error)
 	case err != nil:
 		return err
 	}
-	c.reports = append(c.reports, r)
+	c.report(r)
 	return c.ctx.Err()
 }
 
@@ -184,7 +192,7 @@ func (c *checker) snapshot(rep *FileReport) error {
 	if err := c.sameStore(r.Header, rep.Path); err != nil {
 		return err
 	}
-	if _, err = r.WriteTo(contextWriter{c.ctx, io.Discard}); err == nil {
+	if _, err = r.WriteTo(contextWriter{c.ctx, &meteredWriter{w: io.Discard, m: c.meter}}); err == nil {
 		rep.Reaches = rep.Index
 	}
 	return err
@@ -204,15 +212,20 @@ func (c *checker) log(rep *FileReport, later []uint64) error {
 	}
 	rep.Reaches, rep.needsState = rep.Index, r.Header.Kind == storefile.ImportKind
 	c.imported = c.imported || r.Header.Kind == storefile.ImportKind
+	timed := true // the time of the current commit is known
 	for seen, tail, last := int64(-1), (storefile.LogTail{}), true; ; {
-		_, err := r.Next()
+		update, err := r.Next()
 		switch {
 		case err == nil:
 			if rep.Updates++; !r.Skipped {
 				rep.Reaches = r.Index
 			}
-			if rep.Updates%1024 == 0 && c.ctx.Err() != nil {
-				return c.ctx.Err()
+			timed = timed || r.Back == 0
+			c.update(r, update, timed)
+			if c.meter.at(r.End) || rep.Updates%1024 == 0 {
+				if err := c.ctx.Err(); err != nil {
+					return err
+				}
 			}
 		case err == io.EOF:
 			if rep.Sealed = true; r.Index == rep.Index {
@@ -237,6 +250,7 @@ func (c *checker) log(rep *FileReport, later []uint64) error {
 		case tail.Proof >= 0:
 			rep.Damage = append(rep.Damage, r.Damage("entry %d at offset %d shows that it was durable", tail.Index, tail.Proof))
 			r.Skip(tail)
+			timed = false
 			seen = -1 // tail was of the entries before; the one skipped to may be broken, too
 		default:
 			if !last && rep.Updates+uint64(tail.Torn) > 0 {
@@ -272,7 +286,7 @@ func (c *checker) chain(after *storefile.Listing) {
 	report := func(index uint64, err error) {
 		var damage *CorruptError
 		errors.As(err, &damage)
-		c.reports = append(c.reports, FileReport{Path: damage.Path, Index: index, Damage: []*CorruptError{damage}})
+		c.report(FileReport{Path: damage.Path, Index: index, Damage: []*CorruptError{damage}})
 	}
 	missing := func(index uint64) {
 		path := c.dir.Log(index)

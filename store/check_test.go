@@ -46,7 +46,7 @@ func checked(t *testing.T, fl files) string {
 	t.Helper()
 	const dir = "/checked"
 	defer storefs.Mount(dir, fl.mem(t, dir))()
-	reports, err := store.Check(t.Context(), dir)
+	reports, err := store.Check(t.Context(), dir, nil)
 	if err != nil {
 		t.Error(err)
 	}
@@ -268,7 +268,7 @@ func TestCheckSaysWhatTheDamageIs(t *testing.T) {
 	unsealed := bytes.Clone(fl[log0])
 	fl[log0] = unsealed[:len(unsealed)-sealLen]
 	mount(t, dir, fl.mem(t, dir))
-	reports, err := store.Check(t.Context(), dir)
+	reports, err := store.Check(t.Context(), dir, nil)
 	check(t, err)
 	var got []string
 	for _, r := range reports {
@@ -338,13 +338,13 @@ func TestCheckAllowsForALogThatIsNotInUse(t *testing.T) {
 
 func TestCheckOfNoStoreIsAnError(t *testing.T) {
 	memory(t, "/none")
-	if _, err := store.Check(t.Context(), "/none"); !errors.Is(err, fs.ErrNotExist) {
+	if _, err := store.Check(t.Context(), "/none", nil); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("of a directory that is missing: %v", err)
 	}
 	const dir = "/nothing"
 	mem := files{"notes.txt": nil}.mem(t, dir)
 	mount(t, dir, mem)
-	if r, err := store.Check(t.Context(), dir); err == nil || !strings.Contains(err.Error(), "no store in "+dir) || len(r) > 0 {
+	if r, err := store.Check(t.Context(), dir, nil); err == nil || !strings.Contains(err.Error(), "no store in "+dir) || len(r) > 0 {
 		t.Errorf("of a directory without a store: %v, %v", r, err)
 	}
 }
@@ -365,14 +365,14 @@ func TestCheckEndsWithItsContext(t *testing.T) {
 			cancel()
 		}
 	})
-	r, err := store.Check(ctx, dir)
+	r, err := store.Check(ctx, dir, nil)
 	if !errors.Is(err, context.Canceled) || len(r) > 0 {
 		t.Errorf("got %v and %s", err, summary(r))
 	}
 	// Between files, too.
 	fl = checkedStore(t)
 	mount(t, dir, fl.mem(t, dir))
-	if r, err := store.Check(ctx, dir); !errors.Is(err, context.Canceled) || len(r) != 1 {
+	if r, err := store.Check(ctx, dir, nil); !errors.Is(err, context.Canceled) || len(r) != 1 {
 		t.Errorf("got %v and\n%s", err, summary(r))
 	}
 }
@@ -405,7 +405,7 @@ func TestCheckBesideAStoreAtWork(t *testing.T) {
 					work(s)
 				}
 			})
-			reports, err := store.Check(t.Context(), dir)
+			reports, err := store.Check(t.Context(), dir, nil)
 			unmount()
 			if err != nil || len(reports) == 0 && ops < n || slices.ContainsFunc(reports, func(r store.FileReport) bool { return len(r.Damage) > 0 }) {
 				t.Errorf("%s before operation %d: %v, and\n%s", what, n, err, summary(reports))
@@ -438,7 +438,7 @@ func TestFaultsWhileReadingAreErrors(t *testing.T) {
 	}
 	for what, read := range map[string]func() error{
 		"Check": func() error {
-			reports, err := store.Check(t.Context(), dir)
+			reports, err := store.Check(t.Context(), dir, nil)
 			for _, r := range reports {
 				if len(r.Damage) > 0 {
 					t.Errorf("Check reports damage: %s", summary(reports))
@@ -501,7 +501,7 @@ func (r readOnly) Open(path string, mode fsys.Mode, perm fs.FileMode) (fsys.File
 func TestReadingAStoreThatCannotBeWritten(t *testing.T) {
 	const dir = "/readonly"
 	mount(t, dir, readOnly{checkedStore(t).mem(t, dir)})
-	_, err := store.Check(t.Context(), dir)
+	_, err := store.Check(t.Context(), dir, nil)
 	check(t, err)
 	check(t, store.RestoreAt(dir, &plainMachine{}, 4))
 	for _, err := range store.ReadUpdates(t.Context(), dir, 1) {
@@ -538,7 +538,7 @@ func TestReadingClosesItsFiles(t *testing.T) {
 		unmount := storefs.Mount(dir, f)
 		var err error
 		left, all := leftOpen(f, func() {
-			_, err = store.Check(t.Context(), dir)
+			_, err = store.Check(t.Context(), dir, nil)
 			_ = store.RestoreAt(dir, &plainMachine{}, 4)
 		})
 		unmount()

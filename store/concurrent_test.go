@@ -91,7 +91,7 @@ func TestEverythingAtOnce(t *testing.T) {
 		return nil
 	})
 	beside("check", func() error {
-		files, err := store.Check(ctx, dir)
+		files, err := store.Check(ctx, dir, nil)
 		for _, f := range files {
 			if len(f.Damage) > 0 {
 				return f.Damage[0]
@@ -158,7 +158,7 @@ func TestLookingChangesNothing(t *testing.T) {
 			changes++
 		}
 	})
-	if _, err := store.Check(t.Context(), dir); err != nil {
+	if _, err := store.Check(t.Context(), dir, nil); err != nil {
 		t.Error(err)
 	}
 	for _, err := range store.ReadUpdates(t.Context(), dir, 11) {
@@ -171,7 +171,7 @@ func TestLookingChangesNothing(t *testing.T) {
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, err := store.Check(ctx, dir); !errors.Is(err, context.Canceled) {
+	if _, err := store.Check(ctx, dir, nil); !errors.Is(err, context.Canceled) {
 		t.Errorf("Check with a context that has ended: %v", err)
 	}
 	if changes > 0 {

@@ -157,7 +157,7 @@ func judge(t testing.TB, dir string, fl files, want crashtest.Machine, mustFail 
 	if !strings.HasPrefix(damage.Path, filepath.FromSlash(dir)) || !strings.HasPrefix(err.Error(), "store: ") {
 		return fmt.Errorf("Open: %w, which does not name the file", err)
 	}
-	reports, err := store.Check(t.Context(), dir)
+	reports, err := store.Check(t.Context(), dir, nil)
 	if err != nil {
 		return fmt.Errorf("Check: %w", err)
 	}

@@ -282,7 +282,7 @@ func ExampleLastIntact() {
 	if err := s.Close(); err != nil {
 		log.Fatal(err)
 	}
-	reports, err := store.Check(context.Background(), dir)
+	reports, err := store.Check(context.Background(), dir, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -364,7 +364,7 @@ func ExampleCheck() {
 		log.Fatal(err)
 	}
 	s.Close()
-	files, err := store.Check(context.Background(), dir)
+	files, err := store.Check(context.Background(), dir, nil)
 	if err != nil {
 		log.Fatal(err)
 	}

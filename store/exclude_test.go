@@ -218,7 +218,7 @@ func TestLookingTakesNoLock(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, &journal{}, nil)
 	update(t, s, "one")
-	if _, err := store.Check(t.Context(), dir); err != nil {
+	if _, err := store.Check(t.Context(), dir, nil); err != nil {
 		t.Error(err)
 	}
 	check(t, store.RestoreAt(dir, &journal{}, 1))

@@ -143,7 +143,7 @@ func FuzzOpen(f *testing.F) {
 		newer := false // one of the files is, so that Check has not seen all
 		wantBounded(t, "Check", allocated(func() {
 			var err error
-			reports, err = store.Check(t.Context(), dir)
+			reports, err = store.Check(t.Context(), dir, nil)
 			if newer = errors.Is(err, store.ErrVersion); err != nil && !newer {
 				t.Fatal("Check:", err)
 			}

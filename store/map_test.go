@@ -250,7 +250,7 @@ func TestAMapShowsWhatCheckFinds(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		reports, err := store.Check(context.Background(), dir)
+		reports, err := store.Check(context.Background(), dir, nil)
 		if err != nil {
 			t.Fatal(err)
 		}

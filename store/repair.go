@@ -23,6 +23,12 @@ type RepairOptions struct {
 	// Drop leaves out updates of these indexes, such as one that the machine refuses in a
 	// replay: a [*ReplayError] names it.
 	Drop []uint64
+	// Progress is called with how many bytes of the work are done, of how many, about every
+	// 256 KiB and at the end: src is read and checked, what can be had is read twice more,
+	// and dst is checked. total may become less while it shows how much that is; done never
+	// goes back, and is total in the end if the error is nil. Repair calls it from one
+	// goroutine at a time, and goes on when it returns.
+	Progress func(done, total int64)
 }
 
 // A RepairReport says what [Repair] has made.
@@ -94,6 +100,9 @@ func Repair(ctx context.Context, src, dst string, opts *RepairOptions) (RepairRe
 	if err == nil {
 		err = r.verify(dst)
 	}
+	if err == nil && r.opts.Progress != nil {
+		r.opts.Progress(r.work.begun, r.work.begun)
+	}
 	return r.report, err
 }
 
@@ -144,11 +153,15 @@ type repair struct {
 	newest uint64   // the highest index that the name of a file tells
 	// endless says that updates after that may have been there, in a log that is missing.
 	endless bool
+	work    workload
 }
 
 // look reads all of the old store, and finds out what can be had.
 func (r *repair) look() error {
-	reports, err := Check(r.ctx, r.src)
+	if err := r.expect(); err != nil {
+		return err
+	}
+	reports, err := Check(r.ctx, r.src, &CheckOptions{Progress: r.stage(r.work.all, 3*r.work.all)})
 	if r.ctx.Err() != nil {
 		return fmt.Errorf("store: repairing %s: %w", r.src, r.ctx.Err())
 	}
@@ -170,7 +183,7 @@ func (r *repair) look() error {
 	if err := r.chooseLogs(); err != nil {
 		return err
 	}
-	all := r.reader(&r.report)
+	all := r.reader(&r.report, newMeter(r.stage(r.work.updates, 2*(r.work.state+r.work.updates)), r.work.logs))
 	defer all.old.close()
 	for err == nil {
 		_, _, err = all.next()
@@ -221,12 +234,16 @@ func (r *repair) chooseLogs() error {
 		r.logs = append(r.logs, base)
 	}
 	r.identify(l)
+	r.choose()
 	return nil
 }
 
 // source returns what the new store is made of, and what is to be closed after that.
 func (r *repair) source() (*source, io.Closer, error) {
-	reader := r.reader(new(RepairReport))
+	kept := r.work.state + r.work.updates
+	m := newMeter(r.stage(kept, kept), append([]int64{r.work.state}, r.work.logs...))
+	m.next()
+	reader := r.reader(new(RepairReport), m)
 	src := &source{index: r.report.Snapshot, next: reader.next}
 	opened := closers{reader.old}
 	state, err := filesIn(r.src).OpenSnap(src.index)
@@ -236,7 +253,7 @@ func (r *repair) source() (*source, io.Closer, error) {
 		return nil, nil, err
 	default:
 		opened = append(opened, closerOf(state.Close))
-		src.state, src.time = state, state.Header.Time
+		src.state, src.time = &readState{r.ctx, state, m}, state.Header.Time
 		reader.at = src.time
 	}
 	if r.report.Exact {
@@ -247,7 +264,10 @@ func (r *repair) source() (*source, io.Closer, error) {
 
 // verify makes sure that the new store is what the report says.
 func (r *repair) verify(dst string) error {
-	reports, err := Check(r.ctx, dst)
+	reports, err := Check(r.ctx, dst, &CheckOptions{Progress: r.stage(r.work.state+r.work.updates, 0)})
+	if r.ctx.Err() != nil {
+		return fmt.Errorf("store: checking %s, which was made of %s: %w", dst, r.src, r.ctx.Err())
+	}
 	if err != nil {
 		return err
 	}
@@ -274,11 +294,11 @@ type repairReader struct {
 	ended    bool          // it was told that what came last is missing
 }
 
-func (r *repair) reader(told *RepairReport) *repairReader {
+func (r *repair) reader(told *RepairReport, m *meter) *repairReader {
 	first := r.report.Snapshot
 	return &repairReader{
 		repair: r, told: told, expected: first + 1, index: first, exact: true,
-		old: &salvager{ctx: r.ctx, dir: filesIn(r.src), id: r.id, logs: slices.Clone(r.logs), next: first + 1},
+		old: &salvager{ctx: r.ctx, dir: filesIn(r.src), id: r.id, logs: slices.Clone(r.logs), next: first + 1, meter: m},
 	}
 }
 

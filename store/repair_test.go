@@ -130,7 +130,7 @@ func repairOne(t *testing.T, src, dst string, fl files) {
 	mem := fl.mem(t, src)
 	defer storefs.Mount(src, mem)()
 	defer storefs.Mount(dst, memfs.New(memfs.Options{}))()
-	reports, err := store.Check(t.Context(), src)
+	reports, err := store.Check(t.Context(), src, nil)
 	if err != nil {
 		if len(fl) > 0 {
 			t.Errorf("Check: %v", err)

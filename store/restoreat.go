@@ -55,6 +55,6 @@ func RestoreAt(dir string, m Machine, index uint64) error {
 
 // undamaged reports whether Check finds nothing wrong.
 func undamaged(dir string) (bool, error) {
-	reports, err := Check(context.Background(), dir)
+	reports, err := Check(context.Background(), dir, nil)
 	return !slices.ContainsFunc(reports, func(r FileReport) bool { return len(r.Damage) > 0 }), err
 }

@@ -94,7 +94,7 @@ func TestRestoreAtBehindLogsThatCameBack(t *testing.T) {
 	delete(fl, snap1)
 	delete(fl, log1)
 	mount(t, dir, fl.mem(t, dir))
-	if _, err := store.Check(t.Context(), dir); err != nil {
+	if _, err := store.Check(t.Context(), dir, nil); err != nil {
 		t.Fatal(err)
 	}
 	check(t, store.RestoreAt(dir, &plainMachine{}, 1)) // all of it is in the first log

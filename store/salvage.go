@@ -23,6 +23,7 @@ type salvager struct {
 	from int64                // where to look after damage
 
 	damage []*CorruptError // that is in the way
+	meter  *meter          // of the logs
 }
 
 // read returns the next update, with its index and the time of its commit. The slice is
@@ -42,6 +43,7 @@ func (s *salvager) read() (index uint64, at int64, update []byte, err error) {
 		var damage *CorruptError
 		switch {
 		case err == nil:
+			s.meter.at(s.r.End)
 			if s.r.Index >= s.next {
 				s.next = s.r.Index + 1
 				return s.r.Index, s.r.Time, update, nil
@@ -66,6 +68,7 @@ func (s *salvager) open() error {
 	}
 	base := s.logs[0]
 	s.logs = s.logs[1:]
+	s.meter.next()
 	r, err := s.dir.OpenLog(base, nil)
 	var damage *CorruptError
 	switch {

@@ -110,7 +110,7 @@ func useStore(t *testing.T, dir string) {
 	check(t, s.Snapshot(t.Context()))
 	update(t, s, "two")
 	check(t, s.Close())
-	reports, err := store.Check(t.Context(), dir)
+	reports, err := store.Check(t.Context(), dir, nil)
 	check(t, err)
 	for _, r := range reports {
 		if len(r.Damage) > 0 {

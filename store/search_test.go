@@ -198,7 +198,7 @@ func (s *specimen) examine(t testing.TB, d damaged, dir string) (verdict, error)
 		return v, err
 	}
 	// Open has changed nothing in what is damaged.
-	reports, err := store.Check(t.Context(), dir)
+	reports, err := store.Check(t.Context(), dir, nil)
 	if err != nil {
 		return v, fmt.Errorf("Check: %w", err)
 	}

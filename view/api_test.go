@@ -83,7 +83,7 @@ func TestVerdictOnDamage(t *testing.T) {
 func compareVerdict(t *testing.T, dir string) (level string) {
 	t.Helper()
 	s := settled(t, Handler(dir, nil))
-	reports, err := store.Check(t.Context(), dir)
+	reports, err := store.Check(t.Context(), dir, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -17,7 +17,7 @@ func (s *stat) ofStore(ctx context.Context, stderr io.Writer, keep int) error {
 	if err != nil {
 		return err
 	}
-	reports, err := store.Check(ctx, s.Path)
+	reports, err := store.Check(ctx, s.Path, nil)
 	if ctx.Err() != nil {
 		return notRead(ctx, s.Path)
 	}

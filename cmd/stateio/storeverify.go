@@ -10,7 +10,7 @@ import (
 
 // store verifies the store in a directory.
 func (v *verifier) store(ctx context.Context, dir string) (verdict, error) {
-	reports, err := store.Check(ctx, dir)
+	reports, err := store.Check(ctx, dir, nil)
 	if ctx.Err() != nil {
 		return verdict{}, fmt.Errorf("%w: verifying %s is not complete", context.Cause(ctx), dir)
 	}
