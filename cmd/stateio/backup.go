@@ -12,7 +12,9 @@ import (
 
 // backup verifies the backup of a store.
 func (v *verifier) backup(ctx context.Context, path string, file *os.File, size int64) (verdict, error) {
-	info, err := store.VerifyBackup(ctx, file, size)
+	bar := newProgress(v.stderr, "verify "+path, size)
+	info, err := store.RestoreBackup(ctx, &barWriter{bar: bar}, file, size)
+	bar.finish()
 	var damage *store.CorruptError
 	switch {
 	case ctx.Err() != nil:

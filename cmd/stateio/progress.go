@@ -15,52 +15,76 @@ const patience = time.Second
 // A progress shows on a terminal how far work on a file has come, if it lasts.
 // It is nothing where there is no terminal.
 type progress struct {
-	w     io.Writer // nil: no terminal
-	what  string
 	size  int64
 	begun time.Time
-	bar   *progressbar.ProgressBar // nil: not shown yet
+	bar   *progressbar.ProgressBar // nil: no terminal
+	shown bool
 }
 
-// newProgress returns the progress of work on size bytes.
+// newProgress returns the progress of work on size bytes, which begins now.
 func newProgress(w io.Writer, what string, size int64) *progress {
-	p := &progress{what: escaped(what), size: size, begun: time.Now()}
-	if file, ok := w.(*os.File); ok && term.IsTerminal(int(file.Fd())) {
-		p.w = w
+	p := &progress{size: size, begun: time.Now()}
+	if file, ok := w.(*os.File); !ok || !term.IsTerminal(int(file.Fd())) {
+		return p
 	}
+	p.bar = progressbar.NewOptions64(size,
+		progressbar.OptionSetWriter(w),
+		progressbar.OptionSetDescription(escaped(what)),
+		progressbar.OptionShowBytes(true),
+		progressbar.OptionThrottle(100*time.Millisecond),
+		progressbar.OptionSetPredictTime(true),
+		progressbar.OptionFullWidth(),
+		progressbar.OptionClearOnFinish(),
+	)
+	p.bar.StartWithoutRender() // what is done before it is shown has taken its time
 	return p
 }
 
 // at tells that off bytes are done.
 func (p *progress) at(off int64) {
-	if p.w == nil || p.bar == nil && time.Since(p.begun) < patience {
+	if p.bar == nil || !p.shown && time.Since(p.begun) < patience {
 		return
 	}
-	if p.bar == nil {
-		p.bar = progressbar.NewOptions64(p.size,
-			progressbar.OptionSetWriter(p.w),
-			progressbar.OptionSetDescription(p.what),
-			progressbar.OptionShowBytes(true),
-			progressbar.OptionThrottle(100*time.Millisecond),
-			progressbar.OptionSetPredictTime(true),
-			progressbar.OptionFullWidth(),
-			progressbar.OptionClearOnFinish(),
-		)
-	}
+	p.shown = true
 	// What can't be shown is not missed.
 	_ = p.bar.Set64(min(off, p.size))
 }
 
+// of tells that done bytes are done, of what turns out to be total.
+func (p *progress) of(done, total int64) {
+	p.size = total
+	if p.bar != nil && p.bar.GetMax64() != total {
+		p.bar.ChangeMax64(total)
+	}
+	p.at(done)
+}
+
 // hide makes room for other output.
 func (p *progress) hide() {
-	if p.bar != nil {
+	if p.shown {
 		_ = p.bar.Clear()
 	}
 }
 
 // finish takes the bar away.
 func (p *progress) finish() {
-	if p.bar != nil {
+	if p.shown {
 		_ = p.bar.Finish()
 	}
+}
+
+// A barWriter shows in a progress how much was written, and drops it, or writes it to w.
+type barWriter struct {
+	w   io.Writer // nil: nowhere
+	bar *progress
+	off int64
+}
+
+func (b *barWriter) Write(p []byte) (n int, err error) {
+	if n = len(p); b.w != nil {
+		n, err = b.w.Write(p)
+	}
+	b.off += int64(n)
+	b.bar.at(b.off)
+	return n, err
 }

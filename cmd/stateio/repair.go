@@ -52,7 +52,10 @@ func newRepair() *cobra.Command {
 			if err := canDrop(cmd.Context(), args[0], o.Drop); err != nil {
 				return err
 			}
+			bar := newProgress(cmd.ErrOrStderr(), "repair "+args[0], 0)
+			o.Progress = bar.of
 			rep, err := store.Repair(cmd.Context(), args[0], args[1], &o)
+			bar.finish()
 			if cause := context.Cause(cmd.Context()); err != nil && cause != nil {
 				err = fmt.Errorf("%w: repairing %s is not complete", cause, args[0])
 			}

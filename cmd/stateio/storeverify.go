@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strings"
 
@@ -10,11 +11,20 @@ import (
 
 // store verifies the store in a directory.
 func (v *verifier) store(ctx context.Context, dir string) (verdict, error) {
-	reports, err := store.Check(ctx, dir, nil)
+	bar := newProgress(v.stderr, "verify "+dir, 0)
+	var printErr error
+	reports, err := store.Check(ctx, dir, &store.CheckOptions{
+		Progress: bar.of,
+		Report: func(r store.FileReport) {
+			bar.hide()
+			printErr = errors.Join(printErr, v.describeFile(r))
+		},
+	})
+	bar.finish()
 	if ctx.Err() != nil {
 		return verdict{}, fmt.Errorf("%w: verifying %s is not complete", context.Cause(ctx), dir)
 	}
-	if err != nil {
+	if err := errors.Join(err, printErr); err != nil {
 		return verdict{}, err
 	}
 	found := verdict{Path: dir, Kind: "store", Damage: []verdictDamage{}}
@@ -30,9 +40,6 @@ func (v *verifier) store(ctx context.Context, dir string) (verdict, error) {
 			found.Snapshots++
 		} else {
 			logs++
-		}
-		if err := v.describeFile(r); err != nil {
-			return verdict{}, err
 		}
 	}
 	found.Damaged = int64(len(found.Damage))

@@ -71,13 +71,13 @@ func TestRestoreDoesNotSpeakToATerminal(t *testing.T) {
 // the time left; elsewhere, and before a second has passed, nothing is shown.
 func TestProgressIsForTerminals(t *testing.T) {
 	master, terminal := openTerminal(t)
-	p := newProgress(terminal, "verify \x1b[2J\u202e", 1000)
+	p := newProgress(terminal, "verify \x1b[2J\u202e", 2000)
 	p.at(100)
-	if p.bar != nil {
+	if p.shown {
 		t.Error("it is shown at once")
 	}
 	p.begun = p.begun.Add(-time.Minute)
-	p.at(500)
+	p.of(500, 1000) // it turns out to be less work
 	p.finish()
 	if err := terminal.Close(); err != nil {
 		t.Fatal(err)
