@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"time"
 
@@ -14,7 +13,7 @@ import (
 
 const statHelp = `stat tells how large a store, a state file or a backup is and what takes the space, how
 many updates there are, when and how fast they were made, how old the last snapshot is,
-what one more would free, and whether a crash has left a torn tail. It reads all of it,
+what one more would free, and whether a crash has left a torn tail. It reads all of it once,
 changes nothing, and works while it is in use.
 
 What a snapshot would free are the files that the store drops when it has one more than
@@ -46,14 +45,14 @@ func newStat() *cobra.Command {
 			if keep < 1 {
 				return usageError{fmt.Errorf("--keep is %d: a store keeps at least 1 snapshot", keep)}
 			}
-			s, err := statOf(cmd, args[0], keep)
-			if err != nil {
+			s := &stat{Path: args[0], Sizes: []kindSize{}}
+			text := &statText{w: cmd.OutOrStdout(), quiet: asJSON}
+			if err := s.find(cmd, keep, text); err != nil {
 				return err
 			}
+			err := text.rest(s)
 			if asJSON {
 				err = writeJSON(cmd.OutOrStdout(), s)
-			} else {
-				err = s.tell(cmd.OutOrStdout())
 			}
 			if s.Damaged > 0 {
 				err = errors.Join(err, fmt.Errorf("%s: %w in %s; stateio verify %[1]s lists all of it", s.Path, errDamage, count(s.Damaged, "place")))
@@ -108,26 +107,30 @@ type freed struct {
 	Keep  int   `json:"keep,omitempty"`
 }
 
-// statOf finds out about what is at path.
-func statOf(cmd *cobra.Command, path string, keep int) (*stat, error) {
-	s := &stat{Path: path, Sizes: []kindSize{}}
-	if isDir(path) {
-		return s, s.ofStore(cmd.Context(), cmd.ErrOrStderr(), keep)
+// find finds out about what is at the path, and has text tell what is known before all of
+// it is read.
+func (s *stat) find(cmd *cobra.Command, keep int, text *statText) error {
+	if isDir(s.Path) {
+		return s.ofStore(cmd, keep, text)
 	}
-	file, size, err := openRead(path)
+	file, size, err := openRead(s.Path)
 	if err != nil {
-		return s, err
+		return err
 	}
 	defer file.Close()
 	s.Size = size
 	is, err := store.IsBackup(file, size)
-	switch {
-	case err != nil:
-		return s, err
-	case is:
-		return s, s.ofBackup(cmd, file)
+	if err != nil {
+		return err
 	}
-	return s, s.ofFile(cmd, file)
+	of := s.ofFile
+	if s.Kind = "file"; is {
+		s.Kind, of = "backup", s.ofBackup
+	}
+	if err := text.first(cmd.Context(), s); err != nil {
+		return err
+	}
+	return of(cmd, file)
 }
 
 // add counts one of a kind.
@@ -144,8 +147,9 @@ func (s *stat) add(kind string, bytes int64) {
 
 // ofBackup finds out about a backup.
 func (s *stat) ofBackup(cmd *cobra.Command, file *os.File) error {
-	s.Kind = "backup"
-	info, err := store.VerifyBackup(cmd.Context(), file, s.Size)
+	bar := newProgress(cmd.ErrOrStderr(), "stat "+s.Path, s.Size)
+	info, err := store.RestoreBackup(cmd.Context(), &barWriter{bar: bar}, file, s.Size)
+	bar.finish()
 	if cmd.Context().Err() != nil {
 		return notRead(cmd.Context(), s.Path)
 	}
@@ -160,7 +164,6 @@ func (s *stat) ofBackup(cmd *cobra.Command, file *os.File) error {
 
 // ofFile finds out about a state file.
 func (s *stat) ofFile(cmd *cobra.Command, file *os.File) error {
-	s.Kind = "file"
 	bar := newProgress(cmd.ErrOrStderr(), "stat "+s.Path, s.Size)
 	defer bar.finish()
 	current, all := int64(0), int64(0) // bytes of entries: of the newest epoch, and of all
@@ -212,96 +215,4 @@ func age(t time.Time) *float64 {
 	}
 	seconds := time.Since(t).Round(time.Millisecond).Seconds()
 	return &seconds
-}
-
-// tell prints s for people.
-func (s *stat) tell(w io.Writer) error {
-	t := statText{w: w}
-	t.line(printable(s.Path), "%s, %s", s.Kind, bytesOf(s.Size))
-	for _, k := range s.Sizes {
-		t.line("  "+k.Kind, "%s, %s", s.pieces(k.Count), bytesOf(k.Bytes))
-	}
-	switch {
-	case s.First > 0:
-		t.line("  updates", "%s, %d to %d: %s of payload", count(int64(s.Updates), "update"), s.First, *s.Last, bytesOf(s.Payload))
-	case s.Kind != "backup":
-		t.line("  updates", "%s: %s of payload", count(int64(s.Updates), "update"), bytesOf(s.Payload))
-	}
-	if s.From != nil && s.Until != nil {
-		t.line("  made", "from %s to %s, in %v", stamp(*s.From), stamp(*s.Until), brief(s.Until.Sub(*s.From)))
-	}
-	if r := s.Rate; r != nil {
-		t.line("  rate", "%s updates/s on average, %s at most in %v", perSecond(r.Mean), perSecond(r.Most), time.Duration(r.Step*float64(time.Second)))
-		t.line("", "|%s|", r.curve())
-	}
-	s.tellSnapshot(&t)
-	if s.Torn > 0 {
-		t.line("  torn tail", "%s, not acknowledged: what a crash cut short, or what is being written now", bytesOf(s.Torn))
-	}
-	return t.err
-}
-
-// pieces says how many there are of what a kind has.
-func (s *stat) pieces(n int64) string {
-	switch {
-	case s.Kind == "store":
-		return count(n, "file")
-	case n == 1:
-		return "1 entry"
-	}
-	return fmt.Sprintf("%d entries", n)
-}
-
-// tellSnapshot prints what is known of the last snapshot, and of the next.
-func (s *stat) tellSnapshot(t *statText) {
-	switch last := s.Snapshot; {
-	case last == nil:
-		t.line("  last one", "there is no snapshot")
-	case last.Age != nil:
-		t.line("  last one", "after update %d, %v ago, %s; %s since", *last.Index, brief(time.Duration(*last.Age*float64(time.Second))), bytesOf(last.Size), count(int64(last.Updates), "update"))
-	case last.Index != nil:
-		t.line("  last one", "after update %d, %s; %s since", *last.Index, bytesOf(last.Size), count(int64(last.Updates), "update"))
-	default:
-		t.line("  last one", "%s; %s since", bytesOf(last.Size), count(int64(last.Updates), "update"))
-	}
-	switch {
-	case s.Free == nil:
-	case s.Kind == "store":
-		t.line("  the next", "would free %s, with --keep %d", bytesOf(s.Free.Bytes), s.Free.Keep)
-	default:
-		t.line("  compact", "would free %s", bytesOf(s.Free.Bytes))
-	}
-}
-
-// A statText prints a table of two columns.
-type statText struct {
-	w   io.Writer
-	err error
-}
-
-func (t *statText) line(name, format string, args ...any) {
-	if t.err == nil {
-		_, t.err = fmt.Fprintf(t.w, "%-12s  %s\n", name, fmt.Sprintf(format, args...))
-	}
-}
-
-// bytesOf returns a size in bytes, kB, MB and so on, in three digits.
-func bytesOf(n int64) string {
-	if n < 1000 {
-		return count(n, "byte")
-	}
-	f, unit := float64(n), 0
-	for f >= 999.5 && unit < len("kMGTPE") {
-		f /= 1000
-		unit++
-	}
-	return fmt.Sprintf("%.3g %cB", f, "kMGTPE"[unit-1])
-}
-
-// perSecond returns a rate in three digits, or as a whole number.
-func perSecond(f float64) string {
-	if f >= 100 {
-		return fmt.Sprintf("%.0f", f)
-	}
-	return fmt.Sprintf("%.3g", f)
 }

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"syscall"
 	"testing"
@@ -112,7 +113,7 @@ func TestStatOfDamage(t *testing.T) {
 	b := readFile(t, logs[1])
 	b[len(b)/2] ^= 1
 	writeFile(t, logs[1], b)
-	if s := statJSON(t, exitDamage, dir); s.Damaged != 1 || s.Updates < 1000 || s.Updates >= 2000 || *s.Last != s.Updates {
+	if s := statJSON(t, exitDamage, dir); s.Damaged != 1 || s.Updates < 3003 || s.Updates >= 4003 || *s.Last != 4003 || s.Snapshot.Updates != 3 {
 		t.Errorf("%+v", s)
 	}
 	torn := statStore(t)
@@ -183,6 +184,44 @@ func TestStatOfABackupAndInterrupted(t *testing.T) {
 		if status := run(ctx, []string{"stat", path}, strings.NewReader(""), &out, &errs); status != 130 || out.Len() > 0 {
 			t.Errorf("%s: exit status %d: %s%s", path, status, &out, &errs)
 		}
+	}
+}
+
+// A writerFunc is a writer.
+type writerFunc func(b []byte) (int, error)
+
+func (f writerFunc) Write(b []byte) (int, error) { return f(b) }
+
+// What is known of a store, a file or a backup before all of it is read is told before that:
+// an interrupt that comes as soon as it is told, comes in the middle of the walk.
+func TestStatTellsFirstWhatItKnows(t *testing.T) {
+	dir := statStore(t)
+	file := filepath.Join(t.TempDir(), "app.state")
+	mustRun(t, strings.Repeat("12345\n", 1000), "append", "--batch", "1000", file)
+	for path, want := range map[string]string{
+		dir:  " store, [0-9.]+ kB\n  log         6 files, [0-9.]+ kB\n  snapshot    4 files, [0-9]+ bytes\n$",
+		file: " file, [0-9.]+ kB\n$",
+	} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		var out, errs bytes.Buffer
+		lines := strings.Count(want, "\n")
+		status := run(ctx, []string{"stat", path}, strings.NewReader(""), writerFunc(func(b []byte) (int, error) {
+			if out.Write(b); bytes.Count(out.Bytes(), []byte("\n")) == lines {
+				cancel(interrupted{syscall.SIGINT})
+			}
+			return len(b), nil
+		}), &errs)
+		if got := out.String(); status != 130 || !regexp.MustCompile(want).MatchString(got) {
+			t.Errorf("exit status %d, and it told %q, want %q", status, got, want)
+		}
+		if want := "reading " + path + " is not complete\n"; !strings.HasSuffix(errs.String(), want) {
+			t.Errorf("it said %q, want %q", &errs, want)
+		}
+		out.Reset()
+		if status := run(ctx, []string{"stat", "--json", path}, strings.NewReader(""), &out, &errs); status != 130 || out.Len() > 0 {
+			t.Errorf("--json: exit status %d, %q", status, &out)
+		}
+		cancel(nil)
 	}
 }
 

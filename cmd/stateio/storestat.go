@@ -2,22 +2,38 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io"
 	"slices"
 
+	"github.com/spf13/cobra"
 	"github.com/stateio/stateio/store"
 )
 
-// ofStore finds out about the store in a directory that keeps so many snapshots.
-func (s *stat) ofStore(ctx context.Context, stderr io.Writer, keep int) error {
-	s.Kind = "store"
+// ofStore finds out about the store in a directory that keeps so many snapshots, in one
+// walk through all of it.
+func (s *stat) ofStore(cmd *cobra.Command, keep int, text *statText) error {
+	ctx := cmd.Context()
 	files, err := store.Files(s.Path)
 	if err != nil {
 		return err
 	}
-	reports, err := store.Check(ctx, s.Path, nil)
+	s.Kind = "store"
+	for _, f := range files {
+		s.Size += f.Size
+		kind := "log"
+		if f.Snapshot {
+			kind = "snapshot"
+			s.Snapshot = &lastSnapshot{Index: &f.Last, Time: known(f.From), Age: age(f.From), Size: f.Size}
+		}
+		s.add(kind, f.Size)
+	}
+	if err := text.first(ctx, s); err != nil {
+		return err
+	}
+	bar := newProgress(cmd.ErrOrStderr(), "stat "+s.Path, s.Size)
+	u := updateCounter{s: s, last: files[0].First - 1}
+	reports, err := store.Check(ctx, s.Path, &store.CheckOptions{Progress: bar.of, Update: u.add})
+	bar.finish()
 	if ctx.Err() != nil {
 		return notRead(ctx, s.Path)
 	}
@@ -28,57 +44,40 @@ func (s *stat) ofStore(ctx context.Context, stderr io.Writer, keep int) error {
 		s.Torn += r.Torn
 		s.Damaged += int64(len(r.Damage))
 	}
-	for _, f := range files {
-		s.Size += f.Size
-		kind := "log"
-		if f.Snapshot {
-			kind = "snapshot"
-			s.Snapshot = &lastSnapshot{Index: &f.Last, Time: known(f.From), Age: age(f.From), Size: f.Size}
-		}
-		s.add(kind, f.Size)
-	}
-	if err := s.readUpdates(ctx, stderr, files); err != nil {
-		return err
-	}
+	s.Last, s.Rate = &u.last, u.rate.told()
 	s.Free = &freed{freedBy(files, s.Last, keep), keep}
 	return nil
 }
 
-// readUpdates counts the updates in a store, up to damage.
-func (s *stat) readUpdates(ctx context.Context, stderr io.Writer, files []store.File) error {
-	size := int64(0)
-	for _, f := range files {
-		if !f.Snapshot {
-			size += f.Size
-		}
+// An updateCounter counts the updates in a store that can be read.
+type updateCounter struct {
+	s    *stat
+	last uint64 // index of the last one
+	rate rate
+}
+
+// add counts an update.
+func (c *updateCounter) add(u store.Update) {
+	if u.Index <= c.last {
+		return // a log that was damaged, or is of another store, has it once more
 	}
-	bar := newProgress(stderr, "stat "+s.Path, size)
-	defer bar.finish()
-	last, r := files[0].First-1, rate{}
-	for u, err := range store.ReadUpdates(ctx, s.Path, files[0].First) {
-		switch {
-		case ctx.Err() != nil:
-			return notRead(ctx, s.Path)
-		case errors.Is(err, store.ErrCorrupt) && s.Damaged > 0: // which is told
-		case err != nil:
-			return err
-		default:
-			s.Updates++
-			s.Payload += int64(len(u.Data))
-			last = u.Index
-			if s.First == 0 {
-				s.First, s.From = u.Index, known(u.Time)
-			}
-			s.Until = known(u.Time)
-			r.add(u.Time)
-			if s.Snapshot != nil && u.Index > *s.Snapshot.Index {
-				s.Snapshot.Updates++
-			}
-			bar.at(s.Payload + entryOverhead*int64(s.Updates))
-		}
+	s := c.s
+	c.last = u.Index
+	if s.Updates++; s.Updates == 1 {
+		s.First = u.Index
 	}
-	s.Last, s.Rate = &last, r.told()
-	return nil
+	s.Payload += int64(len(u.Data))
+	if s.Snapshot != nil && u.Index > *s.Snapshot.Index {
+		s.Snapshot.Updates++
+	}
+	if u.Time.IsZero() {
+		return // after damage
+	}
+	if s.From == nil {
+		s.From = known(u.Time)
+	}
+	s.Until = known(u.Time)
+	c.rate.add(u.Time)
 }
 
 // freedBy returns the size of the files that a store drops after a snapshot of its last
