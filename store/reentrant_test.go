@@ -221,7 +221,7 @@ func TestUpdatesThatWaitForAViewAreLogged(t *testing.T) {
 		}()
 		for line := range told {
 			if strings.Contains(line, "nothing moves on") {
-				if !strings.Contains(line, "1 updates wait until functions passed to View return") {
+				if !strings.Contains(line, "1 update waits until functions passed to View return") {
 					t.Errorf("the log says %q", line)
 				}
 				break

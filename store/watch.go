@@ -101,7 +101,7 @@ func (s *Store) sight() sight {
 	n.written, n.moved = s.written.Load(), s.moved.Load()
 	switch waits := s.queue.waits(); {
 	case s.capturing.Load():
-		n.doing = fmt.Sprintf("%d updates wait until Snapshot of the machine returns; if it takes a mutex that callers hold while they wait for the store, neither will go on", waits)
+		n.doing = updatesWait(waits, "until Snapshot of the machine returns; if it takes a mutex that callers hold while they wait for the store, neither will go on")
 	case waits > 0:
 		n.doing = s.whatUpdatesWaitFor(waits)
 	case s.commitAwaited():
@@ -131,10 +131,18 @@ func (s *Store) commitAwaited() bool {
 func (s *Store) whatUpdatesWaitFor(n int) string {
 	switch {
 	case s.applying.Load():
-		return fmt.Sprintf("%d updates wait until Apply returns", n)
+		return updatesWait(n, "until Apply returns")
 	case !s.state.TryRLock():
-		return fmt.Sprintf("%d updates wait until functions passed to View return", n)
+		return updatesWait(n, "until functions passed to View return")
 	}
 	s.state.RUnlock()
-	return fmt.Sprintf("%d updates wait for the disk", n)
+	return updatesWait(n, "for the disk")
+}
+
+// updatesWait says that n updates wait, and for what.
+func updatesWait(n int, what string) string {
+	if n == 1 {
+		return "1 update waits " + what
+	}
+	return fmt.Sprintf("%d updates wait %s", n, what)
 }
