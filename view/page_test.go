@@ -165,6 +165,23 @@ func watchAStore(browser context.Context, t *testing.T) {
 	b.wait(`document.getElementById("rate-chart").dataset.points >= 2 && document.getElementById("latency-chart").dataset.points > 3`)
 	b.wait(`document.getElementById("tiles").textContent.includes("1 to 40")`)
 	b.wait(`[...document.querySelectorAll("#list tr.item td:first-child")].at(-1)?.textContent === "40"`)
+	// What is opened in the list stays so while it follows; and while it would be gone, the list
+	// waits.
+	b.do(chromedp.Evaluate[chromedp.Void](`void [...document.querySelectorAll("#list tr.item")].at(-1).click()`))
+	b.wait(`(window.kept = document.querySelector("#list tr.open pre"))?.textContent.includes('"bo"')`)
+	update(5)
+	b.wait(`[...document.querySelectorAll("#list tr.item td:first-child")].at(-1)?.textContent === "45"`)
+	const stays = `kept.isConnected && kept.closest("tr").previousElementSibling.firstElementChild.textContent === "40" && document.querySelectorAll("#list tr.open").length === 1`
+	if !eval[bool](b, stays) {
+		t.Error("the payload of update 40 was closed by update 45")
+	}
+	update(60)
+	b.wait(`document.getElementById("tiles").textContent.includes("1 to 105")`)
+	if !eval[bool](b, stays) {
+		t.Error("the payload of update 40 was closed by update 105")
+	}
+	b.do(chromedp.Evaluate[chromedp.Void](`void kept.closest("tr").previousElementSibling.click()`))
+	b.wait(`!kept.isConnected && [...document.querySelectorAll("#list tr.item td:first-child")].at(-1)?.textContent === "105"`)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -198,7 +215,7 @@ func showHostilePayloads(browser context.Context, t *testing.T) {
 	}
 	b := open(browser, t, serve(t, Handler(dir, nil)), desk)
 	b.wait(settledPage + fmt.Sprintf(` && document.querySelectorAll("#list tr.item").length >= %d`, len(hostile)))
-	// The list is made anew when more was read, so what was opened may be closed again.
+	// The list goes on when more was read: what comes then is opened, too.
 	b.wait(fmt.Sprintf(`(() => {
 		document.querySelectorAll('#list tr.item[aria-expanded="false"]').forEach((r) => r.click());
 		return [...document.querySelectorAll("#list tr.open pre")].filter((p) => p.textContent).length >= %d;

@@ -13,6 +13,7 @@ let shown = null; // how this page was asked for
 let searching = null;
 let format = "auto";
 let atEnd = false; // the last page is shown
+let late = false; // it is not the newest, because it has opened rows that this has not
 
 export function startList(s) {
   summary = s;
@@ -21,18 +22,18 @@ export function startList(s) {
   $("search").addEventListener("search", () => { if (!$("search").value) submit(); });
   $("format").addEventListener("change", () => { format = $("format").value; if (shown) load(shown); });
   $("first").addEventListener("click", first);
-  $("last").addEventListener("click", last);
+  $("last").addEventListener("click", () => last());
   $("newer").addEventListener("click", () => { atEnd = false; if (next) { before.push(shown); load(next); } });
   $("older").addEventListener("click", older);
   last();
 }
 
-// updateList keeps the last page up to date, for as long as it is shown and nothing in it is
-// opened.
+// updateList keeps the last page up to date, for as long as it is shown. What is opened in it
+// stays so: if that would leave the page, the page waits until it is closed.
 export function updateList(s) {
   const news = s.last !== summary.last || s.whole !== summary.whole || s.updates !== summary.updates;
   summary = s;
-  if (news && atEnd && !$("search").value && !document.querySelector("#list tr.open")) last();
+  if ((news || late) && atEnd && !$("search").value) last(true);
 }
 
 export function showUpdate(index) {
@@ -44,11 +45,11 @@ export function showUpdate(index) {
 
 function first() { before = []; atEnd = false; load(summary.store ? { index: summary.first || 0 } : { file: summary.files[0].name, offset: 0 }); }
 
-function last() {
+function last(keep) {
   if (!summary.store) return first();
   before = [];
   atEnd = true;
-  load({ index: Math.max(summary.first || 0, summary.last - pageSize + 1) });
+  load({ index: Math.max(summary.first || 0, summary.last - pageSize + 1) }, keep);
 }
 
 function older() {
@@ -69,7 +70,7 @@ function goto() {
   load({ at: t });
 }
 
-async function load(how) {
+async function load(how, keep) {
   searching?.abort();
   searching = new AbortController();
   const { signal } = searching;
@@ -80,9 +81,12 @@ async function load(how) {
       $("list-says").textContent = `Reading ${page.next.file}, at ${size(page.next.offset)}…`;
       page = await ask("entries", { ...how, ...page.next, ...options }, signal);
     }
+    const keys = new Set(page.rows.map(keyOf));
+    late = Boolean(keep) && opened().some((tr) => !keys.has(tr.dataset.key));
+    if (late) return;
     shown = how;
     next = page.next || null;
-    showRows($("list").tBodies[0], page.rows, {});
+    showRows($("list").tBodies[0], page.rows, { keep });
     const updates = page.rows.filter((r) => r.index);
     $("list").tBodies[0].dataset.first = updates.length ? updates[0].index : 0;
     $("list-says").textContent = page.rows.length ? "" : "Nothing is there.";
@@ -120,11 +124,34 @@ async function submit() {
   }
 }
 
+// keyOf tells a row from all others.
+function keyOf(r) { return `${r.file} ${r.offset} ${r.end} ${r.nth || 0} ${r.content}`; }
+
+// opened returns the rows whose payload is shown.
+function opened() { return [...document.querySelectorAll('#list tr[aria-expanded="true"]')]; }
+
 // showRows puts rows into the body of a table.
 export function showRows(body, rows, options) {
+  if (options.keep) return replaceRows(body, rows, options);
   const all = rows.map((r) => rowElement(r, options));
   if (options.add) body.append(...all);
   else body.replaceChildren(...all);
+}
+
+// replaceRows is showRows that leaves the rows which are there in their place, opened or
+// not: the focus, what is selected, and how far a payload is scrolled stay as they are.
+function replaceRows(body, rows, options) {
+  const keys = new Set(rows.map(keyOf)), there = new Map();
+  for (const tr of [...body.querySelectorAll("tr.item")]) {
+    const payload = tr.nextElementSibling?.classList.contains("open") ? [tr.nextElementSibling] : [];
+    if (keys.has(tr.dataset.key)) there.set(tr.dataset.key, [tr, ...payload]);
+    else [tr, ...payload].forEach((e) => e.remove());
+  }
+  let at = body.firstElementChild;
+  for (const e of rows.flatMap((r) => there.get(keyOf(r)) || [rowElement(r, options)])) {
+    if (e === at) at = at.nextElementSibling;
+    else body.insertBefore(e, at);
+  }
 }
 
 function rowElement(r, options) {
@@ -140,6 +167,7 @@ function rowElement(r, options) {
     element("td", {}, element("span", { class: "tag" }, element("span", { class: `swatch c${kind}` }), what)),
     element("td", { class: "num" }, number(r.content === "update" || r.content === "state" ? r.size : r.end - r.offset)),
     pay);
+  tr.dataset.key = keyOf(r);
   const toggle = () => open(tr, r);
   tr.addEventListener("click", () => { if (!String(getSelection())) toggle(); });
   tr.addEventListener("keydown", (e) => { if (e.target === tr && (e.key === "Enter" || e.key === " ")) { e.preventDefault(); toggle(); } });
