@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 
@@ -19,6 +20,9 @@ func (s *stat) ofStore(cmd *cobra.Command, keep int, text *statText) error {
 	}
 	s.Kind = "store"
 	for _, f := range files {
+		if f.Err != nil && !errors.Is(f.Err, store.ErrCorrupt) {
+			return f.Err // it can't be read: then its size is not known
+		}
 		s.Size += f.Size
 		kind := "log"
 		if f.Snapshot {
