@@ -100,7 +100,7 @@ func Entries(r io.ReaderAt, limit int64) iter.Seq2[Entry, error] {
 			yield(Entry{}, err)
 			return
 		}
-		s.found = func(e Entry) bool { return yield(e, nil) }
+		s.found = func(e *Entry) bool { return yield(*e, nil) }
 		s.broken = func(d Damage) bool { return yield(Entry{}, &d) }
 		if err := s.run(); err != nil {
 			yield(Entry{}, err)

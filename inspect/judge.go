@@ -15,7 +15,7 @@ func newScan(r io.ReaderAt, limit int64) (*scan, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &scan{file: f, zeros: -1}
+	s := &scan{file: f, zeros: -1, one: Entry{file: f}}
 	if s.last, err = record.FindTail(f.r, f.limit); err != nil {
 		return nil, f.fail(err, 0)
 	}
@@ -107,10 +107,9 @@ func (s *scan) whole(end int64) {
 		s.damage(a.start, end, reason)
 		return
 	}
-	e := Entry{
-		Offset: a.start, End: end, Kind: Kind(h.Kind), Epoch: h.Epoch,
-		Size: a.size - entry.HeadSize, Prefix: payload, file: s.file,
-	}
+	e := &s.one
+	e.Offset, e.End, e.Kind, e.Epoch, e.Previous = a.start, end, Kind(h.Kind), h.Epoch, 0
+	e.Size, e.Prefix = a.size-entry.HeadSize, payload
 	link := ""
 	if e.Kind == Snapshot {
 		e.Epoch, e.Previous = uint64(e.Offset), h.Epoch
@@ -128,7 +127,7 @@ func (s *scan) whole(end int64) {
 }
 
 // misplaced says why entry e does not belong where it is, or nothing.
-func (s *scan) misplaced(e Entry) string {
+func (s *scan) misplaced(e *Entry) string {
 	switch {
 	case e.Kind == Snapshot && s.known && e.Epoch > s.epoch && e.End <= s.last.Last.End:
 		return fmt.Sprintf("a snapshot is among the updates of epoch %d", s.epoch)
@@ -143,7 +142,7 @@ func (s *scan) misplaced(e Entry) string {
 
 // wrongLink says why the way from snapshot e to the epoch before is broken, or
 // nothing.
-func (s *scan) wrongLink(e Entry) string {
+func (s *scan) wrongLink(e *Entry) string {
 	switch {
 	case e.Previous >= uint64(e.Offset) && e.Previous != 0:
 		return fmt.Sprintf("the snapshot says that epoch %d, which lies after it, came before", e.Previous)
@@ -198,7 +197,7 @@ func (s *scan) report(d flaw, place Place) {
 }
 
 // deliver reports entry e, and what must be reported before it.
-func (s *scan) deliver(e Entry) {
+func (s *scan) deliver(e *Entry) {
 	s.flush()
 	s.settle(e.Offset)
 	if !s.stop {

@@ -29,7 +29,8 @@ func walkStateFile(path string, from Mark, yield func(Part, error) bool) error {
 		return nil
 	}
 	end := s.hole
-	s.found = func(e Entry) bool {
+	s.found = func(found *Entry) bool {
+		e := *found // parts may be used after their turn
 		p := Part{Offset: e.Offset, End: e.End, Content: ContentUpdate, Epoch: e.Epoch, Size: e.Size, Prefix: e.Prefix, entry: &e}
 		if e.Kind == Snapshot {
 			p.Content = ContentState

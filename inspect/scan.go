@@ -12,7 +12,7 @@ const readSize = 8 * record.BlockSize
 // its damage, and reports both in order.
 type scan struct {
 	file
-	found  func(Entry) bool  // false: stop
+	found  func(*Entry) bool // false: stop; the entry is valid until it returns
 	broken func(Damage) bool // false: stop
 	passed func(off int64) error
 	stop   bool
@@ -32,7 +32,10 @@ type scan struct {
 	zeros int64 // where zeros began that reach up to here; -1: there are none
 	open  bool  // an entry has begun:
 	entry assembly
-	held  flaw // damage that may go on; none if it has no length
+	// one is the entry found last, and the memory of all: copies take longer than hashing a
+	// small one.
+	one  Entry
+	held flaw // damage that may go on; none if it has no length
 
 	at      uint64 // the epoch here
 	atKnown bool

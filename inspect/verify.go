@@ -82,7 +82,7 @@ func Verify(ctx context.Context, r io.ReaderAt, limit int64, opts *Options) (*Re
 	}
 	rep := &Report{Size: limit, End: s.last.Last.End, Epoch: s.epoch, path: s.path, sound: true}
 	epoch, any := uint64(0), false
-	s.found = func(e Entry) bool {
+	s.found = func(e *Entry) bool {
 		if e.Epoch != epoch || !any {
 			epoch, any = e.Epoch, true
 			rep.Epochs++
@@ -109,7 +109,7 @@ func Verify(ctx context.Context, r io.ReaderAt, limit int64, opts *Options) (*Re
 }
 
 // add counts entry e.
-func (r *Report) add(e Entry) {
+func (r *Report) add(e *Entry) {
 	r.Payload += e.Size
 	switch {
 	case e.Kind == Snapshot:
