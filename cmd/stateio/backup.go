@@ -42,11 +42,13 @@ func restoreBackup(cmd *cobra.Command, path string, file *os.File, size int64, o
 		return err
 	}
 	defer out.discard()
-	if _, err := store.RestoreBackup(cmd.Context(), out, file, size); err != nil {
+	info, err := store.RestoreBackup(cmd.Context(), out, file, size)
+	if err != nil {
 		if cmd.Context().Err() != nil {
 			return notComplete(cmd.Context(), path)
 		}
 		return err
 	}
+	o.told.Kind, o.told.Index, o.told.State = "backup", &info.Index, &restoredState{o.state, info.Bytes}
 	return out.commit()
 }

@@ -127,7 +127,7 @@ func TestHostileNamesAndPayloadsAreInert(t *testing.T) {
 		"help":     {{"help"}},
 		"log":      {{"log"}, {"log", "--json"}, {"log", "--from", hostile}},
 		"repair":   {{"repair", "--json", "--salvage", "PATH", "DIR/made" + hostile}, {"repair", "PATH", "DIR/made2" + hostile}},
-		"restore":  {{"restore", "--force", "--state", "DIR/out", "--updates", "DIR/out2"}, {"restore", "--at", hostile}},
+		"restore":  {{"restore", "--force", "--state", "DIR/out", "--updates", "DIR/out2"}, {"restore", "--force", "--json", "--state", "DIR/out3"}, {"restore", "--at", hostile}},
 		"snapshot": {{"snapshot"}},
 		"stat":     {{"stat"}, {"stat", "--json"}},
 		"truncate": {{"truncate"}},

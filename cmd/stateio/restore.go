@@ -34,7 +34,11 @@ An epoch without a snapshot has no state: then --state writes no file and says s
 If FILE is a directory, the store in it is restored, which may be in use: the state
 is then in the form in which the program that uses the store writes it. --at gives
 the newest snapshot up to the update with that index, and the updates up to it; or up to
-a time, such as 2006-01-02T15:04:05Z, 2006-01-02 15:04, or -10m for ten minutes ago.`
+a time, such as 2006-01-02T15:04:05Z, 2006-01-02 15:04, or -10m for ten minutes ago.
+
+--json, for which --state and --updates must name files, prints an object when all is
+written, with the fields path, kind (file, store or backup), epoch or index (of what was
+restored), state (path, bytes; left out if there is none) and updates (path, count, bytes).`
 
 const restoreExample = `  stateio restore app.state
   stateio restore app.state --state state.json --updates updates.txt
@@ -45,11 +49,13 @@ const restoreExample = `  stateio restore app.state
 // restoreOptions are the flags of restore.
 type restoreOptions struct {
 	null, force    bool
+	json           bool
 	older, past    bool // epoch, at was given
 	epoch, at      uint64
 	moment         string
 	state, updates string
 	outputs        outputs
+	told           *restored // what was written
 }
 
 func newRestore() *cobra.Command {
@@ -63,6 +69,9 @@ func newRestore() *cobra.Command {
 		RunE: func(cmd *cobra.Command, args []string) error {
 			o.older = cmd.Flags().Changed("epoch")
 			o.past = cmd.Flags().Changed("at")
+			if o.json && (o.state == "" && o.updates == "" || toStandard(o.state) || toStandard(o.updates)) {
+				return usageError{errors.New("--json tells on standard output what was written elsewhere: name files with --state or --updates")}
+			}
 			if o.state == "" && o.updates == "" {
 				o.state, o.updates = "-", "-"
 			}
@@ -75,7 +84,11 @@ func newRestore() *cobra.Command {
 				}
 			}
 			o.outputs = outputs{cmd.OutOrStdout(), cmd.ErrOrStderr(), o.force}
-			return runRestore(cmd, args[0], o)
+			o.told = &restored{Path: args[0]}
+			if err := runRestore(cmd, args[0], o); err != nil || !o.json {
+				return err
+			}
+			return writeJSON(cmd.OutOrStdout(), o.told)
 		},
 	}
 	f := cmd.Flags()
@@ -84,6 +97,7 @@ func newRestore() *cobra.Command {
 	f.StringVar(&o.state, "state", "", "write the snapshot to `OUT`, - for standard output")
 	f.StringVar(&o.updates, "updates", "", "write the updates to `OUT`, - for standard output")
 	f.BoolVarP(&o.null, "null", "0", false, "end updates with a NUL byte instead of a newline")
+	f.BoolVar(&o.json, "json", false, "print a JSON object about what was written")
 	f.BoolVarP(&o.force, "force", "f", false, "replace OUT if it exists")
 	noValues(cmd, "epoch", "at")
 	return cmd
@@ -110,6 +124,7 @@ func runRestore(cmd *cobra.Command, path string, o restoreOptions) error {
 	if err != nil {
 		return advise(err, path)
 	}
+	o.told.Kind, o.told.Epoch = "file", &o.told.epoch
 	if o.state != "" && state != nil {
 		err = o.writeState(bytes.NewReader(state))
 	} else if o.state != "" {
@@ -118,7 +133,7 @@ func runRestore(cmd *cobra.Command, path string, o restoreOptions) error {
 	if err != nil || o.updates == "" {
 		return err
 	}
-	out, err := o.outputs.open(o.updates)
+	out, err := o.openUpdates()
 	if err != nil {
 		return err
 	}
@@ -135,9 +150,10 @@ func (o restoreOptions) open(file *os.File, size int64) (state []byte, updates *
 		if err := complete(file, size); err != nil {
 			return nil, nil, err
 		}
-		state, _, updates, err = stateio.Restore(file, size)
+		state, o.told.epoch, updates, err = stateio.Restore(file, size)
 		return state, updates, err
 	}
+	o.told.epoch = o.epoch
 	state, updates, err = stateio.RestoreEpoch(file, size, o.epoch)
 	if errors.Is(err, stateio.ErrNoEpoch) {
 		err = fmt.Errorf("%w; stateio epochs %s lists those there are", err, file.Name())
@@ -159,14 +175,23 @@ func (o restoreOptions) writeState(state io.Reader) error {
 		return err
 	}
 	defer out.discard()
-	if _, err := io.Copy(out, state); err != nil {
+	n, err := io.Copy(out, state)
+	if err != nil {
 		return err
 	}
+	o.told.State = &restoredState{o.state, n}
 	return out.commit()
+}
+
+// openUpdates opens the output for updates.
+func (o restoreOptions) openUpdates() (*output, error) {
+	o.told.Updates = &restoredUpdates{Path: o.updates}
+	return o.outputs.open(o.updates)
 }
 
 // writeUpdate writes an update and a delimiter to out.
 func (o restoreOptions) writeUpdate(out *output, update []byte) error {
+	o.told.add(update)
 	if _, err := out.Write(update); err != nil {
 		return err
 	}
@@ -245,9 +270,10 @@ func restoreStore(cmd *cobra.Command, dir string, o restoreOptions) error {
 	if o.at, err = o.index(ctx, dir); err != nil {
 		return adviseStore(err, dir)
 	}
+	o.told.Kind, o.told.Index = "store", &o.at
 	out := &output{Writer: bufio.NewWriter(io.Discard)}
 	if o.updates != "" {
-		if out, err = o.outputs.open(o.updates); err != nil {
+		if out, err = o.openUpdates(); err != nil {
 			return err
 		}
 	}

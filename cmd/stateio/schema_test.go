@@ -25,6 +25,7 @@ var schemas = []struct {
 	{"diff", difference{}},
 	{"epochs", epochLine{}},
 	{"repair", jsonRepair{}},
+	{"restore", restored{}},
 	{"bench", benchResult{}},
 }
 
