@@ -3,7 +3,6 @@ package cluster
 import (
 	"context"
 	"fmt"
-	"io"
 	"iter"
 
 	"github.com/stateio/stateio/store"
@@ -11,35 +10,11 @@ import (
 
 // A Keeper keeps the state of a machine: on one computer, as a *store.Store does, or
 // on several, as a *Node does. A program that holds a Keeper takes either, and
-// changes the line that opens it. For reading there is the function [View], since a
+// changes the line that opens it. For reading there is also the function [View], since a
 // store needs no context for that.
-type Keeper interface {
-	// Update makes an update, and returns when it is durable.
-	Update(ctx context.Context, update []byte) (result any, err error)
-	// Sync waits until all that was acknowledged is durable, and seen by View.
-	Sync(ctx context.Context) error
-	// Index returns the number of updates applied since the beginning of time.
-	Index() uint64
-	// WaitIndex waits until update index is durable, and seen by readers of this Keeper.
-	WaitIndex(ctx context.Context, index uint64) error
-	// Updates returns the updates from index from on that are kept, in order, and then
-	// those that come, until ctx ends. The error is store.ErrNotRetained for those that
-	// are not kept any more.
-	Updates(ctx context.Context, from uint64) iter.Seq2[store.Update, error]
-	// Snapshot makes a snapshot of the state as it is now.
-	Snapshot(ctx context.Context) error
-	// Backup writes the state as it is now as one state file.
-	Backup(ctx context.Context, w io.Writer) (index uint64, err error)
-	// Close waits for what is pending and closes.
-	Close() error
-	// CloseContext is Close for a caller that does not wait longer than ctx.
-	CloseContext(ctx context.Context) error
-}
+type Keeper = store.Keeper
 
-var (
-	_ Keeper = (*store.Store)(nil)
-	_ Keeper = (*Node)(nil)
-)
+var _ Keeper = (*Node)(nil)
 
 // View calls read while no update is applied to the state that k keeps, as
 // store.Store.View and Node.View do. It sees every update that was acknowledged
