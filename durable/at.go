@@ -25,5 +25,11 @@ func MapAt[K cmp.Ordered, V any](dir string, index uint64, opts *MapOptions[K, V
 // package statetest with logs of the program's own, or a store that is not of this
 // package. Of opts, Codec and Clone count.
 func NewMachine[K cmp.Ordered, V any](opts *MapOptions[K, V]) store.Machine {
-	return newMachine(opts.orDefaults())
+	return newMachine(opts.orDefaults()).withHistory()
+}
+
+// withHistory has a machine judge transactions by what they say that they have read.
+func (m *machine[K, V]) withHistory() *machine[K, V] {
+	m.history = newHistory(m.keys)
+	return m
 }

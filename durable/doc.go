@@ -25,6 +25,13 @@
 // [Map.Txn] makes several changes one: all of them are found after a crash, or none.
 // Transactions are serializable, and so are their reads.
 //
+// # On several computers
+//
+// [OpenMapOn] and [OpenValueOn] open a map or value on whatever keeps a machine, such as a
+// node of package cluster, which keeps it on several computers. The rest of the program
+// stays as it is. Changes and transactions are made on any node, and hold on all; what they
+// promise, and what reading means where nodes may be ahead of each other, is said there.
+//
 // # Who owns values
 //
 // Values go in and out by copy, so nothing that a program does to one changes the map:

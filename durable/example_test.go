@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/stateio/stateio/durable"
+	"github.com/stateio/stateio/store"
 )
 
 // User is what the examples keep.
@@ -271,4 +272,55 @@ func ExampleMap_PutTTL() {
 		}
 	}
 	// Output: 4711 true
+}
+
+// Where a node of package cluster is opened, in place of a store in memory, the map is on
+// several computers. Nothing else changes.
+func ExampleOpenMapOn() {
+	users, err := durable.OpenMapOn[string, User](nil, func(m store.Machine) (store.Keeper, error) {
+		return store.OpenMemory(m, &quiet) // or cluster.Open("data/users", m, &cluster.Options{...})
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer users.Close()
+	if err := users.Put(ctx, "ann", User{Age: 31}); err != nil {
+		log.Fatal(err)
+	}
+	ann, ok := users.Get("ann")
+	fmt.Println(ann.Age, ok)
+	// Output: 31 true
+}
+
+func ExampleOpenValueOn() {
+	type Config struct{ Port int }
+	config, err := durable.OpenValueOn(Config{Port: 80}, nil, func(m store.Machine) (store.Keeper, error) {
+		return store.OpenMemory(m, &quiet) // or cluster.Open("data/config", m, &cluster.Options{...})
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer config.Close()
+	if err := config.Update(ctx, func(c *Config) error { c.Port = 8080; return nil }); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(config.Get().Port)
+	// Output: 8080
+}
+
+func ExampleMap_Latest() {
+	dir := tempDir()
+	defer os.RemoveAll(dir)
+	users := exampleUsers(dir) // or on a node of a cluster
+	defer users.Close()
+	v, err := users.Latest(ctx) // with all that was acknowledged, on whichever node
+	if err != nil {
+		log.Fatal(err) // on a cluster, there was no majority until ctx ended
+	}
+	for name, u := range v.Range("a", "c") {
+		fmt.Println(name, u.Age)
+	}
+	// Output:
+	// ann 31
+	// bob 25
 }

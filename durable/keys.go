@@ -76,6 +76,14 @@ func (c keyCodec[K]) append(dst []byte, k K) []byte {
 	}
 }
 
+// bytes returns how many bytes of memory k takes.
+func (c keyCodec[K]) bytes(k K) int {
+	if c.class == stringKeys {
+		return int(c.size) + len(*(*string)(unsafe.Pointer(&k)))
+	}
+	return int(c.size)
+}
+
 func (c keyCodec[K]) int(p unsafe.Pointer) int64 {
 	switch c.size {
 	case 1:

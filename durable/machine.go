@@ -53,11 +53,20 @@ type machine[K cmp.Ordered, V any] struct {
 	mu      sync.RWMutex
 	tree    *tree[K, V]
 	hash    map[K]cell[V] // the same for Get, which a tree makes look at a key for each level; or nil
-	index   uint64        // of the last update, once one was applied or the map is open
+	index   uint64        // of the last update, if located
+	located bool          // not so after a snapshot was restored: the keeper knows its index
 	indexes []indexer[K, V]
 	txn     *conflicts[K, V] // of the transaction that runs, or nil
 
 	deadlines deadlines[K]
+	sooner    chan struct{} // see deadlines
+
+	// history is by what transactions are judged that say what they have read. It is nil
+	// in the machine of a store, which has seen what was changed while a transaction ran.
+	history *history[K]
+
+	// strict is set before the first update, if other machines apply the same ones.
+	strict bool
 
 	// frozen has a copy of the tree, or is nil if there is none that is like it. It is set
 	// under mu.
@@ -65,9 +74,10 @@ type machine[K cmp.Ordered, V any] struct {
 }
 
 func newMachine[K cmp.Ordered, V any](o MapOptions[K, V]) *machine[K, V] {
+	sooner := make(chan struct{}, 1)
 	return &machine[K, V]{
 		keys: newKeyCodec[K](), codec: o.Codec, clone: newCloner(o.Clone, o.Codec),
-		tree: newTree[K, V](), hash: newHash[K, V](0), deadlines: newDeadlines[K](),
+		tree: newTree[K, V](), hash: newHash[K, V](0), deadlines: newDeadlines[K](sooner), sooner: sooner,
 	}
 }
 
@@ -88,31 +98,53 @@ var (
 
 // ApplyAt implements [store.TimedMachine].
 func (m *machine[K, V]) ApplyAt(at time.Time, index uint64, update []byte) (any, error) {
+	err := m.apply(at, index, update)
+	if err != nil && m.strict && !isRefusal(err) {
+		panic(&unreadableError{index, err})
+	}
+	return nil, err
+}
+
+func (m *machine[K, V]) apply(at time.Time, index uint64, update []byte) error {
 	k, body, err := m.keys.parseHead(update)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if k == batchKind || k == txnKind {
-		return nil, m.applyMany(at, index, k, body)
+	switch k {
+	case batchKind, txnKind:
+		return m.applyMany(at, index, k, body, nil)
+	case readKind:
+		r, body, err := m.keys.parseReads(body)
+		if err != nil {
+			return err
+		}
+		return m.applyMany(at, index, k, body, r)
+	case expireKind:
+		return m.applyExpire(at, index, body)
 	}
+	return m.applyOne(at, index, k, body)
+}
+
+// applyOne makes the change of a put or delete.
+func (m *machine[K, V]) applyOne(at time.Time, index uint64, k kind, body []byte) error {
 	o, err := m.keys.parseOne(k, body)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	c, err := m.decode(o)
 	if err != nil {
-		return nil, err
+		return err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if c.delete {
 		if _, ok := m.find(c.key); !ok {
-			return nil, errAbsent
+			return errAbsent
 		}
 	}
 	m.change(c, at)
 	m.changed(index)
-	return nil, nil
+	return nil
 }
 
 // A change is an op with its value decoded.
@@ -145,8 +177,9 @@ func (m *machine[K, V]) decode(o op[K]) (change[K, V], error) {
 	return c, m.clone.check(c.value)
 }
 
-// applyMany makes all changes of a batch, or none.
-func (m *machine[K, V]) applyMany(at time.Time, index uint64, k kind, body []byte) error {
+// applyMany makes all changes of a batch, or none; with r, if what was read is as it was.
+// In the log of a store it was, and there is no history to tell.
+func (m *machine[K, V]) applyMany(at time.Time, index uint64, k kind, body []byte, r *reads[K]) error {
 	var changes []change[K, V]
 	err := m.keys.parseMany(body, func(o op[K]) error {
 		c, err := m.decode(o)
@@ -164,6 +197,11 @@ func (m *machine[K, V]) applyMany(at time.Time, index uint64, k kind, body []byt
 	}
 	if t != nil && t.any() {
 		return errConflict
+	}
+	if r != nil && m.history != nil {
+		if err := m.history.judge(index, r); err != nil {
+			return err
+		}
 	}
 	for _, c := range changes {
 		m.change(c, at)
@@ -187,6 +225,9 @@ func (m *machine[K, V]) change(c change[K, V], at time.Time) {
 			x.change(c, old.v, had)
 		}
 	}
+	if m.history != nil {
+		m.history.note(c.key)
+	}
 	c.in(m.tree)
 	switch {
 	case c.delete:
@@ -203,8 +244,11 @@ func (m *machine[K, V]) change(c change[K, V], at time.Time) {
 
 // changed says that an update was applied. The caller holds mu.
 func (m *machine[K, V]) changed(index uint64) {
-	m.index = index
+	m.index, m.located = index, true
 	m.frozen.Store(nil)
+	if m.history != nil {
+		m.history.applied()
+	}
 }
 
 // freeze returns the state as it is now, which later changes leave alone. States that
@@ -222,7 +266,7 @@ func (m *machine[K, V]) freeze() *View[K, V] {
 func (m *machine[K, V]) freezeLocked() *View[K, V] {
 	v := m.frozen.Load()
 	if v == nil {
-		v = &View[K, V]{m: m, tree: m.tree.Copy(), index: m.index}
+		v = &View[K, V]{m: m, tree: m.tree.Copy(), index: m.index, located: m.located}
 		m.frozen.Store(v)
 	}
 	return v
@@ -232,8 +276,26 @@ func (m *machine[K, V]) freezeLocked() *View[K, V] {
 func (m *machine[K, V]) opened(index uint64) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.index = index
-	m.frozen.Store(nil) // which a snapshot may have made before that was known
+	if m.located {
+		return
+	}
+	m.index, m.located = index, true
+	m.frozen.Store(nil)
+}
+
+// freezeAt is freeze, and sees that the index of the view is known. An error is that of k,
+// and comes with a view of which it is not.
+func (m *machine[K, V]) freezeAt(k store.Keeper) (*View[K, V], error) {
+	for {
+		v := m.freeze()
+		if v.located {
+			return v, nil
+		}
+		// While nothing is applied, the keeper's index is that of the state.
+		if err := k.ViewLocal(func() error { m.opened(k.Index()); return nil }); err != nil {
+			return v, err
+		}
+	}
 }
 
 // get returns the value as it is kept.

@@ -16,9 +16,10 @@ import (
 // A Map is an ordered map on the disk. Its methods may be called from any number of
 // goroutines at once. What they return is the caller's.
 type Map[K cmp.Ordered, V any] struct {
-	store *store.Store
-	m     *machine[K, V]
-	turn  turn // of the transaction that runs until it is applied
+	keeper store.Keeper
+	store  *store.Store // the keeper, if it is one; else nil
+	m      *machine[K, V]
+	turn   turn // of the transaction that runs until it is applied, on a store; see also txnon.go
 
 	// gate is closed at the end of a transaction that others keep from being made, and
 	// lets no change begin before. It is nil if there is none.
@@ -41,28 +42,41 @@ func OpenMap[K cmp.Ordered, V any](dir string, opts *MapOptions[K, V]) (*Map[K, 
 	if err != nil {
 		return nil, err
 	}
-	m.opened(s.Index())
-	ctx, cancel := context.WithCancel(context.Background())
-	all := &Map[K, V]{store: s, m: m, turn: newTurn(), stop: cancel}
-	all.sweeper.Go(func() { all.sweep(ctx) })
-	return all, nil
+	return newMap(m, s), nil
 }
 
-// Close makes all changes durable and closes the map. Reads go on to work; changes
-// return [store.ErrClosed].
+// newMap returns the map of a machine whose state k keeps.
+func newMap[K cmp.Ordered, V any](m *machine[K, V], k store.Keeper) *Map[K, V] {
+	ctx, cancel := context.WithCancel(context.Background())
+	all := &Map[K, V]{keeper: k, m: m, turn: newTurn(), stop: cancel}
+	if all.store, _ = k.(*store.Store); all.store != nil {
+		m.opened(k.Index())
+	}
+	all.sweeper.Go(func() { all.sweep(ctx) })
+	return all
+}
+
+// Close makes all changes durable and closes the map, with what keeps it. Reads go on to
+// work; changes return [store.ErrClosed].
 func (m *Map[K, V]) Close() error {
 	m.stop()
 	m.sweeper.Wait()
-	return m.store.Close()
+	return m.keeper.Close()
 }
 
+// Keeper returns what keeps the map: its store, or what the function passed to
+// [OpenMapOn] has returned. Updates are to be made by the methods of Map.
+func (m *Map[K, V]) Keeper() store.Keeper { return m.keeper }
+
 // Store returns the store that keeps the map, for its Stats, Snapshot, Backup and
-// Recovery. Updates are to be made by the methods of Map.
+// Recovery, and nil if something else keeps it: see [Map.Keeper]. Updates are to be made by
+// the methods of Map.
 func (m *Map[K, V]) Store() *store.Store { return m.store }
 
-// Sync waits until all that can be seen is on the disk. The errors are those of
-// [store.Store.Sync].
-func (m *Map[K, V]) Sync(ctx context.Context) error { return m.store.Sync(ctx) }
+// Sync waits until all that can be seen is on the disk; on a cluster, also until every
+// change can be seen that was acknowledged, on whichever node, before the call. The errors
+// are those of the keeper's Sync.
+func (m *Map[K, V]) Sync(ctx context.Context) error { return m.keeper.Sync(ctx) }
 
 // Put sets the value of key. When it returns nil, that is on the disk. The map keeps
 // neither value nor what it points to.
@@ -101,7 +115,7 @@ func (m *Map[K, V]) Delete(ctx context.Context, key K) (existed bool, err error)
 	return err == nil, err
 }
 
-// update makes an update that is no transaction.
+// update makes an update, when no transaction keeps it from beginning.
 func (m *Map[K, V]) update(ctx context.Context, update []byte) (any, error) {
 	if gate := m.gate.Load(); gate != nil {
 		select {
@@ -110,7 +124,13 @@ func (m *Map[K, V]) update(ctx context.Context, update []byte) (any, error) {
 			return nil, fmt.Errorf("durable: change not made, since a transaction was on its way: %w", ctx.Err())
 		}
 	}
-	return m.store.Update(ctx, update)
+	if m.m.strict {
+		// What can't be read must not come into the log of several nodes.
+		if _, err := m.m.changesOf(update, nil); err != nil {
+			return nil, err
+		}
+	}
+	return m.keeper.Update(ctx, update)
 }
 
 // encodePut appends the update that sets key to dst.
@@ -156,28 +176,43 @@ func (m *Map[K, V]) Has(key K) bool {
 func (m *Map[K, V]) Len() int { return m.m.len() }
 
 // View returns the map as it is now. That takes microseconds, however large it is, and
-// keeps nobody waiting. What it shows may not be on the disk yet; see [Map.Sync].
-func (m *Map[K, V]) View() *View[K, V] { return m.m.freeze() }
+// keeps nobody waiting. What it shows may not be on the disk yet, and may lack what other
+// nodes of a cluster have acknowledged; see [Map.Sync] and [Map.Latest].
+func (m *Map[K, V]) View() *View[K, V] {
+	v, _ := m.m.freezeAt(m.keeper) // after an error, Index is 0
+	return v
+}
+
+// Latest returns the map with every change that was acknowledged before the call, on
+// whichever node of a cluster: what is read of it is linearizable. On a store, View does the
+// same, but for what is not on the disk yet when Latest is called: for that it waits. The
+// errors are those of [Map.Sync]: without a majority it waits until ctx ends.
+func (m *Map[K, V]) Latest(ctx context.Context) (*View[K, V], error) {
+	if err := m.keeper.Sync(ctx); err != nil {
+		return nil, err
+	}
+	return m.m.freezeAt(m.keeper)
+}
 
 // All returns all keys and values, in order, as they are when the loop begins. Changes
 // go on meanwhile, and the loop may make some.
 func (m *Map[K, V]) All() iter.Seq2[K, V] {
-	return func(yield func(K, V) bool) { m.View().All()(yield) }
+	return func(yield func(K, V) bool) { m.m.freeze().All()(yield) }
 }
 
 // Range returns the keys from from on that are less than to, like All.
 func (m *Map[K, V]) Range(from, to K) iter.Seq2[K, V] {
-	return func(yield func(K, V) bool) { m.View().Range(from, to)(yield) }
+	return func(yield func(K, V) bool) { m.m.freeze().Range(from, to)(yield) }
 }
 
 // From returns the keys from from on, like All. See also [Prefix].
 func (m *Map[K, V]) From(from K) iter.Seq2[K, V] {
-	return func(yield func(K, V) bool) { m.View().From(from)(yield) }
+	return func(yield func(K, V) bool) { m.m.freeze().From(from)(yield) }
 }
 
 // Backward returns all keys and values, the last one first, like All.
 func (m *Map[K, V]) Backward() iter.Seq2[K, V] {
-	return func(yield func(K, V) bool) { m.View().Backward()(yield) }
+	return func(yield func(K, V) bool) { m.m.freeze().Backward()(yield) }
 }
 
 // Before returns the keys less than to, the last one first, like All.

@@ -17,9 +17,11 @@ import (
 //	       | key ttl value               of a put with a time to live
 //	       | key                         of a delete
 //	       | { op key [ttl] [length value] }   of a batch or transaction, up to the end
+//	       | index reads { op key ... }   of a transaction that says what it has read
+//	       | { key }                     of keys whose time has come
 //
 // where class is that of the keys, op is the kind of one change in one byte, and ttl, in
-// nanoseconds, and length are uvarints.
+// nanoseconds, index and length are uvarints. What reads are is said in reads.go.
 
 // A kind is what an update does.
 type kind byte
@@ -30,6 +32,8 @@ const (
 	batchKind  kind = 3
 	txnKind    kind = 4 // as a batch; when it is made, what it has read must still hold
 	ttlKind    kind = 5
+	readKind   kind = 6 // a transaction that holds if what it has read at index is as it was
+	expireKind kind = 7 // all of the keys are there, and due by the time of the log
 )
 
 // opsVersion is that of the encoding of updates.
@@ -78,7 +82,7 @@ func (c keyCodec[K]) parseHead(update []byte) (kind, []byte, error) {
 		return 0, nil, fmt.Errorf("durable: the update is of version %d, and this program knows version %d: it was made by a newer one, use that", h>>5, opsVersion)
 	case class(h>>3&3) != c.class:
 		return 0, nil, fmt.Errorf("durable: the map has keys that are %v, not %v: open it with the type of keys that it was made with", class(h>>3&3), c.class)
-	case k < putKind || k > ttlKind:
+	case k < putKind:
 		return 0, nil, fmt.Errorf("durable: the update is of kind %d, which no map has made", k)
 	default:
 		return k, update[1:], nil
@@ -130,6 +134,21 @@ func (c keyCodec[K]) parseMany(body []byte, do func(op[K]) error) error {
 	return nil
 }
 
+// parseKeys calls do for each key in the body of an update that deletes some.
+func (c keyCodec[K]) parseKeys(body []byte, do func(op[K]) error) error {
+	for len(body) > 0 {
+		o := op[K]{delete: true}
+		var err error
+		if o.key, body, err = c.parse(body); err != nil {
+			return fmt.Errorf("durable: the update can't be read: %w", err)
+		}
+		if err := do(o); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // parseValue returns the value, with its length before it, at the start of b.
 func parseValue(b []byte) (value, rest []byte, err error) {
 	n, w := binary.Uvarint(b)
@@ -155,8 +174,17 @@ func (c keyCodec[K]) ops(update []byte, do func(op[K]) error) error {
 	if err != nil {
 		return err
 	}
-	if k == batchKind || k == txnKind {
+	switch k {
+	case batchKind, txnKind:
 		return c.parseMany(body, do)
+	case readKind:
+		_, body, err := c.parseReads(body)
+		if err != nil {
+			return err
+		}
+		return c.parseMany(body, do)
+	case expireKind:
+		return c.parseKeys(body, do)
 	}
 	o, err := c.parseOne(k, body)
 	if err != nil {

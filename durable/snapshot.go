@@ -17,22 +17,26 @@ import (
 
 // A snapshot of a map is
 //
-//	snapshot = "dmap" | version uint8 = 1 | class uint8 | count uint64
+//	snapshot = "dmap" | version uint8 = 1 or 2 | class uint8 | count uint64
 //	         | { length { key length value } } 0 | { length { key deadline } } 0
+//	         | now from { length { key changed } } 0     in version 2
 //
 // with the keys in order, the count of them in little endian, lengths as uvarints,
-// deadlines as varints, and frames, which a length begins, of frameBytes or more.
+// deadlines, now, from and changed, of a history, as varints, and frames, which a length
+// begins, of frameBytes or more. The map of a store has no history, and does not need one.
 const (
-	snapshotMagic   = "dmap"
-	snapshotVersion = 1
-	frameBytes      = 64 << 10
-	maxFrame        = 2 << 30 // more than the largest update
+	snapshotMagic = "dmap"
+	plainSnapshot = 1
+	withHistory   = 2
+	frameBytes    = 64 << 10
+	maxFrame      = 2 << 30 // more than the largest update
 )
 
 // A captured is the state of a map as it was when it was captured.
 type captured[K cmp.Ordered, V any] struct {
 	tree      *tree[K, V]
 	deadlines *btree.Map[K, int64]
+	history   *capturedHistory[K] // or nil
 	keys      keyCodec[K]
 	codec     store.Codec[V]
 }
@@ -42,13 +46,17 @@ type captured[K cmp.Ordered, V any] struct {
 func (m *machine[K, V]) Snapshot() (io.WriterTo, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return captured[K, V]{m.freezeLocked().tree, m.deadlines.of.Copy(), m.keys, m.codec}, nil
+	return captured[K, V]{m.freezeLocked().tree, m.deadlines.of.Copy(), m.history.capture(), m.keys, m.codec}, nil
 }
 
 // WriteTo writes a snapshot.
 func (c captured[K, V]) WriteTo(w io.Writer) (n int64, err error) {
 	out := &frameWriter{w: w}
-	h := append([]byte(snapshotMagic), snapshotVersion, byte(c.keys.class))
+	version := byte(plainSnapshot)
+	if c.history != nil {
+		version = withHistory
+	}
+	h := append([]byte(snapshotMagic), version, byte(c.keys.class))
 	out.write(binary.LittleEndian.AppendUint64(h, uint64(c.tree.Len())))
 	var value []byte
 	c.tree.Scan(func(key K, v cell[V]) bool {
@@ -67,15 +75,23 @@ func (c captured[K, V]) WriteTo(w io.Writer) (n int64, err error) {
 		return out.n, err
 	}
 	out.end()
-	c.deadlines.Scan(func(key K, at int64) bool {
-		out.frame = binary.AppendVarint(c.keys.append(out.frame, key), at)
+	writeNumbers(out, c.keys, c.deadlines)
+	if c.history != nil {
+		c.history.writeTo(out, c.keys)
+	}
+	return out.n, out.err
+}
+
+// writeNumbers writes the number of each key.
+func writeNumbers[K cmp.Ordered](out *frameWriter, keys keyCodec[K], of *btree.Map[K, int64]) {
+	of.Scan(func(key K, n int64) bool {
+		out.frame = binary.AppendVarint(keys.append(out.frame, key), n)
 		if len(out.frame) >= frameBytes {
 			out.flush()
 		}
 		return out.err == nil
 	})
 	out.end()
-	return out.n, out.err
 }
 
 // A frameWriter writes frames, up to the first error.
@@ -113,7 +129,7 @@ func (f *frameWriter) write(b []byte) {
 // are processors, and put into tree and hash table side by side.
 func (m *machine[K, V]) Restore(snapshot io.Reader) error {
 	r := bufio.NewReaderSize(snapshot, frameBytes)
-	count, err := m.readHeader(r)
+	version, count, err := m.readHeader(r)
 	if err != nil {
 		return err
 	}
@@ -131,13 +147,24 @@ func (m *machine[K, V]) Restore(snapshot io.Reader) error {
 	if err != nil {
 		return err
 	}
-	d, err := m.readDeadlines(r)
-	if err != nil {
+	d := newDeadlines[K](m.sooner)
+	if err := readNumbers(r, m.keys, d.set); err != nil {
 		return err
+	}
+	var h *history[K]
+	if m.history != nil {
+		if h, err = readHistory(r, m.keys, version); err != nil {
+			return err
+		}
+	}
+	// What keeps the state may find only at its end that it is damaged.
+	if _, err := io.Copy(io.Discard, r); err != nil {
+		return fmt.Errorf("durable: reading a snapshot: %w", err)
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.tree, m.hash, m.deadlines = tree, hash, d
+	m.tree, m.hash, m.deadlines, m.history = tree, hash, d, h
+	m.index, m.located = 0, false
 	m.frozen.Store(nil)
 	for _, x := range m.indexes {
 		x.rebuild(tree)
@@ -145,24 +172,23 @@ func (m *machine[K, V]) Restore(snapshot io.Reader) error {
 	return nil
 }
 
-// readDeadlines reads the second sequence of frames.
-func (m *machine[K, V]) readDeadlines(r *bufio.Reader) (deadlines[K], error) {
-	d := newDeadlines[K]()
+// readNumbers calls do for what writeNumbers has written.
+func readNumbers[K cmp.Ordered](r *bufio.Reader, keys keyCodec[K], do func(key K, n int64)) error {
 	for {
 		b, err := readFrame(r)
 		if err != nil || b == nil {
-			return d, err
+			return err
 		}
 		for len(b) > 0 {
-			key, rest, err := m.keys.parse(b)
-			at, w := binary.Varint(rest)
+			key, rest, err := keys.parse(b)
+			n, w := binary.Varint(rest)
 			if err == nil && w <= 0 {
-				err = errors.New("it ends within a deadline")
+				err = errors.New("it ends within a number")
 			}
 			if err != nil {
-				return d, fmt.Errorf("durable: the snapshot can't be read: %w", err)
+				return fmt.Errorf("durable: the snapshot can't be read: %w", err)
 			}
-			d.set(key, at)
+			do(key, n)
 			b = rest[w:]
 		}
 	}
@@ -216,26 +242,27 @@ func (m *machine[K, V]) readFrames(r *bufio.Reader, do ...func(K, cell[V])) erro
 	return err
 }
 
-// readHeader returns how many keys follow.
-func (m *machine[K, V]) readHeader(r *bufio.Reader) (count uint64, err error) {
+// readHeader returns the version of the snapshot, and how many keys follow.
+func (m *machine[K, V]) readHeader(r *bufio.Reader) (version byte, count uint64, err error) {
 	var h [len(snapshotMagic) + 2 + 8]byte
 	if _, err := io.ReadFull(r, h[:]); err != nil {
-		return 0, fmt.Errorf("durable: reading the header of a snapshot: %w", err)
+		return 0, 0, fmt.Errorf("durable: reading the header of a snapshot: %w", err)
 	}
 	magic, rest := h[:len(snapshotMagic)], h[len(snapshotMagic):]
-	version, c := rest[0], class(rest[1])
+	version = rest[0]
+	c := class(rest[1])
 	switch {
 	case string(magic) != snapshotMagic:
-		return 0, errors.New("durable: the snapshot is not that of a map: open the directory with the program that made it")
-	case version != snapshotVersion:
-		return 0, fmt.Errorf("durable: the snapshot is of version %d, and this program knows version %d: it was made by a newer one, use that", version, snapshotVersion)
+		return 0, 0, errors.New("durable: the snapshot is not that of a map: open the directory with the program that made it")
+	case version != plainSnapshot && version != withHistory:
+		return 0, 0, fmt.Errorf("durable: the snapshot is of version %d, and this program knows versions up to %d: it was made by a newer one, use that", version, withHistory)
 	case c != m.keys.class:
-		return 0, fmt.Errorf("durable: the map has keys that are %v, not %v: open it with the type of keys that it was made with", c, m.keys.class)
+		return 0, 0, fmt.Errorf("durable: the map has keys that are %v, not %v: open it with the type of keys that it was made with", c, m.keys.class)
 	}
-	return binary.LittleEndian.Uint64(rest[2:]), nil
+	return version, binary.LittleEndian.Uint64(rest[2:]), nil
 }
 
-// readFrame returns the next frame, nil at the end of the snapshot.
+// readFrame returns the next frame, nil at the end of a sequence of them.
 func readFrame(r *bufio.Reader) ([]byte, error) {
 	n, err := binary.ReadUvarint(r)
 	if err == nil && n > maxFrame {

@@ -98,6 +98,39 @@ func TestMapMachine(t *testing.T) {
 	statetest.Run(t, newMachine, withRefused(t, updates), nil)
 }
 
+// So does that of a map on several nodes, whose transactions say what they have read; those
+// that are in conflict are refused.
+func TestMapMachineOnSeveralNodes(t *testing.T) {
+	cast := newCast()
+	m, _ := joinMap[string, user](t, cast, nil)
+	other, _ := joinMap[string, user](t, cast, nil)
+	for i := range 60 {
+		put(t, m, fmt.Sprint("user", i%7), user{Name: fmt.Sprint(i)})
+		err := other.Txn(t.Context(), func(tx *durable.Tx[string, user]) error { // which lags
+			u, _ := tx.Get(fmt.Sprint("user", i*3%7))
+			for range tx.Range("user2", "user4") {
+				u.Name += "x"
+			}
+			tx.Put(fmt.Sprint("user", i*5%7), u)
+			tx.PutTTL("soon", u, time.Hour)
+			tx.Delete(fmt.Sprint("user", i*4%7))
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	var updates [][]byte
+	for _, e := range cast.entries {
+		updates = append(updates, e.data)
+	}
+	if len(updates) < 130 {
+		t.Fatalf("%d updates, so nothing was in conflict", len(updates))
+	}
+	newMachine := func() store.Machine { return durable.NewMachine[string, user](nil) }
+	statetest.Run(t, newMachine, slices.Values(updates), nil)
+}
+
 // So does one whose values are copied by their codec.
 func TestMapMachineOfAny(t *testing.T) {
 	updates := record(t, nil, func(m *durable.Map[string, any]) {

@@ -6,20 +6,19 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"time"
-
-	"github.com/tidwall/btree"
 
 	"github.com/stateio/stateio/store"
 )
 
 // PutTTL sets the value of key as Put does, and has the key deleted when ttl has passed
-// since then, by the clock of the store, which is in the log and never goes back. A later
-// Put of the key takes that back.
+// since then, by the clock of the log, which never goes back: that of the store, or of the
+// node that leads. A later Put of the key takes that back.
 //
-// A key is deleted within moments of its time, by a transaction of the map's own that
-// readers and Watch see like any other: until then it is there. What falls due while the
-// map is not open is deleted when it is. The error is that of Put, or says that ttl is not
+// A key is deleted within moments of its time, or a second on a cluster, by an update of
+// the map's own that readers and Watch see like any other: until then it is there. What
+// falls due while the map is not open is deleted when it is. The error is that of Put, or says that ttl is not
 // positive.
 func (m *Map[K, V]) PutTTL(ctx context.Context, key K, value V, ttl time.Duration) error {
 	if ttl <= 0 {
@@ -52,45 +51,22 @@ func (m *Map[K, V]) Deadline(key K) (at time.Time, ok bool) {
 
 // deadlines are the times, in nanoseconds since 1970, at which keys are to be deleted.
 type deadlines[K cmp.Ordered] struct {
-	of    *btree.Map[K, int64]
-	order *btree.BTreeG[deadline[K]]
-	first chan struct{} // has a token when there is a new first one
+	ranking[K]
+	sooner chan struct{} // the machine's: has a token when there is a new first one
 }
 
-type deadline[K cmp.Ordered] struct {
-	at  int64
-	key K
-}
-
-func newDeadlines[K cmp.Ordered]() deadlines[K] {
-	less := func(a, b deadline[K]) bool { return a.at < b.at || a.at == b.at && a.key < b.key }
-	return deadlines[K]{
-		of:    btree.NewMap[K, int64](0),
-		order: btree.NewBTreeGOptions(less, btree.Options{NoLocks: true}),
-		first: make(chan struct{}, 1),
-	}
+func newDeadlines[K cmp.Ordered](sooner chan struct{}) deadlines[K] {
+	return deadlines[K]{newRanking[K](), sooner}
 }
 
 // set sets the deadline of key.
 func (d *deadlines[K]) set(key K, at int64) {
-	d.remove(key)
-	d.of.Set(key, at)
-	d.order.Set(deadline[K]{at, key})
-	if first, _ := d.order.Min(); first.key == key {
+	d.ranking.set(key, at)
+	if first, _ := d.first(); first.key == key {
 		select {
-		case d.first <- struct{}{}:
+		case d.sooner <- struct{}{}:
 		default: // there is one already
 		}
-	}
-}
-
-// remove removes the deadline of key, if it has one.
-func (d *deadlines[K]) remove(key K) {
-	if d.of.Len() == 0 {
-		return
-	}
-	if at, ok := d.of.Delete(key); ok {
-		d.order.Delete(deadline[K]{at, key})
 	}
 }
 
@@ -121,9 +97,9 @@ func (m *machine[K, V]) due(now int64) (keys []K, next int64) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	next = math.MaxInt64
-	m.deadlines.order.Scan(func(d deadline[K]) bool {
-		if d.at > now || len(keys) == sweepBatch {
-			next = d.at
+	m.deadlines.order.Scan(func(d ranked[K]) bool {
+		if d.n > now || len(keys) == sweepBatch {
+			next = d.n
 			return false
 		}
 		keys = append(keys, d.key)
@@ -132,27 +108,38 @@ func (m *machine[K, V]) due(now int64) (keys []K, next int64) {
 	return keys, next
 }
 
+// errNotDue refuses to delete keys whose time has not come by the clock of the log, or that
+// are not there any more.
+var errNotDue = errors.New("durable: a key is not due")
+
 // sweep deletes the keys that are due, until the map is closed.
 func (m *Map[K, V]) sweep(ctx context.Context) {
 	const (
 		atMost = time.Hour   // until the next look, since clocks are set
 		retry  = time.Second // after an error, such as that of a full disk
+		soon   = 10 * time.Millisecond
 	)
+	pause := soon // after a refusal; longer and longer, as when the clock of the log is slow
 	for {
-		keys, next := m.m.due(time.Now().UnixNano())
-		wait := min(atMost, time.Duration(next-time.Now().UnixNano()))
+		now := time.Now().UnixNano()
+		keys, next := m.m.due(now)
+		wait := min(atMost, time.Duration(next-now)) + m.grace()
 		if len(keys) > 0 {
 			switch err := m.expire(ctx, keys); {
+			case err == nil:
+				pause = soon
 			case errors.Is(err, store.ErrFailed) || errors.Is(err, store.ErrClosed) || ctx.Err() != nil:
 				return
-			case err != nil:
+			case errors.Is(err, errNotDue):
+				wait, pause = pause, min(2*pause, retry)
+			default:
 				wait = retry
 			}
 		}
 		timer := time.NewTimer(wait)
 		select {
 		case <-timer.C:
-		case <-m.m.deadlines.first:
+		case <-m.m.sooner:
 		case <-ctx.Done():
 			timer.Stop()
 			return
@@ -161,19 +148,47 @@ func (m *Map[K, V]) sweep(ctx context.Context) {
 	}
 }
 
-// expire deletes those of keys that are still due. One that is put meanwhile is in
-// conflict with that.
+// grace is how much later than at its time this Map deletes a key: where several do that,
+// so that most of the time one of them is first, and the others find nothing left to do.
+func (m *Map[K, V]) grace() time.Duration {
+	if m.store != nil {
+		return 0
+	}
+	return rand.N(maxGrace)
+}
+
+const maxGrace = 500 * time.Millisecond
+
+// expire deletes keys, all of them or none.
 func (m *Map[K, V]) expire(ctx context.Context, keys []K) error {
-	return m.Txn(ctx, func(tx *Tx[K, V]) error {
-		now := time.Now().UnixNano()
-		for _, key := range keys {
-			if !tx.Has(key) {
-				continue
-			}
-			if at, ok := m.m.deadline(key); ok && at <= now {
-				tx.Delete(key)
-			}
-		}
+	update := []byte{head(expireKind, m.m.keys.class)}
+	for _, key := range keys {
+		update = m.m.keys.append(update, key)
+	}
+	_, err := m.update(ctx, update)
+	return err
+}
+
+// applyExpire deletes the keys in body, if all of them are due at that time.
+func (m *machine[K, V]) applyExpire(at time.Time, index uint64, body []byte) error {
+	var keys []K
+	err := m.keys.parseKeys(body, func(o op[K]) error {
+		keys = append(keys, o.key)
 		return nil
 	})
+	if err != nil {
+		return err
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, key := range keys {
+		if due, ok := m.deadlines.of.Get(key); !ok || due > at.UnixNano() {
+			return errNotDue
+		}
+	}
+	for _, key := range keys {
+		m.change(change[K, V]{key: key, delete: true}, at)
+	}
+	m.changed(index)
+	return nil
 }

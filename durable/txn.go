@@ -33,11 +33,20 @@ type Tx[K cmp.Ordered, V any] struct {
 // it should do nothing but compute. After some times, changes wait for it. f must not
 // change the map but by tx, nor call Txn: it would wait for itself.
 //
+// On a cluster transactions run side by side, on all nodes, and take what they have read
+// with them to the place in the log where they are made: f is called again if that is not
+// as it was. Of those that are in conflict one is always made. After some times, changes of
+// this Map wait for one, but those of other nodes do not: if they change what it reads all
+// the time, it may be tried until ctx ends, and fail with the error of that.
+//
 // If f returns an error, nothing is changed, and Txn returns that error as it is. So
 // that a decision not to change anything holds, all that f may have seen is on the disk
 // first, also if f has made no changes. Other errors are those of Put, and say whether
 // the changes were made.
 func (m *Map[K, V]) Txn(ctx context.Context, f func(tx *Tx[K, V]) error) error {
+	if m.store == nil {
+		return m.txnOn(ctx, f)
+	}
 	if err := m.turn.take(ctx); err != nil {
 		return err
 	}
@@ -79,15 +88,18 @@ func (m *Map[K, V]) closeGate() (open func()) {
 // begin returns a transaction of which the machine notes conflicts.
 func (m *Map[K, V]) begin() *Tx[K, V] {
 	mach := m.m
-	tx := &Tx[K, V]{
-		m: mach, own: map[K]change[K, V]{},
-		reads: &conflicts[K, V]{keys: map[K]struct{}{}, give: m.turn.give},
-	}
-	tx.ops.keys = mach.keys
+	tx := newTx(mach, &conflicts[K, V]{keys: map[K]struct{}{}, give: m.turn.give})
 	tx.ops.reset(txnKind)
 	mach.mu.Lock()
 	defer mach.mu.Unlock()
 	mach.txn = tx.reads
+	return tx
+}
+
+// newTx returns a transaction that notes in reads what it reads.
+func newTx[K cmp.Ordered, V any](m *machine[K, V], reads *conflicts[K, V]) *Tx[K, V] {
+	tx := &Tx[K, V]{m: m, own: map[K]change[K, V]{}, reads: reads}
+	tx.ops.keys = m.keys
 	return tx
 }
 
@@ -118,9 +130,9 @@ func (m *Map[K, V]) try(ctx context.Context, tx *Tx[K, V], f func(*Tx[K, V]) err
 // seen may not be durable.
 func ungrounded(err, serr error) error {
 	if err == nil {
-		return fmt.Errorf("durable: what the transaction has read may not be on the disk: %w", serr)
+		return fmt.Errorf("durable: what the transaction has read may not be on the disk, or not be the latest: %w", serr)
 	}
-	return fmt.Errorf("durable: the transaction ended with an error, %v, and what it has read may not be on the disk: %w", err, serr) //nolint:errorlint // that error does not count
+	return fmt.Errorf("durable: the transaction ended with an error, %v, and what it has read may not be on the disk, or not be the latest: %w", err, serr) //nolint:errorlint // that error does not count
 }
 
 // conflicting reports whether what a transaction has read has changed.
@@ -176,8 +188,8 @@ func (tx *Tx[K, V]) all() *tree[K, V] {
 	if tx.tree == nil {
 		tx.m.mu.Lock()
 		tx.reads.keep(tx.m.tree)
+		tx.tree = tx.reads.tree.Copy() // under mu: transactions on a cluster share it
 		tx.m.mu.Unlock()
-		tx.tree = tx.reads.tree.Copy()
 		for _, c := range tx.own {
 			c.in(tx.tree)
 		}

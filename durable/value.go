@@ -3,10 +3,12 @@ package durable
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
 	"sync"
+	"time"
 
 	"github.com/stateio/stateio/store"
 )
@@ -15,9 +17,10 @@ import (
 // a program has to remember. Each update writes all of it: for many things, use a
 // [Map]. Its methods may be called from any number of goroutines at once.
 type Value[T any] struct {
-	store *store.Store
-	m     *valueMachine[T]
-	turn  turn // of the update that runs until it is applied
+	keeper store.Keeper
+	store  *store.Store // the keeper, if it is one; else nil
+	m      *valueMachine[T]
+	turn   turn // of the update that runs until it is applied
 }
 
 // OpenValue opens the value in the directory dir, which it makes if it is not there.
@@ -35,23 +38,39 @@ func OpenValue[T any](dir string, initial T, opts *ValueOptions[T]) (*Value[T], 
 	if err != nil {
 		return nil, err
 	}
-	return &Value[T]{store: s, m: m, turn: newTurn()}, nil
+	return newValue(m, s), nil
 }
 
-// Close makes all updates durable and closes the value. Get goes on to work; Update
-// returns [store.ErrClosed].
-func (v *Value[T]) Close() error { return v.store.Close() }
+// newValue returns the value of a machine whose state k keeps.
+func newValue[T any](m *valueMachine[T], k store.Keeper) *Value[T] {
+	v := &Value[T]{keeper: k, m: m, turn: newTurn()}
+	if v.store, _ = k.(*store.Store); v.store != nil {
+		m.opened(k.Index())
+	}
+	return v
+}
+
+// Close makes all updates durable and closes the value, with what keeps it. Get goes on to
+// work; Update returns [store.ErrClosed].
+func (v *Value[T]) Close() error { return v.keeper.Close() }
+
+// Keeper returns what keeps the value: its store, or what the function passed to
+// [OpenValueOn] has returned. Updates are to be made by Update.
+func (v *Value[T]) Keeper() store.Keeper { return v.keeper }
 
 // Store returns the store that keeps the value, for its Stats, Snapshot, Backup and
-// Recovery. Updates are to be made by Update.
+// Recovery, and nil if something else keeps it: see [Value.Keeper]. Updates are to be made
+// by Update.
 func (v *Value[T]) Store() *store.Store { return v.store }
 
-// Sync waits until what Get returns is on the disk. The errors are those of
-// [store.Store.Sync].
-func (v *Value[T]) Sync(ctx context.Context) error { return v.store.Sync(ctx) }
+// Sync waits until what Get returns is on the disk; on a cluster, also until Get returns
+// the latest value that was acknowledged, on whichever node, before the call. The errors are
+// those of the keeper's Sync.
+func (v *Value[T]) Sync(ctx context.Context) error { return v.keeper.Sync(ctx) }
 
 // Get returns the value. It is a copy, the caller's, and may be a moment ahead of the
-// disk.
+// disk; on a cluster it is on the disks of a majority, and may lack what other nodes have
+// acknowledged: see Sync.
 func (v *Value[T]) Get() T { return v.m.clone.of(v.m.get()) }
 
 // Update calls f with a copy of the value, and makes what f has left there the value.
@@ -67,9 +86,13 @@ func (v *Value[T]) Update(ctx context.Context, f func(*T) error) error {
 	if err := v.turn.take(ctx); err != nil {
 		return err
 	}
+	if v.store == nil {
+		defer v.turn.give()
+		return v.updateOn(ctx, f)
+	}
 	turn := &applied{give: v.turn.give}
 	defer v.m.noteApplied(turn)
-	update, err := v.next(f)
+	update, err := v.next(v.m.get(), v.store.Index() > 0, []byte{valueVersion}, f)
 	if err != nil || update == nil {
 		if serr := v.store.Sync(ctx); serr != nil {
 			return ungrounded(err, serr)
@@ -81,35 +104,81 @@ func (v *Value[T]) Update(ctx context.Context, f func(*T) error) error {
 	return err
 }
 
-// next returns the update that f makes, nil if it changes nothing.
-func (v *Value[T]) next(f func(*T) error) ([]byte, error) {
-	now := v.m.get()
+// next returns the update that f makes of the value now, with head before the value; nil if
+// it changes nothing, and the value is kept.
+func (v *Value[T]) next(now T, kept bool, head []byte, f func(*T) error) ([]byte, error) {
 	next := v.m.clone.of(now)
 	if err := f(&next); err != nil {
 		return nil, err
 	}
-	update, err := v.m.codec.Append([]byte{valueVersion}, next)
+	update, err := v.m.codec.Append(head, next)
 	if err != nil {
 		return nil, fmt.Errorf("durable: encoding the value: %w", err)
 	}
-	if was, err := v.m.codec.Append([]byte{valueVersion}, now); err == nil && bytes.Equal(was, update) && v.store.Index() > 0 {
+	if was, err := v.m.codec.Append(nil, now); err == nil && kept && bytes.Equal(was, update[len(head):]) {
 		return nil, nil
 	}
 	return update, nil
 }
 
-// valueMachine is the state machine of a value. Updates and snapshots are a byte,
-// valueVersion, and the encoded value.
-type valueMachine[T any] struct {
-	codec store.Codec[T]
-	clone cloner[T]
-
-	mu    sync.RWMutex // held for moments
-	value T            // never changed in place, only replaced
-	next  *applied     // of the Update that is next
+// updateOn is Update on a keeper that is no store. An update says in which state it was
+// computed, and is refused in any other, and then computed again. What f has seen without
+// changing it counts as in [Map.Txn].
+func (v *Value[T]) updateOn(ctx context.Context, f func(*T) error) error {
+	synced := false // since the call
+	for try := 0; ; try++ {
+		if err := ctx.Err(); err != nil {
+			return fmt.Errorf("durable: update not made, since others were faster, %d times: %w", try, err)
+		}
+		now, index, err := v.m.getAt(v.keeper)
+		if err != nil {
+			return fmt.Errorf("durable: update not made: %w", err)
+		}
+		head := binary.AppendUvarint([]byte{valueIf}, index)
+		update, err := v.next(now, index > 0, head, f)
+		if err != nil || update == nil {
+			if synced {
+				return err
+			}
+			if serr := v.keeper.Sync(ctx); serr != nil {
+				return ungrounded(err, serr)
+			}
+			if _, i, lerr := v.m.getAt(v.keeper); lerr == nil && i == index {
+				return err
+			}
+			synced = true
+			continue
+		}
+		// What can't be read must not come into the log of several nodes.
+		if _, err := v.m.decode(update[len(head):]); err != nil {
+			return err
+		}
+		if _, err := v.keeper.Update(ctx, update); !errors.Is(err, errConflict) {
+			return err
+		}
+	}
 }
 
-const valueVersion = 1
+// valueMachine is the state machine of a value. Updates and snapshots are a byte,
+// valueVersion, and the encoded value. Updates on a cluster are a byte, valueIf, the index
+// of the last update before it, as a uvarint, and the encoded value.
+type valueMachine[T any] struct {
+	store.NoApply
+	codec  store.Codec[T]
+	clone  cloner[T]
+	strict bool // see machine
+
+	mu      sync.RWMutex // held for moments
+	value   T            // never changed in place, only replaced
+	index   uint64       // of the last update, if located
+	located bool         // see machine
+	next    *applied     // of the Update that is next
+}
+
+const (
+	valueVersion = 1
+	valueIf      = 2
+)
 
 // applied is the turn of one Update.
 type applied struct {
@@ -135,6 +204,29 @@ func (m *valueMachine[T]) get() T {
 	return m.value
 }
 
+// opened says that the machine has the state after update index.
+func (m *valueMachine[T]) opened(index uint64) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.index, m.located = index, true
+}
+
+// getAt returns the value, and the index of the last update. The error is that of k.
+func (m *valueMachine[T]) getAt(k store.Keeper) (T, uint64, error) {
+	for {
+		m.mu.RLock()
+		value, index, located := m.value, m.index, m.located
+		m.mu.RUnlock()
+		if located {
+			return value, index, nil
+		}
+		// While nothing is applied, the keeper's index is that of the state.
+		if err := k.ViewLocal(func() error { m.opened(k.Index()); return nil }); err != nil {
+			return value, 0, err
+		}
+	}
+}
+
 // setNext says that the next update gives back the turn.
 func (m *valueMachine[T]) setNext(t *applied) {
 	m.mu.Lock()
@@ -154,15 +246,18 @@ func (m *valueMachine[T]) noteApplied(t *applied) {
 	}
 }
 
-// Apply implements [store.Machine].
-func (m *valueMachine[T]) Apply(update []byte) (any, error) {
-	v, err := m.decode(update)
+// ApplyAt implements [store.TimedMachine].
+func (m *valueMachine[T]) ApplyAt(_ time.Time, index uint64, update []byte) (any, error) {
+	v, err := m.read(index, update)
+	if err != nil && m.strict && !isRefusal(err) {
+		panic(&unreadableError{index, err})
+	}
 	if err != nil {
 		return nil, err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.value = v
+	m.value, m.index, m.located = v, index, true
 	if m.next != nil {
 		m.next.given = true
 		m.next.give()
@@ -171,14 +266,35 @@ func (m *valueMachine[T]) Apply(update []byte) (any, error) {
 	return nil, nil
 }
 
-func (m *valueMachine[T]) decode(b []byte) (v T, err error) {
+// read returns the value that update, which is to be that of index, sets.
+func (m *valueMachine[T]) read(index uint64, update []byte) (v T, err error) {
+	if len(update) == 0 || update[0] != valueIf {
+		return m.decodeVersion(update)
+	}
+	since, w := binary.Uvarint(update[1:])
+	if w <= 0 {
+		return v, errors.New("durable: the update ends within an index: no value has made it")
+	}
+	if v, err = m.decode(update[1+w:]); err == nil && since != index-1 {
+		err = errConflict
+	}
+	return v, err
+}
+
+// decodeVersion returns the value of an update or a snapshot that begins with
+// valueVersion.
+func (m *valueMachine[T]) decodeVersion(b []byte) (v T, err error) {
 	switch {
 	case len(b) == 0:
 		return v, errors.New("durable: the update is empty: no value has made it")
 	case b[0] != valueVersion:
-		return v, fmt.Errorf("durable: the value is of version %d, and this program knows version %d: it was made by a newer one, use that, or it is none", b[0], valueVersion)
+		return v, fmt.Errorf("durable: the value is of version %d, and this program knows versions up to %d: it was made by a newer one, use that, or it is none", b[0], valueIf)
 	}
-	if v, err = m.codec.Decode(b[1:]); err != nil {
+	return m.decode(b[1:])
+}
+
+func (m *valueMachine[T]) decode(b []byte) (v T, err error) {
+	if v, err = m.codec.Decode(b); err != nil {
 		return v, fmt.Errorf("durable: decoding the value: %w", err)
 	}
 	return v, m.clone.check(v)
@@ -211,13 +327,13 @@ func (m *valueMachine[T]) Restore(snapshot io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("durable: reading a snapshot: %w", err)
 	}
-	v, err := m.decode(b)
+	v, err := m.decodeVersion(b)
 	if err != nil {
 		return err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.value = v
+	m.value, m.index, m.located = v, 0, false
 	return nil
 }
 

@@ -117,3 +117,76 @@ func TestAValueThatCanNotBeEncodedIsRefusedAtOnce(t *testing.T) {
 		t.Error("a function: no error")
 	}
 }
+
+// Updates of a value on replicas that lag follow one another, and what one has only seen was
+// the latest.
+func TestAValueOnReplicas(t *testing.T) {
+	cast := newCast()
+	join := func() (v *durable.Value[[]int], r *replica) {
+		v, err := durable.OpenValueOn([]int{0}, nil, func(m store.Machine) (store.Keeper, error) {
+			r = cast.join(m)
+			return r, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { closeIt(t, v) })
+		return v, r
+	}
+	a, ra := join()
+	b, rb := join()
+	const each = 50
+	var wg sync.WaitGroup
+	for _, v := range []*durable.Value[[]int]{a, b, a, b} {
+		wg.Go(func() {
+			for range each {
+				if err := v.Update(t.Context(), func(l *[]int) error { *l = append(*l, len(*l)); return nil }); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	alike(t, ra, rb)
+	for i, n := range a.Get() {
+		if i != n {
+			t.Fatalf("the value is %v", a.Get())
+		}
+	}
+	expect(t, "its length", len(a.Get()), 4*each+1)
+
+	if err := b.Update(t.Context(), func(l *[]int) error { *l = nil; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	refusal, calls := errors.New("too long"), 0
+	err := a.Update(t.Context(), func(l *[]int) error {
+		if calls++; len(*l) > 0 {
+			return refusal
+		}
+		return nil
+	})
+	if err != nil || calls != 2 {
+		t.Errorf("after %d calls it was refused for what is not so any more: %v", calls, err)
+	}
+	c, rc := join()
+	rc.install(t, ra)
+	if err := c.Update(t.Context(), func(l *[]int) error { *l = []int{7}; return nil }); err != nil {
+		t.Fatal(err)
+	}
+	alike(t, ra, rb, rc)
+	expect(t, "entries after that of the second call", a.Get(), []int{7})
+	ctx, cancel := context.WithCancel(t.Context())
+	err = a.Update(ctx, func(l *[]int) error {
+		if err := b.Update(t.Context(), func(o *[]int) error { *o = append(*o, 1); return nil }); err != nil {
+			t.Error(err)
+		}
+		if len(*l) > 5 {
+			cancel()
+		}
+		*l = nil
+		return nil
+	})
+	if !errors.Is(err, context.Canceled) {
+		t.Errorf("one that others are always faster than: %v", err)
+	}
+}

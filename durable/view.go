@@ -14,6 +14,8 @@ type View[K cmp.Ordered, V any] struct {
 	m     *machine[K, V]
 	tree  *tree[K, V] // which nobody changes, nor copies
 	index uint64
+
+	located bool // index is known
 }
 
 // Index returns the index of the last update in the view. To follow the map from there,
