@@ -14,6 +14,7 @@ import (
 
 	"github.com/stateio/stateio/cluster"
 	"github.com/stateio/stateio/cluster/testca"
+	"github.com/stateio/stateio/durable"
 	"github.com/stateio/stateio/store"
 )
 
@@ -418,4 +419,42 @@ func ExampleTyped_Updates() {
 		break // or it waits for the next one
 	}
 	// Output: 1 5 <nil>
+}
+
+// A map of package durable on a node: only the line that opens it differs.
+func ExampleOpen_map() {
+	dir, err := os.MkdirTemp("", "example-")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	ages, err := durable.OpenMapOn[string, int](nil, func(m store.Machine) (store.Keeper, error) {
+		return cluster.Open(filepath.Join(dir, "a"), m, &cluster.Options{
+			ID: "a", Listen: "127.0.0.1:0", Heartbeat: 100 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
+		})
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer ages.Close()
+	ctx := context.Background()
+	if err := ages.Put(ctx, "ann", 31); err != nil { // on the disks of a majority
+		log.Fatal(err)
+	}
+	err = ages.Txn(ctx, func(tx *durable.Tx[string, int]) error { // on any node, serializable
+		age, _ := tx.Get("ann")
+		tx.Put("ann", age+1)
+		return nil
+	})
+	if err != nil {
+		log.Fatal(err)
+	}
+	v, err := ages.Latest(ctx) // with what was made on any node
+	if err != nil {
+		log.Fatal(err)
+	}
+	ann, _ := v.Get("ann")
+	leader := ages.Keeper().(*cluster.Node).Status().Leader
+	fmt.Println(ann, leader)
+	// Output: 32 a
 }

@@ -87,6 +87,8 @@ type trial struct {
 	mu       sync.Mutex
 	nodes    []*Node
 	machines []*ledger
+
+	open func(i int) (*Node, error) // with another machine; nil: with a ledger
 }
 
 // newTrial prepares a cluster of n nodes, which begins with all of them.
@@ -124,7 +126,11 @@ func startTrial(t testing.TB, n int, change func(i int, o *Options)) *trial {
 func (tr *trial) start(i int) *Node {
 	tr.t.Helper()
 	m := newLedger()
-	n, err := Open(tr.path(i), m, tr.opts[i])
+	open := tr.open
+	if open == nil {
+		open = func(i int) (*Node, error) { return Open(tr.path(i), m, tr.opts[i]) }
+	}
+	n, err := open(i)
 	if err != nil {
 		tr.t.Fatalf("node %d: %v", i, err)
 	}

@@ -121,8 +121,12 @@ func rewritten(t *testing.T, h *history[string]) *history[string] {
 func TestReadsAreParsedAsTheyWereWritten(t *testing.T) {
 	keys := newKeyCodec[string]()
 	c := &conflicts[string, int]{keys: map[string]struct{}{"a": {}}, spans: []*span[string]{
-		{all: true}, {all: true, ended: true, last: "l"}, {from: "f", to: "t"}, {from: "f", open: true},
-		{from: "f", to: "t", ended: true, last: "l"}, {from: "f", open: true, ended: true, last: "l"},
+		{all: true},
+		{all: true, ended: true, last: "l"},
+		{from: "f", to: "t"},
+		{from: "f", open: true},
+		{from: "f", to: "t", ended: true, last: "l"},
+		{from: "f", open: true, ended: true, last: "l"},
 	}}
 	b := appendReads(keys, nil, 300, c)
 	r, rest, err := keys.parseReads(append(b[:len(b):len(b)], "rest"...))

@@ -209,8 +209,10 @@ func TestAReplicaThatGotASnapshotJudgesAlike(t *testing.T) {
 	for i := range 10 {
 		put(t, m, number(i), i)
 	}
-	if err := o.Sync(t.Context()); err != nil {
-		t.Fatal(err)
+	for _, behind := range []*durable.Map[string, int]{o, late} {
+		if err := behind.Sync(t.Context()); err != nil {
+			t.Fatal(err)
+		}
 	}
 	put(t, m, "03", 30)
 	rl.install(t, r)
