@@ -3,22 +3,35 @@ package main
 import (
 	"context"
 
+	"github.com/stateio/stateio/cluster"
 	"github.com/stateio/stateio/durable"
 	"github.com/stateio/stateio/store"
 )
 
 // All that makes the data survive is in this file: a map that is kept by package
-// durable.
+// durable, in a store here, or on several nodes.
 
 // keys is the state: the value of each key.
 type keys struct {
 	*durable.Map[string, []byte]
+	node *cluster.Node // nil: the map is in a store
 }
 
 // open opens the map in dir.
 func open(dir string, opts store.Options) (keys, error) {
 	m, err := durable.OpenMap(dir, &durable.MapOptions[string, []byte]{Codec: durable.Bytes{}, Store: opts})
-	return keys{m}, err
+	return keys{Map: m}, err
+}
+
+// openNode opens the map in dir as a node of a cluster.
+func openNode(dir string, opts *cluster.Options) (keys, error) {
+	var node *cluster.Node
+	m, err := durable.OpenMapOn(&durable.MapOptions[string, []byte]{Codec: durable.Bytes{}}, func(m store.Machine) (store.Keeper, error) {
+		var err error
+		node, err = cluster.Open(dir, m, opts)
+		return node, err
+	})
+	return keys{m, node}, err
 }
 
 // set sets the value of key, and reports whether the key was there before.
@@ -29,4 +42,20 @@ func (k keys) set(ctx context.Context, key string, value []byte) (existed bool, 
 		return nil
 	})
 	return existed, err
+}
+
+// now returns the map with every change that was answered, on whichever node.
+func (k keys) now(ctx context.Context) (*durable.View[string, []byte], error) {
+	if k.node != nil {
+		return k.Latest(ctx)
+	}
+	return k.View(), nil // without waiting for the disk, as a PUT under way does
+}
+
+// newest returns the index of the last change that a watch has.
+func (k keys) newest() uint64 {
+	if k.node != nil {
+		return k.node.Index()
+	}
+	return k.Store().Stats().Durable
 }

@@ -3,6 +3,15 @@
 //
 //	go run ./examples/kv -dir kv-data -listen 127.0.0.1:8080
 //
+// With -id it is a node of a cluster, and the data survives the loss of a computer, too.
+// The first node begins a cluster, the others join it:
+//
+//	go run ./examples/kv -dir kv-a -listen 127.0.0.1:8081 -id a -raft 127.0.0.1:7001
+//	go run ./examples/kv -dir kv-b -listen 127.0.0.1:8082 -id b -raft 127.0.0.1:7002 -join 127.0.0.1:7001
+//	go run ./examples/kv -dir kv-c -listen 127.0.0.1:8083 -id c -raft 127.0.0.1:7003 -join 127.0.0.1:7001
+//
+// Any node takes any request. Off loopback nodes need certificates: -cert, -key and -ca.
+//
 //	GET    /                  what follows, as text
 //	PUT    /kv/KEY            set a value: the body, at most 1 MiB
 //	GET    /kv/KEY            get it
@@ -16,11 +25,13 @@
 // A watch shows changes when they are durable, from now on or, with from=INDEX,
 // from an earlier one; each carries its index, so a client goes on where it
 // was: from=1 is the whole history that the store retains. A GET shows the
-// newest value, which may be a moment away from being durable.
+// newest value, which may be a moment away from being durable. On a cluster it shows what
+// any node has answered before, and is durable on a majority; a watch has the latest changes.
 //
 // When the store fails, say because the disk does, kv ends with exit status 1 and
 // tells why on standard error: a supervisor starts it again. A request shows it, and
-// /healthz is one that a supervisor makes anyway.
+// /healthz is one that a supervisor makes anyway. A node that can't reach a majority
+// answers 503, and goes on when it can.
 //
 // A key is any UTF-8 text of up to 1 KiB, percent-encoded. There is no
 // authentication: listen on other than loopback addresses only where everybody
@@ -38,21 +49,22 @@ import (
 	"os/signal"
 	"syscall"
 	"time"
-
-	"github.com/stateio/stateio/store"
 )
 
 func main() {
-	dir := flag.String("dir", "kv-data", "directory of the data")
-	listen := flag.String("listen", defaultAddress, "address to listen on; the default is another port if this one is taken")
-	flag.Parse()
-	if flag.NArg() > 0 {
-		fmt.Fprintf(os.Stderr, "kv: unexpected argument %q: the directory of the data is given by -dir\n", flag.Arg(0))
+	c, err := parse(os.Args[1:])
+	switch {
+	case errors.Is(err, flag.ErrHelp):
+		return
+	case errors.Is(err, errTold):
+		os.Exit(2)
+	case err != nil:
+		fmt.Fprintln(os.Stderr, "kv:", err)
 		os.Exit(2)
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	if err := run(ctx, *dir, *listen); err != nil {
+	if err := run(ctx, c); err != nil {
 		fmt.Fprintln(os.Stderr, "kv:", err)
 		os.Exit(1)
 	}
@@ -70,30 +82,32 @@ func listenAt(address string) (net.Listener, error) {
 	return l, err
 }
 
-// run serves the data in dir until ctx ends or the store fails, which is the
-// error then. It tells how to use it.
-func run(ctx context.Context, dir, listen string) (err error) {
-	k, err := open(dir, store.Options{})
+// run serves the data until ctx ends or the store fails, which is the error then. It
+// tells how to use it.
+func run(ctx context.Context, c *config) (err error) {
+	k, err := c.open()
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, k.Close()) }() // Close tells why the store has failed
-	l, err := listenAt(listen)
+	l, err := listenAt(c.listen)
 	if err != nil {
 		return err
 	}
-	fmt.Printf("kv: serving %s, with %d keys, at http://%s\n", dir, k.Len(), l.Addr())
+	fmt.Printf("kv: serving %s, with %d keys, at http://%s\n", c.dir, k.Len(), l.Addr())
 	fmt.Printf("try: curl -X PUT -d hello http://%[1]s/kv/greeting; curl http://%[1]s/kv/greeting\n", l.Addr())
 	fmt.Printf("then: kill -9 %d, start it again, and get the greeting again\n", os.Getpid())
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	go func() {
-		select {
-		case <-k.Store().Failed():
-			stop() // nothing can be kept any more: Close says why
-		case <-ctx.Done():
-		}
-	}()
+	if s := k.Store(); s != nil {
+		go func() {
+			select {
+			case <-s.Failed():
+				stop() // nothing can be kept any more: Close says why
+			case <-ctx.Done():
+			}
+		}()
+	}
 	return serve(ctx, l, &server{keys: k, ending: ctx, stop: stop, patience: 10 * time.Second})
 }
 

@@ -1,39 +1,113 @@
 package main
 
 import (
+	"context"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/stateio/stateio/cluster"
 	"github.com/stateio/stateio/prom"
 )
 
-// stats answers with the figures of the store.
+// stats answers with the figures of the store or the node.
 func (s *server) stats(w http.ResponseWriter, _ *http.Request) {
+	if n := s.keys.node; n != nil {
+		reply(w, statusOf(n))
+		return
+	}
 	reply(w, s.keys.Store().Stats())
 }
 
+// A nodeStatus is what a node tells of itself and of its cluster.
+type nodeStatus struct {
+	ID      string       `json:"id"`
+	Leader  string       `json:"leader"` // empty: none is known
+	Index   uint64       `json:"index"`  // of the last change on this node
+	Lag     uint64       `json:"lag"`    // entries of the log that it lacks, as far as it knows
+	Members []nodeMember `json:"members"`
+}
+
+type nodeMember struct {
+	ID    string `json:"id"`
+	Addr  string `json:"addr"`
+	Up    bool   `json:"up"`
+	Voter bool   `json:"voter"`
+	Lag   uint64 `json:"lag"`
+}
+
+func statusOf(n *cluster.Node) nodeStatus {
+	status, stats := n.Status(), n.Stats()
+	all := nodeStatus{ID: status.ID, Leader: status.Leader, Index: stats.Index, Lag: stats.Lag}
+	for _, m := range status.Members {
+		all.Members = append(all.Members, nodeMember{m.ID, m.Addr, m.Up, m.Voter, m.Lag})
+	}
+	return all
+}
+
+// healthTime is how long a node may take to find that it has the latest state.
+const healthTime = 2 * time.Second
+
 // healthz tells a load balancer or a supervisor whether changes are taken. If the store
 // has failed, the program ends.
-func (s *server) healthz(w http.ResponseWriter, _ *http.Request) {
-	if err := s.keys.Store().Stats().Err; err != nil {
+func (s *server) healthz(w http.ResponseWriter, r *http.Request) {
+	var err error
+	if n := s.keys.node; n != nil {
+		ctx, cancel := context.WithTimeout(r.Context(), healthTime)
+		defer cancel()
+		err = n.Sync(ctx)
+	} else {
+		err = s.keys.Store().Stats().Err
+	}
+	if err != nil {
 		s.fail(w, err)
 		return
 	}
 	_, _ = io.WriteString(w, "ok\n") // the client may be gone
 }
 
-// metrics answers Prometheus: with the figures of the store, and with those of the
-// process and its Go runtime.
+// metrics answers Prometheus: with the figures of the store or the node, and with those of
+// the process and its Go runtime.
 func (s *server) metrics() http.Handler {
-	c := prom.NewCollector()
-	if err := c.Add("kv", s.keys.Store()); err != nil {
-		panic(err) // the only store has a good name
-	}
 	r := prometheus.NewRegistry()
-	r.MustRegister(c, collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	if n := s.keys.node; n != nil {
+		registerNode(r, n)
+	} else {
+		c := prom.NewCollector()
+		if err := c.Add("kv", s.keys.Store()); err != nil {
+			panic(err) // the only store has a good name
+		}
+		r.MustRegister(c)
+	}
+	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{})
+}
+
+// registerNode registers what to watch of a node.
+func registerNode(r *prometheus.Registry, n *cluster.Node) {
+	for name, figure := range map[string]struct {
+		help  string
+		value func(cluster.Stats) float64
+	}{
+		"kv_node_index":       {"Changes that this node has.", func(s cluster.Stats) float64 { return float64(s.Index) }},
+		"kv_node_lag":         {"Entries of the log that this node lacks, as far as it knows.", func(s cluster.Stats) float64 { return float64(s.Lag) }},
+		"kv_node_retries":     {"Changes that this node had to send again.", func(s cluster.Stats) float64 { return float64(s.Retries) }},
+		"kv_node_down":        {"1 if this node takes no changes.", func(s cluster.Stats) float64 { return one(s.Err != nil) }},
+		"kv_node_no_snapshot": {"1 if the last snapshot could not be made.", func(s cluster.Stats) float64 { return one(s.SnapshotError != nil) }},
+	} {
+		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: figure.help}, func() float64 {
+			return figure.value(n.Stats())
+		}))
+	}
+}
+
+func one(is bool) float64 {
+	if is {
+		return 1
+	}
+	return 0
 }

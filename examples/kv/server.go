@@ -31,15 +31,26 @@ var errNoKey = errors.New("no such key")
 func (s *server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", s.index)
-	mux.HandleFunc("GET /kv/{$}", s.list)
-	mux.HandleFunc("GET /kv/{key...}", s.get)
-	mux.HandleFunc("PUT /kv/{key...}", s.put)
-	mux.HandleFunc("DELETE /kv/{key...}", s.remove)
+	mux.HandleFunc("GET /kv/{$}", inTime(s.list))
+	mux.HandleFunc("GET /kv/{key...}", inTime(s.get))
+	mux.HandleFunc("PUT /kv/{key...}", inTime(s.put))
+	mux.HandleFunc("DELETE /kv/{key...}", inTime(s.remove))
 	mux.HandleFunc("GET /watch", s.watch)
 	mux.HandleFunc("GET /stats", s.stats)
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.Handle("GET /metrics", s.metrics())
 	return mux
+}
+
+// answerTime is how long a request may take: a node waits that long for a majority.
+const answerTime = 20 * time.Second
+
+func inTime(h http.HandlerFunc) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), answerTime)
+		defer cancel()
+		h(w, r.WithContext(ctx))
+	}
 }
 
 // index says what there is to request.
@@ -73,7 +84,12 @@ func (s *server) get(w http.ResponseWriter, r *http.Request) {
 	if !ok {
 		return
 	}
-	value, ok := s.keys.Get(key)
+	v, err := s.keys.now(r.Context())
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
+	value, ok := v.Get(key)
 	if !ok {
 		s.fail(w, errNoKey)
 		return
@@ -124,8 +140,13 @@ func (s *server) remove(w http.ResponseWriter, r *http.Request) {
 }
 
 func (s *server) list(w http.ResponseWriter, r *http.Request) {
+	v, err := s.keys.now(r.Context())
+	if err != nil {
+		s.fail(w, err)
+		return
+	}
 	found := []string{}
-	for key := range durable.Prefix(s.keys, r.FormValue("prefix")) {
+	for key := range durable.Prefix(v, r.FormValue("prefix")) {
 		found = append(found, key)
 	}
 	reply(w, found)

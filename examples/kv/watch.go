@@ -30,7 +30,7 @@ func eventOf(c durable.Change[string, []byte]) event {
 // an error may end it.
 func (s *server) watch(w http.ResponseWriter, r *http.Request) {
 	prefix := r.FormValue("prefix")
-	from := s.keys.Store().Stats().Durable + 1
+	from := s.keys.newest() + 1
 	if at := r.FormValue("from"); at != "" {
 		var err error
 		if from, err = strconv.ParseUint(at, 10, 64); err != nil {
