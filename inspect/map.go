@@ -123,7 +123,9 @@ func (m *Map) add(f MapFile, header func(base uint64) (storefile.Header, int64, 
 // Missing returns what is wrong with the files of a store as a whole: those that are of
 // another store, and those that are not there but must be. reaches tells of each log of
 // Files, by its number there, the index of its last update and whether it ends with a
-// seal; one that is damaged has none.
+// seal; one that is damaged has none. A log that a store has begun since the map was opened
+// is not in Files, and seems to be missing if the one before was read to its seal: of a
+// store that is open, look again with another map.
 func (m *Map) Missing(reaches func(i int) (last uint64, sealed bool)) []error {
 	if !m.Store {
 		return nil
