@@ -10,6 +10,8 @@ import (
 
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
+	walfs "github.com/hashicorp/raft-wal/fs"
+	"github.com/hashicorp/raft-wal/metadb"
 	"github.com/hashicorp/raft-wal/types"
 
 	"github.com/stateio/stateio/store"
@@ -39,14 +41,16 @@ func (n *Node) openLog() error {
 	if begun && !hasLog(dir) {
 		return damagedErr(errGoneLog)
 	}
-	w, err := wal.Open(dir, wal.WithLogger(raftLogger(n.opts.Logger, n.opts.ID)), wal.WithSegmentSize(n.opts.SegmentBytes))
+	logger := raftLogger(n.opts.Logger, n.opts.ID)
+	n.logs, err = newLogStore(func() (*wal.WAL, error) {
+		return openWAL(dir, walParts{walfs.New(), syncDir, &metadb.BoltMetaDB{}}, n.opts.SegmentBytes, logger)
+	}, n.log, n.opts.hooks.store)
 	if errors.Is(err, os.ErrNotExist) || errors.Is(err, types.ErrNotFound) || errors.Is(err, types.ErrCorrupt) {
 		err = damagedErr(err)
 	}
 	if err != nil {
 		return fmt.Errorf("cluster: opening the log: %w", err)
 	}
-	n.logs = newLogStore(w, n.log, n.opts.hooks.store)
 	term, err := n.logs.GetUint64([]byte("CurrentTerm"))
 	if err != nil {
 		return fmt.Errorf("cluster: reading the term: %w", err)

@@ -56,11 +56,11 @@ func TestASnapshotThatComesLateIsRefused(t *testing.T) {
 // stored makes a log with the entries first to last, of term 2.
 func stored(t *testing.T, first, last uint64) *logStore {
 	t.Helper()
-	w, err := wal.Open(mkdir(t, filepath.Join(t.TempDir(), "wal")))
+	dir := mkdir(t, filepath.Join(t.TempDir(), "wal"))
+	s, err := newLogStore(func() (*wal.WAL, error) { return wal.Open(dir) }, quiet(t), nil)
 	if err != nil {
 		t.Fatal(err)
 	}
-	s := newLogStore(w, quiet(t), nil)
 	t.Cleanup(func() { _ = s.Close() })
 	for i := first; i <= last; i++ {
 		if err := s.StoreLog(&raft.Log{Index: i, Term: 2, Data: []byte("x")}); err != nil {

@@ -13,12 +13,11 @@ import (
 // cacheBytes is how much of the end of the log is kept in memory, for followers.
 const cacheBytes = 16 << 20
 
-// A logStore is the log and the few values that raft keeps on the disk, with two
-// additions: it knows how long the disk has not answered, and it has the latest
-// entries in memory.
+// A logStore is the log and the few values that raft keeps on the disk, with three
+// additions: it knows how long the disk has not answered, it has the latest entries in
+// memory, and it goes on after errors that raft-wal does not get over.
 type logStore struct {
-	*wal.WAL
-	log    *slog.Logger
+	walFile
 	before func() error // each write; nil: nothing
 
 	busy atomic.Int64 // when the write began that is under way, in ns since start; 0: none is
@@ -35,8 +34,16 @@ type logStore struct {
 
 var start = time.Now()
 
-func newLogStore(w *wal.WAL, log *slog.Logger, before func() error) *logStore {
-	return &logStore{WAL: w, log: log, before: before, cache: map[uint64]*raft.Log{}}
+// newLogStore opens the log. Open opens it anew each time.
+func newLogStore(open func() (*wal.WAL, error), log *slog.Logger, before func() error) (*logStore, error) {
+	w, err := open()
+	if err != nil {
+		return nil, err
+	}
+	return &logStore{
+		walFile: walFile{open: open, log: log, wal: w, stop: make(chan struct{})},
+		before:  before, cache: map[uint64]*raft.Log{},
+	}, nil
 }
 
 // stuck returns how long the disk has not answered.
@@ -73,7 +80,7 @@ func (s *logStore) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{
 
 // StoreLogs implements raft.LogStore.
 func (s *logStore) StoreLogs(logs []*raft.Log) error {
-	if err := s.change(func() error { return s.WAL.StoreLogs(withSums(logs)) }); err != nil {
+	if err := s.change(func() error { return s.walFile.StoreLogs(withSums(logs)) }); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -110,7 +117,7 @@ func (s *logStore) GetLog(index uint64, l *raft.Log) error {
 		*l = *c
 		return nil
 	}
-	if err := s.WAL.GetLog(index, l); err != nil {
+	if err := s.walFile.GetLog(index, l); err != nil {
 		return err
 	}
 	return checkSum(index, l)
@@ -164,17 +171,17 @@ func (s *logStore) DeleteRange(from, to uint64) error {
 		s.clearLocked(s.high)
 	}
 	s.mu.Unlock()
-	return s.change(func() error { return s.WAL.DeleteRange(from, to) })
+	return s.change(func() error { return s.walFile.DeleteRange(from, to) })
 }
 
 // Set implements raft.StableStore.
 func (s *logStore) Set(key, val []byte) error {
-	return s.persist(func() error { return s.WAL.Set(key, val) })
+	return s.persist(func() error { return s.walFile.Set(key, val) })
 }
 
 // SetUint64 implements raft.StableStore.
 func (s *logStore) SetUint64(key []byte, val uint64) error {
-	return s.persist(func() error { return s.WAL.SetUint64(key, val) })
+	return s.persist(func() error { return s.walFile.SetUint64(key, val) })
 }
 
 // persist does what writes a term or a vote, until that succeeds: raft panics when it

@@ -78,8 +78,8 @@ func (n *Node) fillAddresses(listening net.Addr) {
 
 // openDir makes and locks the directory, and makes sure that it is this node's.
 func (n *Node) openDir() (err error) {
-	for _, d := range []string{n.dir, filepath.Join(n.dir, "wal")} {
-		if err := os.MkdirAll(d, 0o700); err != nil {
+	for _, d := range []string{"", "wal", "snapshots"} {
+		if err := makeDir(filepath.Join(n.dir, d)); err != nil {
 			return err
 		}
 	}
@@ -119,6 +119,33 @@ func sweep(dir string) error {
 				return err
 			}
 		}
+	}
+	return nil
+}
+
+// makeDir makes a directory, and those above that are not there, and sees that they
+// keep their names.
+func makeDir(dir string) error {
+	there, err := exists(dir)
+	if err != nil {
+		return err
+	}
+	parent := filepath.Dir(dir)
+	if !there {
+		if err := makeDir(parent); err != nil {
+			return err
+		}
+		if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, os.ErrExist) {
+			return err
+		}
+	}
+	return syncParent(parent)
+}
+
+// syncParent syncs a directory, unless it is another user's, who may have made it.
+func syncParent(dir string) error {
+	if err := syncDir(dir); !errors.Is(err, os.ErrPermission) {
+		return err
 	}
 	return nil
 }

@@ -1,0 +1,119 @@
+package cluster
+
+import (
+	"errors"
+	"log/slog"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+	wal "github.com/hashicorp/raft-wal"
+)
+
+// A walFile is raft-wal's log, which is opened again after errors that raft-wal does
+// not get over. It notes in its database that a file is full, or that entries are
+// deleted, and makes the next file then. If it can't, for the disk is full, it goes on
+// with files that the database does not have any more, or refuses all entries.
+type walFile struct {
+	open func() (*wal.WAL, error)
+	log  *slog.Logger
+	stop chan struct{} // closed by Close
+	once sync.Once
+
+	mu  sync.RWMutex // held by all that use wal
+	wal *wal.WAL
+}
+
+// again closes the log and opens it, as often as it takes. A disk that refuses counts
+// as one that does not answer.
+func (f *walFile) again(cause error) {
+	f.log.Error("cluster: the log has to be opened again; this node waits until it can", "cause", cause)
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	err := f.wal.Close()
+	for delay := 10 * time.Millisecond; ; delay = min(2*delay, time.Second) {
+		w, oerr := f.open()
+		if oerr == nil {
+			f.wal = w
+			return
+		}
+		f.log.Error("cluster: the log can't be opened again; this node waits until it can", "err", errors.Join(err, oerr))
+		select {
+		case <-f.stop:
+			return
+		case <-time.After(delay):
+		}
+	}
+}
+
+// use calls do with the log as it is open now.
+func (f *walFile) use(do func(w *wal.WAL) error) error {
+	f.mu.RLock()
+	defer f.mu.RUnlock()
+	return do(f.wal)
+}
+
+func (f *walFile) StoreLogs(logs []*raft.Log) error {
+	last, err := f.LastIndex()
+	if err != nil {
+		return err
+	}
+	store := func(w *wal.WAL) error { return w.StoreLogs(logs) }
+	err = f.use(store)
+	if sealed := errors.Is(err, wal.ErrSealed); sealed || err != nil && last == 0 {
+		if f.again(err); sealed { // then none of them was written
+			return f.use(store)
+		}
+	}
+	return err
+}
+
+func (f *walFile) DeleteRange(from, to uint64) error {
+	drop := func(w *wal.WAL) error { return w.DeleteRange(from, to) }
+	err := f.use(drop)
+	if err != nil && !errors.Is(err, wal.ErrClosed) {
+		f.again(err)
+		err = f.use(drop)
+	}
+	return err
+}
+
+func (f *walFile) FirstIndex() (i uint64, err error) {
+	err = f.use(func(w *wal.WAL) error { i, err = w.FirstIndex(); return err })
+	return i, err
+}
+
+func (f *walFile) LastIndex() (i uint64, err error) {
+	err = f.use(func(w *wal.WAL) error { i, err = w.LastIndex(); return err })
+	return i, err
+}
+
+func (f *walFile) GetLog(index uint64, l *raft.Log) error {
+	return f.use(func(w *wal.WAL) error { return w.GetLog(index, l) })
+}
+
+func (f *walFile) Get(key []byte) (val []byte, err error) {
+	err = f.use(func(w *wal.WAL) error { val, err = w.Get(key); return err })
+	return val, err
+}
+
+func (f *walFile) GetUint64(key []byte) (val uint64, err error) {
+	err = f.use(func(w *wal.WAL) error { val, err = w.GetUint64(key); return err })
+	return val, err
+}
+
+func (f *walFile) Set(key, val []byte) error {
+	return f.use(func(w *wal.WAL) error { return w.Set(key, val) })
+}
+
+func (f *walFile) SetUint64(key []byte, val uint64) error {
+	return f.use(func(w *wal.WAL) error { return w.SetUint64(key, val) })
+}
+
+// IsMonotonic implements raft.MonotonicLogStore.
+func (f *walFile) IsMonotonic() bool { return true }
+
+func (f *walFile) Close() error {
+	f.once.Do(func() { close(f.stop) })
+	return f.use(func(w *wal.WAL) error { return w.Close() })
+}

@@ -1,0 +1,230 @@
+package cluster
+
+import (
+	"bufio"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash"
+	"hash/crc32"
+	"io"
+	"os"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	wal "github.com/hashicorp/raft-wal"
+	"github.com/hashicorp/raft-wal/segment"
+	"github.com/hashicorp/raft-wal/types"
+)
+
+// raft-wal 0.4.1 does not find its way through every power cut:
+//
+//   - A crash between the last entry of a file and the note in the database that the
+//     file is full leaves a log that refuses all entries from then on, kill -9, too.
+//   - If the power fails while the index of a full file is written, raft-wal takes the
+//     file for full. When the end of the log is deleted then, it reads that index, and
+//     what was acknowledged in the file is gone.
+//   - What a write that failed has left after the end can look like entries; then
+//     raft-wal does not verify the batch before it.
+//   - Nothing is synced when the log is opened. What a process had written when it was
+//     killed is taken for durable, the names of files, too.
+//
+// So this node reads the last file first, wipes out what was not acknowledged, syncs
+// the rest, and notes that a file is full; only then does raft-wal see it.
+
+// walParts are what a log of raft-wal's is made of.
+type walParts struct {
+	files   types.VFS
+	syncDir func(dir string) error
+	meta    types.MetaStore
+}
+
+// openWAL opens raft-wal's log in dir, after putting it in order.
+func openWAL(dir string, p walParts, segmentBytes int, log hclog.Logger) (*wal.WAL, error) {
+	files := walFS{p.files, p.syncDir}
+	return wal.Open(dir, wal.WithLogger(log), wal.WithSegmentSize(segmentBytes),
+		wal.WithSegmentFiler(segment.NewFiler(dir, files)), wal.WithMetaStore(&walMeta{p.meta, files}))
+}
+
+// A walFS is raft-wal's file system, but a file that is opened for writing keeps its
+// name.
+type walFS struct {
+	types.VFS
+	syncDir func(dir string) error
+}
+
+// OpenWriter implements types.VFS.
+func (v walFS) OpenWriter(dir, name string) (types.WritableFile, error) {
+	f, err := v.VFS.OpenWriter(dir, name)
+	if err != nil {
+		return nil, err
+	}
+	if err := v.syncDir(dir); err != nil {
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
+
+// A walMeta is raft-wal's database, and puts the last file in order before raft-wal
+// learns of it.
+type walMeta struct {
+	types.MetaStore
+	files types.VFS
+}
+
+// Load implements types.MetaStore.
+func (m *walMeta) Load(dir string) (types.PersistentState, error) {
+	state, err := m.MetaStore.Load(dir)
+	if err != nil || len(state.Segments) == 0 {
+		return state, err
+	}
+	last := &state.Segments[len(state.Segments)-1]
+	var t walTail
+	if last.SealTime.IsZero() {
+		t, err = m.tidy(dir, segment.FileName(*last), last.BaseIndex)
+	}
+	if err != nil {
+		return state, err
+	}
+	if t.index > 0 {
+		last.SealTime, last.MaxIndex, last.IndexStart = time.Now(), last.BaseIndex+t.entries-1, uint64(t.index)
+		state.Segments = append(state.Segments, types.SegmentInfo{
+			ID: state.NextSegmentID, BaseIndex: last.MaxIndex + 1, MinIndex: last.MaxIndex + 1,
+			Codec: last.Codec, SizeLimit: last.SizeLimit, CreateTime: time.Now(),
+		})
+		state.NextSegmentID++
+	}
+	return state, m.CommitState(state) // so that what was read is durable
+}
+
+// tidy wipes out what follows the acknowledged part of a file.
+func (m *walMeta) tidy(dir, name string, base uint64) (t walTail, err error) {
+	f, err := m.files.OpenWriter(dir, name)
+	if errors.Is(err, os.ErrNotExist) {
+		return t, nil // raft-wal makes it
+	}
+	if err != nil {
+		return t, err
+	}
+	t, err = readTail(io.NewSectionReader(f, 0, 1<<62), base)
+	if err == nil {
+		err = wipe(f, t.end)
+	}
+	if err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err != nil {
+		err = fmt.Errorf("%s: %w", name, err)
+	}
+	return t, err
+}
+
+// A walTail is the part of a file of raft-wal's up to the end of the last batch of
+// entries that is whole.
+type walTail struct {
+	end     int64
+	entries uint64
+	index   int64 // where the positions of the entries are, if the file is full; 0: it is not
+}
+
+const (
+	walFileHeader  = 32
+	walFrameHeader = 8 // type uint8 | 0 0 0 | size, or checksum of the batch, uint32
+)
+
+// readTail reads a file of raft-wal's, whose first entry is number base. A batch ends
+// with its checksum, and the first one has the header of the file. A batch that is not
+// whole was not acknowledged if none that is whole follows: the next one begins where
+// the last whole one ends.
+func readTail(from io.Reader, base uint64) (t walTail, err error) {
+	r := &walReader{r: bufio.NewReaderSize(from, 64<<10), sum: crc32.New(castagnoli), base: base}
+	err = r.take(walFileHeader)
+	for broken := false; err == nil; {
+		var whole bool
+		if whole, err = r.batch(); err != nil {
+			break
+		}
+		if whole && broken {
+			return t, fmt.Errorf("%w: a batch of entries is not whole, and later ones are", types.ErrCorrupt)
+		}
+		if whole {
+			t = r.at
+		}
+		broken = broken || !whole
+	}
+	return t, orEnd(err)
+}
+
+// orEnd returns err, unless that is the end of a file.
+func orEnd(err error) error {
+	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil
+	}
+	return err
+}
+
+// A walReader reads a file of raft-wal's.
+type walReader struct {
+	r    *bufio.Reader
+	sum  hash.Hash32 // of the batch
+	base uint64
+	at   walTail
+}
+
+// take reads n bytes into the checksum.
+func (r *walReader) take(n int64) error {
+	k, err := io.CopyN(r.sum, r.r, n)
+	r.at.end += k
+	return err
+}
+
+// batch reads a batch, and reports whether it is whole. The error is io.EOF at the end
+// of what can be read.
+func (r *walReader) batch() (whole bool, err error) {
+	for whole = true; ; {
+		head, err := r.r.Peek(walFrameHeader)
+		if err != nil {
+			return false, err
+		}
+		kind, size := head[0], binary.LittleEndian.Uint32(head[4:])
+		switch kind {
+		case segment.FrameCommit:
+			_, _ = r.r.Discard(walFrameHeader) // it was seen
+			r.at.end += walFrameHeader
+			whole = whole && size == r.sum.Sum32()
+			r.sum.Reset()
+			return whole, nil
+		case segment.FrameEntry:
+			// What was on the disk before can look like a batch, but not of these entries.
+			head, _ = r.r.Peek(walFrameHeader + int(min(size, binary.MaxVarintLen64))) // what there is will do
+			index, n := binary.Uvarint(head[walFrameHeader:])
+			whole = whole && n > 0 && index == r.base+r.at.entries
+			r.at.entries++
+		case segment.FrameIndex:
+			r.at.index = r.at.end + walFrameHeader
+		default:
+			return false, io.EOF
+		}
+		padded := (int64(size) + walFrameHeader - 1) &^ (walFrameHeader - 1)
+		if err := r.take(walFrameHeader + padded); err != nil {
+			return false, err
+		}
+	}
+}
+
+// wipe makes zeros of what is in a file from an offset on.
+func wipe(f types.WritableFile, from int64) error {
+	buf, zeros := make([]byte, 64<<10), make([]byte, 64<<10)
+	for {
+		n, err := f.ReadAt(buf, from)
+		if string(buf[:n]) != string(zeros[:n]) {
+			if _, err := f.WriteAt(zeros[:n], from); err != nil {
+				return err
+			}
+		}
+		if err != nil {
+			return orEnd(err)
+		}
+		from += int64(n)
+	}
+}
