@@ -3,7 +3,6 @@ package store
 import (
 	"context"
 	"errors"
-	"runtime"
 	"sync"
 	"testing"
 	"time"
@@ -13,7 +12,8 @@ import (
 	"github.com/stateio/stateio/internal/storefs"
 )
 
-// follow returns how a follower that waits for later updates ends.
+// follow returns how a follower that waits for later updates ends. It has looked for them
+// when this returns, or waits for batchMu to do so.
 func follow(s *Store) chan error {
 	ended := make(chan error, 1)
 	go func() {
@@ -23,18 +23,19 @@ func follow(s *Store) chan error {
 		}
 		ended <- last
 	}()
-	time.Sleep(20 * time.Millisecond)
+	Settle()
 	return ended
 }
 
 func wantEnd(t *testing.T, ended chan error, want error) {
 	t.Helper()
+	Settle()
 	select {
 	case err := <-ended:
 		if !errors.Is(err, want) {
 			t.Errorf("the follower ended with %v, want %v", err, want)
 		}
-	case <-time.After(3 * time.Second):
+	default:
 		t.Errorf("the follower has not ended, want %v", want)
 	}
 }
@@ -53,9 +54,7 @@ func TestAFollowerThatLooksWhileTheStoreFailsEnds(t *testing.T) {
 	s.batchMu.Lock()
 	ended := follow(s)
 	go func() { _ = s.fail(errors.New("as Apply does when it panics")) }()
-	for !s.down.Load() {
-		runtime.Gosched()
-	}
+	Settle() // it has told all who wait of the failure
 	s.batchMu.Unlock()
 	wantEnd(t, ended, ErrFailed)
 	_ = s.Close()
@@ -84,7 +83,10 @@ func TestAFollowerThatLooksAtTheLastCommitEnds(t *testing.T) {
 			once.Do(func() {
 				s.batchMu.Lock() // as while a large update is encoded
 				ended = follow(s)
-				time.AfterFunc(20*time.Millisecond, s.batchMu.Unlock)
+				go func() {
+					Settle() // the end of the commit waits, too
+					s.batchMu.Unlock()
+				}()
 			})
 		}
 	})

@@ -4,7 +4,6 @@ import (
 	"context"
 	"runtime"
 	"testing"
-	"time"
 
 	"github.com/stateio/stateio/store"
 )
@@ -31,65 +30,33 @@ func TestGoexitInTheGoroutineOfACallerThatHelps(t *testing.T) {
 		entered: map[string]chan struct{}{"A": make(chan struct{})},
 		leave:   map[string]chan struct{}{"A": make(chan struct{})},
 	}}
-	s := open(t, dir, m, &store.Options{SnapshotBytes: -1})
+	s := openOnly(t, dir, m, &store.Options{SnapshotBytes: -1})
 	update(t, s, "0")
 	ended := make(chan string, 4)
 	up := func(u string) {
 		go func() {
-			err := error(nil)
-			defer func() { ended <- u }()
-			_, err = s.Update(context.Background(), []byte(u))
+			defer func() { ended <- u }() // also by Goexit
+			_, err := s.Update(context.Background(), []byte(u))
 			t.Log(u, err)
 		}()
-		time.Sleep(30 * time.Millisecond)
+		store.Settle()
 	}
 	up("A")
 	<-m.entered["A"]
 	up("B")
 	up("G")
 	close(m.leave["A"])
-	for range 3 {
-		select {
-		case <-ended:
-		case <-time.After(3 * time.Second):
-			t.Error("an update does not return")
-		}
+	store.Settle()
+	if len(ended) < 3 {
+		t.Fatal("an update does not return")
 	}
 	closed := make(chan error, 1)
 	go func() { closed <- s.Close() }()
+	store.Settle()
 	select {
 	case err := <-closed:
 		wantIs(t, err, store.ErrFailed)
-	case <-time.After(3 * time.Second):
-		t.Error("Close does not return")
-	}
-}
-
-// The same in the goroutine of the committer.
-func TestGoexitInTheCommitter(t *testing.T) {
-	const dir = "/goexitcommitter"
-	for range 40 {
-		memory(t, dir)
-		m := &goexitsLate{}
-		s := open(t, dir, m, &store.Options{SnapshotBytes: -1, SyncInterval: 100 * time.Microsecond})
-		for range 4 {
-			go func() {
-				for {
-					if _, err := s.Submit([]byte("x")); err != nil {
-						return
-					}
-				}
-			}()
-		}
-		time.Sleep(2 * time.Millisecond)
-		go func() { _, _ = s.Submit([]byte("G")) }()
-		time.Sleep(2 * time.Millisecond)
-		closed := make(chan error, 1)
-		go func() { closed <- s.Close() }()
-		select {
-		case <-closed: //nolint:errcheck // that it returns is what counts
-		case <-time.After(3 * time.Second):
-			t.Fatal("Close does not return")
-		}
+	default:
+		t.Fatal("Close does not return")
 	}
 }

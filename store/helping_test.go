@@ -6,7 +6,6 @@ import (
 	"strings"
 	"sync"
 	"testing"
-	"time"
 
 	"github.com/stateio/stateio/internal/fsys/faultfs"
 	"github.com/stateio/stateio/store"
@@ -36,7 +35,7 @@ func TestSyncInViewWithACallerThatHelps(t *testing.T) {
 		return map[string]chan struct{}{"A": make(chan struct{}), "X": make(chan struct{})}
 	}
 	m := &gated{entered: chans(), leave: chans()}
-	s := open(t, dir, m, &store.Options{SnapshotBytes: -1, MaxPending: 64 << 20})
+	s := openOnly(t, dir, m, &store.Options{SnapshotBytes: -1, MaxPending: 64 << 20})
 	for range 4 {
 		update(t, s, strings.Repeat("0", 1<<20)) // sets space aside
 	}
@@ -47,14 +46,13 @@ func TestSyncInViewWithACallerThatHelps(t *testing.T) {
 			once.Do(func() { close(in); <-gate })
 		}
 	})
-	pause := func() { time.Sleep(30 * time.Millisecond) }
 	done := make(chan string, 8)
 	up := func(u []byte) {
 		go func() {
 			_, err := s.Update(context.Background(), u)
 			done <- fmt.Sprint(string(u[:1]), " ", err)
 		}()
-		pause()
+		store.Settle()
 	}
 	up([]byte("L")) // leads, and waits for the disk
 	<-in
@@ -67,23 +65,33 @@ func TestSyncInViewWithACallerThatHelps(t *testing.T) {
 	<-m.entered["X"] // A is in the batch, and its caller applies X
 	up([]byte("Y"))
 	close(gate) // L and A become durable
-	pause()
-	viewed := make(chan error, 1)
+	store.Settle()
+	goOn, viewed := make(chan struct{}), make(chan error, 1)
 	go func() {
 		viewed <- s.View(func() error {
-			time.Sleep(200 * time.Millisecond) // X is put into the batch
-			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-			defer cancel()
-			return s.Sync(ctx)
+			<-goOn
+			return s.Sync(context.Background())
 		})
 	}()
-	pause()
+	store.Settle()
 	close(m.leave["X"])
-	if err := <-viewed; err != nil {
-		t.Errorf("Sync in View: %v", err)
+	store.Settle() // X is put into the batch
+	close(goOn)
+	store.Settle()
+	select {
+	case err := <-viewed:
+		check(t, err)
+	default:
+		t.Fatal("Sync in View waits for ever")
 	}
+	store.Settle()
 	for range 4 {
-		t.Log(<-done)
+		select {
+		case what := <-done:
+			t.Log(what)
+		default:
+			t.Fatal("an update does not return")
+		}
 	}
 	check(t, s.Close())
 }

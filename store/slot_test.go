@@ -3,7 +3,8 @@ package store_test
 import (
 	"context"
 	"testing"
-	"time"
+
+	"github.com/stateio/stateio/store"
 )
 
 // A closed store that is read is not taken for one that was opened later.
@@ -18,7 +19,10 @@ func TestAClosedStoreIsToldFromOneOpenedLater(t *testing.T) {
 		_ = s.View(func() error { close(viewing); <-leave; return nil })
 	}()
 	<-viewing
-	time.AfterFunc(100*time.Millisecond, func() { close(leave) })
+	go func() {
+		store.Settle() // the update waits for the view
+		close(leave)
+	}()
 	err := old.View(func() error {
 		_, err := s.Update(context.Background(), []byte("copied from the old store"))
 		return err

@@ -83,11 +83,18 @@ func quiet(o *store.Options) *store.Options {
 
 func open(t testing.TB, dir string, m store.Machine, o *store.Options) *store.Store {
 	t.Helper()
+	s := openOnly(t, dir, m, o)
+	t.Cleanup(func() { s.Close() })
+	return s
+}
+
+// openOnly is open for a test after which Close may hang, if it fails.
+func openOnly(t testing.TB, dir string, m store.Machine, o *store.Options) *store.Store {
+	t.Helper()
 	s, err := store.Open(dir, m, quiet(o))
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { s.Close() })
 	return s
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"runtime"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stateio/stateio/store"
@@ -11,27 +12,26 @@ import (
 
 // Sync also makes durable at once what is on its way from Apply to the batch.
 func TestSyncRightAfterApplyDoesNotWaitForSyncInterval(t *testing.T) {
-	const dir = "/syncrace"
-	memory(t, dir)
-	s := open(t, dir, &journal{}, &store.Options{SnapshotBytes: -1, SyncInterval: time.Hour})
-	_, err := s.Submit([]byte("first"))
-	check(t, err)
-	check(t, s.Sync(t.Context()))
-	end := time.Now().Add(3 * time.Second)
-	n := 0
-	for time.Now().Before(end) {
-		n++
-		index := s.Index()
-		go func() { _, _ = s.Submit([]byte("x")) }()
-		for s.Index() == index {
-			runtime.Gosched()
-		}
-		ctx, cancel := context.WithTimeout(t.Context(), 2*time.Second)
-		err := s.Sync(ctx)
-		cancel()
-		if err != nil {
-			t.Fatalf("round %d: %v", n, err)
-		}
+	rounds := 20_000
+	if testing.Short() {
+		rounds = 5000
 	}
-	t.Log(n, "rounds")
+	synctest.Test(t, func(t *testing.T) {
+		const dir = "/syncrace"
+		memory(t, dir)
+		s := open(t, dir, &journal{}, &store.Options{SnapshotBytes: -1, SyncInterval: time.Hour})
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute) // of the bubble: it ends if all wait
+		defer cancel()
+		for round := range rounds {
+			index := s.Index()
+			go func() { _, _ = s.Submit([]byte("x")) }()
+			for s.Index() == index {
+				runtime.Gosched()
+			}
+			if err := s.Sync(ctx); err != nil {
+				t.Fatalf("round %d: %v", round, err)
+			}
+		}
+		check(t, s.Close())
+	})
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"math"
 	"testing"
-	"time"
 
 	"github.com/stateio/stateio/internal/fsys/memfs"
 	"github.com/stateio/stateio/internal/storefs"
@@ -34,25 +33,27 @@ func TestWhoFindsTheBatchFullLooksAgain(t *testing.T) {
 	outcome := make(chan error, 2)
 	for i := range 2 {
 		go func() {
-			ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-			defer cancel()
-			_, err := s.Update(ctx, fmt.Append(nil, i))
+			_, err := s.Update(context.Background(), fmt.Append(nil, i))
 			outcome <- err
 		}()
 	}
-	for s.queue.waits() < 2 {
-		time.Sleep(time.Millisecond)
-	}
+	Settle() // both are queued
 	was := s.drain(nil, true, math.MaxInt)
 	if was != full {
 		t.Fatal("the batch is not full")
 	}
 	signalTo(s.commitWake) // as endCommit of a commit that was under way does
-	time.Sleep(100 * time.Millisecond)
-	s.endApply(was) // the goroutine was not scheduled meanwhile
+	Settle()               // the commit is over, and the applier has found apply taken
+	s.endApply(was)
+	Settle()
 	for range 2 {
-		if err := <-outcome; err != nil {
-			t.Error(err)
+		select {
+		case err := <-outcome:
+			if err != nil {
+				t.Error(err)
+			}
+		default:
+			t.Fatal("an update waits, and nobody will apply it")
 		}
 	}
 	if err := s.Close(); err != nil {
@@ -72,24 +73,25 @@ func TestALateUpdateOfAClosedStoreIsRefused(t *testing.T) {
 	was := s.drain(nil, true, 2)
 	outcome := make(chan error, 1)
 	go func() { // another one, that was accepted before the store was closed
-		ctx, cancel := context.WithTimeout(context.Background(), 3*time.Second)
-		defer cancel()
 		r := s.queue.request([]byte("late"))
 		if s.queue.add(r) {
 			s.help(r, false, helpRounds)
 		}
-		if err := s.await(ctx, r); err != nil {
+		if err := s.await(context.Background(), r); err != nil {
 			outcome <- err
 			return
 		}
 		outcome <- r.err
 	}()
-	for s.queue.waits() < 1 {
-		time.Sleep(time.Millisecond)
-	}
-	time.Sleep(50 * time.Millisecond)
+	Settle() // it is queued, and counts on who has apply
 	s.endApply(was)
-	if err := <-outcome; err == nil || !errors.Is(err, ErrClosed) {
-		t.Errorf("a late update got %v, want ErrClosed", err)
+	Settle()
+	select {
+	case err := <-outcome:
+		if !errors.Is(err, ErrClosed) {
+			t.Errorf("a late update got %v, want ErrClosed", err)
+		}
+	default:
+		t.Error("a late update waits, and nobody will refuse it")
 	}
 }
