@@ -358,7 +358,13 @@ func (p *power) work() error {
 		next.entries = next.entries[: k-n : k-n]
 	case draw == 2:
 		next.vote = p.rng.Uint64()
-		do = func() error { return p.logs.walFile.SetUint64([]byte("vote"), next.vote) } // the logs' own tries for ever
+		do = func() error {
+			for { // as logStore does, which does not stop when the power has failed
+				if err := p.logs.walFile.SetUint64([]byte("vote"), next.vote); err == nil || p.gone() {
+					return err
+				}
+			}
+		}
 		p.did = append(p.did, "vote")
 	default:
 		do = p.appending(&next)

@@ -30,9 +30,16 @@ func (f *walFile) again(cause error) {
 	f.log.Error("cluster: the log has to be opened again; this node waits until it can", "cause", cause)
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	err := f.wal.Close()
+	last, err := f.wal.LastIndex()
+	if err != nil {
+		return // it was closed for good
+	}
+	err = f.wal.Close()
 	for delay := 10 * time.Millisecond; ; delay = min(2*delay, time.Second) {
 		w, oerr := f.open()
+		if oerr == nil {
+			oerr = dropAfter(w, last)
+		}
 		if oerr == nil {
 			f.wal = w
 			return
@@ -44,6 +51,19 @@ func (f *walFile) again(cause error) {
 		case <-time.After(delay):
 		}
 	}
+}
+
+// dropAfter deletes what follows entry last: what was written and not synced, so that
+// raft was told an error, and can be there nevertheless. If it can't, it closes the log.
+func dropAfter(w *wal.WAL, last uint64) error {
+	now, err := w.LastIndex()
+	if err == nil && now > last {
+		err = w.DeleteRange(last+1, now)
+	}
+	if err != nil {
+		err = errors.Join(err, w.Close())
+	}
+	return err
 }
 
 // use calls do with the log as it is open now.

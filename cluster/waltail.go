@@ -47,15 +47,25 @@ func openWAL(dir string, p walParts, segmentBytes int, log hclog.Logger) (*wal.W
 }
 
 // A walFS is raft-wal's file system, but a file that is opened for writing keeps its
-// name.
+// name: raft-wal does not try again when the directory could not be synced.
 type walFS struct {
 	types.VFS
 	syncDir func(dir string) error
 }
 
+// Create implements types.VFS.
+func (v walFS) Create(dir, name string, size uint64) (types.WritableFile, error) {
+	f, err := v.VFS.Create(dir, name, size)
+	return v.named(dir, f, err)
+}
+
 // OpenWriter implements types.VFS.
 func (v walFS) OpenWriter(dir, name string) (types.WritableFile, error) {
 	f, err := v.VFS.OpenWriter(dir, name)
+	return v.named(dir, f, err)
+}
+
+func (v walFS) named(dir string, f types.WritableFile, err error) (types.WritableFile, error) {
 	if err != nil {
 		return nil, err
 	}
@@ -108,6 +118,9 @@ func (m *walMeta) tidy(dir, name string, base uint64) (t walTail, err error) {
 	}
 	t, err = readTail(io.NewSectionReader(f, 0, 1<<62), base)
 	if err == nil {
+		err = rewrite(f, t.last, t.end)
+	}
+	if err == nil {
 		err = wipe(f, t.end)
 	}
 	if err == nil {
@@ -122,6 +135,7 @@ func (m *walMeta) tidy(dir, name string, base uint64) (t walTail, err error) {
 // A walTail is the part of a file of raft-wal's up to the end of the last batch of
 // entries that is whole.
 type walTail struct {
+	last    int64 // where the last whole batch begins
 	end     int64
 	entries uint64
 	index   int64 // where the positions of the entries are, if the file is full; 0: it is not
@@ -141,6 +155,10 @@ func readTail(from io.Reader, base uint64) (t walTail, err error) {
 	err = r.take(walFileHeader)
 	for broken := false; err == nil; {
 		var whole bool
+		begin := r.at.end
+		if begin == walFileHeader {
+			begin = 0
+		}
 		if whole, err = r.batch(); err != nil {
 			break
 		}
@@ -149,6 +167,7 @@ func readTail(from io.Reader, base uint64) (t walTail, err error) {
 		}
 		if whole {
 			t = r.at
+			t.last = begin
 		}
 		broken = broken || !whole
 	}
@@ -210,6 +229,17 @@ func (r *walReader) batch() (whole bool, err error) {
 			return false, err
 		}
 	}
+}
+
+// rewrite writes a part of a file as it is. After a sync that has failed, another one
+// may leave out what the cache shows.
+func rewrite(f types.WritableFile, from, to int64) error {
+	buf := make([]byte, to-from)
+	if _, err := f.ReadAt(buf, from); err != nil && !errors.Is(err, io.EOF) {
+		return err
+	}
+	_, err := f.WriteAt(buf, from)
+	return err
 }
 
 // wipe makes zeros of what is in a file from an offset on.
