@@ -25,9 +25,10 @@ type timedMachine interface {
 // one goroutine.
 type fsm struct {
 	m     store.Machine
-	timed timedMachine // m, if it is one
-	out   *outbox      // gets the results of this node's updates
-	again bool         // see hooks
+	timed timedMachine              // m, if it is one
+	check func(update []byte) error // whether m understands an update
+	out   *outbox                   // gets the results of this node's updates
+	again bool                      // see hooks
 
 	recent recent // what was applied lately
 	// installed is told which snapshot of another node the state is that of.
@@ -72,6 +73,10 @@ type delivery struct {
 func newFSM(m store.Machine, out *outbox) *fsm {
 	f := &fsm{m: m, out: out, table: newTable(), mine: map[uint64]bool{}, installed: func(uint64, uint64) {}}
 	f.timed, _ = m.(timedMachine)
+	f.check = func([]byte) error { return nil }
+	if c, ok := m.(store.UpdateChecker); ok {
+		f.check = c.CheckUpdate
+	}
 	return f
 }
 
@@ -202,6 +207,10 @@ func (f *fsm) apply(update []byte) (result any, err error) {
 		result, err = f.m.Apply(update)
 	}
 	if err != nil {
+		if why := f.check(update); why != nil {
+			// The node that has sent it does understand it, and others have applied it.
+			panic(fmt.Sprintf("cluster: update %d was made by another release of this program, which this one does not understand; run that release, or a later one, on this node: %v", index, why))
+		}
 		f.counts.refused.Add(1)
 		return nil, err
 	}

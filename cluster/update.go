@@ -16,7 +16,7 @@ import (
 //
 // When Apply refuses the update, its error is returned as it is, and nothing has
 // happened. These errors also say that the update was not applied and will not be:
-// ErrTooLarge, ErrStalled, store.ErrClosed, and that of ctx, if it ended before the
+// ErrTooLarge, ErrStalled, store.ErrClosed, that of a [store.UpdateChecker], and that of ctx, if it ended before the
 // update was sent. An error that is store.ErrUnknown says that it was sent, and may
 // or may not be applied, or may be yet: because ctx ended or the node was closed;
 // or because this node was away for so long that the others have sent it their
@@ -66,6 +66,9 @@ func (n *Node) put(ctx context.Context, key *[keySize]byte, update []byte) (*wai
 	}
 	if err := n.down(); err != nil {
 		return nil, err
+	}
+	if err := n.fsm.check(update); err != nil {
+		return nil, fmt.Errorf("cluster: update not made: the machine does not understand it: %w", err)
 	}
 	w, err := n.out.put(ctx, key, update)
 	if err != nil {

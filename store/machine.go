@@ -2,6 +2,20 @@ package store
 
 import "io"
 
+// An UpdateChecker is a [Machine] that can tell whether it understands an update without
+// applying it: those that [Untyped] returns do, and so do all that are typed.
+//
+// A store needs no such thing: an update that Apply refuses is not logged. A node of a
+// cluster does, since there updates are logged before they are applied. It asks before it
+// sends an update, and one that it meets in the log and does not understand ends the
+// process: a newer release has made it, and to pass it over would be to lose it.
+type UpdateChecker interface {
+	// CheckUpdate returns why the machine does not understand an update, and nil if it
+	// does. It may be called from several goroutines at once, also while Apply runs. It
+	// must not keep or change the slice.
+	CheckUpdate(update []byte) error
+}
+
 // A Machine is the state that a [Store] keeps, with the code that changes it.
 //
 // The store calls Apply, Snapshot and Restore one at a time, and never while a

@@ -183,6 +183,14 @@ type untyped[U, R any] struct {
 // typed returns the machine that m stands for.
 func (m untyped[U, R]) typed() any { return m.TypedMachine }
 
+// CheckUpdate implements UpdateChecker.
+func (m untyped[U, R]) CheckUpdate(update []byte) error {
+	if _, err := m.codec.Decode(update); err != nil {
+		return fmt.Errorf("store: decoding an update: %w", err)
+	}
+	return nil
+}
+
 // Apply implements Machine. The machine sees what was decoded when it is made
 // first, too, so that a codec which loses something loses it at once.
 func (m untyped[U, R]) Apply(update []byte) (any, error) {
