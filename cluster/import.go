@@ -66,7 +66,7 @@ func (n *Node) importState(index uint64, state func(io.Writer) error) error {
 	if err = errors.Join(err, w.Close()); err != nil {
 		return err
 	}
-	snaps, err := raft.NewFileSnapshotStoreWithLogger(n.dir, keepSnapshots, logger)
+	snaps, err := openFileSnapshots(n.dir, n.opts)
 	if err != nil {
 		return err
 	}

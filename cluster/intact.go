@@ -89,7 +89,7 @@ func (n *Node) begun() error {
 // A snapshotStore is raft's, but for this: while the node is opened, it does not let
 // raft fall back to a snapshot before which the log has been dropped.
 type snapshotStore struct {
-	*raft.FileSnapshotStore
+	*fileSnapshots
 	first   uint64 // entry of the log
 	opening atomic.Bool
 	refused error // why a snapshot was not used, while it was opened
@@ -97,7 +97,7 @@ type snapshotStore struct {
 
 // Open implements raft.SnapshotStore.
 func (s *snapshotStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
-	meta, r, err := s.FileSnapshotStore.Open(id)
+	meta, r, err := s.fileSnapshots.Open(id)
 	if !s.opening.Load() {
 		return meta, r, err
 	}
@@ -114,11 +114,11 @@ func (s *snapshotStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, erro
 // openSnapshots opens the snapshots, and makes sure that they and the log have no gap
 // between them.
 func (n *Node) openSnapshots() (*snapshotStore, error) {
-	files, err := raft.NewFileSnapshotStoreWithLogger(n.dir, keepSnapshots, raftLogger(n.opts.Logger, n.opts.ID))
+	files, err := openFileSnapshots(n.dir, n.opts)
 	if err != nil {
-		return nil, fmt.Errorf("cluster: opening the snapshots: %w", err)
+		return nil, err
 	}
-	s := &snapshotStore{FileSnapshotStore: files}
+	s := &snapshotStore{fileSnapshots: files}
 	s.opening.Store(true)
 	if s.first, err = n.logs.FirstIndex(); err != nil {
 		return nil, fmt.Errorf("cluster: opening the log: %w", err)
