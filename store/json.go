@@ -1,12 +1,10 @@
 package store
 
 import (
-	"bytes"
-	"encoding"
 	"encoding/json"
-	"errors"
 	"reflect"
-	"unicode/utf8"
+
+	"github.com/stateio/stateio/internal/strictjson"
 )
 
 // JSON is the Codec that [OpenTyped] uses by default: package encoding/json,
@@ -53,7 +51,7 @@ type JSON[U any] struct {
 func (c JSON[U]) Append(dst []byte, update U) ([]byte, error) {
 	b, err := json.Marshal(update)
 	if err == nil && !c.AllowInvalidUTF8 {
-		err = checkEncoded(b, reflect.ValueOf(&update).Elem())
+		err = strictjson.Encoded(b, reflect.ValueOf(&update).Elem())
 	}
 	if err != nil {
 		return dst, err
@@ -70,78 +68,9 @@ func (c JSON[U]) Decode(data []byte) (U, error) {
 	if err := json.Unmarshal(data, &update); err != nil {
 		return zero, err
 	}
-	check := jsonChecker{data: data, allowUnknown: c.AllowUnknownFields, allowInvalid: c.AllowInvalidUTF8}
-	if err := check.all(shapeOf(reflect.TypeFor[U]())); err != nil {
+	rules := strictjson.Rules{AllowUnknownFields: c.AllowUnknownFields, AllowInvalidUTF8: c.AllowInvalidUTF8}
+	if err := strictjson.Decoded(data, reflect.TypeFor[U](), rules); err != nil {
 		return zero, err
 	}
 	return update, nil
 }
-
-var errInvalidUTF8 = errors.New("text that is not valid UTF-8: hold it in a []byte, or set AllowInvalidUTF8 of store.JSON to have it replaced by U+FFFD")
-
-// replacement is what json.Marshal writes for a byte that is not valid UTF-8: the
-// escape \ufffd, which it writes for nothing else, or, if encoding/json is built
-// on its second version, the character.
-var replacement = func() []byte {
-	b, _ := json.Marshal("\xff")
-	return bytes.Trim(b, `"`)
-}()
-
-// checkEncoded returns an error if json.Marshal, which has made b of v, has
-// replaced text.
-func checkEncoded(b []byte, v reflect.Value) error {
-	// Only a json.RawMessage or a MarshalJSON method can make b invalid. Looking
-	// through v costs more than making b did, and is seldom needed.
-	if !utf8.Valid(b) || bytes.Contains(b, replacement) && replacedIn(v) {
-		return errInvalidUTF8
-	}
-	return nil
-}
-
-// replacedIn reports whether json.Marshal replaces text in v.
-func replacedIn(v reflect.Value) bool {
-	if !v.IsValid() || v.Type() == rawMessageType { // which is copied as it is
-		return false
-	}
-	if p := reflect.PointerTo(v.Type()); p.Implements(marshalerType) || p.Implements(textMarshalerType) {
-		if v.CanAddr() {
-			v = v.Addr()
-		}
-		b, err := json.Marshal(v.Interface()) // the method may have called it, too
-		return err != nil || bytes.Contains(b, replacement)
-	}
-	switch v.Kind() {
-	case reflect.String:
-		return !utf8.ValidString(v.String())
-	case reflect.Pointer, reflect.Interface:
-		return replacedIn(v.Elem())
-	case reflect.Array, reflect.Slice:
-		if v.Type().Elem().Kind() == reflect.Uint8 {
-			return false // many
-		}
-		for i := range v.Len() {
-			if replacedIn(v.Index(i)) {
-				return true
-			}
-		}
-	case reflect.Map:
-		for key, elem := range v.Seq2() {
-			if replacedIn(key) || replacedIn(elem) {
-				return true
-			}
-		}
-	case reflect.Struct:
-		for i := range v.NumField() {
-			if marshaled(v.Type().Field(i)) && replacedIn(v.Field(i)) {
-				return true
-			}
-		}
-	}
-	return false
-}
-
-var (
-	rawMessageType    = reflect.TypeFor[json.RawMessage]()
-	marshalerType     = reflect.TypeFor[json.Marshaler]()
-	textMarshalerType = reflect.TypeFor[encoding.TextMarshaler]()
-)

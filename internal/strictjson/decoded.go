@@ -1,34 +1,47 @@
-package store
+package strictjson
 
 import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 )
 
-// A jsonChecker goes through a text that json.Unmarshal has decoded, and finds
+// Rules say what is let pass.
+type Rules struct {
+	AllowUnknownFields bool // members of an object that the struct does not have
+	AllowInvalidUTF8   bool // text that encoding/json has replaced by U+FFFD
+}
+
+// Decoded returns an error if json.Unmarshal, which has made a value of type t of data, has
+// dropped or changed something.
+func Decoded(data []byte, t reflect.Type, r Rules) error {
+	c := checker{data: data, Rules: r}
+	return c.all(shapeOf(t))
+}
+
+// A checker goes through a text that json.Unmarshal has decoded, and finds
 // what that has dropped or changed.
-type jsonChecker struct {
+type checker struct {
 	data []byte // valid JSON
 	at   int    // the next byte
-
-	allowUnknown, allowInvalid bool
+	Rules
 }
 
 // all checks the whole text, of a value of shape s.
-func (c *jsonChecker) all(s *jsonShape) error {
-	if !c.allowInvalid && !utf8.Valid(c.data) {
+func (c *checker) all(s *shape) error {
+	if !c.AllowInvalidUTF8 && !utf8.Valid(c.data) {
 		return errInvalidUTF8
 	}
 	return c.value(s)
 }
 
 // next passes over white space, and returns the byte after it.
-func (c *jsonChecker) next() byte {
+func (c *checker) next() byte {
 	for {
 		switch b := c.data[c.at]; b {
 		case ' ', '\t', '\r', '\n':
@@ -40,7 +53,7 @@ func (c *jsonChecker) next() byte {
 }
 
 // value passes over a value of shape s.
-func (c *jsonChecker) value(s *jsonShape) error {
+func (c *checker) value(s *shape) error {
 	switch c.next() {
 	case '{':
 		return c.object(s)
@@ -53,7 +66,7 @@ func (c *jsonChecker) value(s *jsonShape) error {
 }
 
 // object passes over an object.
-func (c *jsonChecker) object(s *jsonShape) error {
+func (c *checker) object(s *shape) error {
 	names := names{unchecked: s.kind == shapeOpaque}
 	for c.at++; c.next() != '}'; {
 		at := c.at
@@ -86,34 +99,34 @@ func (c *jsonChecker) object(s *jsonShape) error {
 
 // member returns the field of a struct, or what stands for it elsewhere: then
 // its number is negative.
-func (c *jsonChecker) member(s *jsonShape, name []byte, at int) (jsonField, error) {
+func (c *checker) member(s *shape, name []byte, at int) (field, error) {
 	switch s.kind {
 	case shapeDynamic:
-		return jsonField{-1, s}, nil
+		return field{-1, s}, nil
 	case shapeMap:
-		return jsonField{-1, s.elem}, nil
+		return field{-1, s.elem}, nil
 	case shapeStruct:
 	default:
-		return jsonField{-1, opaque}, nil
+		return field{-1, opaque}, nil
 	}
 	if f, ok := s.fields[string(name)]; ok {
 		return *f, nil
 	}
 	for known := range s.fields {
 		if strings.EqualFold(known, string(name)) {
-			return jsonField{}, fmt.Errorf("the field %q at byte %d differs only in case from the field %q of %s: "+
+			return field{}, fmt.Errorf("the field %q at byte %d differs only in case from the field %q of %s: "+
 				"give the field the name that it had when the update was made", name, at, known, s.name)
 		}
 	}
-	if !c.allowUnknown {
-		return jsonField{}, fmt.Errorf("the field %q at byte %d is none of %s: it was removed or renamed since the update was made; "+
+	if !c.AllowUnknownFields {
+		return field{}, fmt.Errorf("the field %q at byte %d is none of %s: it was removed or renamed since the update was made; "+
 			"put it back, or set AllowUnknownFields of store.JSON to drop what it held", name, at, s.name)
 	}
-	return jsonField{unknownField, opaque}, nil
+	return field{unknownField, opaque}, nil
 }
 
 // array passes over an array.
-func (c *jsonChecker) array(s *jsonShape) error {
+func (c *checker) array(s *shape) error {
 	elem := opaque
 	switch s.kind {
 	case shapeDynamic:
@@ -138,7 +151,7 @@ func (c *jsonChecker) array(s *jsonShape) error {
 }
 
 // literal passes over a number, true, false or null.
-func (c *jsonChecker) literal(s *jsonShape) error {
+func (c *checker) literal(s *shape) error {
 	start := c.at
 	for c.at < len(c.data) && inLiteral(c.data[c.at]) {
 		c.at++
@@ -169,12 +182,12 @@ func exact(lit []byte, bits int) bool {
 }
 
 // text passes over a string. With checked, its escapes must be of valid text.
-func (c *jsonChecker) text(checked bool) error {
+func (c *checker) text(checked bool) error {
 	for c.at++; c.data[c.at] != '"'; c.at++ {
 		if c.data[c.at] != '\\' {
 			continue
 		}
-		if checked && !c.allowInvalid && c.half() {
+		if checked && !c.AllowInvalidUTF8 && c.half() {
 			return errInvalidUTF8
 		}
 		c.at++
@@ -185,7 +198,7 @@ func (c *jsonChecker) text(checked bool) error {
 
 // memberName passes over the name of a member and returns it: a part of data,
 // unless there are escapes in it.
-func (c *jsonChecker) memberName(checked bool) ([]byte, error) {
+func (c *checker) memberName(checked bool) ([]byte, error) {
 	start := c.at
 	if err := c.text(checked); err != nil {
 		return nil, err
@@ -201,7 +214,7 @@ func (c *jsonChecker) memberName(checked bool) ([]byte, error) {
 
 // half reports whether the escape at c.at is of half a surrogate pair. It passes
 // over the first escape of a whole pair.
-func (c *jsonChecker) half() bool {
+func (c *checker) half() bool {
 	switch r := c.escape(c.at); {
 	case r < 0xd800 || r > 0xdfff:
 		return false
@@ -216,7 +229,7 @@ func (c *jsonChecker) half() bool {
 }
 
 // escape returns the number in the escape \uXXXX at i, or 0 if there is none.
-func (c *jsonChecker) escape(i int) uint64 {
+func (c *checker) escape(i int) uint64 {
 	if i+6 > len(c.data) || c.data[i] != '\\' || c.data[i+1] != 'u' {
 		return 0
 	}

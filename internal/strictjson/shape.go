@@ -1,4 +1,4 @@
-package store
+package strictjson
 
 import (
 	"encoding"
@@ -9,19 +9,19 @@ import (
 	"unicode"
 )
 
-// A jsonShape is what encoding/json takes for a Go type.
-type jsonShape struct {
+// A shape is what encoding/json takes for a Go type.
+type shape struct {
 	kind   shapeKind
-	name   string                // of a struct's type, for errors
-	fields map[string]*jsonField // of a struct, by name
-	elem   *jsonShape            // of the elements of an array, slice or map
-	length int                   // of an array, and -1 of a slice
-	bits   int                   // of a float
+	name   string            // of a struct's type, for errors
+	fields map[string]*field // of a struct, by name
+	elem   *shape            // of the elements of an array, slice or map
+	length int               // of an array, and -1 of a slice
+	bits   int               // of a float
 }
 
-type jsonField struct {
+type field struct {
 	number int // of the fields of the struct, from 0
-	shape  *jsonShape
+	shape  *shape
 }
 
 type shapeKind uint8
@@ -37,24 +37,24 @@ const (
 )
 
 var (
-	opaque  = &jsonShape{kind: shapeOpaque}
-	scalar  = &jsonShape{kind: shapeScalar}
-	dynamic = &jsonShape{kind: shapeDynamic, bits: 64} // numbers become float64
+	opaque  = &shape{kind: shapeOpaque}
+	scalar  = &shape{kind: shapeScalar}
+	dynamic = &shape{kind: shapeDynamic, bits: 64} // numbers become float64
 
 	unmarshalerType     = reflect.TypeFor[json.Unmarshaler]()
 	textUnmarshalerType = reflect.TypeFor[encoding.TextUnmarshaler]()
 )
 
-// jsonShapes holds the shapes of types, which are never changed.
-var jsonShapes sync.Map // reflect.Type: *jsonShape
+// shapes holds the shapes of types, which are never changed.
+var shapes sync.Map // reflect.Type: *shape
 
 // shapeOf returns the shape of t.
-func shapeOf(t reflect.Type) *jsonShape {
-	if s, ok := jsonShapes.Load(t); ok {
-		return s.(*jsonShape)
+func shapeOf(t reflect.Type) *shape {
+	if s, ok := shapes.Load(t); ok {
+		return s.(*shape)
 	}
 	s := shaper{}.shape(t)
-	jsonShapes.Store(t, s)
+	shapes.Store(t, s)
 	return s
 }
 
@@ -62,9 +62,9 @@ func shapeOf(t reflect.Type) *jsonShape {
 const maxPointers = 100
 
 // A shaper makes shapes, and holds those under way: types may contain themselves.
-type shaper map[reflect.Type]*jsonShape
+type shaper map[reflect.Type]*shape
 
-func (sh shaper) shape(t reflect.Type) *jsonShape {
+func (sh shaper) shape(t reflect.Type) *shape {
 	for range maxPointers {
 		switch p := reflect.PointerTo(t); {
 		case t.Implements(unmarshalerType) || p.Implements(unmarshalerType):
@@ -80,7 +80,7 @@ func (sh shaper) shape(t reflect.Type) *jsonShape {
 	if s, ok := sh[t]; ok {
 		return s
 	}
-	s := &jsonShape{length: -1}
+	s := &shape{length: -1}
 	sh[t] = s
 	switch t.Kind() {
 	case reflect.Interface:
@@ -94,12 +94,12 @@ func (sh shaper) shape(t reflect.Type) *jsonShape {
 	case reflect.Map:
 		s.kind, s.elem = shapeMap, sh.shape(t.Elem())
 	case reflect.Struct:
-		s.kind, s.name, s.fields = shapeStruct, t.String(), map[string]*jsonField{}
+		s.kind, s.name, s.fields = shapeStruct, t.String(), map[string]*field{}
 		if t.Name() == "" {
 			s.name = "a struct without a name" // not the whole declaration
 		}
-		for name, ft := range jsonFields(t) {
-			s.fields[name] = &jsonField{len(s.fields), sh.shape(ft)}
+		for name, ft := range fieldsOf(t) {
+			s.fields[name] = &field{len(s.fields), sh.shape(ft)}
 		}
 	case reflect.Pointer: // without an end: only null can be decoded
 		*s = *opaque
@@ -117,11 +117,11 @@ type candidate struct {
 	times  int  // it is met so often
 }
 
-// jsonFields returns the fields that encoding/json sees in struct type t, by
+// fieldsOf returns the fields that encoding/json sees in struct type t, by
 // name. Embedded structs bring theirs: of several with a name, the one that is
 // least deep counts, and of those the one that has it from a tag. Where that
 // leaves more than one, none does.
-func jsonFields(t reflect.Type) map[string]reflect.Type {
+func fieldsOf(t reflect.Type) map[string]reflect.Type {
 	found := map[string]candidate{}
 	visited := map[reflect.Type]bool{}
 	level := map[reflect.Type]int{t: 1} // the structs of a depth, and how often each is there
