@@ -29,14 +29,8 @@ func follow(s *Store) chan error {
 
 func wantEnd(t *testing.T, ended chan error, want error) {
 	t.Helper()
-	Settle()
-	select {
-	case err := <-ended:
-		if !errors.Is(err, want) {
-			t.Errorf("the follower ended with %v, want %v", err, want)
-		}
-	default:
-		t.Errorf("the follower has not ended, want %v", want)
+	if err := Arrives(t, ended, "the follower has not ended"); !errors.Is(err, want) {
+		t.Errorf("the follower ended with %v, want %v", err, want)
 	}
 }
 

@@ -46,17 +46,10 @@ func TestGoexitInTheGoroutineOfACallerThatHelps(t *testing.T) {
 	up("B")
 	up("G")
 	close(m.leave["A"])
-	store.Settle()
-	if len(ended) < 3 {
-		t.Fatal("an update does not return")
-	}
-	closed := make(chan error, 1)
-	go func() { closed <- s.Close() }()
-	store.Settle()
-	select {
-	case err := <-closed:
-		wantIs(t, err, store.ErrFailed)
-	default:
-		t.Fatal("Close does not return")
-	}
+	soon(t, "an update", func() {
+		for range 3 {
+			<-ended
+		}
+	})
+	soon(t, "Close", func() { wantIs(t, s.Close(), store.ErrFailed) })
 }

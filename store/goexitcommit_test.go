@@ -51,21 +51,17 @@ func TestGoexitInTheCommitter(t *testing.T) {
 	}()
 	Settle()
 	s.Flush()
-	Settle()
+	wantFailed := func(what string, c chan error) {
+		t.Helper()
+		if err := Arrives(t, c, what+" does not return"); !errors.Is(err, ErrFailed) {
+			t.Errorf("%s: %v, want ErrFailed", what, err)
+		}
+	}
+	wantFailed("Submit", outcome)
 	if !strings.Contains(m.in, "(*Store).committer") {
 		t.Fatalf("G was not applied by the committer, but in\n%s", m.in)
 	}
 	closed := make(chan error, 1)
 	go func() { closed <- s.Close() }()
-	Settle()
-	for what, c := range map[string]chan error{"Submit": outcome, "Close": closed} {
-		select {
-		case err := <-c:
-			if !errors.Is(err, ErrFailed) {
-				t.Errorf("%s: %v, want ErrFailed", what, err)
-			}
-		default:
-			t.Errorf("%s does not return", what)
-		}
-	}
+	wantFailed("Close", closed)
 }

@@ -78,20 +78,9 @@ func TestSyncInViewWithACallerThatHelps(t *testing.T) {
 	store.Settle() // X is put into the batch
 	close(goOn)
 	store.Settle()
-	select {
-	case err := <-viewed:
-		check(t, err)
-	default:
-		t.Fatal("Sync in View waits for ever")
-	}
-	store.Settle()
+	check(t, store.Arrives(t, viewed, "Sync in View waits for ever"))
 	for range 4 {
-		select {
-		case what := <-done:
-			t.Log(what)
-		default:
-			t.Fatal("an update does not return")
-		}
+		t.Log(store.Arrives(t, done, "an update does not return"))
 	}
 	check(t, s.Close())
 }

@@ -5,6 +5,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 )
 
 // Settle waits until every goroutine that runs functions of this package, or was begun by
@@ -24,14 +25,30 @@ func Settle() {
 	}
 }
 
+// Arrives returns what comes from c, within seconds, or fails the test with otherwise.
+func Arrives[T any](t *testing.T, c <-chan T, otherwise string) T {
+	t.Helper()
+	select {
+	case v := <-c:
+		return v
+	case <-time.After(10 * time.Second):
+		t.Fatal(otherwise)
+		panic("not reached")
+	}
+}
+
 // waiting is the head of a goroutine that others must wake.
 var waiting = regexp.MustCompile(`^goroutine \d+ [^\[]*\[(chan |select|sync\.|semacquire|coroutine)`)
+
+// ours tells the goroutines of this package. When the function of a WaitGroup has returned,
+// only the WaitGroup is left of it, and wakes whatever waits for that.
+var ours = regexp.MustCompile(`/stateio/store|sync\.\(\*WaitGroup\)\.Go`)
 
 // allWait reports whether the goroutines of this package wait, by a dump of all of them.
 // The first is that of the caller.
 func allWait(stacks string) bool {
 	for _, g := range strings.Split(stacks, "\n\n")[1:] {
-		if strings.Contains(g, "/stateio/store") && !waiting.MatchString(g) {
+		if ours.MatchString(g) && !waiting.MatchString(g) {
 			return false
 		}
 	}
@@ -50,6 +67,9 @@ func TestSettleSeesWhoWaits(t *testing.T) {
 		if got := allWait(caller + "goroutine 20 [" + state + "]:" + store); got != waits {
 			t.Errorf("%q waits: %v", state, got)
 		}
+	}
+	if allWait(caller + "goroutine 21 [runnable]:\nsync.(*WaitGroup).Go.func1.1()\n") {
+		t.Error("the end of a function in a WaitGroup does not count")
 	}
 	if !allWait(caller + "goroutine 21 [running]:\nanother.package()\n") {
 		t.Error("what other packages do counts")

@@ -153,12 +153,7 @@ func TestCloseEndsReadersWhoWaitForTheDisk(t *testing.T) {
 	store.Settle()
 	go func() { closed <- s.Close() }()
 	store.Settle()
-	select {
-	case err := <-read:
-		wantIs(t, err, store.ErrClosed)
-	default:
-		t.Fatal("the reader waits for the disk, though the store is being closed")
-	}
+	wantIs(t, store.Arrives(t, read, "the reader waits for the disk, though the store is being closed"), store.ErrClosed)
 	release()
 	check(t, <-closed)
 }
@@ -197,13 +192,9 @@ func TestCloseCommitsForReadersThatUpdatesWaitFor(t *testing.T) {
 	close(sync)
 	store.Settle()
 	for range 4 {
-		select {
-		case what := <-ended:
-			if what != "Submit" && !strings.HasSuffix(what, ": <nil>") {
-				t.Error(what)
-			}
-		default:
-			t.Fatal("Close, the reader and an update wait for one another")
+		what := store.Arrives(t, ended, "Close, the reader and an update wait for one another")
+		if what != "Submit" && !strings.HasSuffix(what, ": <nil>") {
+			t.Error(what)
 		}
 	}
 }

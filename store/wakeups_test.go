@@ -47,13 +47,8 @@ func TestWhoFindsTheBatchFullLooksAgain(t *testing.T) {
 	s.endApply(was)
 	Settle()
 	for range 2 {
-		select {
-		case err := <-outcome:
-			if err != nil {
-				t.Error(err)
-			}
-		default:
-			t.Fatal("an update waits, and nobody will apply it")
+		if err := Arrives(t, outcome, "an update waits, and nobody will apply it"); err != nil {
+			t.Error(err)
 		}
 	}
 	if err := s.Close(); err != nil {
@@ -86,12 +81,7 @@ func TestALateUpdateOfAClosedStoreIsRefused(t *testing.T) {
 	Settle() // it is queued, and counts on who has apply
 	s.endApply(was)
 	Settle()
-	select {
-	case err := <-outcome:
-		if !errors.Is(err, ErrClosed) {
-			t.Errorf("a late update got %v, want ErrClosed", err)
-		}
-	default:
-		t.Error("a late update waits, and nobody will refuse it")
+	if err := Arrives(t, outcome, "a late update waits, and nobody will refuse it"); !errors.Is(err, ErrClosed) {
+		t.Errorf("a late update got %v, want ErrClosed", err)
 	}
 }
