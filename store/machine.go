@@ -11,7 +11,8 @@ import "io"
 // process: a newer release has made it, and to pass it over would be to lose it.
 type UpdateChecker interface {
 	// CheckUpdate returns why the machine does not understand an update, and nil if it
-	// does. It may be called from several goroutines at once, also while Apply runs. It
+	// does. The answer rests on the bytes alone, and is the same on all nodes of one
+	// release. It may be called from several goroutines at once, also while Apply runs. It
 	// must not keep or change the slice.
 	CheckUpdate(update []byte) error
 }

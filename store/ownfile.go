@@ -157,7 +157,7 @@ func (o *ownFile) copyTo(path string, size int64) (fsys.File, error) {
 	}
 	err = lockLog(f)
 	if err == nil {
-		_, err = io.CopyBuffer(io.NewOffsetWriter(f, 0), io.NewSectionReader(o.f, 0, size), make([]byte, min(size, int64(len(zeros)))))
+		_, err = io.CopyBuffer(io.NewOffsetWriter(f, 0), io.NewSectionReader(o.f, 0, size), make([]byte, max(1, min(size, int64(len(zeros))))))
 	}
 	if err == nil {
 		err = f.Sync()

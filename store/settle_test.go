@@ -38,7 +38,7 @@ func Arrives[T any](t *testing.T, c <-chan T, otherwise string) T {
 }
 
 // waiting is the head of a goroutine that others must wake.
-var waiting = regexp.MustCompile(`^goroutine \d+ [^\[]*\[(chan |select|sync\.|semacquire|coroutine)`)
+var waiting = regexp.MustCompile(`^goroutine \d+ [^\[]*\[(chan |select|sync\.|coroutine)`)
 
 // ours tells the goroutines of this package. When the function of a WaitGroup has returned,
 // only the WaitGroup is left of it, and wakes whatever waits for that.
@@ -62,7 +62,7 @@ func TestSettleSeesWhoWaits(t *testing.T) {
 	)
 	for state, waits := range map[string]bool{
 		"select": true, "chan receive, 2 minutes": true, "sync.RWMutex.RLock": true, "sync.Mutex.Lock, locked to thread": true,
-		"runnable": false, "running": false, "syscall": false, "GC assist wait": false, "sleep": false,
+		"runnable": false, "running": false, "syscall": false, "GC assist wait": false, "semacquire": false, "sleep": false,
 	} {
 		if got := allWait(caller + "goroutine 20 [" + state + "]:" + store); got != waits {
 			t.Errorf("%q waits: %v", state, got)

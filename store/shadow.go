@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"reflect"
 	"time"
 
@@ -187,7 +186,7 @@ func (s *Store) captureWritten(ctx context.Context) (*capture, error) {
 		index := s.newest.index
 		s.mu.Unlock()
 		r, err := s.files().OpenSnap(index)
-		if errors.Is(err, fs.ErrNotExist) && tries < restoreTries {
+		if err != nil && tries < restoreTries {
 			continue // newer ones have replaced it meanwhile
 		}
 		if err != nil {
