@@ -2,8 +2,8 @@ package cluster
 
 import (
 	"log/slog"
+	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -20,7 +20,8 @@ type logStore struct {
 	walFile
 	before func() error // each write; nil: nothing
 
-	busy atomic.Int64 // when the write began that is under way, in ns since start; 0: none is
+	busyMu sync.Mutex
+	busy   []time.Time // when the writes that are under way began; guarded by busyMu
 
 	mu    sync.Mutex
 	cache map[uint64]*raft.Log // entries low to high-1
@@ -31,8 +32,6 @@ type logStore struct {
 	// The snapshot of another node that was restored, until raft drops the log for it.
 	installed, installedTerm uint64
 }
-
-var start = time.Now()
 
 // newLogStore opens the log. Open opens it anew each time.
 func newLogStore(open func() (*wal.WAL, error), log *slog.Logger, before func() error) (*logStore, error) {
@@ -48,18 +47,26 @@ func newLogStore(open func() (*wal.WAL, error), log *slog.Logger, before func() 
 
 // stuck returns how long the disk has not answered.
 func (s *logStore) stuck() time.Duration {
-	if t := s.busy.Load(); t != 0 {
-		return time.Since(start) - time.Duration(t)
+	s.busyMu.Lock()
+	defer s.busyMu.Unlock()
+	if len(s.busy) == 0 {
+		return 0
 	}
-	return 0
+	return time.Since(s.busy[0])
 }
 
-// timed does what writes. Raft writes in one goroutine but for votes and snapshots.
+// timed does what writes. Several goroutines of raft may.
 func (s *logStore) timed(write func() error) error {
-	began := max(1, int64(time.Since(start)))
-	if s.busy.CompareAndSwap(0, began) {
-		defer s.busy.CompareAndSwap(began, 0)
-	}
+	s.busyMu.Lock()
+	began := time.Now()
+	s.busy = append(s.busy, began)
+	s.busyMu.Unlock()
+	defer func() {
+		s.busyMu.Lock()
+		defer s.busyMu.Unlock()
+		i := slices.Index(s.busy, began)
+		s.busy = slices.Delete(s.busy, i, i+1)
+	}()
 	return write()
 }
 

@@ -94,6 +94,8 @@ func (n *Node) describe() json.RawMessage {
 	return b
 }
 
+var start = time.Now()
+
 // gaps measures how long no leader is known.
 type gaps struct {
 	since atomic.Int64 // when the last one was lost, in ns since start; 0: one is known

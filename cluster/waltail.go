@@ -42,8 +42,13 @@ type walParts struct {
 // openWAL opens raft-wal's log in dir, after putting it in order.
 func openWAL(dir string, p walParts, segmentBytes int, log hclog.Logger) (*wal.WAL, error) {
 	files := walFS{p.files, p.syncDir}
-	return wal.Open(dir, wal.WithLogger(log), wal.WithSegmentSize(segmentBytes),
+	w, err := wal.Open(dir, wal.WithLogger(log), wal.WithSegmentSize(segmentBytes),
 		wal.WithSegmentFiler(segment.NewFiler(dir, files)), wal.WithMetaStore(&walMeta{p.meta, files}))
+	if err != nil {
+		// raft-wal leaves its database open, and locked against the next try.
+		return nil, errors.Join(err, p.meta.Close())
+	}
+	return w, nil
 }
 
 // A walFS is raft-wal's file system, but a file that is opened for writing keeps its
@@ -89,6 +94,9 @@ func (m *walMeta) Load(dir string) (types.PersistentState, error) {
 		return state, err
 	}
 	last := &state.Segments[len(state.Segments)-1]
+	if last.Codec != wal.CodecBinaryV1 {
+		return state, nil // of a later raft-wal: this one says so
+	}
 	var t walTail
 	if last.SealTime.IsZero() {
 		t, err = m.tidy(dir, segment.FileName(*last), last.BaseIndex)
@@ -116,7 +124,13 @@ func (m *walMeta) tidy(dir, name string, base uint64) (t walTail, err error) {
 	if err != nil {
 		return t, err
 	}
-	t, err = readTail(io.NewSectionReader(f, 0, 1<<62), base)
+	err = isKnownFormat(f)
+	if err == nil {
+		t, err = readTail(io.NewSectionReader(f, 0, 1<<62), base)
+	}
+	if err == nil {
+		err = nothingFollows(f, t.end, base+t.entries)
+	}
 	if err == nil {
 		err = rewrite(f, t.last, t.end)
 	}
@@ -142,9 +156,66 @@ type walTail struct {
 }
 
 const (
+	walMagic       = 0x58eb6b0d
+	walFormat      = 0 // in the byte before walFormatEnd of the header
+	walFormatEnd   = 8
 	walFileHeader  = 32
 	walFrameHeader = 8 // type uint8 | 0 0 0 | size, or checksum of the batch, uint32
 )
+
+// isKnownFormat returns an error if f is of a format of a later raft-wal.
+func isKnownFormat(f io.ReaderAt) error {
+	var head [walFormatEnd]byte
+	if _, err := f.ReadAt(head[:], 0); err != nil {
+		return orEnd(err)
+	}
+	if format := head[walFormatEnd-1]; binary.LittleEndian.Uint32(head[:]) == walMagic && format != walFormat {
+		return fmt.Errorf("the file has format %d of raft-wal, and this program knows format %d: run the release that has written it, or a later one", format, walFormat)
+	}
+	return nil
+}
+
+// nothingFollows returns an error if what is after the last whole batch was durable: a
+// batch is whole there that comes after another one, of entries after number next. Only the
+// last batch can be torn, so what is before it is damaged.
+func nothingFollows(f io.ReaderAt, from int64, next uint64) error {
+	buf := make([]byte, 64<<10)
+	for ; ; from += int64(len(buf)) {
+		n, err := f.ReadAt(buf, from)
+		for i := 0; i+walFrameHeader <= n; i += walFrameHeader {
+			if binary.LittleEndian.Uint32(buf[i:]) != uint32(segment.FrameCommit) {
+				continue
+			}
+			after := from + int64(i) + walFrameHeader
+			whole, berr := wholeBatch(f, after, next)
+			if berr != nil {
+				return berr
+			}
+			if whole {
+				return fmt.Errorf("%w: entry %d can't be read, and entries after it, at offset %d, show that it was durable", types.ErrCorrupt, next, after)
+			}
+		}
+		if err != nil {
+			return orEnd(err)
+		}
+	}
+}
+
+// wholeBatch reports whether a batch is whole at an offset, of entries after number next.
+func wholeBatch(f io.ReaderAt, at int64, next uint64) (bool, error) {
+	r := &walReader{r: bufio.NewReader(io.NewSectionReader(f, at, 1<<62)), sum: crc32.New(castagnoli)}
+	head, _ := r.r.Peek(walFrameHeader + binary.MaxVarintLen64)
+	if len(head) < walFrameHeader || head[0] != segment.FrameEntry {
+		return false, nil
+	}
+	index, n := binary.Uvarint(head[walFrameHeader:])
+	if n <= 0 || index <= next {
+		return false, nil
+	}
+	r.base = index
+	whole, err := r.batch()
+	return whole, orEnd(err)
+}
 
 // readTail reads a file of raft-wal's, whose first entry is number base. A batch ends
 // with its checksum, and the first one has the header of the file. A batch that is not
