@@ -62,3 +62,18 @@ func TestKeyCodecOfSmallerTypes(t *testing.T) {
 		}
 	}
 }
+
+// What a history counts of a key is the same on every processor, and for every type of
+// integer: nodes that differ in it would judge transactions otherwise.
+func TestWhatAKeyCountsIsTheSameOnAllNodes(t *testing.T) {
+	if n := newKeyCodec[string]().bytes("four"); n != 20 {
+		t.Errorf("a string of 4 bytes counts %d", n)
+	}
+	for name, n := range map[string]int{
+		"int": newKeyCodec[int]().bytes(1), "int8": newKeyCodec[int8]().bytes(1), "uint32": newKeyCodec[uint32]().bytes(1), "float32": newKeyCodec[float32]().bytes(1),
+	} {
+		if n != 8 {
+			t.Errorf("%s counts %d", name, n)
+		}
+	}
+}

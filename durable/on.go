@@ -33,7 +33,9 @@ import (
 //
 // A machine that meets an update that it can't read panics, since it would differ from
 // those of other nodes from there on: upgrade the program on all nodes before one uses what
-// is new, such as another encoding of values. Values that the codec can't read back are
+// is new, such as another encoding of values. With the default codec a field that a release
+// adds to V is such a thing, with the first Put: let the release before have a codec that
+// reads it (store.JSON with AllowUnknownFields). Values that the codec can't read back are
 // refused before they come into the log.
 //
 // Errors are those of open, and those of its Keeper that OpenMap has of its store. While

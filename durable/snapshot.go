@@ -148,7 +148,7 @@ func (m *machine[K, V]) Restore(snapshot io.Reader) error {
 		return err
 	}
 	d := newDeadlines[K](m.sooner)
-	if err := readNumbers(r, m.keys, d.set); err != nil {
+	if err := readNumbers(r, m.keys, func(key K, at int64) { d.ranking.set(key, at) }); err != nil {
 		return err
 	}
 	var h *history[K]
@@ -169,6 +169,7 @@ func (m *machine[K, V]) Restore(snapshot io.Reader) error {
 	for _, x := range m.indexes {
 		x.rebuild(tree)
 	}
+	d.changed() // now that these are the machine's
 	return nil
 }
 

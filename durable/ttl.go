@@ -63,10 +63,15 @@ func newDeadlines[K cmp.Ordered](sooner chan struct{}) deadlines[K] {
 func (d *deadlines[K]) set(key K, at int64) {
 	d.ranking.set(key, at)
 	if first, _ := d.first(); first.key == key {
-		select {
-		case d.sooner <- struct{}{}:
-		default: // there is one already
-		}
+		d.changed()
+	}
+}
+
+// changed has the sweeper look at the deadlines again.
+func (d *deadlines[K]) changed() {
+	select {
+	case d.sooner <- struct{}{}:
+	default: // there is a token already
 	}
 }
 
@@ -89,20 +94,25 @@ func (m *machine[K, V]) deadline(key K) (int64, bool) {
 	return m.deadlines.of.Get(key)
 }
 
-// sweepBatch is how many keys are deleted at a time.
-const sweepBatch = 1000
+// How many keys are deleted at a time, and about how many bytes of them.
+const (
+	sweepBatch = 1000
+	sweepBytes = 256 << 10
+)
 
-// due returns keys that are to be deleted by now, and when to look again.
-func (m *machine[K, V]) due(now int64) (keys []K, next int64) {
+// due returns up to most keys that are to be deleted by now, and when to look again.
+func (m *machine[K, V]) due(now int64, most int) (keys []K, next int64) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	next = math.MaxInt64
+	bytes := 0
 	m.deadlines.order.Scan(func(d ranked[K]) bool {
-		if d.n > now || len(keys) == sweepBatch {
+		if d.n > now || len(keys) == most || bytes > sweepBytes {
 			next = d.n
 			return false
 		}
 		keys = append(keys, d.key)
+		bytes += m.keys.bytes(d.key)
 		return true
 	})
 	return keys, next
@@ -120,9 +130,10 @@ func (m *Map[K, V]) sweep(ctx context.Context) {
 		soon   = 10 * time.Millisecond
 	)
 	pause := soon // after a refusal; longer and longer, as when the clock of the log is slow
+	most := sweepBatch
 	for {
 		now := time.Now().UnixNano()
-		keys, next := m.m.due(now)
+		keys, next := m.m.due(now, most)
 		wait := min(atMost, time.Duration(next-now)) + m.grace()
 		if len(keys) > 0 {
 			switch err := m.expire(ctx, keys); {
@@ -132,6 +143,8 @@ func (m *Map[K, V]) sweep(ctx context.Context) {
 				return
 			case errors.Is(err, errNotDue):
 				wait, pause = pause, min(2*pause, retry)
+			case errors.Is(err, store.ErrTooLarge) && len(keys) > 1:
+				wait, most = 0, len(keys)/2
 			default:
 				wait = retry
 			}

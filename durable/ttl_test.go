@@ -1,13 +1,17 @@
 package durable_test
 
 import (
+	"bytes"
 	"context"
+	"fmt"
+	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/stateio/stateio/durable"
+	"github.com/stateio/stateio/store"
 )
 
 // putTTL sets a value that is to be deleted.
@@ -109,10 +113,13 @@ func TestManyKeysFallDueAtOnce(t *testing.T) {
 		}
 		return nil
 	})
-	for i := range uint64(3) {
-		waitFor(t, m, 2+i)
+	next := uint64(2)
+	for ; m.Len() > 0; next++ {
+		waitFor(t, m, next)
 	}
-	expect(t, "length", m.Len(), 0)
+	if next < 2+3 {
+		t.Errorf("deleted by the updates before %d, want at least 3", next)
+	}
 }
 
 func TestATimeToLiveIsPositive(t *testing.T) {
@@ -128,4 +135,60 @@ func TestATimeToLiveIsPositive(t *testing.T) {
 		t.Errorf("the longest time to live ends at %v, %v", at, ok)
 	}
 	expect(t, "length", m.Len(), 1)
+}
+
+// slowEnd is a reader that takes a second to say that it is at its end.
+type slowEnd struct{ r io.Reader }
+
+func (s slowEnd) Read(b []byte) (int, error) {
+	n, err := s.r.Read(b)
+	if err == io.EOF {
+		time.Sleep(time.Second) // of a bubble's clock
+	}
+	return n, err
+}
+
+// A map whose state is replaced, as on a node that is sent a snapshot, deletes the keys of
+// that state at their time.
+func TestKeysOfAStateThatWasSentAreDeletedInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCast()
+		a, ra := joinMap[string, int](t, c, nil)
+		b, rb := joinMap[string, int](t, c, nil)
+		putTTL(t, a, "k", 1, 10*time.Second)
+		state := ra.state(t)
+		closeIt(t, a)
+		synctest.Wait()
+		rb.mu.Lock()
+		if err := rb.m.Restore(slowEnd{bytes.NewReader(state)}); err != nil {
+			t.Fatal(err)
+		}
+		rb.applied, rb.index, rb.base = ra.applied, ra.index, ra.index
+		rb.mu.Unlock()
+		c.mu.Lock()
+		c.now = c.now.Add(24 * time.Hour)
+		c.mu.Unlock()
+		start := time.Now()
+		for b.Has("k") && time.Since(start) < 2*time.Hour {
+			time.Sleep(time.Second) // of the bubble's clock
+		}
+		if took := time.Since(start); took > time.Minute {
+			t.Errorf("deleted after %v", took)
+		}
+	})
+}
+
+// Keys whose names together are larger than an update may be are deleted all the same.
+func TestKeysThatFitNoUpdateTogetherAreDeleted(t *testing.T) {
+	m, err := durable.OpenMap[string, int](t.TempDir(), &durable.MapOptions[string, int]{Store: store.Options{MaxUpdate: 4 << 10}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeIt(t, m)
+	for i := range 20 {
+		putTTL(t, m, strings.Repeat("x", 1000)+fmt.Sprint(i), i, time.Second)
+	}
+	for next := uint64(21); m.Len() > 0; next++ {
+		waitFor(t, m, next)
+	}
 }
