@@ -18,8 +18,8 @@ import (
 //
 // A key is deleted within moments of its time, or a second on a cluster, by an update of
 // the map's own that readers and Watch see like any other: until then it is there. What
-// falls due while the map is not open is deleted when it is. The error is that of Put, or says that ttl is not
-// positive.
+// falls due while the map is not open is deleted when it is. The error is that of Put, or
+// says that ttl is not positive.
 func (m *Map[K, V]) PutTTL(ctx context.Context, key K, value V, ttl time.Duration) error {
 	if ttl <= 0 {
 		return errTTL(ttl)

@@ -64,9 +64,10 @@ type Loss struct {
 // exist. The program that has src open should be stopped before.
 //
 // When Repair returns nil, the new store is durable, and [Check] has found nothing wrong
-// with it. Open refuses one whose making was interrupted. The report is also returned with an error that came after reading. Errors are
-// fs.ErrExist, if there is something at dst; [ErrLocked], if src is open; [ErrCorrupt], if no exact state can be had;
-// that of ctx, and of reading and writing.
+// with it. Open refuses one whose making was interrupted. The report is also returned with
+// an error that came after reading. Errors are fs.ErrExist, if there is something at dst;
+// [ErrLocked], if src is open; [ErrCorrupt], if no exact state can be had; that of ctx, and
+// of reading and writing.
 func Repair(ctx context.Context, src, dst string, opts *RepairOptions) (RepairReport, error) {
 	r := &repair{ctx: ctx, src: src}
 	if opts != nil {

@@ -88,8 +88,8 @@ func (d Dir) Void(base uint64) (bool, error) {
 	return err == nil && !used, err
 }
 
-// VoidOrGone is Void, for a reader that does not keep others from changing the directory: a log
-// that is gone was given up before it came into use.
+// VoidOrGone is Void, for a reader that does not keep others from changing the directory: a
+// log that is gone was given up before it came into use.
 func (d Dir) VoidOrGone(base uint64) (bool, error) {
 	void, err := d.Void(base)
 	if errors.Is(err, fs.ErrNotExist) {
