@@ -94,10 +94,11 @@ func TailUpdates(ctx context.Context, dir string, from uint64) iter.Seq2[Update,
 		timer := time.NewTimer(defaultPoll)
 		defer timer.Stop()
 		for ctx.Err() == nil {
+			before := list(c.dir)
 			more, err := c.read(ctx, math.MaxUint64, yield)
 			switch {
 			case errors.Is(err, errEnd):
-			case err != nil && c.known && absent(c.dir): // it is being restored, perhaps
+			case err != nil && c.known && before.remade():
 			case err != nil:
 				yield(Update{}, err)
 				return

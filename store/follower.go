@@ -289,22 +289,18 @@ func (f *Follower) look(ctx context.Context) error {
 		return err
 	}
 	if !idle {
-		if err := f.catchUp(ctx); err == nil || !absent(f.dir) {
-			return err
+		before := list(f.dir)
+		err := f.catchUp(ctx)
+		var refused *ReplayError
+		if err == nil || errors.As(err, &refused) || !before.remade() {
+			return err // an update that was refused is not applied twice
 		}
-		return nil // it is being restored, perhaps
+		return nil
 	}
 	f.mu.Lock()
 	f.status.Current = start
 	f.mu.Unlock()
 	return nil
-}
-
-// absent reports whether there is no store in dir now, or it is being made: one without a
-// log is none.
-func absent(dir storefile.Dir) bool {
-	l, err := dir.List()
-	return errors.Is(err, fs.ErrNotExist) || err == nil && len(l.Logs) == 0
 }
 
 func (f *Follower) end(err error) {

@@ -475,6 +475,51 @@ func TestAFollowerWaitsForAnImport(t *testing.T) {
 	check(t, errors.Join(f.Close(), s.Close()))
 }
 
+// The last steps of an import may come between any two of the follower's own.
+func TestAFollowerSeesAnImportEndBetweenItsSteps(t *testing.T) {
+	for n := range 8 { // a look makes fewer lists
+		n++
+		dir, other := fmt.Sprint("/followed", n), fmt.Sprint("/imported", n)
+		mem, fs := memory(t, dir)
+		t.Cleanup(storefs.Mount(other, mem))
+		m := &journal{}
+		s := open(t, dir, &journal{}, nil)
+		update(t, s, "one")
+		f, err := store.Follow(t.Context(), dir, m, &store.FollowOptions{Poll: time.Millisecond})
+		check(t, err)
+		var backup bytes.Buffer
+		_, err = s.Backup(t.Context(), &backup)
+		check(t, errors.Join(err, s.Close()))
+		check(t, store.Import(other, bytes.NewReader(backup.Bytes()), int64(backup.Len())))
+
+		const log, snap = "/00000000000000000001.log", "/00000000000000000001.snap"
+		for name := range readFiles(t, mem, dir) {
+			check(t, mem.Remove(dir+"/"+name))
+		}
+		check(t, errors.Join(mem.Rename(other+log, dir+log+".import.tmp"), mem.Rename(other+snap, dir+snap)))
+		lists, ended := 0, make(chan struct{})
+		fs.OnOp(func(op faultfs.Op) { // by the follower
+			if op.Kind != faultfs.OpList || lists == n {
+				return
+			}
+			if lists++; lists == n {
+				check(t, mem.Rename(dir+log+".import.tmp", dir+log))
+				close(ended)
+			}
+		})
+		select {
+		case <-ended:
+		case <-f.Done():
+			t.Fatalf("following has ended before list %d: %v", n, f.Err())
+		}
+		fs.OnOp(nil)
+		s = open(t, dir, &journal{}, nil)
+		update(t, s, "two")
+		wantFollowed(t, f, m, []string{"one", "two"})
+		check(t, errors.Join(f.Close(), s.Close()))
+	}
+}
+
 // endless restores whatever it gets, and ends its context meanwhile.
 type endless struct {
 	journal

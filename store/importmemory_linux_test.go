@@ -1,3 +1,7 @@
+//go:build !race
+
+// The race detector has memory of its own, for all that the process has touched.
+
 package store_test
 
 import (

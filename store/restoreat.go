@@ -34,7 +34,7 @@ func RestoreAt(dir string, m Machine, index uint64) error {
 		now, lerr := in.List()
 		initial := l.report.Snapshot == "" && l.report.Updates == 0
 		switch {
-		case lerr != nil || slices.Equal(now.Snaps, files.Snaps) && slices.Equal(now.Logs, files.Logs):
+		case lerr != nil || now.Same(files):
 		case !now.Reaches(index):
 			return &opError{is: ErrNotRetained, msg: fmt.Sprintf("the state of update %d was dropped from %s meanwhile", index, dir)}
 		case now.HasSnapshot(index) || initial:

@@ -35,6 +35,11 @@ type Listing struct {
 // Empty reports whether no store has been made here.
 func (l *Listing) Empty() bool { return len(l.Logs) == 0 && len(l.Snaps) == 0 }
 
+// Same reports whether l and m name the same logs and snapshots.
+func (l *Listing) Same(m *Listing) bool {
+	return l.Making == m.Making && slices.Equal(l.Logs, m.Logs) && slices.Equal(l.Snaps, m.Snaps)
+}
+
 // FileName returns the name of the log or snapshot of index.
 func FileName(index uint64, suffix string) string {
 	name := make([]byte, nameDigits, nameDigits+len(CopySuffix)+len(LogSuffix))

@@ -1,0 +1,33 @@
+package store
+
+import (
+	"errors"
+	"io/fs"
+
+	"github.com/stateio/stateio/internal/storefile"
+)
+
+// A listed is what a store's directory held when it was listed.
+type listed struct {
+	dir   storefile.Dir
+	files *storefile.Listing
+	err   error
+}
+
+func list(dir storefile.Dir) listed {
+	files, err := dir.List()
+	return listed{dir, files, err}
+}
+
+// absent reports whether there was no store, or one that was being made: one without a
+// log is none.
+func (l listed) absent() bool {
+	return errors.Is(l.err, fs.ErrNotExist) || l.err == nil && len(l.files.Logs) == 0
+}
+
+// remade reports whether the store may have been restored since, in its place or from
+// elsewhere. What was read meanwhile is no evidence of damage then: the next look is.
+func (l listed) remade() bool {
+	now := list(l.dir)
+	return l.absent() || now.absent() || l.err == nil && now.err == nil && !l.files.Same(now.files)
+}
