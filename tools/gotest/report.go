@@ -25,9 +25,10 @@ type report struct {
 	output map[[2]string]*strings.Builder // by package and test, of those that have not passed
 	tests  int                            // those that passed
 	passed int                            // packages
-	failed []string
-	skips  map[string][]string // by reason, the tests that were skipped for it
-	note   string              // what else was
+	failed []string                       // packages
+	bad    []failedTest                   // their tests
+	skips  map[string][]string            // by reason, the tests that were skipped for it
+	note   string                         // what else was
 }
 
 func newReport(w io.Writer) *report {
@@ -113,12 +114,17 @@ func (r *report) failure(pkg string) {
 	slices.Sort(tests)
 	for _, test := range append(tests, "") { // the verdict stands in that of no test
 		key := [2]string{pkg, test}
+		var said []string
 		if out := r.output[key]; out != nil {
 			for line := range strings.Lines(out.String()) {
 				if !strings.HasPrefix(line, "=== ") {
 					r.printf("%s", line)
+					said = append(said, line)
 				}
 			}
+		}
+		if test != "" || len(tests) == 0 {
+			r.bad = append(r.bad, failedTest{name: name(pkg, test), said: said})
 		}
 		delete(r.output, key)
 	}
@@ -142,8 +148,16 @@ func (r *report) skip(e event) {
 	if why == "" {
 		why = "no reason was given"
 	}
-	dir := e.Package[strings.LastIndex(e.Package, "/")+1:]
-	r.skips[why] = append(r.skips[why], dir+"."+e.Test)
+	r.skips[why] = append(r.skips[why], name(e.Package, e.Test))
+}
+
+// name is what a line has for a test, or for a package outside its tests.
+func name(pkg, test string) string {
+	pkg = pkg[strings.LastIndex(pkg, "/")+1:]
+	if test == "" {
+		return pkg
+	}
+	return pkg + "." + test
 }
 
 // end prints which tests were skipped, and the verdict on all.
@@ -169,6 +183,7 @@ func (r *report) end() {
 		r.printf("  %s\n", r.note)
 	}
 	if len(r.failed) > 0 {
+		r.failures()
 		r.printf("\nFAIL: %s\n", strings.Join(r.failed, " "))
 		return
 	}
@@ -177,3 +192,36 @@ func (r *report) end() {
 
 // shown is how many tests that were skipped for one reason are named.
 const shown = 4
+
+// A failedTest is one that failed, or had not ended when its program did; or a package
+// that failed outside its tests.
+type failedTest struct {
+	name string
+	said []string // lines
+}
+
+// Bounds of what failures prints.
+const (
+	mostFailures = 8
+	mostLines    = 6
+)
+
+// failures prints once more, in short, what failed: the end of a log is what people see
+// first.
+func (r *report) failures() {
+	r.printf("\nfailed:\n")
+	for i, f := range r.bad {
+		if i == mostFailures {
+			r.printf("  and %d more\n", len(r.bad)-i)
+			return
+		}
+		r.printf("  %s\n", f.name)
+		for i, line := range f.said {
+			if i == mostLines {
+				r.printf("      and %d more lines\n", len(f.said)-i)
+				break
+			}
+			r.printf("      %s\n", strings.TrimSpace(line))
+		}
+	}
+}

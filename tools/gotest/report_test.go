@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -45,9 +46,25 @@ func TestAFailureIsToldInFull(t *testing.T) {
 {"Action":"output","Package":"x/a","Output":"FAIL\tx/a\t0.2s\n"}
 {"Action":"fail","Package":"x/a"}
 `
-	const want = "    a_test.go:9: two\npanic: test timed out\nFAIL\tx/a\t0.2s\n\nFAIL: x/a\n"
+	const want = "    a_test.go:9: two\npanic: test timed out\nFAIL\tx/a\t0.2s\n" +
+		"\nfailed:\n  a.TestBad\n      a_test.go:9: two\n  a.TestHung\n      panic: test timed out\n\nFAIL: x/a\n"
 	if got := reported(t, events); got != want {
 		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+}
+
+// The summary of what failed stays short.
+func TestTheSummaryOfFailuresIsShort(t *testing.T) {
+	var events strings.Builder
+	for i := range mostFailures + 2 {
+		for range mostLines + 1 {
+			fmt.Fprintf(&events, `{"Action":"output","Package":"x/a","Test":"Test%02d","Output":"no\n"}`+"\n", i)
+		}
+	}
+	events.WriteString(`{"Action":"fail","Package":"x/a"}` + "\n")
+	_, got, _ := strings.Cut(reported(t, events.String()), "\nfailed:\n")
+	if strings.Count(got, "\n") != mostFailures*(mostLines+2)+3 || !strings.Contains(got, "      and 1 more lines\n  a.Test07\n") || !strings.HasSuffix(got, "\n  and 2 more\n\nFAIL: x/a\n") {
+		t.Errorf("got\n%s", got)
 	}
 }
 
