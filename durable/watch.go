@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"iter"
 	"strings"
+
+	"github.com/stateio/stateio/store"
 )
 
 // A Change is one that was made to a [Map]. It is the caller's.
@@ -31,14 +33,18 @@ type Change[K cmp.Ordered, V any] struct {
 //
 // An error ends the sequence: [store.ErrNotRetained] if the next update is no longer
 // there, because from is too old or the caller was too slow, or because this node of a
-// cluster was away and was sent the state: begin with a View again; otherwise those of the
+// cluster was away and was sent the state, or [store.Store.Replace] has installed one: begin with a View again; otherwise those of the
 // keeper's Updates and of the codec. The sequence can be used
 // again, and starts anew.
 func (m *Map[K, V]) Watch(ctx context.Context, from uint64, match func(K) bool) iter.Seq2[Change[K, V], error] {
 	return func(yield func(Change[K, V], error) bool) {
 		for u, err := range m.keeper.Updates(ctx, from) {
 			var changes []Change[K, V]
-			if err == nil {
+			switch {
+			case err != nil:
+			case u.State:
+				err = fmt.Errorf("update %d has replaced the whole map: begin with a View again: %w", u.Index, store.ErrNotRetained)
+			default:
 				changes, err = m.m.changesOf(u.Data, match)
 			}
 			if err != nil {

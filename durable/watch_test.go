@@ -115,3 +115,65 @@ func TestWatchEndsWithAnError(t *testing.T) {
 		t.Errorf("a closed map: %q, %v", got, last)
 	}
 }
+
+// A map that the store of it has replaced as a whole goes on, and Watch says that it did.
+func TestAMapThatIsReplacedAsAWhole(t *testing.T) {
+	open := func() (*durable.Map[string, int], *store.Store, store.Machine) {
+		var s *store.Store
+		var machine store.Machine
+		m, err := durable.OpenMapOn[string, int](nil, func(m store.Machine) (_ store.Keeper, err error) {
+			machine = m
+			s, err = store.OpenMemory(m, &quiet)
+			return s, err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { closeIt(t, m) })
+		return m, s, machine
+	}
+	put := func(m *durable.Map[string, int], key string, value int) {
+		t.Helper()
+		if err := m.Put(t.Context(), key, value); err != nil {
+			t.Fatal(err)
+		}
+	}
+	other, _, machine := open()
+	for i := range 5 {
+		put(other, fmt.Sprint("other", i), i)
+	}
+	state, err := machine.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, s, _ := open()
+	put(m, "gone", 1)
+	if _, err := s.Replace(t.Context(), state); err != nil {
+		t.Fatal(err)
+	}
+	put(m, "new", 2)
+	err = m.Txn(t.Context(), func(tx *durable.Tx[string, int]) error {
+		n, _ := tx.Get("new")
+		_, there := tx.Get("gone")
+		if there {
+			return errors.New("what was replaced is there")
+		}
+		tx.Put("new", n+1)
+		return nil
+	})
+	if n, _ := m.Get("new"); n != 3 || m.Len() != 6 || err != nil {
+		t.Errorf("new is %d of %d keys, %v", n, m.Len(), err)
+	}
+	var last error
+	for c, err := range m.Watch(t.Context(), 1, nil) {
+		if last = err; err != nil && c.Index != 2 {
+			t.Errorf("Watch ended at %d", c.Index)
+		}
+	}
+	if !errors.Is(last, store.ErrNotRetained) || !strings.Contains(last.Error(), "update 2 has replaced the whole map") {
+		t.Errorf("Watch ended with %v", last)
+	}
+	if got := watch(t, m, 3, nil, 2); got[0] != "3 new=2" || got[1] != "4 new=3" {
+		t.Errorf("watched %q", got)
+	}
+}

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"log"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -218,4 +219,24 @@ func ExampleOpenMap() {
 	// 0 to 28: damage: the checksum of a record is wrong
 	// 28 to 56: update: kept
 	// 56 to 85: state: state
+}
+
+// A whole state that was installed is told from an update.
+func TestAMapTellsAWholeState(t *testing.T) {
+	m, err := inspect.OpenMap("../testdata/store-vectors/replaced")
+	if err != nil {
+		t.Fatal(err)
+	}
+	states := map[uint64]bool{}
+	for p, err := range m.Parts(0, inspect.Mark{}) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		if p.Content == inspect.ContentUpdate {
+			states[p.Index] = p.State
+		}
+	}
+	if want := (map[uint64]bool{1: false, 2: true, 3: false}); !maps.Equal(states, want) {
+		t.Errorf("whole states: %v, want %v", states, want)
+	}
 }

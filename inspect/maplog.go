@@ -74,7 +74,7 @@ func (w *logWalk) run() error {
 // update emits the update that was read last.
 func (w *logWalk) update(data []byte) {
 	r := w.r
-	p := Part{Offset: r.Off, End: r.End, Content: ContentUpdate, Index: r.Index, Size: int64(len(data)), Prefix: prefix(data), data: data}
+	p := Part{Offset: r.Off, End: r.End, Content: ContentUpdate, Index: r.Index, State: r.State, Size: int64(len(data)), Prefix: prefix(data), data: data}
 	if p.Offset == w.last.Offset {
 		p.Nth, p.first = w.last.Nth+1, w.last.first
 	} else {

@@ -43,6 +43,9 @@ type Part struct {
 	Index  uint64
 	Nth    int
 	Begins bool
+	// State says that the update is a whole state, which has replaced the one before: that
+	// of the store's Replace.
+	State bool
 	// Time is that of the commit, in a store: the zero time where it is not known. With
 	// damage it is that of the commit before.
 	Time time.Time

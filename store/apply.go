@@ -183,15 +183,17 @@ func (s *Store) applyRound(own *request) (large *request) {
 	return nil
 }
 
-// applyOne calls Apply, and reports whether that returned. A panic fails the
-// store, and goes on in the goroutine of the caller.
-func (s *Store) applyOne(r *request, own bool) (returned bool) {
+// applyOne calls Apply, or what r has in its place, and reports whether the store goes on
+// with what came of it. A panic fails the store, and goes on in the goroutine of the
+// caller.
+func (s *Store) applyOne(r *request, own bool) bool {
+	returned := false
 	defer func() {
 		if returned {
 			return
 		}
 		v := recover()
-		err := s.fail(applyError(v))
+		err := s.fail(r.applyError(v))
 		r.threw = v
 		r.settle(err)
 		if own && v != nil {
@@ -199,10 +201,18 @@ func (s *Store) applyOne(r *request, own bool) (returned bool) {
 			panic(v)
 		}
 	}()
-	if r.change != nil {
+	switch {
+	case r.change != nil:
 		r.err = s.call(inApply, (*changeCall)(r))
-	} else {
+	case r.state:
+		r.err = s.call(inApply, (*stateCall)(r))
+	default:
 		r.err = s.call(inApply, (*applyCall)(r))
+	}
+	returned = true
+	if r.state && r.err != nil {
+		r.settle(s.refusedState(r))
+		return false
 	}
 	if r.err == nil {
 		r.index = s.index.Add(uint64(r.count))
@@ -223,11 +233,15 @@ func (c *applyCall) on(s *Store) (err error) {
 
 // applyError is why the store fails after Apply panicked with v, or called
 // runtime.Goexit if that is nil.
-func applyError(v any) error {
-	if v == nil {
-		return errors.New("runtime.Goexit in Apply")
+func (r *request) applyError(v any) error {
+	where := "Apply"
+	if r.state {
+		where = "Restore"
 	}
-	return fmt.Errorf("panic in Apply: %v\n%s", v, debug.Stack())
+	if v == nil {
+		return errors.New("runtime.Goexit in " + where)
+	}
+	return fmt.Errorf("panic in %s: %v\n%s", where, v, debug.Stack())
 }
 
 // refuseFirst tells the first that waits, if it is of n bytes or more, why it can't be

@@ -141,7 +141,7 @@ func (s *Store) encodeLocked(r *request) {
 	if r.size >= largeUpdate {
 		b.buf = slices.Grow(b.buf, int(storefile.EntrySize(s.log.next, r.size, true)))
 	}
-	t := storefile.Tag{Index: r.index - uint64(r.count) + 1, Back: b.updates, Grouped: r.count > 1}
+	t := storefile.Tag{Index: r.index - uint64(r.count) + 1, Back: b.updates, Grouped: r.count > 1, State: r.state}
 	if b.updates == 0 {
 		// The batch in which there was room may have been taken meanwhile.
 		b.time = r.at

@@ -37,8 +37,8 @@ func Bisect(ctx context.Context, dir string, newMachine func() Machine, bad func
 		if err != nil {
 			return Update{}, err
 		}
-		if _, err := c.apply(u.Time.UnixNano(), u.Index, u.Data); err != nil {
-			return Update{}, fmt.Errorf("store: bisecting %s: Apply refused update %d, as it had not when the update was made: %w", dir, u.Index, err)
+		if err := c.replay(u.logged()); err != nil {
+			return Update{}, fmt.Errorf("store: bisecting %s: the machine refused update %d, as it had not when the update was made: %w", dir, u.Index, err)
 		}
 		if bad(m) {
 			return u, nil

@@ -32,6 +32,7 @@ type vectorUpdate struct {
 	Index uint64 `json:"index"`
 	Time  int64  `json:"time"`
 	Data  string `json:"data"` // shortened by brief
+	State bool   `json:"state,omitempty"`
 }
 
 // brief stands for an update in index.json.
@@ -87,12 +88,12 @@ func vectors() []vector {
 	f.tagged(bookTag{index: 4, back: 2, group: true}, group("one", "two"))
 	f.tagged(bookTag{index: 6, back: 4}, []byte(large))
 	updates := []vectorUpdate{
-		{1, vectorTime, "alone"},
-		{2, vectorTime + second, "first of a commit"},
-		{3, vectorTime + second, ""},
-		{4, vectorTime + second, "one"},
-		{5, vectorTime + second, "two"},
-		{6, vectorTime + second, large},
+		{1, vectorTime, "alone", false},
+		{2, vectorTime + second, "first of a commit", false},
+		{3, vectorTime + second, "", false},
+		{4, vectorTime + second, "one", false},
+		{5, vectorTime + second, "two", false},
+		{6, vectorTime + second, large, false},
 	}
 	open := slices.Clone(f.b)
 	v = append(v, vector{
@@ -114,7 +115,7 @@ func vectors() []vector {
 	v = append(v, vector{
 		Name: "snapshot", About: "a snapshot in three chunks, without the log before it, and an update after it",
 		State:   []string{"alone", "first of a commit", "", "one", "two", large, "after the snapshot"},
-		Updates: []vectorUpdate{{7, vectorTime + 2*second, "after the snapshot"}},
+		Updates: []vectorUpdate{{7, vectorTime + 2*second, "after the snapshot", false}},
 		files:   map[string][]byte{"00000000000000000006.snap": snap.b, "00000000000000000006.log": later.b},
 	})
 	zero, after := &bookFile{}, &bookFile{}
@@ -124,8 +125,24 @@ func vectors() []vector {
 	after.tagged(bookTag{index: 1, at: vectorTime}, []byte("new"))
 	v = append(v, vector{
 		Name: "imported", About: "a state that no update has made, and a log that needs it",
-		State: []string{"old", "new"}, Updates: []vectorUpdate{{1, vectorTime, "new"}},
+		State: []string{"old", "new"}, Updates: []vectorUpdate{{1, vectorTime, "new", false}},
 		files: map[string][]byte{snap0: zero.b, log0: after.b},
+	})
+	replaced := &bookFile{}
+	replaced.header('L', vectorID, 0, 85, 0)
+	replaced.tagged(bookTag{index: 1, at: vectorTime}, []byte("gone"))
+	whole := journalBytes("in", "place")
+	replaced.tagged(bookTag{index: 2, at: vectorTime + second, state: true}, whole)
+	replaced.tagged(bookTag{index: 3, back: 1}, []byte("after"))
+	v = append(v, vector{
+		Name: "replaced", About: "a whole state in place of what was there, and an update in the same commit",
+		State: []string{"in", "place", "after"},
+		Updates: []vectorUpdate{
+			{1, vectorTime, "gone", false},
+			{2, vectorTime + second, string(whole), true},
+			{3, vectorTime + second, "after", false},
+		},
+		files: map[string][]byte{log0: replaced.b},
 	})
 	for i := range v {
 		if v[i].State == nil {
@@ -201,7 +218,7 @@ func TestStoreVectorsOpen(t *testing.T) {
 			if len(v.Updates) > 0 {
 				for u, err := range store.ReadUpdates(t.Context(), dir, v.Updates[0].Index) {
 					check(t, err)
-					got = append(got, vectorUpdate{u.Index, u.Time.UnixNano(), string(u.Data)})
+					got = append(got, vectorUpdate{u.Index, u.Time.UnixNano(), string(u.Data), u.State})
 				}
 			}
 			if !slices.Equal(got, v.Updates) {
@@ -267,6 +284,10 @@ func TestAStoreWritesByTheBook(t *testing.T) {
 	check(t, s.Sync(t.Context()))
 	check(t, s.Snapshot(t.Context()))
 	submit("after")
+	check(t, s.Sync(t.Context()))
+	whole := journalState{"another", large}
+	_, err = s.Replace(t.Context(), whole)
+	check(t, err)
 	check(t, s.Close())
 
 	var at []int64 // time of each update
@@ -278,8 +299,8 @@ func TestAStoreWritesByTheBook(t *testing.T) {
 	var id [16]byte
 	copy(id[:], wrote[log0][bookHeader+9+28:])
 	salt := func(name string) uint64 { return le.Uint64(wrote[name][bookHeader+9+52:]) }
-	const log7, snap7, log8 = "00000000000000000007.log", "00000000000000000007.snap", "00000000000000000008.log"
-	want := map[string]*bookFile{log0: {}, log7: {}, snap7: {}, log8: {}}
+	const log7, snap7, log9 = "00000000000000000007.log", "00000000000000000007.snap", "00000000000000000009.log"
+	want := map[string]*bookFile{log0: {}, log7: {}, snap7: {}, log9: {}}
 	f := want[log0]
 	f.header('L', id, 0, salt(log0), 0)
 	f.tagged(bookTag{index: 1, at: at[0]}, []byte("alone"))
@@ -294,8 +315,9 @@ func TestAStoreWritesByTheBook(t *testing.T) {
 	want[snap7].snapshot(chunked(state)...)
 	want[log7].header('L', id, 7, salt(log7), at[6])
 	want[log7].tagged(bookTag{index: 8, at: at[7]}, []byte("after"))
-	want[log7].seal(1, 9)
-	want[log8].header('L', id, 8, salt(log8), at[7])
+	want[log7].tagged(bookTag{index: 9, at: at[8], state: true}, journalBytes(whole...))
+	want[log7].seal(2, 10)
+	want[log9].header('L', id, 9, salt(log9), at[8])
 	for _, name := range slices.Sorted(maps.Keys(want)) {
 		if got := bytes.TrimRight(wrote[name], "\x00"); !bytes.Equal(got, bytes.TrimRight(want[name].b, "\x00")) {
 			at := 0

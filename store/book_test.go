@@ -105,12 +105,13 @@ type bookTag struct {
 	back           uint32
 	at             int64 // with the first entry of a commit; 0: none
 	group, control bool
+	state          bool
 }
 
 // tagged appends an entry with its tag (section 4).
 func (f *bookFile) tagged(t bookTag, payload []byte) {
 	bit := func(b bool, n uint64) uint64 { return map[bool]uint64{true: n}[b] }
-	tag := le.AppendUint64(nil, f.salt+(t.index<<3|bit(t.group, 4)|bit(t.at != 0, 2)|bit(t.control, 1)))
+	tag := le.AppendUint64(nil, f.salt+(t.index<<4|bit(t.state, 8)|bit(t.group, 4)|bit(t.at != 0, 2)|bit(t.control, 1)))
 	tag = le.AppendUint32(tag, t.back)
 	if t.at != 0 {
 		tag = le.AppendUint64(tag, uint64(t.at))

@@ -40,7 +40,7 @@ func (c *checker) update(r *storefile.LogReader, data []byte, timed bool) {
 	if c.opts.Update == nil {
 		return
 	}
-	u := Update{Index: r.Index, Data: data}
+	u := Update{Index: r.Index, Data: data, State: r.State}
 	if timed {
 		u.Time = moment(r.Time)
 	}

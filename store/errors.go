@@ -62,19 +62,20 @@ func (e *UnknownError) Unwrap() error { return e.Err }
 // Is reports whether target is [ErrUnknown].
 func (e *UnknownError) Is(target error) bool { return target == ErrUnknown }
 
-// A ReplayError says that Apply refused an update when it was replayed, which it
+// A ReplayError says that Apply refused an update when it was replayed, or Restore the state
+// of [Store.Replace], which it
 // accepted when it was made: the program has changed since, or Apply is not
 // deterministic. Nothing was changed on the disk.
 type ReplayError struct {
 	Index  uint64 // of the update
 	Path   string // of the log that holds it
 	Offset int64  // of its entry, in bytes from the file's start
-	Err    error  // what Apply returned
+	Err    error  // what Apply or Restore returned
 }
 
 // Error implements error.
 func (e *ReplayError) Error() string {
-	return fmt.Sprintf("store: replaying update %d, at offset %d of %s: Apply refused it, as it had not when the update was made: %v; "+
+	return fmt.Sprintf("store: replaying update %d, at offset %d of %s: the machine refused it, as it had not when the update was made: %v; "+
 		"look at it with ReadUpdates (stateio log), open the store with the program that made it, or go back with RestoreAt to update %d, the last one before it",
 		e.Index, e.Offset, e.Path, e.Err, e.Index-1)
 }

@@ -153,6 +153,24 @@ func ExampleStore_Change() {
 	// Output: 2 map[ann:1 bob:2] <nil>
 }
 
+// A state that comes from elsewhere takes the place of the one that is there.
+func ExampleStore_Replace() {
+	c := &counters{map[string]int{"ann": 1}}
+	s, err := store.OpenMemory(c, noLog)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer s.Close()
+	other := &counters{map[string]int{"bob": 7}}
+	state, err := other.Snapshot()
+	if err != nil {
+		log.Fatal(err)
+	}
+	index, err := s.Replace(context.Background(), state) // on the disk
+	fmt.Println(index, c.n, err)
+	// Output: 1 map[bob:7] <nil>
+}
+
 // StateDigest implements store.Digester.
 func (c *counters) StateDigest() (sum uint64) {
 	for _, n := range c.n {

@@ -23,6 +23,18 @@ type Update struct {
 	// of the machine on which it was made. It never goes back from one update to the next.
 	Time time.Time
 	Data []byte // the caller's
+	// State says that Data is a whole state, which has replaced the one before: that of
+	// [Store.Replace], for Machine.Restore in place of Apply.
+	State bool
+}
+
+// logged returns u as a log holds it.
+func (u *Update) logged() logged {
+	l := logged{index: u.Index, data: u.Data, state: u.State}
+	if !u.Time.IsZero() {
+		l.at = u.Time.UnixNano()
+	}
+	return l
 }
 
 // Updates returns the durable updates from index from on, in order, and then
@@ -207,7 +219,7 @@ func (c *cursor) read(ctx context.Context, last uint64, yield func(Update, error
 			return false, err
 		case c.r.Index == c.next:
 			c.next++
-			if !yield(Update{Index: c.r.Index, Time: moment(c.r.Time), Data: bytes.Clone(update)}, nil) {
+			if !yield(Update{Index: c.r.Index, Time: moment(c.r.Time), Data: bytes.Clone(update), State: c.r.State}, nil) {
 				return false, nil
 			}
 		}

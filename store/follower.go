@@ -243,8 +243,7 @@ func (f *Follower) apply(u Update) error {
 func (f *Follower) applyLocked(u Update) error {
 	f.state.Lock()
 	defer f.state.Unlock() // also if the machine ends the goroutine
-	_, err := f.m.apply(f.cursor.r.Time, u.Index, u.Data)
-	return err
+	return f.m.replay(u.logged())
 }
 
 // announceLocked tells the goroutines that wait that status has changed. The caller holds mu.

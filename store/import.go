@@ -66,9 +66,9 @@ type source struct {
 	index uint64   // of the last update in the state
 	time  int64    // of its commit, in nanoseconds since 1970; 0: not known
 	state io.WriterTo
-	// next returns the updates after the state, and when they were made, in nanoseconds
-	// since 1970, 0 for now; io.EOF ends them. Nil: there are none.
-	next func() (update []byte, at int64, err error)
+	// next returns the updates after the state, which get indexes of their own, and a time
+	// if they have none; io.EOF ends them. Nil: there are none.
+	next func() (logged, error)
 }
 
 // openSource tells what r is.
@@ -112,9 +112,9 @@ func openStateFile(r io.ReaderAt, limit int64) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	src := &source{next: func() ([]byte, int64, error) {
+	src := &source{next: func() (logged, error) {
 		update, err := updates.Read()
-		return update, 0, err
+		return logged{data: update}, err
 	}}
 	if state != nil {
 		src.state = readerState{state}
@@ -248,9 +248,9 @@ func (d *directory) mayImport(files *storefile.Listing) error {
 }
 
 // read returns the next update.
-func (src *source) read() (update []byte, at int64, err error) {
+func (src *source) read() (logged, error) {
 	if src.next == nil {
-		return nil, 0, io.EOF
+		return logged{}, io.EOF
 	}
 	return src.next()
 }
@@ -263,19 +263,20 @@ func (d *directory) importUpdates(log *logFile, src *source) error {
 	var buf []byte
 	now := max(d.fs.Now().UnixNano(), src.time)
 	for index := src.index + 1; ; index++ {
-		update, at, err := src.read()
+		u, err := src.read()
 		if err != nil && !errors.Is(err, io.EOF) {
 			return fmt.Errorf("store: importing update %d: %w", index, err)
 		}
 		if err == nil {
-			if err := importable(update, index); err != nil {
+			if err := importable(u.data, index); err != nil {
 				return err
 			}
-			if at == 0 {
-				at = now
+			tag := storefile.Tag{Index: index, Timed: true, Time: u.at, State: u.state}
+			if u.at == 0 {
+				tag.Time = now
 			}
 			// Each one is a commit: all of them are durable before the log is.
-			buf = storefile.AppendEntry(buf, log.end+int64(len(buf)), log.hdr.Salt, storefile.Tag{Index: index, Timed: true, Time: at}, update)
+			buf = storefile.AppendEntry(buf, log.end+int64(len(buf)), log.hdr.Salt, tag, u.data)
 		}
 		if err != nil || len(buf) >= importPiece {
 			if _, err := log.f.WriteAt(buf, log.end); err != nil {

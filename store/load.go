@@ -276,7 +276,7 @@ func (l *loader) apply(r *storefile.LogReader) error {
 			}
 			return err
 		}
-		if _, err := l.machine.apply(r.Time, r.Index, update); err != nil {
+		if err := l.machine.replay(loggedBy(r, update)); err != nil {
 			l.machineError = true
 			return &ReplayError{Index: r.Index, Path: r.Path, Offset: r.Off, Err: err}
 		}

@@ -187,7 +187,7 @@ func (r *repair) look() error {
 	all := r.reader(&r.report, newMeter(r.stage(r.work.updates, 2*(r.work.state+r.work.updates)), r.work.logs))
 	defer all.old.close()
 	for err == nil {
-		_, _, err = all.next()
+		_, err = all.next()
 	}
 	if err != io.EOF {
 		return err
@@ -304,9 +304,9 @@ func (r *repair) reader(told *RepairReport, m *meter) *repairReader {
 }
 
 // next is that of a source.
-func (r *repairReader) next() (update []byte, at int64, err error) {
+func (r *repairReader) next() (logged, error) {
 	for {
-		index, at, update, err := r.old.read()
+		u, err := r.old.read()
 		if err == io.EOF && r.expected <= r.newest {
 			r.lose(r.expected, r.newest, false, 0)
 			r.expected = r.newest + 1
@@ -316,24 +316,25 @@ func (r *repairReader) next() (update []byte, at int64, err error) {
 			r.told.Lost = append(r.told.Lost, Loss{First: r.expected, After: moment(r.at)})
 		}
 		if err != nil {
-			return nil, 0, err
+			return logged{}, err
 		}
-		if index > r.expected {
-			r.lose(r.expected, index-1, false, at)
+		if u.index > r.expected {
+			r.lose(r.expected, u.index-1, false, u.at)
 		}
-		r.expected = index + 1
+		r.expected = u.index + 1
 		switch {
-		case !r.opts.Salvage && index > r.target:
-			r.lose(index, index, true, at)
+		case !r.opts.Salvage && u.index > r.target:
+			r.lose(u.index, u.index, true, u.at)
 			continue
-		case slices.Contains(r.opts.Drop, index):
-			r.told.Dropped = append(r.told.Dropped, index)
+		case slices.Contains(r.opts.Drop, u.index):
+			r.told.Dropped = append(r.told.Dropped, u.index)
 			continue
 		}
 		r.index++
-		r.exact = r.exact && r.index == index
-		r.at = max(r.at, at, 1) // the time of what follows damage may not be known
-		return update, r.at, nil
+		r.exact = r.exact && r.index == u.index
+		r.at = max(r.at, u.at, 1) // the time of what follows damage may not be known
+		u.at = r.at
+		return u, nil
 	}
 }
 

@@ -11,6 +11,7 @@ type request struct {
 	size   int             // of update
 	count  uint32          // of updates that it makes: more than one are a group, in update
 	change func(*Tx) error // called in place of Apply, if it is not nil
+	state  bool            // update is a whole state, for Restore in place of Apply
 	phase  atomic.Int32    // one of those below
 	wake   chan struct{}   // holds a token when the caller is to look at phase
 	came   time.Time       // when it was queued; zero: it is not timed
@@ -45,7 +46,7 @@ const (
 // clear makes a request that was told one to be used again. A token may still
 // arrive in wake: whoever waits for one looks at the phase.
 func (r *request) clear() {
-	r.update, r.size, r.count, r.change, r.came, r.async = nil, 0, 0, nil, time.Time{}, false
+	r.update, r.size, r.count, r.change, r.state, r.came, r.async = nil, 0, 0, nil, false, time.Time{}, false
 	r.queued, r.chain, r.lead, r.linked = nil, nil, false, false
 	r.at, r.index, r.result, r.err, r.refused, r.done, r.threw = 0, 0, nil, nil, false, nil, nil
 	r.phase.Store(queued)

@@ -26,16 +26,16 @@ type salvager struct {
 	meter  *meter          // of the logs
 }
 
-// read returns the next update, with its index and the time of its commit. The slice is
-// valid until the next call. The error is io.EOF at the end, or one of reading.
-func (s *salvager) read() (index uint64, at int64, update []byte, err error) {
+// read returns the next update, whose data is valid until the next call. The error is
+// io.EOF at the end, or one of reading.
+func (s *salvager) read() (logged, error) {
 	for {
 		if err := s.ctx.Err(); err != nil {
-			return 0, 0, nil, fmt.Errorf("store: reading %s: %w", s.dir.Path, err)
+			return logged{}, fmt.Errorf("store: reading %s: %w", s.dir.Path, err)
 		}
 		if s.r == nil {
 			if err := s.open(); err != nil {
-				return 0, 0, nil, err
+				return logged{}, err
 			}
 			continue
 		}
@@ -46,16 +46,16 @@ func (s *salvager) read() (index uint64, at int64, update []byte, err error) {
 			s.meter.at(s.r.End)
 			if s.r.Index >= s.next {
 				s.next = s.r.Index + 1
-				return s.r.Index, s.r.Time, update, nil
+				return loggedBy(s.r, update), nil
 			}
 		case err == io.EOF:
 			s.close()
 		case errors.Is(err, storefile.ErrStop) || errors.As(err, &damage):
 			if err := s.skip(damage); err != nil {
-				return 0, 0, nil, err
+				return logged{}, err
 			}
 		default:
-			return 0, 0, nil, err
+			return logged{}, err
 		}
 	}
 }

@@ -139,6 +139,7 @@ type TypedUpdate[U any] struct {
 	Index uint64
 	Time  time.Time
 	Value U
+	State []byte // of an [Update] that is a whole state: its Data; Value is the zero value
 }
 
 // Updates is [Store.Updates] with typed updates. One that can't be decoded ends the
@@ -147,7 +148,11 @@ func (t *Typed[U, R]) Updates(ctx context.Context, from uint64) iter.Seq2[TypedU
 	return func(yield func(TypedUpdate[U], error) bool) {
 		for u, err := range t.Store.Updates(ctx, from) {
 			typed := TypedUpdate[U]{Index: u.Index, Time: u.Time}
-			if err == nil {
+			switch {
+			case err != nil:
+			case u.State:
+				typed.State = u.Data
+			default:
 				if typed.Value, err = t.codec.Decode(u.Data); err != nil {
 					err = fmt.Errorf("store: decoding update %d: %w", u.Index, err)
 				}

@@ -26,6 +26,7 @@ type row struct {
 	Index     uint64    `json:"index,omitempty"`
 	Nth       int       `json:"nth,omitempty"`
 	Begins    bool      `json:"begins,omitempty"`
+	State     bool      `json:"state,omitempty"` // an update that is a whole state
 	Time      time.Time `json:"time,omitzero"`
 	Epoch     uint64    `json:"epoch,omitempty"`
 	Size      int64     `json:"size"`
@@ -38,7 +39,7 @@ type row struct {
 func rowOf(f inspect.MapFile, p inspect.Part) row {
 	return row{
 		File: nameOf(f), Offset: p.Offset, End: p.End, Content: p.Content.String(), Index: p.Index, Nth: p.Nth,
-		Begins: p.Begins, Time: p.Time, Epoch: p.Epoch, Size: p.Size, Prefix: append([]byte(nil), p.Prefix...),
+		Begins: p.Begins, State: p.State, Time: p.Time, Epoch: p.Epoch, Size: p.Size, Prefix: append([]byte(nil), p.Prefix...),
 		Reason: p.Reason, LostFirst: p.LostFirst, LostLast: p.LostLast,
 	}
 }

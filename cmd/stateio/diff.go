@@ -100,7 +100,7 @@ func compare(ctx context.Context, a, b string) (difference, error) {
 		if !d.A.More || !d.B.More {
 			return d, nil
 		}
-		if !bytes.Equal(d.A.update.Data, d.B.update.Data) {
+		if d.A.update.State != d.B.update.State || !bytes.Equal(d.A.update.Data, d.B.update.Data) {
 			d.Differs = true
 			return d, nil
 		}
@@ -110,8 +110,9 @@ func compare(ctx context.Context, a, b string) (difference, error) {
 // object returns d as it is printed in JSON.
 func (d difference) object() difference {
 	for _, side := range []*diffSide{&d.A, &d.B} {
-		if u := side.update; d.Differs {
-			side.Update = &storeUpdateLine{u.Index, "update", known(u.Time), payloadOf(u.Data, int64(len(u.Data)))}
+		if d.Differs {
+			line := lineOf(side.update)
+			side.Update = &line
 		}
 	}
 	return d

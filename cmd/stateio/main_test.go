@@ -26,6 +26,7 @@ func TestScripts(t *testing.T) {
 			"copy":    copyDir,
 			"exit":    exit,
 			"refuses": refusesAll,
+			"replace": replaceState,
 		},
 	})
 }

@@ -270,6 +270,12 @@ func restoreStore(cmd *cobra.Command, dir string, o restoreOptions) error {
 	if o.at, err = o.index(ctx, dir); err != nil {
 		return adviseStore(err, dir)
 	}
+	// Replace installs a whole state between updates: what is before the last one is not
+	// written.
+	states, err := tryRestore(ctx, dir, o.at)
+	if err != nil {
+		return adviseStore(err, dir)
+	}
 	o.told.Kind, o.told.Index = "store", &o.at
 	out := &output{Writer: bufio.NewWriter(io.Discard)}
 	if o.updates != "" {
@@ -278,11 +284,10 @@ func restoreStore(cmd *cobra.Command, dir string, o restoreOptions) error {
 		}
 	}
 	defer out.discard()
-	restored := false
+	seen := 0
 	err = store.RestoreAt(dir, &replayMachine{
 		state: func(snapshot io.Reader) error {
-			restored = true
-			if o.state == "" {
+			if seen++; seen < states || o.state == "" {
 				return nil
 			}
 			return o.writeState(snapshot)
@@ -291,13 +296,16 @@ func restoreStore(cmd *cobra.Command, dir string, o restoreOptions) error {
 			if ctx.Err() != nil {
 				return notComplete(ctx, dir)
 			}
+			if seen < states {
+				return nil
+			}
 			return o.writeUpdate(out, update)
 		},
 	}, o.at)
 	if err != nil {
 		return adviseStore(err, dir)
 	}
-	if !restored && o.state != "" {
+	if states == 0 && o.state != "" {
 		o.noState(cmd, dir+" has no snapshot up to there")
 	}
 	return out.commit()
@@ -318,17 +326,21 @@ func (o restoreOptions) index(ctx context.Context, dir string) (uint64, error) {
 	case ctx.Err() != nil:
 		return 0, notComplete(ctx, dir)
 	case err != nil: // it may be after what is wanted
-		return at, tryRestore(ctx, dir, at)
+		return at, nil
 	case at > last:
 		return 0, fmt.Errorf("%s ends with update %d, before %d. Nothing was written", dir, last, at)
 	}
 	return at, nil
 }
 
-// tryRestore restores the store in dir up to an index, without writing anything.
-func tryRestore(ctx context.Context, dir string, at uint64) error {
-	return store.RestoreAt(dir, &replayMachine{
-		state: func(io.Reader) error { return nil },
+// tryRestore restores the store in dir without writing anything, and counts the states: a
+// snapshot, and those that have replaced the one before.
+func tryRestore(ctx context.Context, dir string, at uint64) (states int, err error) {
+	err = store.RestoreAt(dir, &replayMachine{
+		state: func(io.Reader) error {
+			states++
+			return nil
+		},
 		update: func([]byte) error {
 			if ctx.Err() != nil {
 				return notComplete(ctx, dir)
@@ -336,4 +348,5 @@ func tryRestore(ctx context.Context, dir string, at uint64) error {
 			return nil
 		},
 	}, at)
+	return states, err
 }

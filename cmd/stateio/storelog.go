@@ -77,10 +77,10 @@ func (p *storePrinter) all(ctx context.Context, dir string, first, last uint64, 
 
 func (p *storePrinter) update(u store.Update) error {
 	if p.json {
-		return p.object(storeUpdateLine{u.Index, "update", known(u.Time), payloadOf(u.Data, int64(len(u.Data)))})
+		return p.object(lineOf(u))
 	}
 	prefix := u.Data[:min(len(u.Data), inspect.PrefixSize)]
-	p.row(u.Index, "update", u.Time, int64(len(u.Data)))
+	p.row(u.Index, updateKind(u), u.Time, int64(len(u.Data)))
 	p.line = appendPreview(p.line, prefix, int64(len(u.Data)), max(20, p.width))
 	return p.flush()
 }
@@ -93,6 +93,18 @@ func (p *storePrinter) snapshot(f store.File) error {
 	p.row(f.Last, "snapshot", f.From, f.Size)
 	p.line = append(p.line, name...)
 	return p.flush()
+}
+
+// updateKind tells an update from a whole state that has replaced the one before.
+func updateKind(u store.Update) string {
+	if u.State {
+		return "state"
+	}
+	return "update"
+}
+
+func lineOf(u store.Update) storeUpdateLine {
+	return storeUpdateLine{u.Index, updateKind(u), known(u.Time), payloadOf(u.Data, int64(len(u.Data)))}
 }
 
 type storeUpdateLine struct {

@@ -57,6 +57,15 @@ func (h *History) Next(size int) []byte {
 	return u
 }
 
+// NextState returns a state that takes the place of all updates so far, and counts as the
+// next one. A snapshot of it has that size at least.
+func (h *History) NextState(size int) *Machine {
+	m := &Machine{Count: uint64(len(h.chain)), Digest: link(h.turns, []byte("a state")) + uint64(len(h.chain)), Size: size}
+	h.chain = append(h.chain, m.Digest)
+	h.parts = append(h.parts, false)
+	return m
+}
+
 // Joined says that the last n updates are those of one change.
 func (h *History) Joined(n int) {
 	parts := append([]bool(nil), h.parts...)

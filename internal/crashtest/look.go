@@ -1,6 +1,7 @@
 package crashtest
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -62,6 +63,9 @@ func (h *History) update(u store.Update, index uint64) error {
 		return fmt.Errorf("update %d was followed by %d", index-1, u.Index)
 	case index > uint64(h.Len()):
 		return fmt.Errorf("update %d was never made", index)
+	case u.State:
+		m := &Machine{}
+		return errors.Join(m.Restore(bytes.NewReader(u.Data)), h.at(m, index))
 	case link(h.chain[index-1], u.Data) != h.chain[index]:
 		return fmt.Errorf("update %d is not the one that was made", index)
 	}

@@ -51,6 +51,10 @@ func (g *generation) step() error {
 		return g.linkFiles()
 	case 15:
 		return g.change()
+	case 16:
+		if g.rng.IntN(3) == 0 {
+			return g.replace()
+		}
 	}
 	return g.update()
 }
@@ -130,6 +134,25 @@ func (g *generation) change() error {
 		g.ack(made)
 	}
 	return g.outcome("the change", err)
+}
+
+// replace installs another state, and waits until it is durable.
+func (g *generation) replace() error {
+	g.mu.Lock()
+	before, state := g.s.Index(), g.hist.NextState(g.size())
+	g.mu.Unlock()
+	made := g.made()
+	g.note("a state of %d bytes", state.Size)
+	_, err := g.s.Replace(context.Background(), state)
+	if g.idle != nil {
+		g.idle()
+	}
+	if g.s.Index() == before {
+		g.refused()
+	} else if err == nil {
+		g.ack(made)
+	}
+	return g.outcome("installing a state", err)
 }
 
 // nextJoined returns the updates of a change.

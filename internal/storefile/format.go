@@ -141,11 +141,12 @@ func otherVersion(v uint16) error {
 // A Tag stands before the payload of every numbered entry. It says which one
 // it is, in a way that no other file and no payload can imitate.
 //
-//	salt + (index<<3 | grouped<<2 | timed<<1 | control) uint64 | back uint32 | time uint64, if timed
+//	salt + (index<<4 | state<<3 | grouped<<2 | timed<<1 | control) uint64 | back uint32 | time uint64, if timed
 type Tag struct {
 	Index   uint64 // of the update or chunk, the first of a group; of a control entry, of the next one
 	Control bool   // the payload is a control record, not data
 	Grouped bool   // the payload is a group of updates
+	State   bool   // the payload is a whole state, which replaces the one before
 	Back    uint32 // updates of its commit before it
 	// Timed says that the entry is the first of its commit in a log, and carries the
 	// commit's time, in nanoseconds since 1970.
@@ -168,7 +169,7 @@ type frame [maxFrame]byte
 // put encodes head and tag of an entry, and returns them.
 func (b *frame) put(salt uint64, t Tag) []byte {
 	entry.Head{Kind: entry.Update}.Put((*[entry.HeadSize]byte)(b[:]))
-	v := t.Index << 3
+	v := t.Index << indexShift
 	if t.Control {
 		v |= controlBit
 	}
@@ -177,6 +178,9 @@ func (b *frame) put(salt uint64, t Tag) []byte {
 	}
 	if t.Grouped {
 		v |= groupedBit
+	}
+	if t.State {
+		v |= stateBit
 	}
 	binary.LittleEndian.PutUint64(b[entry.HeadSize:], salt+v)
 	binary.LittleEndian.PutUint32(b[entry.HeadSize+8:], t.Back)
@@ -187,7 +191,12 @@ func (b *frame) put(salt uint64, t Tag) []byte {
 	return b[:frameSize+timeSize]
 }
 
-const controlBit, timedBit, groupedBit = 1, 2, 4
+// What is below the index in a tag.
+const (
+	controlBit, timedBit, groupedBit, stateBit = 1, 2, 4, 8
+
+	indexShift = 4
+)
 
 // AppendEntry appends the records of a numbered entry at offset off. An entry
 // of more than one record has a sum before its payload, because only the first
@@ -238,7 +247,10 @@ func fits(off int64, n int) bool {
 // more, with the file's salt; not the time. With another salt the index is any number.
 func parseTag(b []byte, salt uint64) Tag {
 	v := binary.LittleEndian.Uint64(b[entry.HeadSize:]) - salt
-	return Tag{Index: v >> 3, Control: v&controlBit != 0, Timed: v&timedBit != 0, Grouped: v&groupedBit != 0, Back: binary.LittleEndian.Uint32(b[entry.HeadSize+8:])}
+	return Tag{
+		Index: v >> indexShift, Control: v&controlBit != 0, Timed: v&timedBit != 0, Grouped: v&groupedBit != 0, State: v&stateBit != 0,
+		Back: binary.LittleEndian.Uint32(b[entry.HeadSize+8:]),
+	}
 }
 
 var errFrame = errors.New("an entry of another kind than a store writes")

@@ -20,7 +20,9 @@ type LogReader struct {
 	EndDigest Digest
 	// Back is how many updates of its commit are before the entry read last: 0 if a
 	// commit begins with it.
-	Back    uint32
+	Back uint32
+	// State says that the update read last is a whole state, which replaces the one before.
+	State   bool
 	back    uint32 // updates in the current commit so far
 	group   []byte // what is left of the group that Off is the entry of
 	Time    int64  // of the current commit, in nanoseconds since 1970; at first that of update base
@@ -147,7 +149,10 @@ func (r *LogReader) step() ([]byte, error) {
 	case t.Timed:
 		r.Time = t.Time
 	}
-	r.Back = t.Back
+	if t.State && t.Grouped {
+		return nil, Corrupt(r.Path, r.Off, "the entry of update %d is a state and a group of updates, which no program writes", t.Index)
+	}
+	r.Back, r.State = t.Back, t.State
 	r.Index++
 	if !t.Grouped {
 		r.back = t.Back + 1

@@ -94,7 +94,7 @@ func (s *SnapReader) next() ([]byte, error) {
 	if err != nil {
 		return nil, Corrupt(s.e.Path, s.e.Off, "%w", err)
 	}
-	if t.Index != s.chunk+1 || t.Timed || t.Grouped || t.Back != 0 {
+	if t.Index != s.chunk+1 || t.Timed || t.Grouped || t.State || t.Back != 0 {
 		return nil, Corrupt(s.e.Path, s.e.Off, "an entry that is not chunk %d", s.chunk+1)
 	}
 	if t.Control {

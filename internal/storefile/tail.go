@@ -99,7 +99,7 @@ func (r *LogReader) findLater(b []byte, from int, proof bool) (int, Tag) {
 	next := r.Index + 1
 	for pos := from; pos+record.HeaderSize+frameSize <= len(b); pos++ {
 		// Of the checks, this one lets the least pass. What is before next wraps.
-		index := (binary.LittleEndian.Uint64(b[pos+at:]) - r.Header.Salt) >> 3
+		index := (binary.LittleEndian.Uint64(b[pos+at:]) - r.Header.Salt) >> indexShift
 		if index-next > 1<<40 {
 			continue
 		}

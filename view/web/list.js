@@ -157,7 +157,7 @@ function replaceRows(body, rows, options) {
 function rowElement(r, options) {
   const kind = contentOf[r.content];
   const bytes = bytesOf(r.prefix);
-  const what = { update: "update", state: "state" }[r.content] || contents[kind];
+  const what = { update: r.state ? "whole state" : "update", state: "state" }[r.content] || contents[kind];
   const pay = element("td", { class: "pay" });
   if (r.reason) pay.textContent = r.reason + lost(r);
   else highlight(pay, oneLine(bytes, r.size > bytes.length, format), options.mark);

@@ -118,6 +118,9 @@ func back(ctx context.Context, from, to string) (n int, err error) {
 			if err != nil {
 				return err
 			}
+			if u.State {
+				return fmt.Errorf("update %d is a whole state, which has replaced what is before, and a log of entries has no such thing", u.Index)
+			}
 			if err := log.Write(u.Index, u.Data); err != nil {
 				return fmt.Errorf("update %d: %w", u.Index, err)
 			}
