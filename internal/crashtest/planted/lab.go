@@ -107,7 +107,7 @@ func (l Lab) Run(ctx context.Context, program, pkg, pattern string, args ...stri
 }
 
 // timeout ends a test that does not end by itself, which is no proof of anything.
-const timeout = 2 * time.Minute
+const timeout = 5 * time.Minute
 
 // ours reports whether a variable of the environment is a budget for others.
 func ours(variable string) bool { return strings.HasPrefix(variable, "STATEIO_") }
