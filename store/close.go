@@ -77,6 +77,9 @@ func (s *Store) close() error {
 	s.settleApply()
 	close(s.settled)
 	s.workers.Wait()
+	if s.shadow != nil {
+		s.shadow.stop()
+	}
 	s.commit.Lock()
 	defer s.commit.Unlock()
 	s.gather()

@@ -24,6 +24,9 @@ var (
 	ErrNoSpace = errors.New("store: no space left")
 	// ErrCorrupt reports damage to data that was once durable. Those errors are of type [*CorruptError].
 	ErrCorrupt = storefile.ErrCorrupt
+	// ErrShadowGone reports that the machine of Options.Shadow can't be asked any more. A
+	// machine that stands for one in another process returns it; it refuses no update.
+	ErrShadowGone = errors.New("store: the shadow machine is gone")
 	// ErrTooLarge reports an update larger than Options.MaxUpdate. It was not
 	// applied.
 	ErrTooLarge = errors.New("store: update too large")
@@ -68,16 +71,20 @@ func (e *UnknownError) Is(target error) bool { return target == ErrUnknown }
 // deterministic. Nothing was changed on the disk.
 type ReplayError struct {
 	Index  uint64 // of the update
-	Path   string // of the log that holds it
+	Path   string // of the log that holds it; "": a shadow in another process has refused it
 	Offset int64  // of its entry, in bytes from the file's start
 	Err    error  // what Apply or Restore returned
 }
 
 // Error implements error.
 func (e *ReplayError) Error() string {
-	return fmt.Sprintf("store: replaying update %d, at offset %d of %s: the machine refused it, as it had not when the update was made: %v; "+
+	place := ""
+	if e.Path != "" {
+		place = fmt.Sprintf(", at offset %d of %s", e.Offset, e.Path)
+	}
+	return fmt.Sprintf("store: replaying update %d%s: the machine refused it, as it had not when the update was made: %v; "+
 		"look at it with ReadUpdates (stateio log), open the store with the program that made it, or go back with RestoreAt to update %d, the last one before it",
-		e.Index, e.Offset, e.Path, e.Err, e.Index-1)
+		e.Index, place, e.Err, e.Index-1)
 }
 
 // Unwrap returns e.Err.

@@ -277,7 +277,9 @@ func (l *loader) apply(r *storefile.LogReader) error {
 			return err
 		}
 		if err := l.machine.replay(loggedBy(r, update)); err != nil {
-			l.machineError = true
+			if l.machineError = true; errors.Is(err, ErrShadowGone) {
+				return fmt.Errorf("replaying update %d: %w", r.Index, err)
+			}
 			return &ReplayError{Index: r.Index, Path: r.Path, Offset: r.Off, Err: err}
 		}
 		l.time = r.Time

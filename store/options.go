@@ -69,7 +69,9 @@ type Options struct {
 	// It also proves, with each snapshot, that the machine has the state which a crash would
 	// give back: an update that the shadow refuses is a [*ReplayError], and a difference
 	// that a [Digester] tells is [ErrDiverged]. Then no snapshot is made, and the log is
-	// kept. With [Untyped], typed machines can be shadows. Nil, the default: there is none.
+	// kept. With [Untyped], typed machines can be shadows. One that is an io.Closer is closed
+	// when it is used no more, at the latest by Close, even if it has not returned. Package
+	// shadow has it in another process. Nil, the default: there is none.
 	Shadow func() Machine
 
 	// FileMode and DirMode are the permissions of files and directories that the

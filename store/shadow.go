@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"reflect"
+	"sync/atomic"
 	"time"
 
 	"github.com/stateio/stateio/internal/storefile"
@@ -18,6 +19,13 @@ import (
 // with its value.
 type Digester interface {
 	StateDigest() uint64
+}
+
+// A Settler is a machine of Options.Shadow that may apply updates later than it is told to,
+// as one that stands for another process does. The store calls Settle after a replay. It
+// returns when all updates are applied, or why one was refused: a [*ReplayError].
+type Settler interface {
+	Settle() error
 }
 
 // A DivergedError says that the state of a machine is not the one to which its log leads:
@@ -46,6 +54,8 @@ type shadow struct {
 	index uint64  // of the last update that it has replayed
 	time  int64   // of the commit of that update, in nanoseconds since 1970
 	same  uint64  // the last update after which the digests were equal
+
+	closer atomic.Pointer[io.Closer] // m, if it is one; nil: it was closed
 }
 
 // shadowState has the shadow capture the state of c, whose log is sealed. A shadow that does
@@ -77,6 +87,7 @@ func (s *Store) shadowed(c *capture, call *shadowCall, err error) error {
 	if err == nil {
 		return nil
 	}
+	s.shadow.stop()
 	s.shadow.m = nil // it may hold anything
 	if s.ctx.Err() != nil {
 		return context.Cause(s.ctx)
@@ -92,7 +103,7 @@ func (c *shadowCall) on(s *Store) (err error) {
 	if err := h.replay(s, c.index); err != nil {
 		return err
 	}
-	if digest, ok := digestOf(h.m); ok && c.digested {
+	if digest, ok := StateDigest(h.m); ok && c.digested {
 		if digest != c.digest {
 			return &DivergedError{Good: h.same, Bad: c.index}
 		}
@@ -127,6 +138,9 @@ func (h *shadow) replay(s *Store, index uint64) error {
 		err = l.replay()
 	}
 	h.index, h.time = l.report.Index, l.time
+	if later, ok := h.m.(Settler); ok && err == nil {
+		err = later.Settle()
+	}
 	return err
 }
 
@@ -140,7 +154,17 @@ func (h *shadow) renew(inUse Machine) error {
 		return errors.New("Options.Shadow returned a machine that is in use, or was: it must make one")
 	}
 	h.m, h.last = m, m
+	if c, ok := concrete(m).(io.Closer); ok {
+		h.closer.Store(&c)
+	}
 	return nil
+}
+
+// stop closes the machine, if it is a Closer, also while it is called.
+func (h *shadow) stop() {
+	if c := h.closer.Swap(nil); c != nil {
+		_ = (*c).Close() // nothing more is asked of it
+	}
 }
 
 // same reports whether two machines are one, as far as that can be told.
@@ -158,8 +182,9 @@ func concrete(m any) any {
 	return m
 }
 
-// digestOf returns the digest of the state of m, if m tells it.
-func digestOf(m any) (digest uint64, ok bool) {
+// StateDigest returns the digest of the state of m, if m, or the typed machine that it
+// stands for, is a [Digester].
+func StateDigest(m Machine) (digest uint64, ok bool) {
 	d, ok := concrete(m).(Digester)
 	if ok {
 		digest = d.StateDigest()
@@ -171,7 +196,7 @@ func digestOf(m any) (digest uint64, ok bool) {
 type digestCall capture
 
 func (c *digestCall) on(s *Store) error {
-	c.digest, c.digested = digestOf(s.m)
+	c.digest, c.digested = StateDigest(s.m)
 	return nil
 }
 
