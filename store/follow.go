@@ -101,34 +101,54 @@ func ReadUpdates(ctx context.Context, dir string, from uint64) iter.Seq2[Update,
 // without an error.
 func TailUpdates(ctx context.Context, dir string, from uint64) iter.Seq2[Update, error] {
 	return func(yield func(Update, error) bool) {
-		c := &cursor{dir: filesIn(dir), next: max(from, 1)}
-		defer c.close()
 		timer := time.NewTimer(defaultPoll)
 		defer timer.Stop()
-		for ctx.Err() == nil {
-			before := list(c.dir)
-			more, err := c.read(ctx, math.MaxUint64, yield)
-			switch {
-			case errors.Is(err, errEnd):
-			case err != nil && c.known && before.remade():
-			case err != nil:
-				yield(Update{}, err)
-				return
-			case !more:
+		tail(ctx, dir, from, yield, func(ctx context.Context) {
+			timer.Reset(defaultPoll)
+			select {
+			case <-timer.C:
+			case <-ctx.Done():
+			}
+		})
+	}
+}
+
+// TailUpdatesOn is [TailUpdates] for a caller that can tell when to look for more, such as
+// one that the file system notifies of changes in dir. TailUpdates looks every 10 ms.
+//
+// At the end of what is there the sequence calls wait, from the goroutine that it is used
+// in, and looks again when wait returns. What wait returns too early for costs a look; what
+// it returns too late for comes late, but is never left out. It should return when ctx ends.
+func TailUpdatesOn(ctx context.Context, dir string, from uint64, wait func(context.Context)) iter.Seq2[Update, error] {
+	return func(yield func(Update, error) bool) {
+		tail(ctx, dir, from, yield, wait)
+	}
+}
+
+// tail passes updates to yield until ctx ends, and calls wait where there are no more.
+func tail(ctx context.Context, dir string, from uint64, yield func(Update, error) bool, wait func(context.Context)) {
+	c := &cursor{dir: filesIn(dir), next: max(from, 1)}
+	defer c.close()
+	for ctx.Err() == nil {
+		before := list(c.dir)
+		more, err := c.read(ctx, math.MaxUint64, yield)
+		switch {
+		case errors.Is(err, errEnd):
+		case err != nil && c.known && before.remade():
+		case err != nil:
+			yield(Update{}, err)
+			return
+		case !more:
+			return
+		}
+		for idle := true; idle && err != nil && ctx.Err() == nil; {
+			if wait(ctx); ctx.Err() != nil {
 				return
 			}
-			for idle := true; idle && err != nil && ctx.Err() == nil; {
-				timer.Reset(defaultPoll)
-				select {
-				case <-timer.C:
-				case <-ctx.Done():
-					return
-				}
-				var ierr error
-				if idle, ierr = c.idle(); ierr != nil {
-					yield(Update{}, ierr)
-					return
-				}
+			var ierr error
+			if idle, ierr = c.idle(); ierr != nil {
+				yield(Update{}, ierr)
+				return
 			}
 		}
 	}

@@ -373,6 +373,42 @@ func TestTailUpdates(t *testing.T) {
 	}
 }
 
+// TailUpdatesOn looks when it is told to, and waits only where there is nothing more.
+func TestTailUpdatesOn(t *testing.T) {
+	const dir = "/tail-on"
+	memory(t, dir)
+	opts := &store.Options{SnapshotBytes: -1, KeepSnapshots: 9}
+	s := open(t, dir, &journal{}, opts)
+	update(t, s, "1")
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	came, waits := uint64(0), 0
+	for u, err := range store.TailUpdatesOn(ctx, dir, 0, func(waiting context.Context) {
+		if waiting != ctx || came != s.Index() {
+			t.Errorf("it waits after %d of %d updates", came, s.Index())
+		}
+		switch waits++; {
+		case waits == 20:
+			cancel()
+		case waits%5 == 0:
+			check(t, s.Snapshot(t.Context()))
+		case waits%3 == 0: // there is nothing more
+		default:
+			update(t, s, "more")
+			update(t, s, "and more")
+		}
+	}) {
+		check(t, err)
+		if came++; u.Index != came {
+			t.Fatalf("update %d is %+v", came, u)
+		}
+	}
+	if waits != 20 || came != s.Index() {
+		t.Errorf("%d of %d updates came, with %d waits", came, s.Index(), waits)
+	}
+	check(t, s.Close())
+}
+
 // A store that takes the place of the one that is followed is told from it, whether its
 // directory is moved away, emptied, or restored.
 func TestAFollowerNoticesAnotherStoreInItsPlace(t *testing.T) {

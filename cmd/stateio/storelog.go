@@ -58,7 +58,7 @@ func (p *storePrinter) all(ctx context.Context, dir string, first, last uint64, 
 	}
 	read := store.ReadUpdates
 	if p.follow {
-		read = store.TailUpdates
+		read = followUpdates
 	}
 	err := passed(first - 1)
 	for u, uerr := range read(ctx, dir, first) {
