@@ -42,7 +42,10 @@ func restoreBackup(cmd *cobra.Command, path string, file *os.File, size int64, o
 		return err
 	}
 	defer out.discard()
-	info, err := store.RestoreBackup(cmd.Context(), out, file, size)
+	bar := newProgress(o.outputs.progress(o.state), "restore "+path, size)
+	defer bar.finish()
+	info, err := store.RestoreBackup(cmd.Context(), &barWriter{w: out, bar: bar}, file, size)
+	bar.finish()
 	if err != nil {
 		if cmd.Context().Err() != nil {
 			return notComplete(cmd.Context(), path)

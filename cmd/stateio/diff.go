@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"iter"
+	"math"
 
 	"github.com/spf13/cobra"
 	"github.com/stateio/stateio/inspect"
@@ -36,7 +37,7 @@ func newDiff() *cobra.Command {
 		Example: diffExample,
 		Args:    arguments("A", "B"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			d, err := compare(cmd.Context(), args[0], args[1])
+			d, err := compare(cmd.Context(), args[0], args[1], cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
@@ -73,16 +74,23 @@ type diffSide struct {
 	update store.Update // that one
 }
 
-// compare reads two stores up to their first difference.
-func compare(ctx context.Context, a, b string) (difference, error) {
+// compare reads two stores up to their first difference, and shows on stderr how far it is.
+func compare(ctx context.Context, a, b string, stderr io.Writer) (difference, error) {
 	d := difference{From: 1, A: diffSide{Path: a}, B: diffSide{Path: b}}
-	for _, dir := range []string{a, b} {
-		files, err := store.Files(dir)
-		if err != nil {
+	var files [2][]store.File
+	for i, dir := range []string{a, b} {
+		var err error
+		if files[i], err = store.Files(dir); err != nil {
 			return d, err
 		}
-		d.From = max(d.From, files[0].First)
+		d.From = max(d.From, files[i][0].First)
 	}
+	w := newWalk(files[0], d.From, math.MaxUint64) // the shorter one, which ends both
+	if other := newWalk(files[1], d.From, math.MaxUint64); other.total < w.total {
+		w = other
+	}
+	bar := newProgress(stderr, "diff "+a+" "+b, 2*w.total)
+	defer bar.finish()
 	nextA, stopA := iter.Pull2(store.ReadUpdates(ctx, a, d.From))
 	defer stopA()
 	nextB, stopB := iter.Pull2(store.ReadUpdates(ctx, b, d.From))
@@ -104,6 +112,7 @@ func compare(ctx context.Context, a, b string) (difference, error) {
 			d.Differs = true
 			return d, nil
 		}
+		bar.at(2 * w.read(d.A.update.Index, len(d.A.update.Data)))
 	}
 }
 

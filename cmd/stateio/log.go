@@ -47,12 +47,12 @@ func newLog() *cobra.Command {
 		Args:    arguments("FILE or DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			if isDir(args[0]) {
-				return runStoreLog(cmd.Context(), args[0], o, cmd.OutOrStdout())
+				return runStoreLog(cmd.Context(), args[0], o, cmd.OutOrStdout(), cmd.ErrOrStderr())
 			}
 			if o.from != "" || o.to != "" || o.follow {
 				return usageError{fmt.Errorf("--from, --to and --follow are for stores, and %s is no directory", args[0])}
 			}
-			return runLog(cmd.Context(), args[0], o.json, cmd.OutOrStdout())
+			return runLog(cmd.Context(), args[0], o.json, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 	f := cmd.Flags()
@@ -107,12 +107,14 @@ func (o logOptions) ordered(dir string, first, last uint64) error {
 	return usageError{fmt.Errorf("--from %s, update %d, is after --to %s, update %d", o.from, first, o.to, last)}
 }
 
-func runLog(ctx context.Context, path string, asJSON bool, stdout io.Writer) error {
+func runLog(ctx context.Context, path string, asJSON bool, stdout, stderr io.Writer) error {
 	file, size, err := openRead(path)
 	if err != nil {
 		return err
 	}
 	defer file.Close()
+	bar := newProgress(beside(stdout, stderr), "log "+path, size)
+	defer bar.finish()
 	out := bufio.NewWriterSize(stdout, 64<<10)
 	var p printer = newText(out, size, columns(stdout))
 	if asJSON {
@@ -129,6 +131,7 @@ func runLog(ctx context.Context, path string, asJSON bool, stdout io.Writer) err
 			err = p.damage(d)
 		case err == nil:
 			err = p.entry(e)
+			bar.at(e.End)
 		}
 		if err == nil && ctx.Err() != nil {
 			err = context.Cause(ctx)

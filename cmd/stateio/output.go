@@ -68,6 +68,22 @@ func (o outputs) open(path string) (*output, error) {
 	return &output{Writer: bufio.NewWriterSize(file, 64<<10), path: path, file: file}, nil
 }
 
+// progress returns where progress is shown while data is written to these paths.
+func (o outputs) progress(paths ...string) io.Writer {
+	for _, path := range paths {
+		fd, ok := descriptor(path)
+		switch {
+		case path == "-" || ok && fd == 1:
+			if beside(o.stdout, o.stderr) == io.Discard {
+				return io.Discard
+			}
+		case ok: // it may be the same terminal
+			return io.Discard
+		}
+	}
+	return o.stderr
+}
+
 // standard returns the output for standard output. A terminal shows data, and does not
 // obey it.
 func (o outputs) standard() *output {

@@ -9,13 +9,14 @@ import (
 	"golang.org/x/term"
 )
 
-// patience is how long work may last before a progress bar is shown.
-const patience = time.Second
+// patience is how long work may last before a progress bar is shown. Tests change it.
+var patience = time.Second
 
 // A progress shows on a terminal how far work on a file has come, if it lasts.
 // It is nothing where there is no terminal.
 type progress struct {
 	size  int64
+	told  int64 // how much was done when it was looked at last
 	begun time.Time
 	bar   *progressbar.ProgressBar // nil: no terminal
 	shown bool
@@ -42,7 +43,11 @@ func newProgress(w io.Writer, what string, size int64) *progress {
 
 // at tells that off bytes are done.
 func (p *progress) at(off int64) {
-	if p.bar == nil || !p.shown && time.Since(p.begun) < patience {
+	if p.bar == nil || off-p.told < min(p.size/1000, 256<<10) {
+		return // few bytes are not worth a look at the clock
+	}
+	p.told = off
+	if !p.shown && time.Since(p.begun) < patience {
 		return
 	}
 	p.shown = true
@@ -52,10 +57,10 @@ func (p *progress) at(off int64) {
 
 // of tells that done bytes are done, of what turns out to be total.
 func (p *progress) of(done, total int64) {
-	p.size = total
-	if p.bar != nil && p.bar.GetMax64() != total {
+	if p.bar != nil && p.size != total {
 		p.bar.ChangeMax64(total)
 	}
+	p.size = total
 	p.at(done)
 }
 
@@ -71,6 +76,21 @@ func (p *progress) finish() {
 	if p.shown {
 		_ = p.bar.Finish()
 	}
+}
+
+// beside returns where progress is shown while a command writes what it reads to stdout:
+// nowhere if that is a terminal, or a pipe, as its reader may show it on the same terminal,
+// and draw over it as a pager does.
+func beside(stdout, stderr io.Writer) io.Writer {
+	out, ok := stdout.(*standardOutput)
+	if !ok {
+		return stderr
+	}
+	info, err := out.file.Stat()
+	if isTerminal(out) || err == nil && info.Mode()&os.ModeNamedPipe != 0 {
+		return io.Discard
+	}
+	return stderr
 }
 
 // A barWriter shows in a progress how much was written, and drops it, or writes it to w.

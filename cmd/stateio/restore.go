@@ -120,6 +120,8 @@ func runRestore(cmd *cobra.Command, path string, o restoreOptions) error {
 	} else if is {
 		return restoreBackup(cmd, path, file, size, o)
 	}
+	bar := newProgress(o.outputs.progress(o.state, o.updates), "restore "+path, 0)
+	defer bar.finish()
 	state, updates, err := o.open(file, size)
 	if err != nil {
 		return advise(err, path)
@@ -138,7 +140,7 @@ func runRestore(cmd *cobra.Command, path string, o restoreOptions) error {
 		return err
 	}
 	defer out.discard()
-	if err := o.writeUpdates(cmd.Context(), out, updates, path); err != nil {
+	if err := o.writeUpdates(cmd.Context(), out, updates, path, newEpochWalk(bar, file, size, o.told.epoch, state)); err != nil {
 		return err
 	}
 	return out.commit()
@@ -203,7 +205,7 @@ func (o restoreOptions) writeUpdate(out *output, update []byte) error {
 }
 
 // writeUpdates writes all updates to out.
-func (o restoreOptions) writeUpdates(ctx context.Context, out *output, updates *stateio.Reader, path string) error {
+func (o restoreOptions) writeUpdates(ctx context.Context, out *output, updates *stateio.Reader, path string, w *epochWalk) error {
 	for n := 0; ; n++ {
 		update, err := updates.Read()
 		switch {
@@ -219,6 +221,7 @@ func (o restoreOptions) writeUpdates(ctx context.Context, out *output, updates *
 		if err := o.writeUpdate(out, update); err != nil {
 			return err
 		}
+		w.read(update)
 	}
 }
 
@@ -272,12 +275,21 @@ func restoreStore(cmd *cobra.Command, dir string, o restoreOptions) error {
 	}
 	// Replace installs a whole state between updates: what is before the last one is not
 	// written.
-	states, err := tryRestore(ctx, dir, o.at)
+	r, err := newReplaying(o.outputs.progress(o.state, o.updates), dir, o.at, o.state != "")
+	if err != nil {
+		return err
+	}
+	defer r.bar.finish()
+	states, err := tryRestore(ctx, dir, o.at, r)
+	if err != nil && ctx.Err() != nil {
+		return notComplete(ctx, dir) // and not that the machine refused an update
+	}
 	if err != nil {
 		return adviseStore(err, dir)
 	}
 	o.told.Kind, o.told.Index = "store", &o.at
 	out := &output{Writer: bufio.NewWriter(io.Discard)}
+	r.bar.hide() // opening an output may tell something
 	if o.updates != "" {
 		if out, err = o.openUpdates(); err != nil {
 			return err
@@ -285,11 +297,12 @@ func restoreStore(cmd *cobra.Command, dir string, o restoreOptions) error {
 	}
 	defer out.discard()
 	seen := 0
-	err = store.RestoreAt(dir, &replayMachine{
+	err = store.RestoreAt(dir, r.pass(&replayMachine{
 		state: func(snapshot io.Reader) error {
 			if seen++; seen < states || o.state == "" {
 				return nil
 			}
+			r.bar.hide()
 			return o.writeState(snapshot)
 		},
 		update: func(update []byte) error {
@@ -301,7 +314,11 @@ func restoreStore(cmd *cobra.Command, dir string, o restoreOptions) error {
 			}
 			return o.writeUpdate(out, update)
 		},
-	}, o.at)
+	}), o.at)
+	r.bar.finish()
+	if err != nil && ctx.Err() != nil {
+		return notComplete(ctx, dir)
+	}
 	if err != nil {
 		return adviseStore(err, dir)
 	}
@@ -334,9 +351,9 @@ func (o restoreOptions) index(ctx context.Context, dir string) (uint64, error) {
 }
 
 // tryRestore restores the store in dir without writing anything, and counts the states: a
-// snapshot, and those that have replaced the one before.
-func tryRestore(ctx context.Context, dir string, at uint64) (states int, err error) {
-	err = store.RestoreAt(dir, &replayMachine{
+// snapshot, and those that have replaced the one before. It shows in r how far it is.
+func tryRestore(ctx context.Context, dir string, at uint64, r *replaying) (states int, err error) {
+	err = store.RestoreAt(dir, r.pass(&replayMachine{
 		state: func(io.Reader) error {
 			states++
 			return nil
@@ -347,6 +364,6 @@ func tryRestore(ctx context.Context, dir string, at uint64) (states int, err err
 			}
 			return nil
 		},
-	}, at)
+	}), at)
 	return states, err
 }

@@ -14,7 +14,7 @@ import (
 )
 
 // runStoreLog prints a line for each update and snapshot in a store.
-func runStoreLog(ctx context.Context, dir string, o logOptions, stdout io.Writer) error {
+func runStoreLog(ctx context.Context, dir string, o logOptions, stdout, stderr io.Writer) error {
 	files, err := store.Files(dir)
 	if err != nil {
 		return err
@@ -28,6 +28,12 @@ func runStoreLog(ctx context.Context, dir string, o logOptions, stdout io.Writer
 	if o.json {
 		p.json = true
 	}
+	p.walk = newWalk(files, first, last)
+	if o.follow {
+		stderr = io.Discard // there is no end
+	}
+	p.bar = newProgress(beside(stdout, stderr), "log "+dir, p.walk.total)
+	defer p.bar.finish()
 	err = p.all(ctx, dir, first, last, files)
 	return errors.Join(adviseStore(err, dir), out.Flush())
 }
@@ -40,6 +46,8 @@ type storePrinter struct {
 	follow bool // go on at the end, and flush each line
 	begun  bool
 	line   []byte
+	walk   *walk
+	bar    *progress
 }
 
 // all prints the updates with the indexes first to last, and each snapshot after the
@@ -65,6 +73,7 @@ func (p *storePrinter) all(ctx context.Context, dir string, first, last uint64, 
 		if err = errors.Join(err, uerr); err != nil || ctx.Err() != nil || u.Index > last {
 			break
 		}
+		p.bar.at(p.walk.read(u.Index, len(u.Data)))
 		if err = errors.Join(p.update(u), passed(u.Index)); err != nil || u.Index == last {
 			break
 		}

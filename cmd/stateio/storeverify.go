@@ -78,7 +78,7 @@ func (v *verdict) conclude(ctx context.Context, holds string, reports []store.Fi
 	}
 	last, err := lastIndex(ctx, v.Path)
 	if err == nil {
-		_, err = tryRestore(ctx, v.Path, last)
+		_, err = tryRestore(ctx, v.Path, last, nil)
 	}
 	if err == nil {
 		v.Verdict, v.Index = verdictDamaged, &last
