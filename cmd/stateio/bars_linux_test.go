@@ -16,7 +16,7 @@ import (
 
 // seen runs a command at once with a terminal as standard error, and returns what that
 // shows and the exit status.
-func seen(t *testing.T, ctx context.Context, stdout io.Writer, args ...string) (string, int) {
+func seen(ctx context.Context, t *testing.T, stdout io.Writer, args ...string) (string, int) {
 	t.Helper()
 	master, terminal := openTerminal(t)
 	shown := make(chan string)
@@ -88,7 +88,7 @@ func TestCommandsShowHowFarTheyAre(t *testing.T) {
 		{"diff", "app", "other"},
 	} {
 		var out bytes.Buffer
-		shown, status := seen(t, t.Context(), &out, args...)
+		shown, status := seen(t.Context(), t, &out, args...)
 		if status != exitOK || !strings.Contains(shown, "\r"+args[0]+" ") || !regexp.MustCompile(`[0-9]%`).MatchString(shown) {
 			t.Errorf("%q: exit status %d, it shows %.200q", args, status, shown)
 		}
@@ -124,10 +124,10 @@ func TestNoBarIsDrawnOverALog(t *testing.T) {
 	}
 	defer file.Close()
 	for _, command := range []string{"log", "restore"} {
-		if shown, status := seen(t, t.Context(), &standardOutput{file: w}, command, path); shown != "" || status != exitOK {
+		if shown, status := seen(t.Context(), t, &standardOutput{file: w}, command, path); shown != "" || status != exitOK {
 			t.Errorf("%s to a pipe: exit status %d, it shows %.200q", command, status, shown)
 		}
-		if shown, status := seen(t, t.Context(), &standardOutput{file: file}, command, path); !strings.Contains(shown, command) || status != exitOK {
+		if shown, status := seen(t.Context(), t, &standardOutput{file: file}, command, path); !strings.Contains(shown, command) || status != exitOK {
 			t.Errorf("%s to a file: exit status %d, it shows %.200q", command, status, shown)
 		}
 	}
@@ -147,7 +147,7 @@ func TestAnInterruptTakesTheBarAway(t *testing.T) {
 	mustRun(t, strings.Repeat("an update\n", 50_000), "append", "--batch", "1000", dir)
 	impatient(t)
 	ctx, cancel := context.WithCancelCause(t.Context())
-	shown, status := seen(t, ctx, signalled{cancel}, "restore", dir)
+	shown, status := seen(ctx, t, signalled{cancel}, "restore", dir)
 	_, last, _ := cutLast(strings.TrimSuffix(shown, "\r\n"), "\r")
 	if status != 130 || !strings.HasPrefix(last, "stateio: interrupt: restoring "+dir) {
 		t.Errorf("exit status %d, it shows %q at the end", status, last)

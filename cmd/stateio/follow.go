@@ -23,7 +23,7 @@ const (
 // and more often from the first time on that there was something that it was not told of.
 type lookout struct {
 	events <-chan fsnotify.Event
-	errors <-chan error // of which one is that events were lost
+	errors <-chan error // such as that events were lost
 	quit   func() error // nil: there are no events
 	timer  *time.Timer
 
@@ -92,8 +92,8 @@ func (l *lookout) next(ctx context.Context, d time.Duration) bool {
 	select {
 	case <-l.events:
 		return true
-	case <-l.errors:
-		return true
+	case err := <-l.errors:
+		return err != nil
 	case <-l.timer.C:
 	case <-ctx.Done():
 	}
