@@ -119,7 +119,11 @@ func TailUpdates(ctx context.Context, dir string, from uint64) iter.Seq2[Update,
 // At the end of what is there the sequence calls wait, from the goroutine that it is used
 // in, and looks again when wait returns. What wait returns too early for costs a look; what
 // it returns too late for comes late, but is never left out. It should return when ctx ends.
+// Nil stands for the wait of TailUpdates.
 func TailUpdatesOn(ctx context.Context, dir string, from uint64, wait func(context.Context)) iter.Seq2[Update, error] {
+	if wait == nil {
+		return TailUpdates(ctx, dir, from)
+	}
 	return func(yield func(Update, error) bool) {
 		tail(ctx, dir, from, yield, wait)
 	}
