@@ -258,7 +258,8 @@ func (c *trackedConn) Close() error {
 // raft.StreamLayer.
 type raftStream struct {
 	*mux
-	addr string
+	addr     string
+	patience time.Duration // of Dial
 }
 
 // Accept implements net.Listener.
@@ -280,15 +281,15 @@ func (s *raftStream) Addr() net.Addr { return nodeAddr(s.addr) }
 // dialAgain is how long to wait before a node is called again that does not listen.
 const dialAgain = 50 * time.Millisecond
 
-// Dial implements raft.StreamLayer. It waits for a node that is down, as long as raft
-// lets it: raft waits longer after each failure, up to 10 s, and would leave a node
-// that has come back alone for as long.
+// Dial implements raft.StreamLayer. It calls a node that is down again for a little
+// while: raft waits between its own calls, and a node that starts is found earlier. It
+// does not do so for long, since the node may have moved to another address.
 func (s *raftStream) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(s.ctx, timeout)
 	defer cancel()
-	for {
+	for end := time.Now().Add(s.patience); ; {
 		conn, err := s.dial(ctx, connRaft, string(addr))
-		if err == nil || errors.Is(err, errCut) || errors.Is(err, ErrIdentity) || errors.Is(err, net.ErrClosed) {
+		if err == nil || errors.Is(err, errCut) || errors.Is(err, ErrIdentity) || errors.Is(err, net.ErrClosed) || time.Now().After(end) {
 			return conn, err
 		}
 		wait := time.NewTimer(dialAgain)

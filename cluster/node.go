@@ -29,7 +29,7 @@ type Node struct {
 	lock  *os.File // of the directory
 	logs  *logStore
 	mux   *mux
-	trans *raft.NetworkTransport
+	trans *transport
 	raft  *raft.Raft
 	fsm   *fsm
 	out   *outbox

@@ -194,8 +194,8 @@ func (n *Node) openRaft() error {
 	}
 	// One call at a time to each follower: with more, raft can stop sending entries to
 	// a follower for good after its disk has failed once (raft's issue 612).
-	n.trans = raft.NewNetworkTransportWithConfig(&raft.NetworkTransportConfig{
-		Stream: &raftStream{n.mux, n.opts.Advertise}, MaxPool: 3, MaxRPCsInFlight: 1,
+	n.trans = newTransport(n.ctx, n.opts.Heartbeat/4, &raft.NetworkTransportConfig{
+		Stream: &raftStream{n.mux, n.opts.Advertise, 2 * n.opts.Heartbeat}, MaxPool: 3, MaxRPCsInFlight: 1,
 		Timeout: max(10*time.Second, 4*n.opts.Heartbeat), Logger: logger,
 	})
 	n.fsm.installed = func(index, term uint64) {
@@ -215,6 +215,7 @@ func (n *Node) openRaft() error {
 	if err != nil {
 		return fmt.Errorf("cluster: starting raft: %w", err)
 	}
+	n.trans.raft.Store(n.raft)
 	snaps.opening.Store(false)
 	return nil
 }

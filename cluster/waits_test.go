@@ -10,8 +10,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/hashicorp/raft"
-
 	"github.com/stateio/stateio/store"
 )
 
@@ -281,33 +279,4 @@ func TestANodeGoesOnAfterErrorsOfItsDisk(t *testing.T) {
 	cancel()
 	wg.Wait()
 	equalStates(t, tr)
-}
-
-// TestANodeThatComesBackIsFoundAtOnce has raft call a node that is down, which must
-// find it when it is there, without another call.
-func TestANodeThatComesBackIsFoundAtOnce(t *testing.T) {
-	noLeaks(t)
-	var called atomic.Int64
-	tr := newTrial(t, 3, func(i int, o *Options) {
-		o.hooks.connect = func(kind byte, addr string) error {
-			if i == 0 && kind == connRaft && addr == o.Members[1].Addr {
-				called.Add(1)
-			}
-			return nil
-		}
-	})
-	s := &raftStream{tr.start(0).mux, tr.addrs[0]}
-	found := make(chan error, 1)
-	go func() {
-		conn, err := s.Dial(raft.ServerAddress(tr.addrs[1]), time.Minute)
-		if err == nil {
-			err = conn.Close()
-		}
-		found <- err
-	}()
-	eventually(t, "the node was called in vain", func() bool { return called.Load() >= 5 })
-	tr.start(1)
-	if err := <-found; err != nil {
-		t.Error(err)
-	}
 }

@@ -1,0 +1,135 @@
+package cluster
+
+import (
+	"context"
+	"io"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// A transport is raft's own, which does not tell raft at once that a member could not
+// be sent entries. Raft waits longer after each such failure, up to 10 s, however long
+// the member has been back: with another one down, nothing is committed until then.
+// Heartbeats are sent by another goroutine of raft, which waits for little. So a call
+// that has failed is held until a heartbeat to the same member gets through.
+type transport struct {
+	*raft.NetworkTransport
+	ctx   context.Context // of the node
+	every time.Duration   // how often a call that is held looks whether that has a point
+
+	raft atomic.Pointer[raft.Raft] // nil: it is being opened
+
+	mu   sync.Mutex
+	held map[*heldCall]struct{}
+}
+
+// A heldCall waits for a member at an address.
+type heldCall struct {
+	id      raft.ServerID
+	addr    raft.ServerAddress
+	reached chan struct{} // closed when a heartbeat gets through
+}
+
+// holdMost is how long a call is held. Raft waits 10 s after a dozen failures, which
+// a member must be away for two hours to get to.
+const holdMost = 10 * time.Minute
+
+func newTransport(ctx context.Context, every time.Duration, c *raft.NetworkTransportConfig) *transport {
+	return &transport{
+		NetworkTransport: raft.NewNetworkTransportWithConfig(c),
+		ctx:              ctx, every: every, held: map[*heldCall]struct{}{},
+	}
+}
+
+// AppendEntries implements raft.Transport. Entries that could not be sent are sent once
+// more when the member can be reached; raft hears of the second failure.
+func (t *transport) AppendEntries(id raft.ServerID, addr raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	err := t.NetworkTransport.AppendEntries(id, addr, req, resp)
+	if isHeartbeat(req) {
+		if err == nil {
+			t.reached(id, addr)
+		}
+		return err
+	}
+	if err == nil || !t.hold(id, addr, req.Term) {
+		return err
+	}
+	*resp = raft.AppendEntriesResponse{} // the first answer may have come in part
+	return t.NetworkTransport.AppendEntries(id, addr, req, resp)
+}
+
+// InstallSnapshot implements raft.Transport. Raft hears of a failure when the member
+// can be reached, and sends the snapshot again.
+func (t *transport) InstallSnapshot(id raft.ServerID, addr raft.ServerAddress, req *raft.InstallSnapshotRequest, resp *raft.InstallSnapshotResponse, data io.Reader) error {
+	err := t.NetworkTransport.InstallSnapshot(id, addr, req, resp, data)
+	if err != nil {
+		t.hold(id, addr, req.Term)
+	}
+	return err
+}
+
+// isHeartbeat reports whether a request is one of raft's heartbeats, by the same signs
+// as the receiver. A leader's log has an entry, so others have at least one of these.
+func isHeartbeat(req *raft.AppendEntriesRequest) bool {
+	return req.PrevLogEntry == 0 && req.PrevLogTerm == 0 && len(req.Entries) == 0 && req.LeaderCommitIndex == 0
+}
+
+// reached lets go of the calls that wait for a member.
+func (t *transport) reached(id raft.ServerID, addr raft.ServerAddress) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for h := range t.held {
+		if h.id == id && h.addr == addr {
+			delete(t.held, h)
+			close(h.reached)
+		}
+	}
+}
+
+// hold waits until a heartbeat reaches a member, and reports whether one has. It does
+// not wait once the call would not be made again.
+func (t *transport) hold(id raft.ServerID, addr raft.ServerAddress, term uint64) bool {
+	h := &heldCall{id, addr, make(chan struct{})}
+	t.mu.Lock()
+	t.held[h] = struct{}{}
+	t.mu.Unlock()
+	defer func() {
+		t.mu.Lock()
+		delete(t.held, h)
+		t.mu.Unlock()
+	}()
+	most := time.NewTimer(holdMost)
+	defer most.Stop()
+	tick := time.NewTicker(t.every)
+	defer tick.Stop()
+	for t.wanted(id, addr, term) {
+		select {
+		case <-h.reached:
+			return true
+		case <-tick.C:
+		case <-most.C:
+			return false
+		case <-t.ctx.Done():
+			return false
+		}
+	}
+	return false
+}
+
+// wanted reports whether this node leads in a term, and has a member at an address.
+func (t *transport) wanted(id raft.ServerID, addr raft.ServerAddress, term uint64) bool {
+	r := t.raft.Load()
+	if r == nil || r.CurrentTerm() != term || r.State() != raft.Leader {
+		return false
+	}
+	f := r.GetConfiguration() // does not wait
+	for _, s := range f.Configuration().Servers {
+		if s.ID == id && s.Address == addr {
+			return true
+		}
+	}
+	return false
+}
