@@ -8,10 +8,11 @@ type conflicts[K cmp.Ordered, V any] struct {
 	keys  map[K]struct{}
 	spans []*span[K]
 
-	written []K
-	tree    *tree[K, V] // the map as the transaction sees it, if others have changed it since, or it has asked
-	applied bool
-	give    func() // lets the next transaction begin
+	written  []K
+	tree     *tree[K, V] // the map as the transaction sees it, if others have changed it since, or it has asked
+	replaced bool        // the whole map was
+	applied  bool
+	give     func() // lets the next transaction begin
 }
 
 // keep keeps the map as it is in t for the transaction, unless there is an older copy.
@@ -44,6 +45,9 @@ func (s *span[K]) has(key K) bool {
 // any reports whether there is a conflict. What was looked at once is not looked at
 // again.
 func (c *conflicts[K, V]) any() bool {
+	if c.replaced {
+		return true
+	}
 	for _, key := range c.written {
 		if _, ok := c.keys[key]; ok {
 			return true

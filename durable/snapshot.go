@@ -163,6 +163,10 @@ func (m *machine[K, V]) Restore(snapshot io.Reader) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.txn != nil { // a state that the store's Replace installs
+		m.txn.keep(m.tree)
+		m.txn.replaced = true
+	}
 	m.tree, m.hash, m.deadlines, m.history = tree, hash, d, h
 	m.index, m.located = 0, false
 	m.frozen.Store(nil)

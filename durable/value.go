@@ -92,16 +92,21 @@ func (v *Value[T]) Update(ctx context.Context, f func(*T) error) error {
 	}
 	turn := &applied{give: v.turn.give}
 	defer v.m.noteApplied(turn)
-	update, err := v.next(v.m.get(), v.store.Index() > 0, []byte{valueVersion}, f)
-	if err != nil || update == nil {
-		if serr := v.store.Sync(ctx); serr != nil {
-			return ungrounded(err, serr)
+	for {
+		now, restored := v.m.getSince()
+		update, err := v.next(now, v.store.Index() > 0, []byte{valueVersion}, f)
+		if err != nil || update == nil {
+			if serr := v.store.Sync(ctx); serr != nil {
+				return ungrounded(err, serr)
+			}
+			return err
 		}
-		return err
+		turn.restored = restored
+		v.m.setNext(turn)
+		if _, err = v.store.Update(ctx, update); !errors.Is(err, errConflict) {
+			return err
+		}
 	}
-	v.m.setNext(turn)
-	_, err = v.store.Update(ctx, update)
-	return err
 }
 
 // next returns the update that f makes of the value now, with head before the value; nil if
@@ -173,6 +178,8 @@ type valueMachine[T any] struct {
 	index   uint64       // of the last update, if located
 	located bool         // see machine
 	next    *applied     // of the Update that is next
+
+	restored int // states that were restored
 }
 
 const (
@@ -184,6 +191,8 @@ const (
 type applied struct {
 	given bool   // Apply has let go of the turn
 	give  func() // lets go of it
+
+	restored int // of the machine, when the value was read
 }
 
 func newValueMachine[T any](initial T, o ValueOptions[T]) (*valueMachine[T], error) {
@@ -202,6 +211,13 @@ func (m *valueMachine[T]) get() T {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	return m.value
+}
+
+// getSince returns the value, and how many states were restored up to then.
+func (m *valueMachine[T]) getSince() (value T, restored int) {
+	m.mu.RLock()
+	defer m.mu.RUnlock()
+	return m.value, m.restored
 }
 
 // opened says that the machine has the state after update index.
@@ -257,6 +273,10 @@ func (m *valueMachine[T]) ApplyAt(_ time.Time, index uint64, update []byte) (any
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if m.next != nil && m.next.restored != m.restored {
+		m.next = nil
+		return nil, errConflict // the store's Replace has installed another value since
+	}
 	m.value, m.index, m.located = v, index, true
 	if m.next != nil {
 		m.next.given = true
@@ -334,6 +354,7 @@ func (m *valueMachine[T]) Restore(snapshot io.Reader) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.value, m.index, m.located = v, 0, false
+	m.restored++
 	return nil
 }
 

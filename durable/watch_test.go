@@ -118,27 +118,13 @@ func TestWatchEndsWithAnError(t *testing.T) {
 
 // A map that the store of it has replaced as a whole goes on, and Watch says that it did.
 func TestAMapThatIsReplacedAsAWhole(t *testing.T) {
-	open := func() (*durable.Map[string, int], *store.Store, store.Machine) {
-		var s *store.Store
-		var machine store.Machine
-		m, err := durable.OpenMapOn[string, int](nil, func(m store.Machine) (_ store.Keeper, err error) {
-			machine = m
-			s, err = store.OpenMemory(m, &quiet)
-			return s, err
-		})
-		if err != nil {
-			t.Fatal(err)
-		}
-		t.Cleanup(func() { closeIt(t, m) })
-		return m, s, machine
-	}
 	put := func(m *durable.Map[string, int], key string, value int) {
 		t.Helper()
 		if err := m.Put(t.Context(), key, value); err != nil {
 			t.Fatal(err)
 		}
 	}
-	other, _, machine := open()
+	other, _, machine := onStore(t)
 	for i := range 5 {
 		put(other, fmt.Sprint("other", i), i)
 	}
@@ -146,7 +132,7 @@ func TestAMapThatIsReplacedAsAWhole(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	m, s, _ := open()
+	m, s, _ := onStore(t)
 	put(m, "gone", 1)
 	if _, err := s.Replace(t.Context(), state); err != nil {
 		t.Fatal(err)
