@@ -281,11 +281,8 @@ func restoreStore(cmd *cobra.Command, dir string, o restoreOptions) error {
 	}
 	defer r.bar.finish()
 	states, err := tryRestore(ctx, dir, o.at, r)
-	if err != nil && ctx.Err() != nil {
-		return notComplete(ctx, dir) // and not that the machine refused an update
-	}
 	if err != nil {
-		return adviseStore(err, dir)
+		return o.restoreError(ctx, dir, err)
 	}
 	o.told.Kind, o.told.Index = "store", &o.at
 	out := &output{Writer: bufio.NewWriter(io.Discard)}
@@ -296,7 +293,34 @@ func restoreStore(cmd *cobra.Command, dir string, o restoreOptions) error {
 		}
 	}
 	defer out.discard()
-	seen := 0
+	for seen := -1; seen < states; {
+		if seen >= 0 { // nothing was written: the store has made a snapshot since it was counted
+			if states, err = tryRestore(ctx, dir, o.at, r); err != nil {
+				return o.restoreError(ctx, dir, err)
+			}
+		}
+		if seen, err = o.restorePast(ctx, dir, states, out, r); err != nil {
+			return o.restoreError(ctx, dir, err)
+		}
+	}
+	r.bar.finish()
+	if states == 0 && o.state != "" {
+		o.noState(cmd, dir+" has no snapshot up to there")
+	}
+	return out.commit()
+}
+
+// restoreError is err of restoring the store in dir, for people.
+func (o restoreOptions) restoreError(ctx context.Context, dir string, err error) error {
+	if ctx.Err() != nil {
+		return notComplete(ctx, dir) // and not that the machine refused an update
+	}
+	return adviseStore(err, dir)
+}
+
+// restorePast writes the last of so many states, and the updates after it. It returns how
+// many states it has seen: nothing was written if they are fewer.
+func (o restoreOptions) restorePast(ctx context.Context, dir string, states int, out *output, r *replaying) (seen int, err error) {
 	err = store.RestoreAt(dir, r.pass(&replayMachine{
 		state: func(snapshot io.Reader) error {
 			if seen++; seen < states || o.state == "" {
@@ -315,17 +339,7 @@ func restoreStore(cmd *cobra.Command, dir string, o restoreOptions) error {
 			return o.writeUpdate(out, update)
 		},
 	}), o.at)
-	r.bar.finish()
-	if err != nil && ctx.Err() != nil {
-		return notComplete(ctx, dir)
-	}
-	if err != nil {
-		return adviseStore(err, dir)
-	}
-	if states == 0 && o.state != "" {
-		o.noState(cmd, dir+" has no snapshot up to there")
-	}
-	return out.commit()
+	return seen, err
 }
 
 // index returns the index of the update up to which the store in dir is restored. It is an
