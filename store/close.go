@@ -78,7 +78,7 @@ func (s *Store) close() error {
 	close(s.settled)
 	s.workers.Wait()
 	if s.shadow != nil {
-		s.shadow.stop()
+		s.shadow.end()
 	}
 	s.commit.Lock()
 	defer s.commit.Unlock()

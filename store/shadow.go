@@ -56,6 +56,7 @@ type shadow struct {
 	same  uint64  // the last update after which the digests were equal
 
 	closer atomic.Pointer[io.Closer] // m, if it is one; nil: it was closed
+	ended  atomic.Bool               // the store makes no snapshots any more
 }
 
 // shadowState has the shadow capture the state of c, whose log is sealed. A shadow that does
@@ -157,7 +158,17 @@ func (h *shadow) renew(inUse Machine) error {
 	if c, ok := concrete(m).(io.Closer); ok {
 		h.closer.Store(&c)
 	}
+	if h.ended.Load() {
+		h.stop()
+		return errors.New("the store was closed meanwhile")
+	}
 	return nil
+}
+
+// end closes the machine, and one that is being made.
+func (h *shadow) end() {
+	h.ended.Store(true)
+	h.stop()
 }
 
 // stop closes the machine, if it is a Closer, also while it is called.

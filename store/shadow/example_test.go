@@ -15,7 +15,10 @@ import (
 // A program that runs itself again for its snapshots. The first lines of its main are
 //
 //	if os.Getenv("STATEIO_TEST_SHADOW") != "" {
-//		log.Fatal(shadow.Serve(&counts{...}))
+//		if err := shadow.Serve(&counts{...}); err != nil {
+//			log.Fatal(err)
+//		}
+//		return
 //	}
 func ExampleProcess() {
 	dir, err := os.MkdirTemp("", "shadow")
@@ -47,7 +50,11 @@ func ExampleProcess() {
 // does.
 func ExampleServe() {
 	if os.Getenv("APP_SHADOW") != "" {
-		log.Fatal(shadow.Serve(&counts{words: words{N: map[string]int{}}}))
+		if err := shadow.Serve(&counts{words: words{N: map[string]int{}}}); err != nil {
+			log.Fatal(err)
+		}
+		return
 	}
-	// the program itself
+	fmt.Println("the program itself")
+	// Output: the program itself
 }

@@ -5,7 +5,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/fnv"
 	"io"
+	"runtime/debug"
 )
 
 // What the two processes tell each other is frames: a kind, the length of the data as a
@@ -23,13 +25,24 @@ const (
 
 	piece    = 'p' // of a state
 	end      = 'e' // of the pieces
+	half     = 'h' // the end, because the rest of the state can't be had
 	answer   = 'y'
 	refusal  = 'n' // an error, as text
-	greeting = 'g' // the first frame of Serve: version, and whether the machine has digests
+	greeting = 'g' // the first frame of Serve: version, whether the machine has digests, build
 )
 
 // version is that of the frames. Both processes are one program, unless it was replaced.
 const version = 1
+
+// build returns what tells one build of the program from another, as far as the go command
+// has recorded it: the versions of all modules, and the commit.
+func build() []byte {
+	h := fnv.New64a()
+	if info, ok := debug.ReadBuildInfo(); ok {
+		_, _ = io.WriteString(h, info.String()) // which never fails
+	}
+	return h.Sum(nil)
+}
 
 // pieceSize is how much of a state is in one frame, in bytes.
 const pieceSize = 64 << 10
@@ -100,11 +113,15 @@ type pieces struct {
 	l     *line
 	left  []byte
 	ended bool
+	half  bool // some of the state is missing
 }
 
 // Read implements io.Reader.
 func (p *pieces) Read(b []byte) (int, error) {
 	for len(p.left) == 0 {
+		if p.half {
+			return 0, io.ErrUnexpectedEOF
+		}
 		if p.ended {
 			return 0, io.EOF
 		}
@@ -116,6 +133,8 @@ func (p *pieces) Read(b []byte) (int, error) {
 			return 0, err
 		case kind == end:
 			p.ended = true
+		case kind == half:
+			p.ended, p.half = true, true
 		case kind != piece:
 			return 0, fmt.Errorf("a frame %q within a state", kind)
 		}

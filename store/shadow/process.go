@@ -1,6 +1,7 @@
 package shadow
 
 import (
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
@@ -63,8 +64,14 @@ func (p *process) start(command func() *exec.Cmd) (digests bool, err error) {
 	if cmd == nil {
 		return false, errors.New("the function passed to Process made no command")
 	}
+	if cmd.Stdin != nil || cmd.Stdout != nil {
+		return false, errors.New("standard input or output of the command is set, and Serve needs both")
+	}
 	if cmd.Stderr == nil {
 		cmd.Stderr = os.Stderr
+	}
+	if cmd.WaitDelay == 0 {
+		cmd.WaitDelay = endsWithin // a child of the process may have standard error open
 	}
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -72,7 +79,7 @@ func (p *process) start(command func() *exec.Cmd) (digests bool, err error) {
 	}
 	out, err := cmd.StdoutPipe()
 	if err != nil {
-		return false, err
+		return false, errors.Join(err, in.Close())
 	}
 	if err := cmd.Start(); err != nil {
 		return false, fmt.Errorf("starting the process: %w", err)
@@ -85,8 +92,10 @@ func (p *process) start(command func() *exec.Cmd) (digests bool, err error) {
 		return false, p.lost(fmt.Errorf("it has not come to Serve within %v: call that first of all in main", greetsWithin))
 	case err != nil:
 		return false, p.lost(err)
-	case kind != greeting || len(hello) != 2 || hello[0] != version:
+	case kind != greeting || len(hello) != 10 || hello[0] != version:
 		return false, p.lost(errors.New("it does not run Serve of this release, or prints something before"))
+	case !bytes.Equal(hello[2:], build()):
+		return false, p.lost(errors.New("it is another build of the program, which was replaced since this one was started: start it again"))
 	}
 	return hello[1] == 1, nil
 }
@@ -193,7 +202,7 @@ func (p *process) Settle() error {
 	switch {
 	case err != nil:
 		return p.lost(err)
-	case kind == refusal && len(data) > 8:
+	case kind == refusal && len(data) >= 8:
 		return &store.ReplayError{Index: binary.LittleEndian.Uint64(data), Err: errors.New(string(data[8:]))}
 	case kind != answer:
 		return p.lost(fmt.Errorf("a frame %q in place of an answer", kind))
@@ -211,10 +220,14 @@ func (p *process) Restore(snapshot io.Reader) error {
 		var writing errorWriter
 		writing.w = pieceWriter{p.line}
 		_, failed = io.CopyBuffer(&writing, snapshot, make([]byte, pieceSize))
-		return errors.Join(writing.err, p.line.put(end))
+		last := byte(end)
+		if failed != nil {
+			last = half
+		}
+		return errors.Join(writing.err, p.line.put(last))
 	})
-	if failed != nil && err == nil {
-		return failed
+	if failed != nil {
+		return failed // what the machine says of half a state does not matter
 	}
 	return err
 }

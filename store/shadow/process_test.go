@@ -203,7 +203,7 @@ func TestAProcessThatIsOfNoUse(t *testing.T) {
 		"ends in Apply":  {child("ends", new(int)), "has ended: exit status 7"},
 		"refuses":        {child("refuses", new(int)), "replaying update 2: "},
 		"another state":  {child("diverges", new(int)), "the state is not the one to which the log leads"},
-		"stdin is taken": {func() *exec.Cmd { cmd := child("good", new(int))(); cmd.Stdin = strings.NewReader(""); return cmd }, "Stdin already set"},
+		"stdin is taken": {func() *exec.Cmd { cmd := child("good", new(int))(); cmd.Stdin = strings.NewReader(""); return cmd }, "Serve needs both"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s := shadowed(t, t.TempDir(), &counts{words: words{N: map[string]int{}}}, c.command)

@@ -19,8 +19,9 @@ import (
 // on. The signals that end a process on demand are ignored, since they reach all processes
 // of a terminal or a service.
 //
-// It returns nil when standard input ends, as it does with the other process. Any other
-// error is one of the pipes, or says that no store is on the other side.
+// It returns nil when standard input ends, as it does with the other process: end this one
+// then. Where that happens during a call of the machine, it ends the process itself a
+// second later. An error is one of the pipes, or says that no store is on the other side.
 func Serve(m store.Machine) error {
 	if m == nil {
 		return errors.New("shadow: Serve needs a Machine, not nil")
@@ -28,7 +29,18 @@ func Serve(m store.Machine) error {
 	signal.Ignore(os.Interrupt, syscall.SIGTERM)
 	out := os.Stdout
 	os.Stdout = os.Stderr
+	go endWithParent(os.Getppid())
 	return serve(m, newLine(os.Stdin, out, mostAsked))
+}
+
+// endWithParent ends the process after its parent, also during a call of the machine. Where
+// the system does not tell that a parent has gone, the end of standard input does, later.
+func endWithParent(parent int) {
+	for range time.Tick(time.Second) {
+		if os.Getppid() != parent {
+			os.Exit(1)
+		}
+	}
 }
 
 // A server has the machine, and the state that was captured of it.
@@ -50,7 +62,7 @@ func serve(m store.Machine, l *line) error {
 	if digests {
 		hello[1] = 1
 	}
-	if err := s.send(greeting, hello); err != nil {
+	if err := s.send(greeting, hello, build()); err != nil {
 		return fmt.Errorf("shadow: telling the store: %w", err)
 	}
 	for {
@@ -80,7 +92,7 @@ func (s *server) serve(kind byte, data []byte) error {
 	case askRestore:
 		state := &pieces{l: s.line}
 		refused := s.m.Restore(state)
-		if _, err := io.Copy(io.Discard, state); err != nil { // it need not read up to the end
+		if _, err := io.Copy(io.Discard, state); err != nil && !state.half { // it need not read up to the end
 			return err
 		}
 		return s.tell(refused)
