@@ -90,6 +90,12 @@ func (e *ReplayError) Error() string {
 // Unwrap returns e.Err.
 func (e *ReplayError) Unwrap() error { return e.Err }
 
+// A machineError is one after which the machine may hold anything.
+type machineError struct{ error }
+
+// Unwrap returns the error.
+func (e *machineError) Unwrap() error { return e.error }
+
 func unknown(index uint64, err error) error { return &UnknownError{Index: index, Err: err} }
 
 // notMade says that an update was not applied because its context ended.

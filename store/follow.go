@@ -138,7 +138,7 @@ func tail(ctx context.Context, dir string, from uint64, yield func(Update, error
 		more, err := c.read(ctx, math.MaxUint64, yield)
 		switch {
 		case errors.Is(err, errEnd):
-		case err != nil && c.known && before.remade():
+		case err != nil && c.known && before.outdates(err):
 		case err != nil:
 			yield(Update{}, err)
 			return

@@ -137,7 +137,8 @@ func (f *Follower) restore(ctx context.Context, least uint64) error {
 			return err
 		}
 		err = f.restoreOf(ctx, l, least)
-		if !errors.Is(err, fs.ErrNotExist) || tries == restoreTries {
+		var machine *machineError
+		if !errors.Is(err, fs.ErrNotExist) || errors.As(err, &machine) || tries == restoreTries {
 			return err
 		}
 	}
@@ -149,14 +150,22 @@ func (f *Follower) restoreOf(ctx context.Context, l *storefile.Listing, least ui
 		return f.cursor.notRetained()
 	}
 	load := &loader{dir: f.dir, m: f.m.m, machine: f.m, list: l, target: ^uint64(0), ctx: ctx}
+	if f.cursor != nil {
+		load.store, load.hasStore = f.cursor.store, f.cursor.known
+	}
 	f.state.Lock()
 	err := load.loadSnapshot()
 	f.state.Unlock()
+	if load.machineError {
+		err = &machineError{err} // it may hold a part of the state
+	}
 	if err == nil && load.report.Snapshot == "" {
 		err = f.fromNothing(l, load.report.Refused)
 	}
 	if err == nil && load.report.Index < least {
-		err = f.cursor.notRetained()
+		if err = f.cursor.notRetained(); len(load.report.Refused) > 0 {
+			err = load.report.Refused[0].Err
+		}
 	}
 	if err != nil {
 		return err
@@ -290,11 +299,10 @@ func (f *Follower) look(ctx context.Context) error {
 	if !idle {
 		before := list(f.dir)
 		err := f.catchUp(ctx)
-		var refused *ReplayError
-		if err == nil || errors.As(err, &refused) || !before.remade() {
-			return err // an update that was refused is not applied twice
+		if err == nil || before.outdates(err) {
+			return nil
 		}
-		return nil
+		return err
 	}
 	f.mu.Lock()
 	f.status.Current = start

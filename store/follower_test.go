@@ -511,6 +511,79 @@ func TestAFollowerWaitsForAnImport(t *testing.T) {
 	check(t, errors.Join(f.Close(), s.Close()))
 }
 
+// A follower that has restored a state in part ends with that, however busy the store is.
+func TestAFollowerThatCannotRestoreEnds(t *testing.T) {
+	const dir = "/followed"
+	memory(t, dir)
+	s := open(t, dir, &journal{}, &store.Options{KeepSnapshots: 1, SnapshotBytes: -1})
+	update(t, s, "one")
+	busy := false
+	m := &halfway{}
+	f, err := store.Follow(t.Context(), dir, m, &store.FollowOptions{Poll: time.Millisecond})
+	check(t, err)
+	m.restore = func() {
+		if !busy { // the store makes snapshots meanwhile
+			busy = true
+			update(t, s, "meanwhile")
+			check(t, s.Snapshot(t.Context()))
+		}
+	}
+	release, held := make(chan struct{}), make(chan struct{})
+	go func() { _ = f.View(func() error { close(held); <-release; return nil }) }()
+	<-held
+	for range 3 {
+		update(t, s, "x")
+		check(t, s.Snapshot(t.Context()))
+	}
+	close(release)
+	<-f.Done()
+	if err := f.Close(); !errors.Is(err, errRefused) || !busy {
+		t.Errorf("the follower has ended with %v", err)
+	}
+	check(t, s.Close())
+}
+
+// halfway restores a part of any state.
+type halfway struct {
+	journal
+	restore func()
+}
+
+func (h *halfway) Restore(r io.Reader) error {
+	if h.restore == nil {
+		return h.journal.Restore(r)
+	}
+	h.updates = []string{"half"}
+	h.restore()
+	return errRefused
+}
+
+// A follower takes over nothing of another store, not even its snapshot.
+func TestAFollowerRestoresNoOtherStore(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows does not let a directory be moved while a file in it is open")
+	}
+	dir := t.TempDir()
+	at := dir + "/state"
+	s := open(t, at, &journal{}, nil)
+	update(t, s, "ours")
+	m := &journal{}
+	f, err := store.Follow(t.Context(), at, m, &store.FollowOptions{Poll: time.Millisecond})
+	check(t, err)
+	check(t, s.Close())
+	other := open(t, dir+"/other", &journal{}, &store.Options{KeepSnapshots: 1})
+	for i := range 10 {
+		update(t, other, fmt.Sprint("foreign", i))
+	}
+	check(t, errors.Join(other.Snapshot(t.Context()), other.Close()))
+	check(t, os.Rename(at, dir+"/old"))
+	check(t, os.Rename(dir+"/other", at))
+	<-f.Done()
+	if err := f.Close(); !errors.Is(err, store.ErrCorrupt) || !slices.Equal(m.updates, []string{"ours"}) || f.Status().Index != 1 {
+		t.Errorf("the follower has %q at index %d, and ended with %v", m.updates, f.Status().Index, err)
+	}
+}
+
 // The last steps of an import may come between any two of the follower's own.
 func TestAFollowerSeesAnImportEndBetweenItsSteps(t *testing.T) {
 	for n := range 8 { // a look makes fewer lists

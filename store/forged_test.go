@@ -27,7 +27,7 @@ const (
 // numbered returns an entry of kind update as it stands in file at its end, with
 // valid checksums, whatever it holds. With a back of 0 it is the first of a commit.
 func numbered(file []byte, index uint64, control bool, back uint32, payload []byte) []byte {
-	v, first := index<<3, !control && back == 0
+	v, first := index<<4, !control && back == 0
 	if control {
 		v |= 1
 	}

@@ -25,8 +25,19 @@ func (l listed) absent() bool {
 	return errors.Is(l.err, fs.ErrNotExist) || l.err == nil && len(l.files.Logs) == 0
 }
 
-// remade reports whether the store may have been restored since, in its place or from
-// elsewhere. What was read meanwhile is no evidence of damage then: the next look is.
+// outdates reports whether err, of reading the store since, may come of its being restored
+// meanwhile, in its place or from elsewhere. It is no evidence of damage then: the next look
+// is. An error of the machine is never outdated.
+func (l listed) outdates(err error) bool {
+	var machine *machineError
+	var refused *ReplayError // by Apply, which is not called twice with an update
+	if errors.As(err, &machine) || errors.As(err, &refused) {
+		return false
+	}
+	return errors.Is(err, fs.ErrNotExist) || l.remade()
+}
+
+// remade reports whether files came or went since.
 func (l listed) remade() bool {
 	now := list(l.dir)
 	return l.absent() || now.absent() || l.err == nil && now.err == nil && !l.files.Same(now.files)

@@ -110,6 +110,9 @@ func (l *loader) tryRestore(index uint64) (whole bool, err error) {
 	refused := errors.Is(err, ErrCorrupt) || fsys.Unreadable(err)
 	if err == nil {
 		err = l.sameAsLog(s.Header, path)
+		if err == nil && l.hasStore && s.Header.Store != l.store {
+			err = storefile.Corrupt(path, 0, "it belongs to another store than the one that was read before: somebody has put it in its place")
+		}
 		refused = errors.Is(err, ErrCorrupt)
 	}
 	if refused {

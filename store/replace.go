@@ -19,10 +19,16 @@ import (
 // The errors are those of state, of which nothing has happened, and those of
 // [Store.Update]. If Restore refuses the state, nothing is logged and the store fails, since
 // the machine may then hold anything: opened again, it has the state before. The error is
-// ErrFailed then, and that of Restore.
+// ErrFailed then, and that of Restore. As whenever a store fails, what was applied before
+// and is not durable yet may be lost, and its callers are told ErrUnknown.
+//
+// A state that is an io.Closer is closed, whatever happened.
 func (s *Store) Replace(ctx context.Context, state io.WriterTo) (index uint64, err error) {
 	if state == nil {
 		return 0, errors.New("store: Replace needs a state, not nil")
+	}
+	if c, ok := state.(io.Closer); ok {
+		defer func() { _ = c.Close() }() // it was read, and is installed or not
 	}
 	if err := s.acceptable(ctx, nil); err != nil {
 		return 0, err
