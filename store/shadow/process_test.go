@@ -14,6 +14,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/stateio/stateio/store"
@@ -39,6 +40,12 @@ func TestMain(m *testing.M) {
 		_ = shadow.Serve(&counts{words: words{N: map[string]int{}}, refuses: "b"})
 	case "ends":
 		_ = shadow.Serve(&counts{words: words{N: map[string]int{}}, ends: "b"})
+	case "stuck":
+		_ = shadow.Serve(&stuck{})
+	case "parent":
+		p := shadow.Process(child("stuck", new(int)))()
+		_, _ = p.(store.TimedMachine).ApplyAt(time.Time{}, 1, nil)
+		_ = p.(store.Settler).Settle() // which does not return
 	case "plain":
 		_ = shadow.Serve(&words{N: map[string]int{}, prints: true})
 	default:
@@ -101,6 +108,14 @@ func (c *counts) StateDigest() (sum uint64) {
 		sum += uint64(len(word) * n)
 	}
 	return sum + uint64(c.Last.UnixNano())
+}
+
+// stuck is a machine that does not return, and says on standard error that it is called.
+type stuck struct{ words }
+
+func (*stuck) Apply([]byte) (any, error) {
+	fmt.Fprintln(os.Stderr, "stuck")
+	select {}
 }
 
 // child returns what makes the commands of a child that does so, and counts them.
@@ -185,6 +200,27 @@ func TestAProcessOfAPlainMachine(t *testing.T) {
 	_, err := store.Load(t.Context(), dir, m)
 	if err != nil || m.N["a"] != 1 {
 		t.Errorf("%v, %v", m.N, err)
+	}
+}
+
+// Half of a state is no state, whatever the machine says of it, and the next is.
+func TestAProcessIsNotGivenHalfAState(t *testing.T) {
+	p := shadow.Process(child("good", new(int)))()
+	defer p.(io.Closer).Close()
+	broken := errors.New("broken")
+	if err := p.Restore(io.MultiReader(strings.NewReader(`{"N": {"a": 1}}`), iotest.ErrReader(broken))); !errors.Is(err, broken) {
+		t.Errorf("half a state: %v", err)
+	}
+	check(t, p.Restore(strings.NewReader(`{"N": {"b": 2}}`)))
+	state, err := p.Snapshot()
+	check(t, err)
+	var b strings.Builder
+	_, err = state.WriteTo(&b)
+	if check(t, err); !strings.Contains(b.String(), `"N":{"b":2}`) {
+		t.Errorf("the state is %q", b.String())
+	}
+	if err := p.Restore(strings.NewReader("no state")); err == nil || errors.Is(err, store.ErrShadowGone) {
+		t.Errorf("what is no state: %v", err)
 	}
 }
 
