@@ -14,8 +14,8 @@
 // values. It must be deterministic, because Open finds the state by applying the same
 // updates again; a [TimedMachine] gets the time and the index of each update, so that it
 // need not look at the clock. A program that changes its memory by itself logs what it
-// did with [Store.Change], and [Store.Replace] installs a whole state. Package statetest tests a machine; [OpenMemory] opens a store
-// for tests.
+// did with [Store.Change], and [Store.Replace] installs a whole state. Package statetest
+// tests a machine; [OpenMemory] opens a store for tests.
 //
 // [Create] and [Import] make a store of a state that was kept elsewhere. [Store.Backup],
 // [RestoreAt] and [IndexAt] go back in time; [Load] and [Follow] read a store that

@@ -66,9 +66,8 @@ func (e *UnknownError) Unwrap() error { return e.Err }
 func (e *UnknownError) Is(target error) bool { return target == ErrUnknown }
 
 // A ReplayError says that Apply refused an update when it was replayed, or Restore the state
-// of [Store.Replace], which it
-// accepted when it was made: the program has changed since, or Apply is not
-// deterministic. Nothing was changed on the disk.
+// of [Store.Replace], which it accepted when it was made: the program has changed since, or
+// Apply is not deterministic. Nothing was changed on the disk.
 type ReplayError struct {
 	Index  uint64 // of the update
 	Path   string // of the log that holds it; "": a shadow in another process has refused it

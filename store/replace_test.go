@@ -247,6 +247,29 @@ func TestAStateThatIsNotInstalled(t *testing.T) {
 	wantIs(t, err, store.ErrClosed)
 }
 
+// A state that is an io.Closer is closed, whether it was installed or not.
+func TestReplaceClosesTheState(t *testing.T) {
+	const dir = "/replaced"
+	memory(t, dir)
+	s := open(t, dir, &journal{}, &store.Options{MaxUpdate: 10})
+	for _, size := range []int{5, 20} {
+		state := &closedState{journalState: journalState{strings.Repeat("x", size)}}
+		if _, err := s.Replace(t.Context(), state); (err == nil) != (size == 5) || state.closed != 1 {
+			t.Errorf("a state of %d bytes was closed %d times, %v", size, state.closed, err)
+		}
+	}
+}
+
+type closedState struct {
+	journalState
+	closed int
+}
+
+func (c *closedState) Close() error {
+	c.closed++
+	return nil
+}
+
 // A state that Restore refuses, or panics on, fails the store, which has the state before
 // when it is opened again.
 func TestAStateThatRestoreRefuses(t *testing.T) {

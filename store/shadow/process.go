@@ -141,7 +141,14 @@ func (p *process) Close() error {
 	return nil
 }
 
-// asked sends a question by put, and returns the answer, which is valid until the next.
+// A refused is what a machine has refused with.
+type refused string
+
+// Error implements error.
+func (r refused) Error() string { return string(r) }
+
+// asked sends a question by put, and returns the answer, which is valid until the next. The
+// error is a refused, or says that the process is gone.
 func (p *process) asked(put func() error) ([]byte, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -161,7 +168,7 @@ func (p *process) answer() ([]byte, error) {
 	case err != nil:
 		return nil, p.lost(err)
 	case kind == refusal:
-		return nil, errors.New(string(data))
+		return nil, refused(data)
 	case kind != answer:
 		return nil, p.lost(fmt.Errorf("a frame %q in place of an answer", kind))
 	}
@@ -190,24 +197,12 @@ func (p *process) ApplyAt(at time.Time, index uint64, update []byte) (any, error
 
 // Settle implements store.Settler.
 func (p *process) Settle() error {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	if p.err != nil {
-		return p.err
+	_, err := p.ask(askSettle)
+	var r refused
+	if errors.As(err, &r) && len(r) >= 8 { // the index comes first
+		return &store.ReplayError{Index: binary.LittleEndian.Uint64([]byte(r[:8])), Err: r[8:]}
 	}
-	if p.line.send(askSettle) != nil {
-		return p.lost(io.EOF)
-	}
-	kind, data, err := p.line.get()
-	switch {
-	case err != nil:
-		return p.lost(err)
-	case kind == refusal && len(data) >= 8:
-		return &store.ReplayError{Index: binary.LittleEndian.Uint64(data), Err: errors.New(string(data[8:]))}
-	case kind != answer:
-		return p.lost(fmt.Errorf("a frame %q in place of an answer", kind))
-	}
-	return nil
+	return err
 }
 
 // Restore implements store.Machine.

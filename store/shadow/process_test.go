@@ -32,6 +32,8 @@ func TestMain(m *testing.M) {
 		fmt.Print("x") // too early
 	case "early":
 		fmt.Print(strings.Repeat("hello, what I print comes first. ", 20))
+	case "another": // build, as its greeting says
+		_, _ = os.Stdout.WriteString("g\n\x01\x00another!")
 	case "dies":
 		os.Exit(3)
 	case "diverges":
@@ -234,6 +236,7 @@ func TestAProcessThatIsOfNoUse(t *testing.T) {
 		"a nil command":  {func() *exec.Cmd { return nil }, "made no command"},
 		"no such file":   {func() *exec.Cmd { return exec.Command(filepath.Join(t.TempDir(), "none")) }, "starting the process"},
 		"prints early":   {child("early", new(int)), "or prints something before"},
+		"another build":  {child("another", new(int)), "it is another build of the program"},
 		"prints a bit":   {child("serve", new(int)), "has ended: "},
 		"ends early":     {child("dies", new(int)), "has ended: exit status 3"},
 		"ends in Apply":  {child("ends", new(int)), "has ended: exit status 7"},
