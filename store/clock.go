@@ -4,8 +4,6 @@ import (
 	"bytes"
 	"errors"
 	"time"
-
-	"github.com/stateio/stateio/internal/storefile"
 )
 
 // A TimedMachine is a [Machine] whose updates depend on the time or on their index.
@@ -44,15 +42,15 @@ func clockedBy(m Machine) clocked {
 }
 
 // apply applies an update of the commit at that time, in nanoseconds since 1970.
-func (c clocked) apply(at int64, index uint64, update []byte) (any, error) {
+func (c *clocked) apply(at int64, index uint64, update []byte) (any, error) {
 	if c.timed == nil {
 		return c.m.Apply(update)
 	}
 	return c.timed.ApplyAt(moment(at), index, update)
 }
 
-// replay applies an update as a log holds it.
-func (c clocked) replay(u logged) error {
+// replay applies u, as a log holds it.
+func (c *clocked) replay(u *logged) error {
 	if u.state {
 		return c.m.Restore(bytes.NewReader(u.data))
 	}
@@ -66,11 +64,6 @@ type logged struct {
 	at    int64  // the time of its commit, in nanoseconds since 1970; 0: not known
 	data  []byte // of the reader, until it reads on
 	state bool   // data is a whole state: see [Store.Replace]
-}
-
-// loggedBy returns the update that r has read.
-func loggedBy(r *storefile.LogReader, data []byte) logged {
-	return logged{index: r.Index, at: r.Time, data: data, state: r.State}
 }
 
 // moment returns the time that at is, in nanoseconds since 1970; the zero time if it

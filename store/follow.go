@@ -29,8 +29,8 @@ type Update struct {
 }
 
 // logged returns u as a log holds it.
-func (u *Update) logged() logged {
-	l := logged{index: u.Index, data: u.Data, state: u.State}
+func (u *Update) logged() *logged {
+	l := &logged{index: u.Index, data: u.Data, state: u.State}
 	if !u.Time.IsZero() {
 		l.at = u.Time.UnixNano()
 	}

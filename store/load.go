@@ -267,6 +267,7 @@ func (l *loader) apply(r *storefile.LogReader) error {
 		return l.dir.MissingImport()
 	}
 	l.report.Logs++
+	var u logged // filled in place: to copy it takes as long as to decode an entry
 	for l.report.Index < l.target {
 		if err := l.givenUp(); err != nil {
 			return err
@@ -279,7 +280,8 @@ func (l *loader) apply(r *storefile.LogReader) error {
 			}
 			return err
 		}
-		if err := l.machine.replay(loggedBy(r, update)); err != nil {
+		u.index, u.at, u.data, u.state = r.Index, r.Time, update, r.State
+		if err := l.machine.replay(&u); err != nil {
 			if l.machineError = true; errors.Is(err, ErrShadowGone) {
 				return fmt.Errorf("replaying update %d: %w", r.Index, err)
 			}

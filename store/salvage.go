@@ -46,7 +46,7 @@ func (s *salvager) read() (logged, error) {
 			s.meter.at(s.r.End)
 			if s.r.Index >= s.next {
 				s.next = s.r.Index + 1
-				return loggedBy(s.r, update), nil
+				return logged{index: s.r.Index, at: s.r.Time, data: update, state: s.r.State}, nil
 			}
 		case err == io.EOF:
 			s.close()

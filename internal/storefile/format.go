@@ -243,14 +243,17 @@ func fits(off int64, n int) bool {
 	return int64(n) <= record.BlockSize-record.Aligned(off)%record.BlockSize-record.HeaderSize
 }
 
-// parseTag decodes the tag in the frame that b begins with, of frameSize bytes or
-// more, with the file's salt; not the time. With another salt the index is any number.
-func parseTag(b []byte, salt uint64) Tag {
+// decode takes the tag in the frame that b begins with, of frameSize bytes or more, with
+// the file's salt; not the time. With another salt the index is any number.
+//
+// It fills what is there, as parseFramed does: to return a Tag costs more than to
+// decode it.
+func (t *Tag) decode(b []byte, salt uint64) {
 	v := binary.LittleEndian.Uint64(b[entry.HeadSize:]) - salt
-	return Tag{
-		Index: v >> indexShift, Control: v&controlBit != 0, Timed: v&timedBit != 0, Grouped: v&groupedBit != 0, State: v&stateBit != 0,
-		Back: binary.LittleEndian.Uint32(b[entry.HeadSize+8:]),
-	}
+	t.Index = v >> indexShift
+	t.Control, t.Timed, t.Grouped, t.State = v&controlBit != 0, v&timedBit != 0, v&groupedBit != 0, v&stateBit != 0
+	t.Back = binary.LittleEndian.Uint32(b[entry.HeadSize+8:])
+	t.Time = 0
 }
 
 var errFrame = errors.New("an entry of another kind than a store writes")
@@ -261,25 +264,25 @@ type span struct {
 	rest  Digest // of the checksums of the others
 }
 
-// parseFramed decodes entry b of a file with that salt.
-func parseFramed(b []byte, salt uint64, s span) (t Tag, payload []byte, err error) {
+// parseFramed decodes entry b of a file with that salt into t, and returns its payload.
+func parseFramed(t *Tag, b []byte, salt uint64, s span) (payload []byte, err error) {
 	head, _, ok := entry.Split(b)
 	if !ok || head != (entry.Head{Kind: entry.Update}) || len(b) < frameSize {
-		return t, nil, errFrame
+		return nil, errFrame
 	}
-	t = parseTag(b, salt)
+	t.decode(b, salt)
 	n := frameSize
 	if t.Timed {
 		if n += timeSize; len(b) < n {
-			return t, nil, errFrame
+			return nil, errFrame
 		}
 		t.Time = int64(binary.LittleEndian.Uint64(b[frameSize:]))
 	}
 	if s.first == 0 {
-		return t, b[n:], nil
+		return b[n:], nil
 	}
 	if len(b) < n+spanSize {
-		return t, nil, errFrame
+		return nil, errFrame
 	}
 	sum, payload := binary.LittleEndian.Uint64(b[n:]), b[n+spanSize:]
 	want := bindRecords(b[:n], s.rest)
@@ -287,7 +290,7 @@ func parseFramed(b []byte, salt uint64, s span) (t Tag, payload []byte, err erro
 		want = bindPayload(b[:n], payload)
 	}
 	if sum != want {
-		return t, nil, errors.New("an entry whose blocks do not belong together")
+		return nil, errors.New("an entry whose blocks do not belong together")
 	}
-	return t, payload, nil
+	return payload, nil
 }

@@ -52,7 +52,8 @@ func TestEntriesAtTheEdgesOfBlocks(t *testing.T) {
 				t.Errorf("%d bytes, %d before the end of a block: %v", n, left, err)
 				continue
 			}
-			got, p, err := parseFramed(b, salt, e.span)
+			var got Tag
+			p, err := parseFramed(&got, b, salt, e.span)
 			if err != nil || got != want || !bytes.Equal(p, payload) {
 				t.Errorf("%d bytes, %d before the end of a block: read %+v and %d bytes, %v", n, left, got, len(p), err)
 			}

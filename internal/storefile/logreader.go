@@ -130,7 +130,8 @@ func (r *LogReader) step() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, payload, err := parseFramed(b, r.Header.Salt, r.span)
+	var t Tag
+	payload, err := parseFramed(&t, b, r.Header.Salt, r.span)
 	if err != nil {
 		return nil, r.stop(r.Off, "%v", err)
 	}

@@ -90,7 +90,8 @@ func (s *SnapReader) next() ([]byte, error) {
 	case err != nil:
 		return nil, err
 	}
-	t, payload, err := parseFramed(b, s.Header.Salt, s.e.span)
+	var t Tag
+	payload, err := parseFramed(&t, b, s.Header.Salt, s.e.span)
 	if err != nil {
 		return nil, Corrupt(s.e.Path, s.e.Off, "%w", err)
 	}

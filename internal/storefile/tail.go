@@ -103,7 +103,8 @@ func (r *LogReader) findLater(b []byte, from int, proof bool) (int, Tag) {
 		if index-next > 1<<40 {
 			continue
 		}
-		t := parseTag(b[pos+record.HeaderSize:], r.Header.Salt)
+		var t Tag
+		t.decode(b[pos+record.HeaderSize:], r.Header.Salt)
 		if proof && uint64(t.Back) >= index-next {
 			continue
 		}
