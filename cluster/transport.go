@@ -54,11 +54,27 @@ func (t *transport) AppendEntries(id raft.ServerID, addr raft.ServerAddress, req
 		}
 		return err
 	}
-	if err == nil || !t.hold(id, addr, req.Term) {
-		return err
+	if err != nil && t.hold(id, addr, req.Term) {
+		*resp = raft.AppendEntriesResponse{} // the first answer may have come in part
+		err = t.NetworkTransport.AppendEntries(id, addr, req, resp)
 	}
-	*resp = raft.AppendEntriesResponse{} // the first answer may have come in part
-	return t.NetworkTransport.AppendEntries(id, addr, req, resp)
+	if err == nil && !resp.Success && !resp.NoRetryBackoff && resp.Term <= req.Term {
+		t.pause()
+		resp.NoRetryBackoff = true
+	}
+	return err
+}
+
+// pause waits a moment before raft sends entries again that a member could not store, as
+// on a full disk. Raft would wait longer each time here, too, up to 10 s after there is
+// room.
+func (t *transport) pause() {
+	timer := time.NewTimer(t.every)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+	case <-t.ctx.Done():
+	}
 }
 
 // InstallSnapshot implements raft.Transport. Raft hears of a failure when the member

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
@@ -148,6 +149,65 @@ func TestAnErrorOfAMemberThatAnswersIsNotHeldBack(t *testing.T) {
 		t.Errorf("the error is %v", err)
 	}
 	heldBy(t, n, 0)
+}
+
+// TestANodeWhoseDiskWasFullIsSentEntriesSoon lets the disk of a follower take nothing for a
+// while, and needs the follower as soon as it does. Raft would wait longer after each
+// answer, unless that says not to.
+func TestANodeWhoseDiskWasFullIsSentEntriesSoon(t *testing.T) {
+	noLeaks(t)
+	var full [3]atomic.Bool
+	var tries [3]atomic.Int64
+	tr := startTrial(t, 3, func(i int, o *Options) {
+		o.hooks.store = func() error {
+			if !full[i].Load() {
+				return nil
+			}
+			tries[i].Add(1)
+			return syscall.ENOSPC
+		}
+	})
+	lead := tr.leader()
+	other, away := (lead+1)%3, (lead+2)%3
+	n := tr.nodes[lead]
+	update(t, n, "add x")
+	tr.crash(away)
+	full[other].Store(true)
+	done := make(chan error, 1)
+	go func() {
+		_, err := n.Update(t.Context(), []byte("add x"))
+		done <- err
+	}()
+	eventually(t, "entries were sent in vain", func() bool { return tries[other].Load() >= 5 })
+
+	last, err := n.logs.LastIndex()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var l raft.Log
+	if err := n.logs.GetLog(last, &l); err != nil {
+		t.Fatal(err)
+	}
+	var before raft.Log
+	if err := n.logs.GetLog(last-1, &before); err != nil {
+		t.Fatal(err)
+	}
+	req := &raft.AppendEntriesRequest{
+		RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(tr.opts[lead].ID), Addr: []byte(tr.addrs[lead])},
+		Term:      n.raft.CurrentTerm(), PrevLogEntry: before.Index, PrevLogTerm: before.Term, Entries: []*raft.Log{&l},
+	}
+	var resp raft.AppendEntriesResponse
+	err = n.trans.AppendEntries(raft.ServerID(tr.opts[other].ID), raft.ServerAddress(tr.addrs[other]), req, &resp)
+	if err != nil || resp.Success || !resp.NoRetryBackoff {
+		t.Errorf("a full disk answers %+v, %v: raft waits longer each time", resp, err)
+	}
+
+	full[other].Store(false)
+	began := time.Now()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	t.Logf("an update that needed the node took %v after there was room", time.Since(began))
 }
 
 // TestACallFindsANodeThatStarts calls a node that is down. The same call must find it
