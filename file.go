@@ -27,12 +27,7 @@ func newFile(r io.ReaderAt, limit int64) (file, error) {
 	if limit < 0 {
 		return f, fmt.Errorf("stateio: the limit %d is negative", limit)
 	}
-	if named, ok := r.(interface{ Name() string }); ok {
-		f.path = named.Name()
-	}
-	if osf, ok := r.(*os.File); ok && limit > 0 {
-		f.limit = osfile.DataEnd(osf, limit)
-	}
+	f.path, f.limit = osfile.Describe(r, limit)
 	return f, nil
 }
 

@@ -4,6 +4,7 @@ package osfile
 
 import (
 	"errors"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -24,6 +25,18 @@ func Lock(f *os.File) error { return lock(f) }
 // but a hole up to limit. It is limit itself where holes can't be seen. The
 // file's position is left alone.
 func DataEnd(f *os.File, limit int64) int64 { return dataEnd(f, limit) }
+
+// Describe returns the name of r, which is empty if it has none, and where its data ends
+// before limit: see [DataEnd].
+func Describe(r io.ReaderAt, limit int64) (name string, end int64) {
+	if named, ok := r.(interface{ Name() string }); ok {
+		name = named.Name()
+	}
+	if f, ok := r.(*os.File); ok && limit > 0 {
+		return name, DataEnd(f, limit)
+	}
+	return name, limit
+}
 
 // Punch gives the space of the first n bytes of f back to the file system; they
 // read as zeros from then on. It returns errors.ErrUnsupported where that can't
