@@ -31,6 +31,7 @@ type pending struct {
 	flight  *batch   // being written, or nil
 	spare   *batch   // neither
 	stalled error    // why flight could not be written: there was no space
+	ahead   bool     // it was said that the last commit is ahead of the clock
 
 	unwritten atomic.Int64 // bytes in fill and flight
 
@@ -106,7 +107,14 @@ func (s *Store) place(n int) (f fitting, at int64) {
 	case s.fill.updates > 0:
 		return fit, s.fill.time
 	}
-	return fit, max(s.appliedAt.Load(), s.fs.Now().UnixNano())
+	return fit, s.commitTimeLocked()
+}
+
+// commitTimeLocked returns the time of a commit that begins now. The caller holds batchMu.
+func (s *Store) commitTimeLocked() int64 {
+	now, last := s.fs.Now(), s.appliedAt.Load()
+	s.sayAheadLocked(last, now)
+	return max(last, now.UnixNano())
 }
 
 // put puts a request that Apply has returned from into the batch. What Apply has

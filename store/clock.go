@@ -14,9 +14,10 @@ import (
 // the update durable, by the clock of the machine on which it was made; it is fixed
 // before the first update of the commit is applied, written with it, and the same
 // whenever the update is replayed. It never goes back within a store, whatever the
-// clock does, also after [Import] on another machine. It has no monotonic part, and is
-// in UTC. index is that of the update: the first ever has index 1. An update that is
-// refused has the index and time that the next one may get.
+// clock does, also after [Import] on another machine: after a commit made with a clock
+// that was ahead, it stays until the clock has caught up, and a warning is logged. It has
+// no monotonic part, and is in UTC. index is that of the update: the first ever has index
+// 1. An update that is refused has the index and time that the next one may get.
 type TimedMachine interface {
 	Machine
 	ApplyAt(at time.Time, index uint64, update []byte) (result any, err error)

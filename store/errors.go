@@ -33,6 +33,9 @@ var (
 	// ErrNotRetained reports that what was asked for is older than the oldest
 	// snapshot kept, or was never there.
 	ErrNotRetained = errors.New("store: not retained")
+	// ErrClockAhead reports that updates were made with a clock that was ahead, so that
+	// their times don't tell which of them were made before a time.
+	ErrClockAhead = errors.New("store: the clock was ahead")
 	// ErrVersion reports a directory written by a newer version of this package.
 	ErrVersion = storefile.ErrVersion
 	// ErrUnknown reports that an update was applied, and may or may not be durable.

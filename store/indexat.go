@@ -17,6 +17,9 @@ import (
 // the log of that time, changes nothing and takes no lock, so it works while the store is
 // open; updates that are not yet durable may count.
 //
+// Times never go back in a store. If an update bears one that is still to come, the clock
+// was ahead when it was made, and those that follow bear it, too: what of them was made
+// before t nobody knows, and the error is ErrClockAhead.
 // The error is ErrNotRetained if updates that far back are no longer kept; otherwise it is
 // one of [ReadUpdates].
 func IndexAt(dir string, t time.Time) (index uint64, err error) {
@@ -36,7 +39,7 @@ func indexAt(ctx context.Context, in storefile.Dir, t time.Time) (uint64, error)
 		case err != nil:
 			return 0, err
 		case used && (base == 0 || !moment(h.Time).After(t)):
-			return lastUntil(ctx, in.Path, base, t)
+			return lastUntil(ctx, in, base, t)
 		case !used && base == 0:
 			return 0, nil
 		case !used && !moment(h.Time).After(t):
@@ -48,14 +51,18 @@ func indexAt(ctx context.Context, in storefile.Dir, t time.Time) (uint64, error)
 
 // lastUntil returns the index of the last update made at time t or before, which is in
 // the log of base, or base.
-func lastUntil(ctx context.Context, dir string, base uint64, t time.Time) (uint64, error) {
+func lastUntil(ctx context.Context, in storefile.Dir, base uint64, t time.Time) (uint64, error) {
 	last := base
-	for u, err := range ReadUpdates(ctx, dir, base+1) {
-		if err != nil {
+	for u, err := range ReadUpdates(ctx, in.Path, base+1) {
+		switch {
+		case err != nil:
 			return 0, err
-		}
-		if u.Time.After(t) {
-			break
+		case ahead(u.Time.UnixNano(), in.FS.Now()) > clockSlack && u.Time.After(t):
+			return 0, &opError{is: ErrClockAhead, msg: fmt.Sprintf(
+				"which update was the last one before %s is not known: the clock was ahead when update %d in %s was made, and all after it bear its time or a later one, %s, which is still to come; give an index in place of a time",
+				t.Format(time.RFC3339Nano), u.Index, in.Path, u.Time.Format(time.RFC3339Nano))}
+		case u.Time.After(t):
+			return last, nil
 		}
 		last = u.Index
 	}

@@ -31,7 +31,9 @@ type Options struct {
 	// KeepFor keeps snapshots and updates beyond KeepSnapshots, as many as are needed to
 	// go back to any state of that time before now: see [RestoreAt] and [IndexAt]. Now is
 	// what the machine's clock says: one that jumps ahead keeps less, but never less than
-	// KeepSnapshots. 0, the default, keeps no more.
+	// KeepSnapshots. Snapshots whose time is still to come, since a clock was ahead when
+	// they were made, count from when their files were changed last. 0, the default, keeps
+	// no more.
 	KeepFor time.Duration
 
 	// MaxUpdate is the size of the largest update, in bytes; the default is

@@ -28,6 +28,10 @@ type Recovery struct {
 	TornOffset int64
 	TornReason string
 
+	// ClockAhead is how far the time of the last commit was ahead of this machine's clock,
+	// 0 if it was not. Then the clock was wrong when that was made, or is now.
+	ClockAhead time.Duration
+
 	Took time.Duration
 }
 

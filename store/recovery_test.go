@@ -260,7 +260,7 @@ func TestRecoveryTellsWhatOpenFound(t *testing.T) {
 		}
 		want := store.Recovery{
 			Index: 1 + tt.updates, Snapshot: filepath.Join(dir, snap1), SnapshotIndex: 1, Logs: 1, Updates: tt.updates,
-			Bytes: int64(len(fl[snap1])) + end, Took: r.Took,
+			Bytes: int64(len(fl[snap1])) + end, ClockAhead: r.ClockAhead, Took: r.Took,
 		}
 		if tt.torn > 0 {
 			want.TornBytes, want.TornPath, want.TornOffset, want.TornReason = tt.torn, filepath.Join(dir, log1), end, "no valid record"

@@ -2,6 +2,7 @@ package store
 
 import (
 	"slices"
+	"time"
 
 	"github.com/stateio/stateio/internal/storefile"
 )
@@ -39,17 +40,33 @@ func (s *Store) retain() error {
 // agedOut returns how many of the first snapshots are not needed for the states of the
 // time that Options.KeepFor says: all before the last one that is older.
 func (s *Store) agedOut(snaps []uint64) (int, error) {
-	since := s.fs.Now().Add(-s.opts.KeepFor).UnixNano()
+	now := s.fs.Now()
+	since := now.Add(-s.opts.KeepFor)
 	for i, index := range slices.Backward(snaps) {
-		h, _, err := s.files().SnapHeader(index)
+		made, err := s.snapshotMade(index, now)
 		if err != nil {
 			return 0, wrap("looking for snapshots that are no longer needed", err)
 		}
-		if h.Time <= since {
+		if !made.After(since) {
 			return i, nil
 		}
 	}
 	return 0, nil
+}
+
+// snapshotMade returns the time of the last commit in the snapshot of index; that of the
+// file, if a clock that was ahead has made the commit: as times don't go back in a log, it
+// would be that moment for ages.
+func (s *Store) snapshotMade(index uint64, now time.Time) (time.Time, error) {
+	h, _, err := s.files().SnapHeader(index)
+	made := moment(h.Time)
+	if err != nil || !made.After(now) {
+		return made, err
+	}
+	if changed := s.modTime(s.path(index, storefile.SnapSuffix)); !changed.IsZero() {
+		made = changed
+	}
+	return made, nil
 }
 
 // isDamaged reports whether the snapshot of index can't be used: Open found that,

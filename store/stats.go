@@ -4,12 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"io/fs"
-	"os"
 	"time"
 
-	"github.com/stateio/stateio/internal/fsys"
 	"github.com/stateio/stateio/internal/storefile"
-	"github.com/stateio/stateio/internal/storefs"
 )
 
 // Stats are figures about a store since it was opened. Sizes are in bytes. The tags
@@ -186,12 +183,9 @@ func (s *Store) countFiles() error {
 
 // modTime returns when the file at path was last changed, zero if that can't be told.
 func (s *Store) modTime(path string) time.Time {
-	if _, ok := storefs.For(s.dir).(fsys.OS); !ok {
-		return time.Time{}
-	}
-	info, err := os.Stat(path)
+	t, err := s.fs.ModTime(path)
 	if err != nil {
 		return time.Time{}
 	}
-	return info.ModTime()
+	return t
 }

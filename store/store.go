@@ -135,6 +135,7 @@ func (s *Store) recover(ctx context.Context) error {
 	s.id, s.durable = l.store, l.report.Index
 	s.index.Store(l.report.Index)
 	s.appliedAt.Store(l.time)
+	l.report.ClockAhead = ahead(l.time, s.fs.Now())
 	err = s.tidy(files)
 	switch {
 	case err != nil:
@@ -271,6 +272,9 @@ func (s *Store) logRecovery() {
 	for _, refused := range r.Refused {
 		s.say.warn("store: snapshot is damaged, an older one was used", "path", refused.Path, "error", refused.Err)
 	}
+	s.batchMu.Lock()
+	s.sayAheadLocked(s.appliedAt.Load(), s.fs.Now())
+	s.batchMu.Unlock()
 	if r.TornBytes > 0 {
 		s.say.warn("store: cut off the remainder of an unfinished commit", "path", r.TornPath, "offset", r.TornOffset, "bytes", r.TornBytes)
 	}

@@ -73,6 +73,8 @@ func (s *stat) tellSnapshot(t *statText) {
 	switch last := s.Snapshot; {
 	case last == nil:
 		t.line("  last one", "there is no snapshot")
+	case last.Age != nil && *last.Age < 0:
+		t.line("  last one", "after update %d, at a time that is still to come, since the clock was ahead; %s; %s since", *last.Index, bytesOf(last.Size), count(int64(last.Updates), "update"))
 	case last.Age != nil:
 		t.line("  last one", "after update %d, %v ago, %s; %s since", *last.Index, brief(time.Duration(*last.Age*float64(time.Second))), bytesOf(last.Size), count(int64(last.Updates), "update"))
 	case last.Index != nil:

@@ -95,6 +95,10 @@ type FS interface {
 	// link.
 	Stat(path string) (Info, error)
 
+	// ModTime returns when what is in the file at path was last changed, by the clock of
+	// the time; the zero time where that can't be told.
+	ModTime(path string) (time.Time, error)
+
 	// Now returns the time of day, which may jump in either direction. It is here so
 	// that tests can set it.
 	Now() time.Time

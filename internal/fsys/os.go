@@ -103,6 +103,15 @@ func statAt(at spot, op string) (Info, error) {
 	return info, nil
 }
 
+// ModTime implements [FS].
+func (OS) ModTime(path string) (time.Time, error) {
+	info, err := os.Lstat(path)
+	if err != nil {
+		return time.Time{}, err
+	}
+	return info.ModTime(), nil
+}
+
 // Now implements [FS].
 func (OS) Now() time.Time { return time.Now() }
 

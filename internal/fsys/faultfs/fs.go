@@ -278,6 +278,9 @@ func (f *faultyFile) Close() error {
 	return f.f.close(Op{Kind: OpClose, Path: f.path()}, f.file)
 }
 
+// ModTime implements [fsys.FS].
+func (f *FS) ModTime(path string) (time.Time, error) { return f.fsys.ModTime(path) }
+
 // Now implements [fsys.FS].
 func (f *FS) Now() time.Time { return f.fsys.Now() }
 

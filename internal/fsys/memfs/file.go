@@ -37,6 +37,9 @@ func (f *memFile) writable(op string) error {
 	if err == nil && f.mode == fsys.ReadOnly {
 		err = pathError(op, f.path, errBadFile)
 	}
+	if err == nil && f.m.opts.Now != nil {
+		f.inode.changed = f.m.opts.Now()
+	}
 	return err
 }
 

@@ -305,6 +305,20 @@ func (m memView) Stat(path string) (fsys.Info, error) {
 	return n.info(), nil
 }
 
+// ModTime implements [fsys.FS]. It can tell if Options.Now is set.
+func (m memView) ModTime(path string) (time.Time, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	_, n, err := m.find(path)
+	if f, ok := n.(*inode); ok && err == nil {
+		return f.changed, nil
+	}
+	if err == nil {
+		err = syscall.ENOENT
+	}
+	return time.Time{}, pathError("stat", path, err)
+}
+
 // List implements [fsys.FS].
 func (m memView) List(dir string) ([]fsys.Entry, error) {
 	m.mu.Lock()

@@ -4,6 +4,7 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"time"
 
 	"github.com/stateio/stateio/internal/fsys"
 )
@@ -56,6 +57,9 @@ func (m *FS) Remove(path string) error { return memView{FS: m}.Remove(path) }
 
 // Stat implements [fsys.FS].
 func (m *FS) Stat(path string) (fsys.Info, error) { return memView{FS: m}.Stat(path) }
+
+// ModTime implements [fsys.FS].
+func (m *FS) ModTime(path string) (time.Time, error) { return memView{FS: m}.ModTime(path) }
 
 // List implements [fsys.FS].
 func (m *FS) List(dir string) ([]fsys.Entry, error) { return memView{FS: m}.List(dir) }

@@ -3,6 +3,7 @@ package memfs
 import (
 	"io/fs"
 	"slices"
+	"time"
 )
 
 // inode is a regular file of an FS, whose mutex guards it.
@@ -15,6 +16,8 @@ type inode struct {
 	cur     image
 	disk    image    // what a power cut can't take away
 	pending []change // since the last sync, oldest first; a power cut keeps some
+
+	changed time.Time // of the last change; zero without Options.Now
 
 	links  int64 // names in cur of directories
 	linked bool  // has had more than one
