@@ -27,6 +27,9 @@ import (
 // "stateio\n". What was written before an error is not a backup, and is not taken
 // for one.
 //
+// Nothing can interrupt a Write: while one of w blocks, so does Backup, also after ctx has
+// ended and the store is closed. Give a connection a deadline for writing.
+//
 // The errors are those of w, of Machine.Snapshot and its io.WriterTo, of ctx,
 // ErrFailed, ErrClosed and ErrReentrant; with Options.Shadow, those of Snapshot.
 func (s *Store) Backup(ctx context.Context, w io.Writer) (index uint64, err error) {

@@ -103,13 +103,17 @@ const giveUpAfter = 2 * time.Second
 // from w, which is called no more when writeTo has returned; a WriteTo that does
 // not write is left to itself.
 func (s *Store) writeTo(ctx context.Context, c *capture, w io.Writer) error {
-	door := &doorWriter{ctx: ctx, w: w}
+	door := &doorWriter{ctx: ctx, w: w, late: func() {
+		s.say.error("store: WriteTo of the captured state wrote after it had returned, and so what it wrote lacks a part: it must wait for its goroutines",
+			"dir", s.dir, "index", c.index)
+	}}
 	c.mu.Lock()
 	c.writing = true
 	c.mu.Unlock()
 	ended := make(chan error, 1)
 	go func() {
 		err := s.guarded(inWrite, writeCall{c, door}, writeToName)
+		door.shut(errEnded)
 		c.mu.Lock()
 		c.writing = false
 		left := c.left
@@ -130,26 +134,42 @@ func (s *Store) writeTo(ctx context.Context, c *capture, w io.Writer) error {
 	case err := <-ended:
 		return err
 	case <-t.C:
-		door.shut()
-		s.say.warn("store: gave up a snapshot whose WriteTo has not returned", "dir", s.dir, "index", c.index)
+		if door.busy() {
+			s.say.warn("store: gave up writing a state, and what it is written to takes no more bytes: waiting for that", "dir", s.dir, "index", c.index)
+		} else {
+			s.say.warn("store: gave up a snapshot whose WriteTo has not returned", "dir", s.dir, "index", c.index)
+		}
+		door.shut(errShut)
 		return fmt.Errorf("store: %s has not returned: %w", writeToName, context.Cause(ctx))
 	}
 }
 
 // A doorWriter is an io.Writer until its context ends or it is shut.
 type doorWriter struct {
-	ctx context.Context
-	mu  sync.Mutex // held while w is called
-	w   io.Writer  // nil: shut
+	ctx  context.Context
+	late func() // called once, when Write is called after WriteTo has returned
+
+	mu   sync.Mutex // held while w is called
+	w    io.Writer  // nil: shut
+	why  error      // it was shut
+	told bool       // late was called
 }
 
-var errShut = errors.New("store: the snapshot was given up")
+// Why a door is shut.
+var (
+	errShut  = errors.New("store: the snapshot was given up")
+	errEnded = errors.New("store: WriteTo has returned, and what it began must not go on writing")
+)
 
 func (d *doorWriter) Write(p []byte) (int, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.w == nil {
-		return 0, errShut
+		if d.why == errEnded && !d.told {
+			d.told = true
+			d.late()
+		}
+		return 0, d.why
 	}
 	if d.ctx.Err() != nil {
 		return 0, context.Cause(d.ctx)
@@ -157,9 +177,21 @@ func (d *doorWriter) Write(p []byte) (int, error) {
 	return d.w.Write(p)
 }
 
-// shut waits for a call of Write that is under way, and lets none in after that.
-func (d *doorWriter) shut() {
+// shut waits for a call of Write that is under way, and lets none in after that. The first
+// reason counts.
+func (d *doorWriter) shut(why error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.w = nil
+	if d.w != nil {
+		d.w, d.why = nil, why
+	}
+}
+
+// busy reports whether a call of Write is under way.
+func (d *doorWriter) busy() bool {
+	free := d.mu.TryLock()
+	if free {
+		d.mu.Unlock()
+	}
+	return !free
 }

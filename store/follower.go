@@ -65,6 +65,9 @@ type FollowerStatus struct {
 // The follower ends when ctx does, by Close, or with an error: [Follower.Done]. Nil opts
 // are the defaults. Errors of Follow are those of Load.
 //
+// A panic of m's Apply goes on to the caller while Follow runs. Later it comes in a
+// goroutine of the follower, and ends the process.
+//
 // A follower may see an update some moments before it is durable. If the power fails then,
 // the store has it or not, and the follower is gone with the machine; if the store's disk
 // fails, the follower may be ahead of what the store recovers, and ends with ErrCorrupt

@@ -20,9 +20,16 @@ import (
 //		return i.State[item], nil
 //	}
 //
-// Snapshot encodes all of State while updates wait, and decodes it to see whether it can be read back: about 20 ms for each megabyte, so this
-// is for states of some megabytes. It encodes as [JSON] does, and with the same care: what
-// could not be read back as it was is an error, of Snapshot or of Open.
+// Snapshot encodes all of State while updates wait, and decodes it to see whether it can
+// be read back: about 20 ms for each megabyte, so this is for states of some megabytes. It
+// encodes as [JSON] does, and with the same care: what JSON can't hold, or T can't be read
+// back from, is an error of Snapshot.
+//
+// What encoding/json leaves out by its own rules is not in a snapshot, and no error: fields
+// that are not exported or tagged "-", and the types of what an interface holds, so that an
+// int in an any comes back as a float64. Such fields come back as zero, when the store is
+// opened and the log before the snapshot is gone. Export what belongs to the state;
+// statetest.Run finds what Apply depends on and a snapshot lacks.
 type JSONState[T any] struct {
 	State T
 }

@@ -7,6 +7,8 @@ import (
 	"io"
 	"sync/atomic"
 	"time"
+
+	"github.com/stateio/stateio/internal/storefile"
 )
 
 // The snapshots are made one after the other, by the snapshotter while there are any.
@@ -28,7 +30,7 @@ type snapshots struct {
 	stage   atomic.Int32  // of the snapshot that is being made
 
 	// These belong to the snapshotter.
-	remade map[uint64]bool // indexes of snapshots made since Open
+	remade map[uint64]bool // indexes of snapshots that Open refused, and that were made again
 	shadow *shadow         // nil without Options.Shadow
 }
 
@@ -169,7 +171,9 @@ func (s *Store) makeSnapshot(run *snapshotRun) error {
 		}
 		return err
 	}
-	s.remade[c.index] = true
+	if s.recovery.refused(s.path(c.index, storefile.SnapSuffix)) {
+		s.remade[c.index] = true
+	}
 	s.stats.snapshot(size, start)
 	s.newest = snapshotInfo{true, c.index, size}
 	s.sinceSnapshot -= c.logged
