@@ -560,12 +560,12 @@ func TestAWholeSnapshotNeedsNoLog(t *testing.T) {
 		fl := maps.Clone(whole)
 		spoil(fl)
 		mount(t, dir, fl.mem(t, dir))
-		if err := store.RestoreAt(dir, &plainMachine{}, 3); err != nil {
+		if err := store.RestoreAt(t.Context(), dir, &plainMachine{}, 3, nil); err != nil {
 			t.Errorf("%s: %v", name, err)
 		}
 		reports, err := store.Check(t.Context(), dir, nil)
 		check(t, err)
-		if index, ok := store.LastIntact(reports); !ok || index < 3 || store.RestoreAt(dir, &plainMachine{}, index) != nil {
+		if index, ok := store.LastIntact(reports); !ok || index < 3 || store.RestoreAt(t.Context(), dir, &plainMachine{}, index, nil) != nil {
 			t.Errorf("%s: LastIntact = %d, %v", name, index, ok)
 		}
 	}
@@ -604,7 +604,7 @@ func TestARefusedReplayNamesTheUpdate(t *testing.T) {
 		}
 		break
 	}
-	check(t, store.RestoreAt(dir, &choosy{refuse: "two"}, refused.Index-1))
+	check(t, store.RestoreAt(t.Context(), dir, &choosy{refuse: "two"}, refused.Index-1, nil))
 }
 
 // A context ends the opening of a store, which is unharmed.

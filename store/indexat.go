@@ -18,9 +18,9 @@ import (
 // open; updates that are not yet durable may count.
 //
 // The error is ErrNotRetained if updates that far back are no longer kept; otherwise it is
-// one of [ReadUpdates].
-func IndexAt(dir string, t time.Time) (index uint64, err error) {
-	return indexAt(context.Background(), filesIn(dir), t)
+// that of ctx, when that ends meanwhile, or one of [ReadUpdates].
+func IndexAt(ctx context.Context, dir string, t time.Time) (index uint64, err error) {
+	return indexAt(ctx, filesIn(dir), t)
 }
 
 func indexAt(ctx context.Context, in storefile.Dir, t time.Time) (uint64, error) {

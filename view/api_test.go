@@ -319,7 +319,7 @@ func TestStates(t *testing.T) {
 	h := Handler(dir, &Options{Machine: newBank})
 	for _, index := range []uint64{0, 1, 17, 30} {
 		m := newBank().(*bank)
-		if err := store.RestoreAt(dir, m, index); err != nil {
+		if err := store.RestoreAt(t.Context(), dir, m, index, nil); err != nil {
 			t.Fatal(err)
 		}
 		got := ask[stateText](t, h, fmt.Sprintf("/api/state?index=%d", index))

@@ -19,7 +19,7 @@ func runStoreLog(ctx context.Context, dir string, o logOptions, stdout, stderr i
 	if err != nil {
 		return err
 	}
-	first, last, err := o.bounds(dir, files[0].First)
+	first, last, err := o.bounds(ctx, dir, files[0].First)
 	if err != nil {
 		return err
 	}
