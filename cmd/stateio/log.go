@@ -113,7 +113,7 @@ func runLog(ctx context.Context, path string, asJSON bool, stdout, stderr io.Wri
 		return err
 	}
 	defer file.Close()
-	bar := newProgress(beside(stdout, stderr), "log "+path, size)
+	bar := newProgress(stdout, beside(stdout, stderr), "log "+path, size)
 	defer bar.finish()
 	out := bufio.NewWriterSize(stdout, 64<<10)
 	var p printer = newText(out, size, columns(stdout))

@@ -119,7 +119,7 @@ func runRestore(cmd *cobra.Command, path string, o restoreOptions) error {
 	} else if is {
 		return restoreBackup(cmd, path, file, size, o)
 	}
-	bar := newProgress(o.outputs.progress(o.state, o.updates), "restore "+path, 0)
+	bar := newProgress(o.outputs.stdout, o.outputs.progress(o.state, o.updates), "restore "+path, 0)
 	defer bar.finish()
 	state, updates, err := o.open(file, size)
 	if err != nil {

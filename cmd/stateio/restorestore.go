@@ -40,7 +40,7 @@ func restoreStore(cmd *cobra.Command, dir string, o restoreOptions) error {
 		return usageError{fmt.Errorf("--epoch is for files, and %s is a directory: a store has --at", dir)}
 	}
 	r := &storeRestore{ctx: cmd.Context(), dir: dir, o: o}
-	r.bar = newProgress(o.outputs.progress(o.state, o.updates), "restore "+dir, 0)
+	r.bar = newProgress(o.outputs.stdout, o.outputs.progress(o.state, o.updates), "restore "+dir, 0)
 	defer r.bar.finish()
 	defer r.out.discard()
 	err := r.all()

@@ -66,7 +66,7 @@ func (s listStore) snapshot() {
 // restoring returns a restore of s to w.
 func (s listStore) restoring(w io.Writer) *storeRestore {
 	return &storeRestore{
-		ctx: s.t.Context(), dir: s.dir, bar: newProgress(io.Discard, "restore", 0),
+		ctx: s.t.Context(), dir: s.dir, bar: newProgress(io.Discard, io.Discard, "restore", 0),
 		o: restoreOptions{state: "-", updates: "-", outputs: outputs{stdout: w, stderr: io.Discard}, told: &restored{}},
 	}
 }

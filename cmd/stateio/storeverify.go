@@ -11,7 +11,7 @@ import (
 
 // store verifies the store in a directory.
 func (v *verifier) store(ctx context.Context, dir string) (verdict, error) {
-	bar := newProgress(v.stderr, "verify "+dir, 0)
+	bar := newProgress(v.stdout, v.stderr, "verify "+dir, 0)
 	var printErr error
 	reports, err := store.Check(ctx, dir, &store.CheckOptions{
 		Progress: bar.of,
@@ -45,7 +45,7 @@ func (v *verifier) store(ctx context.Context, dir string) (verdict, error) {
 	found.Damaged = int64(len(found.Damage))
 	found.Sound = found.Damaged == 0
 	holds := fmt.Sprintf("%s in %s, and %s", count(int64(found.Updates), "update"), count(logs, "log"), count(found.Snapshots, "snapshot"))
-	bar = newProgress(v.stderr, "restore "+dir, 0)
+	bar = newProgress(v.stdout, v.stderr, "restore "+dir, 0)
 	found.conclude(ctx, bar, holds, reports)
 	bar.finish()
 	if ctx.Err() != nil {
