@@ -86,6 +86,7 @@ func TestCommandsShowHowFarTheyAre(t *testing.T) {
 		{"stat", "app"},
 		{"verify", "app"},
 		{"diff", "app", "other"},
+		{"truncate", "app.state"},
 	} {
 		var out bytes.Buffer
 		shown, status := seen(t.Context(), t, &out, args...)
