@@ -2,6 +2,7 @@ package stateio_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"log"
@@ -237,7 +238,7 @@ func ExampleCompact() {
 func ExampleTruncate() {
 	file, remove := exampleFile()
 	defer remove()
-	freed, err := stateio.Truncate(file)
+	freed, err := stateio.Truncate(context.Background(), file, nil)
 	if errors.Is(err, errors.ErrUnsupported) {
 		fmt.Println("Compact works everywhere")
 	}

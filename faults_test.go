@@ -275,7 +275,7 @@ func TestOnlyRegularFilesAreWritten(t *testing.T) {
 	for name, do := range map[string]func() error{
 		"NewFileWriter": func() error { _, err := stateio.NewFileWriter(f); return err },
 		"RestoreFile":   func() error { _, _, _, err := stateio.RestoreFile(f); return err },
-		"Truncate":      func() error { _, err := stateio.Truncate(f); return err },
+		"Truncate":      func() error { _, err := stateio.Truncate(t.Context(), f, nil); return err },
 	} {
 		if err := do(); !errors.Is(err, os.ErrClosed) || !strings.HasPrefix(err.Error(), "stateio: ") {
 			t.Errorf("%s of a closed file: %v", name, err)

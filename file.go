@@ -166,12 +166,21 @@ const canReadAhead = runtime.GOOS != "windows"
 // log returns a reader of the log from start to end.
 func (f file) log(start, end int64) *logio.Reader {
 	var src io.Reader = io.NewSectionReader(f.r, start, end-start)
-	if osf, ok := f.r.(*os.File); ok && end-start >= aheadFrom && canReadAhead {
-		src = ahead.New(osf, start, end)
+	if f.isFile() && end-start >= aheadFrom && canReadAhead {
+		src = ahead.New(f.r, start, end)
 	}
 	r := logio.NewReader(src, start)
 	r.SetMaxEntry(0) // the file holds what it holds
 	return r
+}
+
+// isFile reports whether f is read from a file.
+func (f file) isFile() bool {
+	switch f.r.(type) {
+	case *os.File, *watchedFile:
+		return true
+	}
+	return false
 }
 
 // A payload is that of an entry which is being read.

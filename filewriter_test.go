@@ -218,7 +218,7 @@ func TestFilesThatCannotBeWrittenAreRefused(t *testing.T) {
 	if _, _, _, err := stateio.RestoreFile(closed); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("RestoreFile of a closed file: %v", err)
 	}
-	if _, err := stateio.Truncate(closed); !errors.Is(err, os.ErrClosed) {
+	if _, err := stateio.Truncate(t.Context(), closed, nil); !errors.Is(err, os.ErrClosed) {
 		t.Errorf("Truncate of a closed file: %v", err)
 	}
 }
@@ -261,7 +261,7 @@ func TestFilesThatCannotBeReadAreRefused(t *testing.T) {
 		if _, _, _, err := stateio.RestoreFile(f); err == nil || errors.Is(err, stateio.ErrCorrupt) || !strings.HasPrefix(err.Error(), "stateio: ") {
 			t.Errorf("RestoreFile(%s): %v", f.Name(), err)
 		}
-		if _, err := stateio.Truncate(f); err == nil || errors.Is(err, stateio.ErrCorrupt) {
+		if _, err := stateio.Truncate(t.Context(), f, nil); err == nil || errors.Is(err, stateio.ErrCorrupt) {
 			t.Errorf("Truncate(%s): %v", f.Name(), err)
 		}
 		if _, err := stateio.NewFileWriter(f); err == nil || errors.Is(err, stateio.ErrCorrupt) {
@@ -273,7 +273,7 @@ func TestFilesThatCannotBeReadAreRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { readOnly.Close() })
-	if _, err := stateio.Truncate(readOnly); err == nil {
+	if _, err := stateio.Truncate(t.Context(), readOnly, nil); err == nil {
 		t.Error("Truncate of a file that is open for reading: no error")
 	}
 	if !bytes.Equal(content(t, readOnly), m.file) {

@@ -1,12 +1,21 @@
 package stateio
 
 import (
+	"context"
 	"fmt"
 	"os"
 
 	"github.com/stateio/stateio/internal/osfile"
 	"github.com/stateio/stateio/logio"
 )
+
+// TruncateOptions have [Truncate] tell what it does. Nil and zero tell nothing.
+type TruncateOptions struct {
+	// Progress is called with how many bytes of the current epoch were read, and how many
+	// there are, about every 256 KiB and at the end of them. Calls come one at a time, but
+	// from any goroutine; reading goes on when they return.
+	Progress func(done, total int64)
+}
 
 // Truncate gives the space of all epochs before the current one back to the
 // file system, and returns how many bytes of storage that freed. It makes a
@@ -18,9 +27,12 @@ import (
 // during Truncate leaves part of the space as it was. The file must be open for
 // writing; a [Writer] of it may be in use meanwhile, in this process or another.
 //
+// When ctx ends while the epoch is read, nothing is changed, and the error is that of
+// ctx. Nil opts are the defaults.
+//
 // The error is [errors.ErrUnsupported] where the platform (all but Linux) or the
 // file system can't make holes. [Compact] works everywhere.
-func Truncate(osf *os.File) (freed int64, err error) {
+func Truncate(ctx context.Context, osf *os.File, opts *TruncateOptions) (freed int64, err error) {
 	fail := func(doing string, err error) (int64, error) {
 		return 0, fmt.Errorf("stateio: %s %s: %w", doing, osf.Name(), err)
 	}
@@ -41,7 +53,14 @@ func Truncate(osf *os.File) (freed int64, err error) {
 		return fail("syncing", err)
 	}
 	osfile.Forget(osf, n)
-	if err := f.check(last); err != nil || n == 0 {
+	if opts == nil {
+		opts = new(TruncateOptions)
+	}
+	watched := &watchedFile{File: osf, ctx: ctx, tell: opts.Progress, from: int64(last.epoch), total: last.last.End - int64(last.epoch)}
+	f.r = watched
+	err = f.check(last)
+	watched.end()
+	if err != nil || n == 0 {
 		return 0, err
 	}
 	before, err := osfile.Allocated(osf)

@@ -2,8 +2,10 @@ package stateio_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"os"
+	"strings"
 	"testing"
 
 	"github.com/stateio/stateio"
@@ -25,7 +27,7 @@ func holeFile(t *testing.T, content []byte) *os.File {
 // truncated truncates f, or skips the test where that can't be done.
 func truncated(t *testing.T, f *os.File) int64 {
 	t.Helper()
-	freed, err := stateio.Truncate(f)
+	freed, err := stateio.Truncate(t.Context(), f, nil)
 	if errors.Is(err, errors.ErrUnsupported) {
 		t.Skip("the platform or the file system can't make holes: ", err)
 	}
@@ -110,7 +112,7 @@ func TestTruncateMayBeInterrupted(t *testing.T) {
 func TestTruncateOfASmallFileDoesNothing(t *testing.T) {
 	for _, m := range []*model{{}, (&model{}).update(bytesOf(1, 3*block)), (&model{}).update(bytesOf(1, 10)).snapshot(nil)} {
 		f := holeFile(t, m.file)
-		if freed, err := stateio.Truncate(f); freed != 0 || err != nil {
+		if freed, err := stateio.Truncate(t.Context(), f, nil); freed != 0 || err != nil {
 			t.Errorf("got %d, %v", freed, err)
 		}
 		if !bytes.Equal(content(t, f), m.file) {
@@ -128,7 +130,7 @@ func TestTruncateLeavesADamagedFileAlone(t *testing.T) {
 		file := bytes.Clone(m.file)
 		file[at] ^= 1
 		f := holeFile(t, file)
-		if _, err := stateio.Truncate(f); !isCorrupt(err) {
+		if _, err := stateio.Truncate(t.Context(), f, nil); !isCorrupt(err) {
 			t.Errorf("byte %d wrong: %v", at, err)
 		}
 		if !bytes.Equal(content(t, f), file) {
@@ -141,7 +143,45 @@ func TestTruncateLeavesADamagedFileAlone(t *testing.T) {
 func TestTruncateOfASmallDamagedFileIsAnError(t *testing.T) {
 	m := (&model{}).update(bytesOf(1, 100)).update(bytesOf(2, 100))
 	m.file[50] ^= 1
-	if _, err := stateio.Truncate(tempFile(t, m.file)); !isCorrupt(err) {
+	if _, err := stateio.Truncate(t.Context(), tempFile(t, m.file), nil); !isCorrupt(err) {
 		t.Errorf("got %v", err)
+	}
+}
+
+// Truncate tells how much of the current epoch it has read, and ends with its context,
+// before anything is changed.
+func TestTruncateTellsHowFarItIs(t *testing.T) {
+	m := longModel()
+	m.snapshot(bytesOf(1, 4<<20))
+	for i := range 100 {
+		m.update(bytesOf(uint64(i), 40_000))
+	}
+	f := holeFile(t, m.file)
+	size := int64(len(m.file)) - int64(m.epoch())
+	ctx, cancel := context.WithCancel(t.Context())
+	_, err := stateio.Truncate(ctx, f, &stateio.TruncateOptions{Progress: func(done, _ int64) {
+		if done > size/2 {
+			cancel()
+		}
+	}})
+	if !errors.Is(err, context.Canceled) || !strings.Contains(err.Error(), f.Name()) {
+		t.Fatalf("interrupted it says %v", err)
+	}
+	if b, err := os.ReadFile(f.Name()); err != nil || !bytes.Equal(b, m.file) {
+		t.Fatalf("an interrupted Truncate has changed the file, or %v", err)
+	}
+	told, calls := int64(0), 0
+	_, err = stateio.Truncate(t.Context(), f, &stateio.TruncateOptions{Progress: func(done, total int64) {
+		if done <= told || total != size {
+			t.Errorf("%d of %d bytes after %d, of %d", done, total, told, size)
+		}
+		told = done
+		calls++
+	}})
+	if errors.Is(err, errors.ErrUnsupported) {
+		t.Skip("the platform or the file system can't make holes: ", err)
+	}
+	if err != nil || told != size || calls < int(size/(2<<20)) {
+		t.Errorf("%d bytes are told, in %d calls, of %d; %v", told, calls, size, err)
 	}
 }

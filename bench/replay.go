@@ -124,7 +124,9 @@ func (r *replay) timeRestore() error {
 	return err
 }
 
-func (r *replay) restoreAll() error { return store.RestoreAt(r.dir, stateless{}, r.updates) }
+func (r *replay) restoreAll() error {
+	return store.RestoreAt(context.Background(), r.dir, stateless{}, r.updates, nil)
+}
 
 // measureMemory does all once before it is timed: to look at the memory takes
 // time, and what is used again later is not seen.

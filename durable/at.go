@@ -2,6 +2,7 @@ package durable
 
 import (
 	"cmp"
+	"context"
 
 	"github.com/stateio/stateio/store"
 )
@@ -11,10 +12,10 @@ import (
 // the map open. Nil opts are the defaults; of them, Codec and Clone count.
 //
 // The errors are those of [store.RestoreAt]: [store.ErrNotRetained] if that state is no
-// longer kept, or not there yet.
-func MapAt[K cmp.Ordered, V any](dir string, index uint64, opts *MapOptions[K, V]) (*View[K, V], error) {
+// longer kept, or not there yet, and that of ctx.
+func MapAt[K cmp.Ordered, V any](ctx context.Context, dir string, index uint64, opts *MapOptions[K, V]) (*View[K, V], error) {
 	m := newMachine(opts.orDefaults())
-	if err := store.RestoreAt(dir, m, index); err != nil {
+	if err := store.RestoreAt(ctx, dir, m, index, nil); err != nil {
 		return nil, err
 	}
 	m.opened(index)

@@ -223,7 +223,7 @@ func ExampleMapAt() {
 	if _, err := users.Delete(ctx, "ann"); err != nil {
 		log.Fatal(err)
 	}
-	before, err := durable.MapAt[string, User](dir, 3, nil)
+	before, err := durable.MapAt[string, User](ctx, dir, 3, nil)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -233,13 +233,13 @@ func TestMapAt(t *testing.T) {
 	for i := range 5 {
 		put(t, m, "a", i)
 	}
-	v, err := durable.MapAt[string, int](dir, 3, nil) // beside the map, which is open
+	v, err := durable.MapAt[string, int](t.Context(), dir, 3, nil) // beside the map, which is open
 	if err != nil {
 		t.Fatal(err)
 	}
 	expect(t, "update 3", pairs(v.All()), []string{"a=2"})
 	expect(t, "its index", v.Index(), 3)
-	if _, err := durable.MapAt[string, int](dir, 99, nil); !errors.Is(err, store.ErrNotRetained) {
+	if _, err := durable.MapAt[string, int](t.Context(), dir, 99, nil); !errors.Is(err, store.ErrNotRetained) {
 		t.Errorf("update 99: %v", err)
 	}
 }

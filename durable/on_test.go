@@ -288,7 +288,7 @@ func TestTheMapOfAStoreBecomesThatOfAClusterAndBack(t *testing.T) {
 		t.Fatal(err)
 	}
 	closeIt(t, s)
-	if err := store.RestoreAt(dir, plain, 1); err != nil {
+	if err := store.RestoreAt(t.Context(), dir, plain, 1, nil); err != nil {
 		t.Fatal(err)
 	}
 	cast := newCast()

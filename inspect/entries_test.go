@@ -110,7 +110,7 @@ func TestZerosAtBothEndsAreNoDamage(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	if _, err := stateio.Truncate(file); errors.Is(err, errors.ErrUnsupported) {
+	if _, err := stateio.Truncate(t.Context(), file, nil); errors.Is(err, errors.ErrUnsupported) {
 		t.Skip("no holes here: ", err)
 	} else if err != nil {
 		t.Fatal(err)

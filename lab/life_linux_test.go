@@ -348,7 +348,7 @@ func (l *life) append(w *stateio.Writer, m *crashtest.Machine) error {
 
 // truncate gives back the space of old epochs, where that can be done.
 func (l *life) truncate(f *os.File) error {
-	_, err := stateio.Truncate(f)
+	_, err := stateio.Truncate(context.Background(), f, nil)
 	if errors.Is(err, errors.ErrUnsupported) {
 		return nil
 	}

@@ -80,7 +80,7 @@ func TestIndexAtAfterAClockThatWasAhead(t *testing.T) {
 		{24 * time.Hour, 0, store.ErrClockAhead},
 		{20 * 365 * 24 * time.Hour, 14, nil},
 	} {
-		got, err := store.IndexAt(dir, start.Add(tt.at))
+		got, err := store.IndexAt(t.Context(), dir, start.Add(tt.at))
 		if tt.err != nil {
 			wantIs(t, err, tt.err)
 		} else if err != nil || got != tt.want {

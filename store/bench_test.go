@@ -141,7 +141,7 @@ func BenchmarkReplay(b *testing.B) {
 			b.SetBytes(bytes)
 			b.ReportAllocs()
 			for b.Loop() {
-				if err := store.RestoreAt(dir, nothing{}, uint64(tt.count)); err != nil {
+				if err := store.RestoreAt(b.Context(), dir, nothing{}, uint64(tt.count), nil); err != nil {
 					b.Fatal(err)
 				}
 			}

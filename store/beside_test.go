@@ -289,9 +289,9 @@ func lookCheck(ctx context.Context, dir string, _ uint64) error {
 	return err
 }
 
-func lookRestoreAt(_ context.Context, dir string, durable uint64) error {
+func lookRestoreAt(ctx context.Context, dir string, durable uint64) error {
 	m := &journal{}
-	err := store.RestoreAt(dir, m, durable)
+	err := store.RestoreAt(ctx, dir, m, durable, nil)
 	if err == nil && uint64(len(m.updates)) != durable {
 		err = fmt.Errorf("%d updates of %d", len(m.updates), durable)
 	}

@@ -53,14 +53,11 @@ func lastGood(ctx context.Context, dir string, indexes []uint64, newMachine func
 	good := make([]Machine, len(indexes))
 	var err error
 	n := sort.Search(len(indexes), func(i int) bool {
-		if err == nil {
-			err = ctx.Err()
-		}
 		if err != nil {
 			return true
 		}
 		m := newMachine()
-		if err = RestoreAt(dir, m, indexes[i]); err != nil {
+		if err = RestoreAt(ctx, dir, m, indexes[i], nil); err != nil {
 			return true
 		}
 		if bad(m) {

@@ -78,7 +78,7 @@ func TestChangesAreReplayed(t *testing.T) {
 		break
 	}
 	part := &journal{}
-	if err := store.RestoreAt(dir, part, 2); err != nil || !slices.Equal(part.updates, []string{"a", ""}) {
+	if err := store.RestoreAt(t.Context(), dir, part, 2, nil); err != nil || !slices.Equal(part.updates, []string{"a", ""}) {
 		t.Errorf("restored %q, %v", part.updates, err)
 	}
 	check(t, s.Close())

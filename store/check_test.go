@@ -453,7 +453,7 @@ func TestFaultsWhileReadingAreErrors(t *testing.T) {
 			}
 			return err
 		},
-		"RestoreAt": func() error { return store.RestoreAt(dir, &plainMachine{}, 2) },
+		"RestoreAt": func() error { return store.RestoreAt(t.Context(), dir, &plainMachine{}, 2, nil) },
 		"ReadUpdates": func() error {
 			for u, err := range store.ReadUpdates(t.Context(), dir, 1) {
 				if err != nil || u.Index == 2 {
@@ -503,7 +503,7 @@ func TestReadingAStoreThatCannotBeWritten(t *testing.T) {
 	mount(t, dir, readOnly{checkedStore(t).mem(t, dir)})
 	_, err := store.Check(t.Context(), dir, nil)
 	check(t, err)
-	check(t, store.RestoreAt(dir, &plainMachine{}, 4))
+	check(t, store.RestoreAt(t.Context(), dir, &plainMachine{}, 4, nil))
 	for _, err := range store.ReadUpdates(t.Context(), dir, 1) {
 		check(t, err)
 	}
@@ -539,7 +539,7 @@ func TestReadingClosesItsFiles(t *testing.T) {
 		var err error
 		left, all := leftOpen(f, func() {
 			_, err = store.Check(t.Context(), dir, nil)
-			_ = store.RestoreAt(dir, &plainMachine{}, 4)
+			_ = store.RestoreAt(t.Context(), dir, &plainMachine{}, 4, nil)
 		})
 		unmount()
 		if err != nil || left != 0 || all < 7 {

@@ -229,16 +229,16 @@ func TestIndexAt(t *testing.T) {
 	}{
 		{6 * time.Hour, 6}, {7*time.Hour - 1, 6}, {7 * time.Hour, 7}, {9 * time.Hour, 9}, {9*time.Hour + 1, 9}, {12 * time.Hour, 12}, {99 * time.Hour, 12},
 	} {
-		got, err := store.IndexAt(dir, start.Add(tt.after))
+		got, err := store.IndexAt(t.Context(), dir, start.Add(tt.after))
 		if err != nil || got != tt.want {
 			t.Errorf("%v after the start: update %d, %v, want %d", tt.after, got, err, tt.want)
 		}
 		m := &diary{}
-		if err := store.RestoreAt(dir, m, got); err != nil || uint64(len(m.Entries)) != tt.want {
+		if err := store.RestoreAt(t.Context(), dir, m, got, nil); err != nil || uint64(len(m.Entries)) != tt.want {
 			t.Errorf("restored %d updates, %v", len(m.Entries), err)
 		}
 	}
-	_, err := store.IndexAt(dir, start.Add(6*time.Hour-1))
+	_, err := store.IndexAt(t.Context(), dir, start.Add(6*time.Hour-1))
 	wantIs(t, err, store.ErrNotRetained)
 }
 
@@ -247,13 +247,13 @@ func TestIndexAt(t *testing.T) {
 func TestIndexAtTheBeginning(t *testing.T) {
 	const dir = "/indexat0"
 	clock, _ := dialed(t, dir)
-	_, err := store.IndexAt(dir, clock.now())
+	_, err := store.IndexAt(t.Context(), dir, clock.now())
 	if err == nil {
 		t.Error("an index in a directory that holds no store")
 	}
 	s := open(t, dir, &diary{}, nil)
 	for range 2 {
-		if got, err := store.IndexAt(dir, clock.now()); err != nil || got != 0 {
+		if got, err := store.IndexAt(t.Context(), dir, clock.now()); err != nil || got != 0 {
 			t.Errorf("before the first update: %d, %v", got, err)
 		}
 		update(t, s, "one")
@@ -271,12 +271,12 @@ func TestRetentionByAge(t *testing.T) {
 		clock.move(time.Hour)
 		update(t, s, fmt.Sprint(i+1))
 		check(t, s.Snapshot(t.Context()))
-		oldest, err := store.IndexAt(dir, clock.now().Add(-5*time.Hour))
+		oldest, err := store.IndexAt(t.Context(), dir, clock.now().Add(-5*time.Hour))
 		if err != nil && i > 5 {
 			t.Errorf("five hours before %v: %v", clock.now(), err)
 		}
 		if err == nil {
-			check(t, store.RestoreAt(dir, &diary{}, oldest))
+			check(t, store.RestoreAt(t.Context(), dir, &diary{}, oldest, nil))
 		}
 	}
 	if n := len(readFiles(t, mem, dir)); n > 2*6 {
@@ -314,7 +314,7 @@ func TestATypedMachineGetsTheTime(t *testing.T) {
 	}
 	check(t, s.Close())
 	again := &typedDiary{}
-	check(t, store.RestoreAt(dir, store.Untyped[int, time.Time](again, nil), 1))
+	check(t, store.RestoreAt(t.Context(), dir, store.Untyped[int, time.Time](again, nil), 1, nil))
 	if want := []diaryEntry{{at, 1, "7"}}; !slices.Equal(again.Entries, want) {
 		t.Errorf("replayed %v, want %v", again.Entries, want)
 	}

@@ -118,7 +118,7 @@ func TestEverythingAtOnce(t *testing.T) {
 			return nil
 		}
 		r := &sequences{}
-		err := store.RestoreAt(dir, r, index)
+		err := store.RestoreAt(t.Context(), dir, r, index, nil)
 		var sum uint64
 		for _, n := range r.seq {
 			sum += n
@@ -166,7 +166,7 @@ func TestLookingChangesNothing(t *testing.T) {
 			t.Error(err)
 		}
 	}
-	if err := store.RestoreAt(dir, &journal{}, 20); err != nil {
+	if err := store.RestoreAt(t.Context(), dir, &journal{}, 20, nil); err != nil {
 		t.Error(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -333,7 +333,7 @@ func ExampleRestoreAt() {
 	}
 	s.Close()
 	c := &counters{n: map[string]int{}}
-	err := store.RestoreAt(dir, c, 3)
+	err := store.RestoreAt(context.Background(), dir, c, 3, nil)
 	fmt.Println(c.n, err)
 	// Output: map[a:3] <nil>
 }

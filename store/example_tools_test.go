@@ -112,11 +112,11 @@ func ExampleFiles() {
 func ExampleIndexAt() {
 	dir, remove := counted("a", "b", "a")
 	defer remove()
-	index, err := store.IndexAt(dir, time.Now())
+	index, err := store.IndexAt(context.Background(), dir, time.Now())
 	if err != nil {
 		log.Fatal(err)
 	}
-	before, err := store.IndexAt(dir, time.Now().Add(-time.Hour))
+	before, err := store.IndexAt(context.Background(), dir, time.Now().Add(-time.Hour))
 	fmt.Println(index, before, err)
 	// Output: 3 0 <nil>
 }

@@ -221,7 +221,7 @@ func TestLookingTakesNoLock(t *testing.T) {
 	if _, err := store.Check(t.Context(), dir, nil); err != nil {
 		t.Error(err)
 	}
-	check(t, store.RestoreAt(dir, &journal{}, 1))
+	check(t, store.RestoreAt(t.Context(), dir, &journal{}, 1, nil))
 	for u, err := range store.ReadUpdates(t.Context(), dir, 1) {
 		if err != nil {
 			t.Error(u, err)

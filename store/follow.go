@@ -91,7 +91,7 @@ func ReadUpdates(ctx context.Context, dir string, from uint64) iter.Seq2[Update,
 		if _, err := c.read(ctx, math.MaxUint64, yield); err != nil && !errors.Is(err, errEnd) {
 			yield(Update{}, err)
 		} else if err := ctx.Err(); err != nil {
-			yield(Update{}, err)
+			yield(Update{}, fmt.Errorf("store: reading the updates in %s, from update %d on: %w", dir, c.next, err))
 		}
 	}
 }

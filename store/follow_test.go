@@ -152,8 +152,8 @@ func TestUpdatesThatAreNotRetained(t *testing.T) {
 		wantIs(t, err, store.ErrNotRetained)
 		n++
 	}
-	wantIs(t, store.RestoreAt(dir, &journal{}, 19), store.ErrNotRetained)
-	wantIs(t, store.RestoreAt(dir, &journal{}, 26), store.ErrNotRetained)
+	wantIs(t, store.RestoreAt(t.Context(), dir, &journal{}, 19, nil), store.ErrNotRetained)
+	wantIs(t, store.RestoreAt(t.Context(), dir, &journal{}, 26, nil), store.ErrNotRetained)
 	if n != 2 {
 		t.Errorf("%d errors, want 2", n)
 	}
@@ -168,12 +168,12 @@ func TestRestoreAtEveryIndex(t *testing.T) {
 	want := fill(t, s, 0, 25)
 	for i := range want {
 		m := &journal{}
-		if err := store.RestoreAt(dir, m, uint64(i+1)); err != nil || !slices.Equal(m.updates, want[:i+1]) {
+		if err := store.RestoreAt(t.Context(), dir, m, uint64(i+1), nil); err != nil || !slices.Equal(m.updates, want[:i+1]) {
 			t.Errorf("index %d: %d updates, %v", i+1, len(m.updates), err)
 		}
 	}
 	m := &journal{}
-	if err := store.RestoreAt(dir, m, 0); err != nil || len(m.updates) != 0 {
+	if err := store.RestoreAt(t.Context(), dir, m, 0, nil); err != nil || len(m.updates) != 0 {
 		t.Errorf("index 0: %d updates, %v", len(m.updates), err)
 	}
 	var got []string

@@ -219,7 +219,7 @@ func agree(t *testing.T, dir string, r store.Recovery, want digester) {
 		t.Errorf("opened again: %+v, want %+v: %v", again.d, want, s.Recovery())
 	}
 	at := &digesting{}
-	if err := store.RestoreAt(dir, at, r.Index); err != nil || at.d != want {
+	if err := store.RestoreAt(t.Context(), dir, at, r.Index, nil); err != nil || at.d != want {
 		t.Errorf("restored at %d: %+v, want %+v: %v", r.Index, at.d, want, err)
 	}
 	next := r.SnapshotIndex

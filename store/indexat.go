@@ -20,10 +20,11 @@ import (
 // Times never go back in a store. If an update bears one that is still to come, the clock
 // was ahead when it was made, and those that follow bear it, too: what of them was made
 // before t nobody knows, and the error is ErrClockAhead.
+//
 // The error is ErrNotRetained if updates that far back are no longer kept; otherwise it is
-// one of [ReadUpdates].
-func IndexAt(dir string, t time.Time) (index uint64, err error) {
-	return indexAt(context.Background(), filesIn(dir), t)
+// that of ctx, when that ends meanwhile, or one of [ReadUpdates].
+func IndexAt(ctx context.Context, dir string, t time.Time) (index uint64, err error) {
+	return indexAt(ctx, filesIn(dir), t)
 }
 
 func indexAt(ctx context.Context, in storefile.Dir, t time.Time) (uint64, error) {

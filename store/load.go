@@ -29,7 +29,9 @@ type loader struct {
 	time     int64 // of the commit of the last update loaded, in nanoseconds since 1970
 	report   Recovery
 
-	moved *atomic.Uint64 // increased with each update; nil: nothing is
+	moved     *atomic.Uint64     // increased with each update; nil: nothing is
+	meter     meter              // told how much is read
+	restoring func(index uint64) // called before each Restore of the machine; nil: nothing is
 
 	snapshotSize int64 // bytes of the file that was restored
 	machineError bool  // what failed was the machine, or reading for it
@@ -94,6 +96,7 @@ func (l *loader) loadSnapshot() error {
 			return err
 		}
 	}
+	l.expect(0)
 	return nil
 }
 
@@ -105,7 +108,8 @@ func (l *loader) tryRestore(index uint64) (whole bool, err error) {
 	s, err := l.dir.OpenSnap(index)
 	if err == nil {
 		defer s.Close()
-		err = s.Verify()
+		l.expect(index)
+		err = l.verify(s, path)
 	}
 	refused := errors.Is(err, ErrCorrupt) || fsys.Unreadable(err)
 	if err == nil {
@@ -128,11 +132,39 @@ func (l *loader) tryRestore(index uint64) (whole bool, err error) {
 	return true, l.restore(s, path, index)
 }
 
+// expect tells the meter what is read from now on, if the state of index is begun with: its
+// snapshot twice, if that is not the initial state, and the logs after it.
+func (l *loader) expect(index uint64) {
+	if l.meter.tell == nil {
+		return
+	}
+	first, _ := slices.BinarySearch(l.list.Logs, index)
+	last, _ := slices.BinarySearch(l.list.Logs, l.target)
+	var sizes []int64
+	if _, ok := slices.BinarySearch(l.list.Snaps, index); ok {
+		size := sizesOf(l.dir.FS, l.dir.Snap, []uint64{index})[0]
+		sizes = append(sizes, size, size)
+	}
+	l.meter.expect(append(sizes, sizesOf(l.dir.FS, l.dir.Log, l.list.Logs[first:max(first, last)])...))
+}
+
+// verify reads all of a snapshot, until the context ends.
+func (l *loader) verify(s *storefile.SnapReader, path string) error {
+	l.meter.next()
+	_, err := s.WriteTo(contextWriter{l.ctx, &meteredWriter{w: io.Discard, m: &l.meter}})
+	if err != nil && errors.Is(err, l.ctx.Err()) {
+		return fmt.Errorf("store: verifying %s: %w", path, err)
+	}
+	return err
+}
+
 // restore gives the machine the verified snapshot in s. After an error, as of a
 // disk that reads differently now, the machine may hold any part of it, so that
 // nothing else can be tried.
 func (l *loader) restore(s *storefile.SnapReader, path string, index uint64) error {
-	if err := l.m.Restore(contextReader{l.ctx, s}); err != nil {
+	l.begin(index)
+	l.meter.next()
+	if err := l.m.Restore(&stateReader{ctx: l.ctx, r: s, m: &l.meter}); err != nil {
 		l.machineError = true
 		return fmt.Errorf("store: restoring %s: %w", path, err)
 	}
@@ -159,22 +191,36 @@ func (l *loader) sameAsLog(h storefile.Header, path string) error {
 	return nil
 }
 
-// A contextReader is an io.Reader until its context ends.
-type contextReader struct {
-	ctx context.Context
-	r   *storefile.SnapReader
+// begin tells that the machine is about to get the state right after an update.
+func (l *loader) begin(index uint64) {
+	if l.restoring != nil {
+		l.restoring(index)
+	}
 }
 
-func (r contextReader) Read(p []byte) (int, error) {
+// A stateReader is what a machine reads its state from: a snapshot, until the context ends.
+type stateReader struct {
+	ctx context.Context
+	r   *storefile.SnapReader
+	m   *meter
+	off int64 // how much was read
+}
+
+func (r *stateReader) Read(p []byte) (int, error) {
 	if err := r.ctx.Err(); err != nil {
 		return 0, err
 	}
-	return r.r.Read(p)
+	n, err := r.r.Read(p)
+	r.off += int64(n)
+	r.m.at(r.off)
+	return n, err
 }
 
 // WriteTo implements io.WriterTo, without a copy.
-func (r contextReader) WriteTo(w io.Writer) (int64, error) {
-	return r.r.WriteTo(contextWriter{r.ctx, w})
+func (r *stateReader) WriteTo(w io.Writer) (int64, error) {
+	n, err := r.r.WriteTo(contextWriter{r.ctx, &meteredWriter{w: w, m: r.m, off: r.off}})
+	r.off += n
+	return n, err
 }
 
 // sameStore makes sure that all files are of one store.
@@ -235,6 +281,7 @@ func (l *loader) replayLog(i int) (ended bool, err error) {
 		limit = fromDisk
 		l.toSync = append(l.toSync, l.dir.Log(base))
 	}
+	l.meter.next()
 	r, err := l.dir.OpenLog(base, limit)
 	if err != nil {
 		return false, err
@@ -280,6 +327,9 @@ func (l *loader) apply(r *storefile.LogReader) error {
 			}
 			return err
 		}
+		if r.State {
+			l.begin(r.Index)
+		}
 		u.index, u.at, u.data, u.state = r.Index, r.Time, update, r.State
 		if err := l.machine.replay(&u); err != nil {
 			if l.machineError = true; errors.Is(err, ErrShadowGone) {
@@ -287,6 +337,7 @@ func (l *loader) apply(r *storefile.LogReader) error {
 			}
 			return &ReplayError{Index: r.Index, Path: r.Path, Offset: r.Off, Err: err}
 		}
+		l.meter.at(r.End)
 		l.time = r.Time
 		l.report.Index++
 		l.report.Updates++

@@ -130,7 +130,7 @@ func TestAMapHasAllThatIsInAStore(t *testing.T) {
 		}
 		if f.Kind == inspect.SnapshotFile {
 			want := &pile{}
-			if err := store.RestoreAt(dir, want, f.Base); err != nil || state != string(want.b) {
+			if err := store.RestoreAt(t.Context(), dir, want, f.Base, nil); err != nil || state != string(want.b) {
 				t.Errorf("%s: a state of %d bytes, want %d: %v", f.Path, len(state), len(want.b), err)
 			}
 		}

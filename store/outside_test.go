@@ -66,7 +66,7 @@ func TestRestoreAtBesideALiveStore(t *testing.T) {
 	s := open(t, dir, &journal{}, nil)
 	update(t, s, "a")
 	m := &hooked{hook: func(int) { update(t, s, "b"); update(t, s, "c") }}
-	err := store.RestoreAt(dir, m, 1000)
+	err := store.RestoreAt(t.Context(), dir, m, 1000, nil)
 	if !errors.Is(err, store.ErrNotRetained) {
 		t.Errorf("got %v, want ErrNotRetained", err)
 	}
@@ -86,7 +86,7 @@ func TestRestoreAtBesideARotation(t *testing.T) {
 			update(t, s, "b")
 		}
 	}}
-	err := store.RestoreAt(dir, m, 1000)
+	err := store.RestoreAt(t.Context(), dir, m, 1000, nil)
 	if !errors.Is(err, store.ErrNotRetained) {
 		t.Errorf("got %v, want ErrNotRetained", err)
 	}
@@ -110,10 +110,10 @@ func TestRestoreAtWhatIsDroppedMeanwhile(t *testing.T) {
 			}
 		}
 	}}
-	if err := store.RestoreAt(dir, m, 3); err != nil {
+	if err := store.RestoreAt(t.Context(), dir, m, 3, nil); err != nil {
 		t.Errorf("what was open already is read to its end: %v", err)
 	}
-	if err := store.RestoreAt(dir, &hooked{hook: func(int) {}}, 3); !errors.Is(err, store.ErrNotRetained) {
+	if err := store.RestoreAt(t.Context(), dir, &hooked{hook: func(int) {}}, 3, nil); !errors.Is(err, store.ErrNotRetained) {
 		t.Errorf("what was dropped: got %v, want ErrNotRetained", err)
 	}
 	const dir2 = "/r52"
@@ -137,7 +137,7 @@ func TestRestoreAtWhatIsDroppedMeanwhile(t *testing.T) {
 			}
 		}
 	})
-	err := store.RestoreAt(dir2, &journal{}, 1)
+	err := store.RestoreAt(t.Context(), dir2, &journal{}, 1, nil)
 	if !errors.Is(err, store.ErrNotRetained) {
 		t.Errorf("got %v, want ErrNotRetained", err)
 	}

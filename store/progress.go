@@ -22,10 +22,8 @@ const meterPiece = 256 << 10
 
 // newMeter returns a meter for files of these sizes, which are read in this order.
 func newMeter(tell func(done, total int64), sizes []int64) *meter {
-	m := &meter{tell: tell, sizes: sizes}
-	for _, size := range sizes {
-		m.total += size
-	}
+	m := &meter{tell: tell}
+	m.expect(sizes)
 	return m
 }
 
@@ -50,6 +48,16 @@ func (m *meter) next() {
 		m.size, m.sizes = m.sizes[0], m.sizes[1:]
 	}
 	m.at(0) // what of it the file before was short of
+}
+
+// expect has the meter go on with other files than were left, of these sizes.
+func (m *meter) expect(sizes []int64) {
+	m.before, m.size = m.told, 0
+	m.total = m.told
+	for _, size := range sizes {
+		m.total += size
+	}
+	m.sizes = sizes
 }
 
 // end tells that all files are done.

@@ -190,7 +190,7 @@ func TestOpenDropsTheCacheOfWhatMayNotBeDurable(t *testing.T) {
 		}
 		s.Close()
 		dropped = nil
-		check(t, store.RestoreAt(dir, &plainMachine{}, 1))
+		check(t, store.RestoreAt(t.Context(), dir, &plainMachine{}, 1, nil))
 		if len(dropped) > 0 {
 			t.Errorf("RestoreAt has dropped the cache of %q", dropped)
 		}

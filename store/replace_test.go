@@ -52,7 +52,7 @@ func TestAStateThatWasInstalledIsThere(t *testing.T) {
 	same("Replace", m, afterReplace...)
 	for index, want := range [][]string{{}, {"one"}, {"one", "two"}, {"in", "place"}, afterReplace} {
 		m := &journal{}
-		check(t, store.RestoreAt(dir, m, uint64(index)))
+		check(t, store.RestoreAt(t.Context(), dir, m, uint64(index), nil))
 		same(fmt.Sprint("RestoreAt ", index), m, want...)
 	}
 	loaded := &journal{}

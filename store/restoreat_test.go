@@ -21,11 +21,11 @@ func TestRestoreAtSaysWhatItCannotDo(t *testing.T) {
 	const dir = "/cannot"
 	fl, _ := build(t, "/made", 1, 20, snapshot, 30, 40, snapshot, 50)
 	mount(t, dir, fl.mem(t, dir))
-	if err := store.RestoreAt(dir, nil, 3); err == nil || !strings.Contains(err.Error(), "nil") {
+	if err := store.RestoreAt(t.Context(), dir, nil, 3, nil); err == nil || !strings.Contains(err.Error(), "nil") {
 		t.Errorf("without a machine: %v", err)
 	}
 	for _, index := range []uint64{0, 1, 2, 5, 1 << 60} {
-		err := store.RestoreAt(dir, &plainMachine{}, index)
+		err := store.RestoreAt(t.Context(), dir, &plainMachine{}, index, nil)
 		wantIs(t, err, store.ErrNotRetained)
 		why := "is older than what is kept"
 		if index > 4 {
@@ -36,15 +36,15 @@ func TestRestoreAtSaysWhatItCannotDo(t *testing.T) {
 		}
 	}
 	for index := uint64(3); index <= 4; index++ {
-		if err := store.RestoreAt(dir, &plainMachine{}, index); err != nil {
+		if err := store.RestoreAt(t.Context(), dir, &plainMachine{}, index, nil); err != nil {
 			t.Errorf("update %d: %v", index, err)
 		}
 	}
 	mount(t, "/nobody", files{"mine": nil}.mem(t, "/nobody"))
-	if err := store.RestoreAt("/nobody", &plainMachine{}, 0); err == nil || !strings.Contains(err.Error(), "no store in /nobody") {
+	if err := store.RestoreAt(t.Context(), "/nobody", &plainMachine{}, 0, nil); err == nil || !strings.Contains(err.Error(), "no store in /nobody") {
 		t.Errorf("without a store: %v", err)
 	}
-	if err := store.RestoreAt("/nowhere", &plainMachine{}, 0); !errors.Is(err, fs.ErrNotExist) {
+	if err := store.RestoreAt(t.Context(), "/nowhere", &plainMachine{}, 0, nil); !errors.Is(err, fs.ErrNotExist) {
 		t.Errorf("without a directory: %v", err)
 	}
 }
@@ -81,7 +81,7 @@ func TestRestoreAtNeedsOnlyWhatIsBehindIt(t *testing.T) {
 			delete(fl, name)
 		}
 		unmount := storefs.Mount(dir, fl.mem(t, dir))
-		wantIs(t, store.RestoreAt(dir, &plainMachine{}, tt.index), tt.want)
+		wantIs(t, store.RestoreAt(t.Context(), dir, &plainMachine{}, tt.index, nil), tt.want)
 		unmount()
 	}
 }
@@ -97,13 +97,13 @@ func TestRestoreAtBehindLogsThatCameBack(t *testing.T) {
 	if _, err := store.Check(t.Context(), dir, nil); err != nil {
 		t.Fatal(err)
 	}
-	check(t, store.RestoreAt(dir, &plainMachine{}, 1)) // all of it is in the first log
-	err := store.RestoreAt(dir, &plainMachine{}, 2)
+	check(t, store.RestoreAt(t.Context(), dir, &plainMachine{}, 1, nil)) // all of it is in the first log
+	err := store.RestoreAt(t.Context(), dir, &plainMachine{}, 2, nil)
 	wantIs(t, err, store.ErrNotRetained)
 	if !strings.Contains(err.Error(), "were dropped from /back, after a snapshot of update 3") {
 		t.Errorf("got %v", err)
 	}
-	check(t, store.RestoreAt(dir, &plainMachine{}, 3))
+	check(t, store.RestoreAt(t.Context(), dir, &plainMachine{}, 3, nil))
 }
 
 // An Open that cuts off the remainder of a commit may do so while the log is read.
@@ -119,7 +119,7 @@ func TestRestoreAtBesideACut(t *testing.T) {
 			check(t, overwrite(mem, op.Path, 0, nil, block-5))
 		}
 	})
-	err := store.RestoreAt(dir, &plainMachine{}, 2)
+	err := store.RestoreAt(t.Context(), dir, &plainMachine{}, 2, nil)
 	wantIs(t, err, store.ErrNotRetained)
 	if !strings.Contains(err.Error(), "ends with update 1, before 2") {
 		t.Errorf("got %v", err)
@@ -144,9 +144,15 @@ func TestRestoreAtFromASnapshotThatIsReplacedMeanwhile(t *testing.T) {
 		}
 	})
 	m := &journal{}
-	check(t, store.RestoreAt(dir, m, 2))
-	if !slices.Equal(m.updates, []string{"a", "b"}) {
-		t.Errorf("restored %q", m.updates)
+	var progress told
+	var states []uint64
+	check(t, store.RestoreAt(t.Context(), dir, m, 2, &store.RestoreOptions{
+		Progress: progress.add,
+		State:    func(index uint64) { states = append(states, index) },
+	}))
+	progress.verify(t, 1<<20)
+	if !slices.Equal(m.updates, []string{"a", "b"}) || !slices.Equal(states, []uint64{2}) {
+		t.Errorf("restored %q, told of the states %d", m.updates, states)
 	}
 	update(t, s, "c")
 	f.OnOp(func(op faultfs.Op) {
@@ -156,7 +162,7 @@ func TestRestoreAtFromASnapshotThatIsReplacedMeanwhile(t *testing.T) {
 			f.Inject(faultfs.Fault{Kinds: faultfs.OpRead, Err: syscall.EIO})
 		}
 	})
-	wantIs(t, store.RestoreAt(dir, &journal{}, 3), syscall.EIO)
+	wantIs(t, store.RestoreAt(t.Context(), dir, &journal{}, 3, nil), syscall.EIO)
 }
 
 // A file that is listed and not there, for whatever reason, is an error, also if
@@ -183,7 +189,7 @@ func TestRestoreAtOfFilesThatAreListedOnly(t *testing.T) {
 			f.Inject(fault)
 		}
 		unmount := storefs.Mount(dir, f)
-		wantIs(t, store.RestoreAt(dir, &plainMachine{}, 2), tt.want)
+		wantIs(t, store.RestoreAt(t.Context(), dir, &plainMachine{}, 2, nil), tt.want)
 		unmount()
 	}
 }
@@ -200,7 +206,7 @@ func TestRestoreAtDoesNotReplayTwice(t *testing.T) {
 			check(t, mem.Rename(op.Path, filepath.Join(dir, snap3)))
 		}
 	})
-	wantIs(t, store.RestoreAt(dir, &plainMachine{}, 2), fs.ErrNotExist)
+	wantIs(t, store.RestoreAt(t.Context(), dir, &plainMachine{}, 2, nil), fs.ErrNotExist)
 }
 
 // RestoreAt passes on what the machine says, and does not ask it again.
@@ -211,12 +217,12 @@ func TestRestoreAtPassesOnWhatTheMachineSays(t *testing.T) {
 	update(t, s, "a")
 	for _, want := range []error{fs.ErrNotExist, store.ErrCorrupt} {
 		calls := 0
-		err := store.RestoreAt(dir, refusing(func() error {
+		err := store.RestoreAt(t.Context(), dir, refusing(func() error {
 			calls++
 			check(t, s.Snapshot(t.Context()))
 			update(t, s, "b")
 			return want
-		}), 1)
+		}), 1, nil)
 		if !errors.Is(err, want) || calls != 1 {
 			t.Errorf("%d calls, error %v, want %v", calls, err, want)
 		}

@@ -151,7 +151,7 @@ func TestEntriesAroundTheEndOfABlock(t *testing.T) {
 		update(t, s, "next")
 		s.Close()
 		m := &journal{}
-		if err := store.RestoreAt(dir, m, 4); err != nil || !slices.Equal(m.updates, []string{first, "next", first, "next"}) {
+		if err := store.RestoreAt(t.Context(), dir, m, 4, nil); err != nil || !slices.Equal(m.updates, []string{first, "next", first, "next"}) {
 			t.Errorf("with %d bytes left of a block: %d updates, %v", left, len(m.updates), err)
 		}
 	}

@@ -97,7 +97,7 @@ func TestTyped(t *testing.T) {
 			}
 		}
 		b := &bank{balance: map[string]int64{}}
-		if err := store.RestoreAt(dir, store.Untyped(b, codec), 12); err != nil || b.balance["ann"] != want {
+		if err := store.RestoreAt(t.Context(), dir, store.Untyped(b, codec), 12, nil); err != nil || b.balance["ann"] != want {
 			t.Errorf("%s: RestoreAt: %v, balance %d", name, err, b.balance["ann"])
 		}
 	}

@@ -170,7 +170,7 @@ func (s *source) check(m *inspect.Map, indexes []*index) {
 	}
 	c := stateCheck{edition: edition, damages: n, known: true}
 	if c.last, c.err = lastIndex(m); c.err == nil {
-		c.err = store.RestoreAt(m.Path, blind{}, c.last)
+		c.err = store.RestoreAt(context.Background(), m.Path, blind{}, c.last, nil)
 	}
 	s.mu.Lock()
 	s.state = c

@@ -2,6 +2,7 @@ package view
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -42,7 +43,7 @@ type states struct {
 }
 
 // get returns the state of index in that edition of the files.
-func (s *states) get(index, edition uint64) (*stateText, error) {
+func (s *states) get(ctx context.Context, index, edition uint64) (*stateText, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.edition != edition {
@@ -56,7 +57,7 @@ func (s *states) get(index, edition uint64) (*stateText, error) {
 	}
 	begun := time.Now()
 	b := &bounded{}
-	if err := s.show(b, index); err != nil {
+	if err := s.show(ctx, b, index); err != nil {
 		return nil, err
 	}
 	t := textOf(b)
@@ -78,13 +79,13 @@ func (s *states) keep(t *stateText) {
 	}
 }
 
-// show writes the state of index to w.
-func (s *states) show(w io.Writer, index uint64) error {
+// show writes the state of index to w, unless ctx ends before.
+func (s *states) show(ctx context.Context, w io.Writer, index uint64) error {
 	if s.opts.Machine == nil {
 		return showFile(w, s.dir, index)
 	}
 	m := s.opts.Machine()
-	if err := store.RestoreAt(s.dir, m, index); err != nil {
+	if err := store.RestoreAt(ctx, s.dir, m, index, nil); err != nil {
 		return err
 	}
 	show := s.opts.Show
@@ -158,16 +159,16 @@ func (h *handler) state(r *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	t, err := h.stateAt(index)
+	t, err := h.stateAt(r.Context(), index)
 	return orWhyNot(t, err)
 }
 
 // stateAt returns the state of an index in the files as they are now.
-func (h *handler) stateAt(index int64) (*stateText, error) {
+func (h *handler) stateAt(ctx context.Context, index int64) (*stateText, error) {
 	if _, _, err := h.source.look(); err != nil {
 		return nil, err
 	}
-	return h.states.get(uint64(index), h.source.current())
+	return h.states.get(ctx, uint64(index), h.source.current())
 }
 
 // orWhyNot returns v, or as an answer why there is none: of a damaged store that is no
@@ -186,14 +187,14 @@ func (h *handler) diff(r *http.Request) (any, error) {
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, badRequest{err}
 	}
-	before, err := h.stateAt(a)
+	before, err := h.stateAt(r.Context(), a)
 	if err != nil {
 		return orWhyNot(nil, err)
 	}
 	if err := r.Context().Err(); err != nil {
 		return nil, err // nobody waits for it any more
 	}
-	after, err := h.stateAt(b)
+	after, err := h.stateAt(r.Context(), b)
 	if err != nil {
 		return orWhyNot(nil, err)
 	}

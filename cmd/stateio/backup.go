@@ -12,7 +12,7 @@ import (
 
 // backup verifies the backup of a store.
 func (v *verifier) backup(ctx context.Context, path string, file *os.File, size int64) (verdict, error) {
-	bar := newProgress(v.stderr, "verify "+path, size)
+	bar := newProgress(v.stdout, v.stderr, "verify "+path, size)
 	info, err := store.RestoreBackup(ctx, &barWriter{bar: bar}, file, size)
 	bar.finish()
 	var damage *store.CorruptError
@@ -42,7 +42,7 @@ func restoreBackup(cmd *cobra.Command, path string, file *os.File, size int64, o
 		return err
 	}
 	defer out.discard()
-	bar := newProgress(o.outputs.progress(o.state), "restore "+path, size)
+	bar := newProgress(o.outputs.stdout, o.outputs.progress(o.state), "restore "+path, size)
 	defer bar.finish()
 	info, err := store.RestoreBackup(cmd.Context(), &barWriter{w: out, bar: bar}, file, size)
 	bar.finish()

@@ -86,6 +86,7 @@ func TestCommandsShowHowFarTheyAre(t *testing.T) {
 		{"stat", "app"},
 		{"verify", "app"},
 		{"diff", "app", "other"},
+		{"truncate", "app.state"},
 	} {
 		var out bytes.Buffer
 		shown, status := seen(t.Context(), t, &out, args...)
@@ -106,11 +107,11 @@ func cutLast(s, sep string) (before, after string, found bool) {
 	return s, "", false
 }
 
-// What is written to a pipe, whose reader may show it on the same terminal, is not drawn
-// over; nor is what a terminal shows.
-func TestNoBarIsDrawnOverALog(t *testing.T) {
+// What is written to a pipe, whose reader may show it on the same terminal as a pager does,
+// is not drawn over; nor is what a terminal shows.
+func TestNoBarIsDrawnOverOutput(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "app.state")
-	mustRun(t, strings.Repeat("an update\n", 5000), "append", "--batch", "1000", path)
+	mustRun(t, strings.Repeat("an update\n", 20_000), "append", "--batch", "1000", path)
 	impatient(t)
 	r, w, err := os.Pipe()
 	if err != nil {
@@ -123,7 +124,7 @@ func TestNoBarIsDrawnOverALog(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer file.Close()
-	for _, command := range []string{"log", "restore"} {
+	for _, command := range []string{"log", "restore", "verify", "stat"} {
 		if shown, status := seen(t.Context(), t, &standardOutput{file: w}, command, path); shown != "" || status != exitOK {
 			t.Errorf("%s to a pipe: exit status %d, it shows %.200q", command, status, shown)
 		}

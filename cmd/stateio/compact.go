@@ -106,7 +106,7 @@ func compact(ctx context.Context, src *os.File, size int64, out *output, stdout,
 		return advise(err, src.Name())
 	}
 	// Every byte is written, and then compared.
-	bar := newProgress(stderr, "compact "+src.Name(), 2*(epoch.End-int64(epoch.Offset)))
+	bar := newProgress(stdout, stderr, "compact "+src.Name(), 2*(epoch.End-int64(epoch.Offset)))
 	defer bar.finish()
 	n, err := stateio.Compact(&watched{ctx, out, bar, 0}, src, size)
 	if err == nil {

@@ -37,7 +37,7 @@ func newDiff() *cobra.Command {
 		Example: diffExample,
 		Args:    arguments("A", "B"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			d, err := compare(cmd.Context(), args[0], args[1], cmd.ErrOrStderr())
+			d, err := compare(cmd.Context(), args[0], args[1], cmd.OutOrStdout(), cmd.ErrOrStderr())
 			if err != nil {
 				return err
 			}
@@ -74,8 +74,8 @@ type diffSide struct {
 	update store.Update // that one
 }
 
-// compare reads two stores up to their first difference, and shows on stderr how far it is.
-func compare(ctx context.Context, a, b string, stderr io.Writer) (difference, error) {
+// compare reads two stores up to their first difference, and shows how far it is.
+func compare(ctx context.Context, a, b string, stdout, stderr io.Writer) (difference, error) {
 	d := difference{From: 1, A: diffSide{Path: a}, B: diffSide{Path: b}}
 	var files [2][]store.File
 	for i, dir := range []string{a, b} {
@@ -89,7 +89,7 @@ func compare(ctx context.Context, a, b string, stderr io.Writer) (difference, er
 	if other := newWalk(files[1], d.From, math.MaxUint64); other.total < w.total {
 		w = other
 	}
-	bar := newProgress(stderr, "diff "+a+" "+b, 2*w.total)
+	bar := newProgress(stdout, stderr, "diff "+a+" "+b, 2*w.total)
 	defer bar.finish()
 	nextA, stopA := iter.Pull2(store.ReadUpdates(ctx, a, d.From))
 	defer stopA()

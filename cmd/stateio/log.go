@@ -72,10 +72,10 @@ type logOptions struct {
 
 // bounds returns the indexes of the first and the last update to print, of a store whose
 // first update has that index.
-func (o logOptions) bounds(dir string, oldest uint64) (first, last uint64, err error) {
+func (o logOptions) bounds(ctx context.Context, dir string, oldest uint64) (first, last uint64, err error) {
 	first, last = oldest, math.MaxUint64
 	if o.from != "" {
-		if first, err = indexOf(dir, "--from", o.from); err != nil {
+		if first, err = indexOf(ctx, dir, "--from", o.from); err != nil {
 			return 0, 0, err
 		}
 		if _, perr := strconv.ParseUint(o.from, 10, 64); perr != nil {
@@ -84,7 +84,7 @@ func (o logOptions) bounds(dir string, oldest uint64) (first, last uint64, err e
 		first = max(first, 1)
 	}
 	if o.to != "" {
-		if last, err = indexOf(dir, "--to", o.to); err != nil {
+		if last, err = indexOf(ctx, dir, "--to", o.to); err != nil {
 			return 0, 0, err
 		}
 	}
@@ -113,7 +113,7 @@ func runLog(ctx context.Context, path string, asJSON bool, stdout, stderr io.Wri
 		return err
 	}
 	defer file.Close()
-	bar := newProgress(beside(stdout, stderr), "log "+path, size)
+	bar := newProgress(stdout, beside(stdout, stderr), "log "+path, size)
 	defer bar.finish()
 	out := bufio.NewWriterSize(stdout, 64<<10)
 	var p printer = newText(out, size, columns(stdout))

@@ -22,14 +22,15 @@ type progress struct {
 	shown bool
 }
 
-// newProgress returns the progress of work on size bytes, which begins now.
-func newProgress(w io.Writer, what string, size int64) *progress {
+// newProgress returns the progress of work on size bytes, which begins now. It is shown on
+// stderr, unless stdout is a pipe: its reader may be a pager, which has the terminal.
+func newProgress(stdout, stderr io.Writer, what string, size int64) *progress {
 	p := &progress{size: size, begun: time.Now()}
-	if file, ok := w.(*os.File); !ok || !term.IsTerminal(int(file.Fd())) {
+	if file, ok := stderr.(*os.File); !ok || !term.IsTerminal(int(file.Fd())) || isPipe(stdout) {
 		return p
 	}
 	p.bar = progressbar.NewOptions64(size,
-		progressbar.OptionSetWriter(w),
+		progressbar.OptionSetWriter(stderr),
 		progressbar.OptionSetDescription(escaped(what)),
 		progressbar.OptionShowBytes(true),
 		progressbar.OptionThrottle(100*time.Millisecond),
@@ -78,16 +79,23 @@ func (p *progress) finish() {
 	}
 }
 
-// beside returns where progress is shown while a command writes what it reads to stdout:
-// nowhere if that is a terminal, or a pipe, as its reader may show it on the same terminal,
-// and draw over it as a pager does.
-func beside(stdout, stderr io.Writer) io.Writer {
-	out, ok := stdout.(*standardOutput)
+// isPipe reports whether w is standard output, and that a pipe or a socket.
+func isPipe(w io.Writer) bool {
+	if h, ok := w.(*heedless); ok {
+		w = h.w
+	}
+	out, ok := w.(*standardOutput)
 	if !ok {
-		return stderr
+		return false
 	}
 	info, err := out.file.Stat()
-	if isTerminal(out) || err == nil && info.Mode()&os.ModeNamedPipe != 0 {
+	return err == nil && info.Mode()&(os.ModeNamedPipe|os.ModeSocket) != 0
+}
+
+// beside returns where progress is shown while a command writes what it reads to stdout:
+// nowhere if that is a terminal.
+func beside(stdout, stderr io.Writer) io.Writer {
+	if isTerminal(stdout) {
 		return io.Discard
 	}
 	return stderr

@@ -52,7 +52,7 @@ func newRepair() *cobra.Command {
 			if err := canDrop(cmd.Context(), args[0], o.Drop); err != nil {
 				return err
 			}
-			bar := newProgress(cmd.ErrOrStderr(), "repair "+args[0], 0)
+			bar := newProgress(cmd.OutOrStdout(), cmd.ErrOrStderr(), "repair "+args[0], 0)
 			o.Progress = bar.of
 			rep, err := store.Repair(cmd.Context(), args[0], args[1], &o)
 			bar.finish()

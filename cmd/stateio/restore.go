@@ -1,7 +1,6 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -120,27 +119,24 @@ func runRestore(cmd *cobra.Command, path string, o restoreOptions) error {
 	} else if is {
 		return restoreBackup(cmd, path, file, size, o)
 	}
-	bar := newProgress(o.outputs.progress(o.state, o.updates), "restore "+path, 0)
+	bar := newProgress(o.outputs.stdout, o.outputs.progress(o.state, o.updates), "restore "+path, 0)
 	defer bar.finish()
 	state, updates, err := o.open(file, size)
 	if err != nil {
 		return advise(err, path)
 	}
 	o.told.Kind, o.told.Epoch = "file", &o.told.epoch
+	var out written
+	defer out.discard()
 	if o.state != "" && state != nil {
-		err = o.writeState(bytes.NewReader(state))
+		err = o.writeState(&out, bytes.NewReader(state))
 	} else if o.state != "" {
 		o.noState(cmd, path+" has no snapshot in this epoch")
 	}
-	if err != nil || o.updates == "" {
-		return err
+	if err == nil && o.updates != "" {
+		err = o.writeUpdates(cmd.Context(), &out, updates, path, newEpochWalk(bar, file, size, o.told.epoch, state))
 	}
-	out, err := o.openUpdates()
 	if err != nil {
-		return err
-	}
-	defer out.discard()
-	if err := o.writeUpdates(cmd.Context(), out, updates, path, newEpochWalk(bar, file, size, o.told.epoch, state)); err != nil {
 		return err
 	}
 	return out.commit()
@@ -170,25 +166,29 @@ func (o restoreOptions) noState(cmd *cobra.Command, why string) {
 	}
 }
 
-// writeState writes the snapshot to where it is wanted.
-func (o restoreOptions) writeState(state io.Reader) error {
-	out, err := o.outputs.open(o.state)
+// writeState writes the snapshot to where it is wanted. A new file has no name yet.
+func (o restoreOptions) writeState(to *written, state io.Reader) error {
+	out, err := to.open(o.outputs, o.state)
 	if err != nil {
 		return err
 	}
-	defer out.discard()
+	return o.copyState(out, state)
+}
+
+// copyState writes the snapshot to out.
+func (o restoreOptions) copyState(out *output, state io.Reader) error {
 	n, err := io.Copy(out, state)
-	if err != nil {
-		return err
-	}
 	o.told.State = &restoredState{o.state, n}
-	return out.commit()
+	if err == nil && !out.temp {
+		err = out.sync() // updates may come out at the same place
+	}
+	return err
 }
 
 // openUpdates opens the output for updates.
-func (o restoreOptions) openUpdates() (*output, error) {
+func (o restoreOptions) openUpdates(to *written) (*output, error) {
 	o.told.Updates = &restoredUpdates{Path: o.updates}
-	return o.outputs.open(o.updates)
+	return to.open(o.outputs, o.updates)
 }
 
 // writeUpdate writes an update and a delimiter to out.
@@ -204,8 +204,12 @@ func (o restoreOptions) writeUpdate(out *output, update []byte) error {
 	return out.WriteByte(delim)
 }
 
-// writeUpdates writes all updates to out.
-func (o restoreOptions) writeUpdates(ctx context.Context, out *output, updates *stateio.Reader, path string, w *epochWalk) error {
+// writeUpdates writes all updates to where they are wanted. A new file has no name yet.
+func (o restoreOptions) writeUpdates(ctx context.Context, to *written, updates *stateio.Reader, path string, w *epochWalk) error {
+	out, err := o.openUpdates(to)
+	if err != nil {
+		return err
+	}
 	for n := 0; ; n++ {
 		update, err := updates.Read()
 		switch {
@@ -222,6 +226,35 @@ func (o restoreOptions) writeUpdates(ctx context.Context, out *output, updates *
 			return err
 		}
 		w.read(update)
+	}
+}
+
+// What was written to files gets its names when all of it is there, or none.
+type written []*output
+
+// open opens an output as outputs.open does.
+func (w *written) open(o outputs, path string) (*output, error) {
+	out, err := o.open(path)
+	if err == nil {
+		*w = append(*w, out)
+	}
+	return out, err
+}
+
+// commit finishes all outputs.
+func (w written) commit() error {
+	for _, out := range w {
+		if err := out.commit(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// discard gives up those that were not committed.
+func (w *written) discard() {
+	for _, out := range *w {
+		out.discard()
 	}
 }
 
@@ -261,123 +294,4 @@ func notSource(out, source string) error {
 // notComplete returns the error of a restore that was interrupted.
 func notComplete(ctx context.Context, path string) error {
 	return fmt.Errorf("%w: restoring %s is not complete", context.Cause(ctx), path)
-}
-
-// restoreStore gives back what is in the store in a directory.
-func restoreStore(cmd *cobra.Command, dir string, o restoreOptions) error {
-	if o.older {
-		return usageError{fmt.Errorf("--epoch is for files, and %s is a directory: a store has --at", dir)}
-	}
-	ctx := cmd.Context()
-	var err error
-	if o.at, err = o.index(ctx, dir); err != nil {
-		return adviseStore(err, dir)
-	}
-	// Replace installs a whole state between updates: what is before the last one is not
-	// written.
-	r, err := newReplaying(o.outputs.progress(o.state, o.updates), dir, o.at, o.state != "")
-	if err != nil {
-		return err
-	}
-	defer r.bar.finish()
-	states, err := tryRestore(ctx, dir, o.at, r)
-	if err != nil {
-		return o.restoreError(ctx, dir, err)
-	}
-	o.told.Kind, o.told.Index = "store", &o.at
-	out := &output{Writer: bufio.NewWriter(io.Discard)}
-	r.bar.hide() // opening an output may tell something
-	if o.updates != "" {
-		if out, err = o.openUpdates(); err != nil {
-			return err
-		}
-	}
-	defer out.discard()
-	for seen := -1; seen < states; {
-		if seen >= 0 { // nothing was written: the store has made a snapshot since it was counted
-			if states, err = tryRestore(ctx, dir, o.at, r); err != nil {
-				return o.restoreError(ctx, dir, err)
-			}
-		}
-		if seen, err = o.restorePast(ctx, dir, states, out, r); err != nil {
-			return o.restoreError(ctx, dir, err)
-		}
-	}
-	r.bar.finish()
-	if states == 0 && o.state != "" {
-		o.noState(cmd, dir+" has no snapshot up to there")
-	}
-	return out.commit()
-}
-
-// restoreError is err of restoring the store in dir, for people.
-func (o restoreOptions) restoreError(ctx context.Context, dir string, err error) error {
-	if ctx.Err() != nil {
-		return notComplete(ctx, dir) // and not that the machine refused an update
-	}
-	return adviseStore(err, dir)
-}
-
-// restorePast writes the last of so many states, and the updates after it. It returns how
-// many states it has seen: nothing was written if they are fewer.
-func (o restoreOptions) restorePast(ctx context.Context, dir string, states int, out *output, r *replaying) (seen int, err error) {
-	err = store.RestoreAt(dir, r.pass(&replayMachine{
-		state: func(snapshot io.Reader) error {
-			if seen++; seen < states || o.state == "" {
-				return nil
-			}
-			r.bar.hide()
-			return o.writeState(snapshot)
-		},
-		update: func(update []byte) error {
-			if ctx.Err() != nil {
-				return notComplete(ctx, dir)
-			}
-			if seen < states {
-				return nil
-			}
-			return o.writeUpdate(out, update)
-		},
-	}), o.at)
-	return seen, err
-}
-
-// index returns the index of the update up to which the store in dir is restored. It is an
-// error if that can't be had, so that nothing is written then.
-func (o restoreOptions) index(ctx context.Context, dir string) (uint64, error) {
-	if !o.past {
-		return lastIndex(ctx, dir)
-	}
-	at, err := indexOf(dir, "--at", o.moment)
-	if err != nil {
-		return 0, err
-	}
-	last, err := lastIndex(ctx, dir)
-	switch {
-	case ctx.Err() != nil:
-		return 0, notComplete(ctx, dir)
-	case err != nil: // it may be after what is wanted
-		return at, nil
-	case at > last:
-		return 0, fmt.Errorf("%s ends with update %d, before %d. Nothing was written", dir, last, at)
-	}
-	return at, nil
-}
-
-// tryRestore restores the store in dir without writing anything, and counts the states: a
-// snapshot, and those that have replaced the one before. It shows in r how far it is.
-func tryRestore(ctx context.Context, dir string, at uint64, r *replaying) (states int, err error) {
-	err = store.RestoreAt(dir, r.pass(&replayMachine{
-		state: func(io.Reader) error {
-			states++
-			return nil
-		},
-		update: func([]byte) error {
-			if ctx.Err() != nil {
-				return notComplete(ctx, dir)
-			}
-			return nil
-		},
-	}), at)
-	return states, err
 }

@@ -147,7 +147,7 @@ func (s *stat) add(kind string, bytes int64) {
 
 // ofBackup finds out about a backup.
 func (s *stat) ofBackup(cmd *cobra.Command, file *os.File) error {
-	bar := newProgress(cmd.ErrOrStderr(), "stat "+s.Path, s.Size)
+	bar := newProgress(cmd.OutOrStdout(), cmd.ErrOrStderr(), "stat "+s.Path, s.Size)
 	info, err := store.RestoreBackup(cmd.Context(), &barWriter{bar: bar}, file, s.Size)
 	bar.finish()
 	if cmd.Context().Err() != nil {
@@ -164,7 +164,7 @@ func (s *stat) ofBackup(cmd *cobra.Command, file *os.File) error {
 
 // ofFile finds out about a state file.
 func (s *stat) ofFile(cmd *cobra.Command, file *os.File) error {
-	bar := newProgress(cmd.ErrOrStderr(), "stat "+s.Path, s.Size)
+	bar := newProgress(cmd.OutOrStdout(), cmd.ErrOrStderr(), "stat "+s.Path, s.Size)
 	defer bar.finish()
 	current, all := int64(0), int64(0) // bytes of entries: of the newest epoch, and of all
 	for e, err := range inspect.Entries(file, s.Size) {

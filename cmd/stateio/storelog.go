@@ -19,7 +19,7 @@ func runStoreLog(ctx context.Context, dir string, o logOptions, stdout, stderr i
 	if err != nil {
 		return err
 	}
-	first, last, err := o.bounds(dir, files[0].First)
+	first, last, err := o.bounds(ctx, dir, files[0].First)
 	if err != nil {
 		return err
 	}
@@ -32,7 +32,7 @@ func runStoreLog(ctx context.Context, dir string, o logOptions, stdout, stderr i
 	if o.follow {
 		stderr = io.Discard // there is no end
 	}
-	p.bar = newProgress(beside(stdout, stderr), "log "+dir, p.walk.total)
+	p.bar = newProgress(stdout, beside(stdout, stderr), "log "+dir, p.walk.total)
 	defer p.bar.finish()
 	err = p.all(ctx, dir, first, last, files)
 	return errors.Join(adviseStore(err, dir), out.Flush())

@@ -34,7 +34,7 @@ func (s *stat) ofStore(cmd *cobra.Command, keep int, text *statText) error {
 	if err := text.first(ctx, s); err != nil {
 		return err
 	}
-	bar := newProgress(cmd.ErrOrStderr(), "stat "+s.Path, s.Size)
+	bar := newProgress(cmd.OutOrStdout(), cmd.ErrOrStderr(), "stat "+s.Path, s.Size)
 	u := updateCounter{s: s, last: files[0].First - 1}
 	reports, err := store.Check(ctx, s.Path, &store.CheckOptions{Progress: bar.of, Update: u.add})
 	bar.finish()

@@ -11,7 +11,7 @@ import (
 
 // store verifies the store in a directory.
 func (v *verifier) store(ctx context.Context, dir string) (verdict, error) {
-	bar := newProgress(v.stderr, "verify "+dir, 0)
+	bar := newProgress(v.stdout, v.stderr, "verify "+dir, 0)
 	var printErr error
 	reports, err := store.Check(ctx, dir, &store.CheckOptions{
 		Progress: bar.of,
@@ -45,7 +45,9 @@ func (v *verifier) store(ctx context.Context, dir string) (verdict, error) {
 	found.Damaged = int64(len(found.Damage))
 	found.Sound = found.Damaged == 0
 	holds := fmt.Sprintf("%s in %s, and %s", count(int64(found.Updates), "update"), count(logs, "log"), count(found.Snapshots, "snapshot"))
-	found.conclude(ctx, holds, reports)
+	bar = newProgress(v.stdout, v.stderr, "restore "+dir, 0)
+	found.conclude(ctx, bar, holds, reports)
+	bar.finish()
 	if ctx.Err() != nil {
 		return verdict{}, fmt.Errorf("%w: verifying %s is not complete", context.Cause(ctx), dir)
 	}
@@ -66,8 +68,8 @@ func (v *verifier) describeFile(r store.FileReport) error {
 }
 
 // conclude says whether a store still has its current state, and what can be had if it has
-// not.
-func (v *verdict) conclude(ctx context.Context, holds string, reports []store.FileReport) {
+// not. It shows in bar how far it is.
+func (v *verdict) conclude(ctx context.Context, bar *progress, holds string, reports []store.FileReport) {
 	at, ok := store.LastIntact(reports)
 	if v.Sound {
 		v.Verdict, v.Summary = verdictOK, "ok: "+holds
@@ -78,7 +80,7 @@ func (v *verdict) conclude(ctx context.Context, holds string, reports []store.Fi
 	}
 	last, err := lastIndex(ctx, v.Path)
 	if err == nil {
-		_, err = tryRestore(ctx, v.Path, last, nil)
+		err = store.RestoreAt(ctx, v.Path, &blindMachine{}, last, &store.RestoreOptions{Progress: bar.of})
 	}
 	if err == nil {
 		v.Verdict, v.Index = verdictDamaged, &last

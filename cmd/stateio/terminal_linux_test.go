@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"io"
 	"os"
 	"os/exec"
 	"strconv"
@@ -71,7 +72,7 @@ func TestRestoreDoesNotSpeakToATerminal(t *testing.T) {
 // the time left; elsewhere, and before a second has passed, nothing is shown.
 func TestProgressIsForTerminals(t *testing.T) {
 	master, terminal := openTerminal(t)
-	p := newProgress(terminal, "verify \x1b[2J\u202e", 2000)
+	p := newProgress(io.Discard, terminal, "verify \x1b[2J\u202e", 2000)
 	p.at(100)
 	if p.shown {
 		t.Error("it is shown at once")
@@ -88,7 +89,7 @@ func TestProgressIsForTerminals(t *testing.T) {
 		t.Errorf("it shows %q", got)
 	}
 	var elsewhere bytes.Buffer
-	p = newProgress(&elsewhere, "verify", 1000)
+	p = newProgress(io.Discard, &elsewhere, "verify", 1000)
 	p.begun = p.begun.Add(-time.Minute)
 	p.at(500)
 	p.finish()

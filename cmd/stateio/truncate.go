@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -30,12 +31,12 @@ func newTruncate() *cobra.Command {
 		Example: truncateExample,
 		Args:    arguments("FILE"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return runTruncate(args[0], cmd.OutOrStdout())
+			return runTruncate(cmd.Context(), args[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},
 	}
 }
 
-func runTruncate(path string, stdout io.Writer) error {
+func runTruncate(ctx context.Context, path string, stdout, stderr io.Writer) error {
 	file, err := openDirect(path, false)
 	if err != nil {
 		return err
@@ -51,7 +52,12 @@ func runTruncate(path string, stdout io.Writer) error {
 	if err != nil {
 		return err
 	}
-	freed, err := stateio.Truncate(file)
+	bar := newProgress(stdout, stderr, "truncate "+path, 0)
+	freed, err := stateio.Truncate(ctx, file, &stateio.TruncateOptions{Progress: bar.of})
+	bar.finish()
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return fmt.Errorf("%w: nothing was changed", context.Cause(ctx))
+	}
 	if errors.Is(err, errors.ErrUnsupported) {
 		return fmt.Errorf("%w: no holes can be made here; use stateio compact %s", err, path)
 	}

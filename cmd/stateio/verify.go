@@ -111,7 +111,7 @@ func (v *verifier) one(ctx context.Context, path string) (verdict, error) {
 
 // file verifies a state file.
 func (v *verifier) file(ctx context.Context, path string, file *os.File, size int64) (verdict, error) {
-	bar := newProgress(v.stderr, "verify "+path, size)
+	bar := newProgress(v.stdout, v.stderr, "verify "+path, size)
 	var printErr error
 	report, err := inspect.Verify(ctx, file, size, &inspect.Options{
 		Progress: bar.at,

@@ -85,7 +85,7 @@ func (g *generation) restoreAt() error {
 	index := g.rng.Uint64N(g.s.Stats().Durable + 1)
 	g.note("the state of index %d", index)
 	m := &Machine{}
-	err := store.RestoreAt(g.dir, m, index)
+	err := store.RestoreAt(context.Background(), g.dir, m, index, nil)
 	switch {
 	case errors.Is(err, store.ErrNotRetained) && !g.retained(index):
 		return nil

@@ -145,9 +145,3 @@ func (s *SnapReader) Close() {
 		_ = s.file.Close() // opened for reading
 	}
 }
-
-// Verify reads up to the end.
-func (s *SnapReader) Verify() error {
-	_, err := s.WriteTo(io.Discard)
-	return err
-}
