@@ -48,7 +48,7 @@ func backupOf(t *testing.T, dir, path string) {
 		t.Fatal(err)
 	}
 	defer s.Close()
-	m.state = bytes.Repeat([]byte("state"), 1<<18)
+	m.state = bytes.NewReader(bytes.Repeat([]byte("state"), 1<<18))
 	var b bytes.Buffer
 	if _, err := s.Backup(t.Context(), &b); err != nil {
 		t.Fatal(err)

@@ -13,8 +13,13 @@ import (
 	"github.com/stateio/stateio/store"
 )
 
+var errNoName = usageError{errors.New("the name of the file is empty")}
+
 // openRead opens a state file for reading, and returns its size.
 func openRead(path string) (*os.File, int64, error) {
+	if path == "" {
+		return nil, 0, errNoName
+	}
 	info, err := os.Stat(path) // before it is opened: opening a FIFO would wait
 	if err != nil {
 		return nil, 0, missing(err)
@@ -127,7 +132,7 @@ func openLocked(path string) (*os.File, error) {
 // regular file, or one of a store.
 func openDirect(path string, create bool) (*os.File, error) {
 	if path == "" {
-		return nil, usageError{errors.New("the name of the file is empty")}
+		return nil, errNoName
 	}
 	info, err := os.Lstat(path)
 	switch {

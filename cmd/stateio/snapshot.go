@@ -22,7 +22,8 @@ If FILE is a directory, the snapshot goes into the store in it: standard input
 must be the state after the last update there, in the form in which the program
 that uses the store writes it. No program may have it open meanwhile. Nothing is
 dropped: that is left to the program's own next snapshot. In an empty directory, a
-store is made that begins with this state.`
+store is made that begins with this state. A store does not take an empty state,
+which a command that failed may have left in a pipe, unless --empty says so.`
 
 const snapshotExample = `  stateio snapshot app.state < state.json
 
@@ -30,7 +31,7 @@ const snapshotExample = `  stateio snapshot app.state < state.json
   stateio restore app.state > lines.txt && stateio snapshot app.state < lines.txt`
 
 func newSnapshot() *cobra.Command {
-	var cut bool
+	var cut, empty bool
 	cmd := &cobra.Command{
 		Use:     "snapshot FILE|DIR",
 		Short:   "Append standard input as a snapshot of the state, durably",
@@ -39,33 +40,45 @@ func newSnapshot() *cobra.Command {
 		Args:    arguments("FILE or DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			tellWaiting(cmd, "the state ends with Ctrl-D")
-			return runSnapshot(cmd.Context(), args[0], opening{cut: cut, warn: cmd.ErrOrStderr()}, cmd.InOrStdin())
+			return runSnapshot(cmd.Context(), args[0], opening{cut: cut, warn: cmd.ErrOrStderr()}, empty, cmd.InOrStdin())
 		},
 	}
 	cmd.Flags().BoolVar(&cut, "cut-incomplete", false, cutUsage)
+	cmd.Flags().BoolVar(&empty, "empty", false, "take an empty state for that of a store")
 	return cmd
 }
 
-func runSnapshot(ctx context.Context, path string, how opening, in io.Reader) error {
+func runSnapshot(ctx context.Context, path string, how opening, empty bool, in io.Reader) error {
 	if emptyDir(path) {
-		return createStore(ctx, path, in)
+		return createStore(ctx, path, empty, in)
 	}
 	j, err := openJournal(path, how)
 	if err != nil {
 		return err
 	}
-	var p piece
-	select {
-	case p = <-readWhole(ctx, in):
-	case <-ctx.Done():
-		p.err = context.Cause(ctx)
-	}
-	if p.err != nil {
-		err = fmt.Errorf("%w: nothing was appended to %s", p.err, path)
+	_, isStore := j.(*storeJournal)
+	state, err := readState(ctx, in, empty || !isStore)
+	if err != nil {
+		err = fmt.Errorf("%w: nothing was appended to %s", err, path)
 	} else {
-		err = j.snapshot(p.update)
+		err = j.snapshot(state)
 	}
 	return errors.Join(err, j.close())
+}
+
+var errEmptyState = errors.New("standard input is empty: pass --empty if that is the state")
+
+// readState reads a state, which may be empty or not.
+func readState(ctx context.Context, in io.Reader, empty bool) ([]byte, error) {
+	select {
+	case p := <-readWhole(ctx, in):
+		if p.err == nil && len(p.update) == 0 && !empty {
+			return nil, errEmptyState
+		}
+		return p.update, p.err
+	case <-ctx.Done():
+		return nil, context.Cause(ctx)
+	}
 }
 
 // emptyDir reports whether path is a directory with nothing in it.
@@ -75,15 +88,10 @@ func emptyDir(path string) bool {
 }
 
 // createStore makes a store that begins with the state that in gives.
-func createStore(ctx context.Context, dir string, in io.Reader) error {
-	var p piece
-	select {
-	case p = <-readWhole(ctx, in):
-	case <-ctx.Done():
-		p.err = context.Cause(ctx)
+func createStore(ctx context.Context, dir string, empty bool, in io.Reader) error {
+	state, err := readState(ctx, in, empty)
+	if err != nil {
+		return fmt.Errorf("%w: no store was made in %s", err, dir)
 	}
-	if p.err != nil {
-		return fmt.Errorf("%w: no store was made in %s", p.err, dir)
-	}
-	return store.Create(dir, bytes.NewReader(p.update), &store.Options{Logger: slog.New(slog.DiscardHandler)})
+	return store.Create(dir, bytes.NewReader(state), &store.Options{Logger: slog.New(slog.DiscardHandler)})
 }

@@ -87,7 +87,7 @@ func TestStatSaysWhatASnapshotFrees(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m.state = []byte("a state")
+		m.state = bytes.NewReader([]byte("a state"))
 		if err := s.Snapshot(t.Context()); err != nil {
 			t.Fatal(err)
 		}
@@ -155,7 +155,7 @@ func TestStatOfAFile(t *testing.T) {
 
 func TestStatOfABackupAndInterrupted(t *testing.T) {
 	dir := t.TempDir()
-	s, err := store.Open(filepath.Join(dir, "app"), &blindMachine{state: []byte("a state")}, nil)
+	s, err := store.Open(filepath.Join(dir, "app"), &blindMachine{state: bytes.NewReader([]byte("a state"))}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -76,7 +76,7 @@ func (j *storeJournal) failed(err error) error {
 }
 
 func (j *storeJournal) snapshot(state []byte) error {
-	j.m.state = state
+	j.m.state = bytes.NewReader(state)
 	if err := j.s.Snapshot(context.Background()); err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ func (j *storeJournal) name() string { return j.dir }
 
 // A blindMachine is a store's machine without the state.
 type blindMachine struct {
-	state []byte // for the next snapshot; nil: there is none
+	state *bytes.Reader // for the next snapshot; nil: there is none
 }
 
 func (*blindMachine) Apply([]byte) (any, error) { return nil, nil }
@@ -105,7 +105,7 @@ func (m *blindMachine) Snapshot() (io.WriterTo, error) {
 	if m.state == nil {
 		return nil, errors.New("the state is not known here")
 	}
-	state := bytes.NewReader(m.state)
+	state := m.state
 	m.state = nil
 	return state, nil
 }
