@@ -23,27 +23,48 @@ var clockMachines = map[string]func() store.Machine{
 		}
 		return p.correct(update)
 	}}),
-	"leaves goroutines": applies(func() { go func() { select {} }() }),
-	"is right":          newCloned,
+	"forgets after half an hour": changed(planted{apply: forgetful}),
+	"leaves goroutines":          applies(func() { go func() { select {} }() }),
+	"is right":                   newCloned,
+}
+
+// forgetful is Apply of a machine that forgets all after half an hour without updates.
+func forgetful(p *planted, update []byte) error {
+	now := time.Now()
+	if b, ok := p.kept["last"]; ok {
+		var last time.Time
+		if err := last.UnmarshalBinary(b); err != nil {
+			return err
+		}
+		if now.Sub(last) > 30*time.Minute {
+			clear(p.m)
+		}
+	}
+	var err error
+	if p.kept["last"], err = now.MarshalBinary(); err != nil {
+		return err
+	}
+	return p.correct(update)
 }
 
 // TestClock is the test in the subprocess: a recorder makes no bubbles.
 func TestClock(t *testing.T) {
 	newMachine, ok := clockMachines[os.Getenv(clockVariable)]
 	if !ok {
-		t.Skip("run by TestAClockInStepsOfYearsIsFound")
+		t.Skip("run by TestAClockIsFound")
 	}
 	statetest.Run(t, newMachine, commands(1), &statetest.Options{Updates: 30, CrashStates: 1})
 }
 
-func TestAClockInStepsOfYearsIsFound(t *testing.T) {
+func TestAClockIsFound(t *testing.T) {
 	path, err := os.Executable()
 	if err != nil {
 		t.Fatal(err)
 	}
 	for name, says := range map[string]string{
-		"looks at the year": `check "Apply does not look at the clock" failed: two machines that were given the same 1 update are in different states`,
-		"leaves goroutines": "", "is right": "",
+		"looks at the year":          `check "Apply does not look at the clock" failed: two machines that were given the same 1 update are in different states`,
+		"forgets after half an hour": "two machines that were given the same",
+		"leaves goroutines":          "", "is right": "",
 	} {
 		cmd := exec.CommandContext(t.Context(), path, "-test.run", "^TestClock$")
 		cmd.Env = append(os.Environ(), clockVariable+"="+name)

@@ -50,6 +50,9 @@ func (tr *trial) feed(a, b store.Machine, k int) (refused int, err error) {
 	}
 	accepted := 0
 	for i, u := range tr.updates[:k] {
+		if tr.between != nil {
+			tr.between()
+		}
 		err := apply(b, accepted+1, u)
 		if (err == nil) != (errs[i] == nil) {
 			return 0, fmt.Errorf("of two machines with the same updates before, one refused update %d and one did not: %w", i+1, errorOf(err, errs[i]))

@@ -25,8 +25,8 @@
 //     equal: then give [Options].Equal.
 //   - Machines are independent of each other.
 //   - Apply is deterministic. Machines that get the same updates reach the same
-//     state and refuse the same updates, even years later. The years pass on the
-//     clock of a synctest bubble. This check is skipped without a *testing.T,
+//     state and refuse the same updates, even years later, and with other times
+//     between them. The time passes on the clock of a synctest bubble. This check is skipped without a *testing.T,
 //     inside another bubble, and for a machine that leaves goroutines running.
 //   - Apply that returns an error leaves the state as it was.
 //   - Apply does not keep the slice of the update, change it, or write past its

@@ -23,7 +23,8 @@ type trial struct {
 	rng     *rand.Rand
 	updates [][]byte // never changed, and never given to a machine but as a copy
 	attempt int      // above 0: the trial is one of many, and should be short
-	later   func()   // lets time go by, where not nil
+	later   func()   // lets years go by, where not nil
+	between func()   // lets time go by between two updates, where not nil
 
 	log    [][]byte // the updates that the machine accepts: what a store logs; see accepted
 	logged bool     // log is set
