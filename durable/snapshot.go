@@ -250,6 +250,9 @@ func (m *machine[K, V]) readFrames(r *bufio.Reader, do ...func(K, cell[V])) erro
 // readHeader returns the version of the snapshot, and how many keys follow.
 func (m *machine[K, V]) readHeader(r *bufio.Reader) (version byte, count uint64, err error) {
 	var h [len(snapshotMagic) + 2 + 8]byte
+	if b, _ := r.Peek(len(valueMagic)); string(b) == valueMagic { // it may be shorter than h
+		return 0, 0, errHoldsValue
+	}
 	if _, err := io.ReadFull(r, h[:]); err != nil {
 		return 0, 0, fmt.Errorf("durable: reading the header of a snapshot: %w", err)
 	}
