@@ -172,14 +172,33 @@ func (m *Map[K, V]) grace() time.Duration {
 
 const maxGrace = 500 * time.Millisecond
 
-// expire deletes keys, all of them or none.
-func (m *Map[K, V]) expire(ctx context.Context, keys []K) error {
+// expire deletes keys, all of them or none. A panic in a function of an index fails the
+// store, which has told of it, with the stack, in its log; here is no caller to go on to.
+func (m *Map[K, V]) expire(ctx context.Context, keys []K) (err error) {
+	defer func() {
+		if m.store == nil || !isClosed(m.store.Failed()) {
+			return // a panic goes on
+		}
+		if v := recover(); v != nil {
+			err = fmt.Errorf("durable: panic while keys were deleted: %v: %w", v, store.ErrFailed)
+		}
+	}()
 	update := []byte{head(expireKind, m.m.keys.class)}
 	for _, key := range keys {
 		update = m.m.keys.append(update, key)
 	}
-	_, err := m.update(ctx, update)
+	_, err = m.update(ctx, update)
 	return err
+}
+
+// isClosed reports whether c is closed.
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 // applyExpire deletes the keys in body, if all of them are due at that time.
