@@ -2,9 +2,7 @@ package durable
 
 import (
 	"bufio"
-	"bytes"
 	"cmp"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -65,56 +63,6 @@ func (m *machine[K, V]) lineOf(key K, value V) (line[K], error) {
 		l.Data = append([]byte{}, b...)
 	}
 	return l, err
-}
-
-// importBatch is how many bytes of updates are made one.
-const importBatch = 256 << 10
-
-// ImportJSONL sets the keys and values that r has, as ExportJSONL has written them, and
-// returns how many it has set, which are on the disk. What else is in the map stays, and
-// of two lines with the same key the later one counts. A line of any map may have a
-// member "value", which is decoded as by [store.JSON]. Empty lines are passed over.
-//
-// An import is not one transaction: it is made in pieces of some hundred kilobytes. If
-// there is an error, the lines before it may have been set in part, those that n counts
-// for sure; importing again is safe. The errors name the line; they are those of r, of
-// the codec and of [Map.Put].
-func (m *Map[K, V]) ImportJSONL(ctx context.Context, r io.Reader) (n int, err error) {
-	batch := batchWriter[K]{keys: m.m.keys}
-	batch.reset(batchKind)
-	flush := func() error {
-		if batch.n == 0 {
-			return nil
-		}
-		if _, err := m.update(ctx, batch.buf); err != nil {
-			return err
-		}
-		n += batch.n
-		batch.reset(batchKind)
-		return nil
-	}
-	in := bufio.NewReaderSize(r, 64<<10)
-	for number := 1; ; number++ {
-		text, rerr := in.ReadBytes('\n')
-		if rerr != nil && rerr != io.EOF {
-			return n, fmt.Errorf("durable: reading line %d to import: %w", number, rerr)
-		}
-		if text = bytes.TrimSpace(text); len(text) > 0 {
-			key, value, err := m.m.parseLine(text)
-			if err != nil {
-				return n, fmt.Errorf("durable: importing line %d: %w", number, err)
-			}
-			batch.put(key, value, 0)
-		}
-		if len(batch.buf) >= importBatch || rerr == io.EOF {
-			if err := flush(); err != nil {
-				return n, fmt.Errorf("durable: importing the lines up to %d: %w", number, err)
-			}
-		}
-		if rerr == io.EOF {
-			return n, nil
-		}
-	}
 }
 
 var (

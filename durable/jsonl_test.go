@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"testing"
@@ -77,6 +78,77 @@ func TestImportOfManyLines(t *testing.T) {
 	}
 	if updates := m.Store().Index(); updates < 2 || updates > 20 {
 		t.Errorf("%d updates", updates)
+	}
+}
+
+// Whatever was exported can be imported into a map with the same options: no update is larger
+// than it may be, but for a single line, which is as large as a Put of it.
+func TestImportKeepsToTheLargestUpdate(t *testing.T) {
+	const most = 4 << 10
+	opts := &durable.MapOptions[string, string]{Codec: durable.String{}, Store: quiet}
+	opts.Store.MaxUpdate = most
+	open := func() *durable.Map[string, string] {
+		m, err := durable.OpenMap(t.TempDir(), opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { closeIt(t, m) })
+		return m
+	}
+	from := open()
+	put(t, from, "largest", strings.Repeat("l", most-len("largest")-2)) // with head and length of the key
+	if err := from.Put(t.Context(), "largest", strings.Repeat("l", most-len("largest")-1)); !errors.Is(err, store.ErrTooLarge) {
+		t.Fatalf("a larger one: %v", err)
+	}
+	for i := range 1000 {
+		put(t, from, fmt.Sprint("k", i), strings.Repeat("v", i%200))
+	}
+	for i := range 5 {
+		put(t, from, fmt.Sprint("large", i), strings.Repeat("w", most/2+i))
+	}
+	lines := exported(t, from)
+	to := open()
+	n, err := to.ImportJSONL(t.Context(), strings.NewReader(lines))
+	if n != 1006 || err != nil || exported(t, to) != lines {
+		t.Fatalf("%d lines imported of 1006, %v", n, err)
+	}
+	if updates := to.Store().Index(); updates > 200 {
+		t.Errorf("the import took %d updates", updates)
+	}
+	// One that fits no update, after lines that do.
+	tooLarge := openMap(t, t.TempDir(), &durable.MapOptions[string, string]{Codec: durable.String{}})
+	put(t, tooLarge, "a", "1")
+	put(t, tooLarge, "b", strings.Repeat("x", most))
+	n, err = open().ImportJSONL(t.Context(), strings.NewReader(exported(t, tooLarge)))
+	if n != 1 || !errors.Is(err, store.ErrTooLarge) || !strings.Contains(err.Error(), "importing line 2:") {
+		t.Errorf("a line that is too large: %d, %v", n, err)
+	}
+}
+
+// A large line does not make the update of those before it larger.
+func TestImportOfALineThatIsAsLargeAsAnUpdateMayBe(t *testing.T) {
+	opts := &durable.MapOptions[string, string]{Codec: durable.String{}, Store: quiet}
+	opts.Store.MaxUpdate = 300 << 10
+	m, err := durable.OpenMap(t.TempDir(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeIt(t, m)
+	for i := range 5 {
+		put(t, m, fmt.Sprint("a", i), strings.Repeat("v", 200<<10))
+	}
+	put(t, m, "b", strings.Repeat("w", 300<<10-3))
+	lines := exported(t, m)
+	to, err := durable.OpenMap(t.TempDir(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeIt(t, to)
+	if n, err := to.ImportJSONL(t.Context(), strings.NewReader(lines)); n != 6 || err != nil || exported(t, to) != lines {
+		t.Errorf("%d lines imported of 6, %v", n, err)
+	}
+	if updates := to.Store().Index(); updates != 6 {
+		t.Errorf("%d updates, want one for each line: two are too large", updates)
 	}
 }
 
