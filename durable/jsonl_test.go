@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -29,6 +30,39 @@ func TestLinesAreReadable(t *testing.T) {
 		t.Fatal(n, err)
 	}
 	expect(t, "lines of the copy", exported(t, to), want)
+}
+
+// Every number that can be a key can be exported, those as well that JSON has no number for.
+func TestLinesOfNumbers(t *testing.T) {
+	type degrees float32
+	m := openMap[degrees, int](t, t.TempDir(), nil)
+	for _, key := range []degrees{degrees(math.Inf(1)), degrees(math.Inf(-1)), degrees(math.Copysign(0, -1)), 0.1, math.MaxFloat32} {
+		put(t, m, key, 1)
+	}
+	want := `{"key":"-Inf","value":1}
+{"key":0,"value":1}
+{"key":0.1,"value":1}
+{"key":3.4028235e+38,"value":1}
+{"key":"+Inf","value":1}
+`
+	expect(t, "lines", exported(t, m), want)
+	to := openMap[degrees, int](t, t.TempDir(), nil)
+	if n, err := to.ImportJSONL(t.Context(), strings.NewReader(want)); n != 5 || err != nil {
+		t.Fatal(n, err)
+	}
+	expect(t, "lines of the copy", exported(t, to), want)
+	expect(t, "the copy has the key", to.Has(degrees(math.Inf(-1))), true)
+	for _, wrong := range []string{
+		`{"key":"NaN","value":1}`, `{"key":"Inf","value":1}`, `{"key":"1","value":1}`, `{"key":1e999,"value":1}`, `{"key":null,"value":1}`,
+		`{"key":1,"key":2,"value":1}`, `{"value":1}`, `{"key64":"YQ==","value":1}`, `{"key":[1],"value":1}`,
+	} {
+		if _, err := to.ImportJSONL(t.Context(), strings.NewReader(wrong)); err == nil || !strings.Contains(err.Error(), "line 1") {
+			t.Errorf("%s: %v", wrong, err)
+		}
+	}
+	texts := openMap[string, int](t, t.TempDir(), nil)
+	put(t, texts, "+Inf", 1)
+	expect(t, "a text", exported(t, texts), `{"key":"+Inf","value":1}`+"\n")
 }
 
 // With any codec, what is exported can be imported.
