@@ -55,6 +55,10 @@ func newValue[T any](m *valueMachine[T], k store.Keeper) *Value[T] {
 // work; Update returns [store.ErrClosed].
 func (v *Value[T]) Close() error { return v.keeper.Close() }
 
+// CloseContext is Close for a caller that does not wait longer than ctx: after that the
+// error is that of ctx, no update is made any more, and closing goes on.
+func (v *Value[T]) CloseContext(ctx context.Context) error { return v.keeper.CloseContext(ctx) }
+
 // Keeper returns what keeps the value: its store, or what the function passed to
 // [OpenValueOn] has returned. Updates are to be made by Update.
 func (v *Value[T]) Keeper() store.Keeper { return v.keeper }
