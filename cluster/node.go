@@ -142,6 +142,10 @@ func (n *Node) CloseContext(ctx context.Context) error {
 	}
 }
 
+// Done returns a channel that is closed when the node is: when Close is through, whoever has
+// called it. What belongs to the node, and has goroutines of its own, ends then.
+func (n *Node) Done() <-chan struct{} { return n.closed }
+
 // handOver lets another node lead, if this one does, and there is one.
 func (n *Node) handOver() {
 	if _, ok := n.leads(); !ok || n.stalled.Load() {

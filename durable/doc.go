@@ -16,6 +16,9 @@
 // [store.ErrClosed], [store.ErrFailed], [store.ErrNoSpace], [store.ErrUnknown] and
 // the others are found by errors.Is.
 //
+// A directory holds one map or one value, and its updates and snapshots say which: opened
+// as the other one, it is refused, with an error that says what to open it with.
+//
 // # What is seen, and when
 //
 // A change can be seen by readers as soon as it is applied, which is a moment before

@@ -42,7 +42,8 @@ type indexer[K cmp.Ordered, V any] interface {
 // the map now, while readers and changes wait, and then whenever something changes. It
 // must return the same for the same key and value, must not use the map, and should be
 // quick. It may change its arguments, which are copies. A panic in it is one of
-// [store.Machine]'s Apply, and fails the map; on a cluster, it ends the process.
+// [store.Machine]'s Apply, and fails the map, also when a key is deleted whose time has
+// come, where there is no caller for it to go on to; on a cluster, it ends the process.
 //
 //	byMail := durable.NewIndex(users, func(_ string, u User) []string { return u.Mails })
 //	for name, u := range byMail.Get("ann@example.com") { ... }

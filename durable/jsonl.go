@@ -2,9 +2,7 @@ package durable
 
 import (
 	"bufio"
-	"bytes"
 	"cmp"
-	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -15,7 +13,7 @@ import (
 )
 
 // A line is a key and its value, as a JSON object.
-type line[K cmp.Ordered] struct {
+type line[K any] struct {
 	Key   *K              `json:"key,omitempty"`
 	Key64 []byte          `json:"key64,omitzero"` // a string that is not valid UTF-8
 	Value json.RawMessage `json:"value,omitzero"`
@@ -27,8 +25,10 @@ type line[K cmp.Ordered] struct {
 //	{"key":"ann","value":{"Age":31}}
 //
 // With a codec that is not [store.JSON] there is a member "data" instead of "value":
-// what the codec has made of it, in base64. Times to live are left out. A key that is text but not valid UTF-8 is in
-// "key64", in base64. The error is the first one of w, or of the codec.
+// what the codec has made of it, in base64. Times to live are left out. A key that is text
+// but not valid UTF-8 is in "key64", in base64. The keys that are infinite, which no number
+// of JSON is, are the strings "+Inf" and "-Inf". The error is the first one of w, or of the
+// codec.
 func (v *View[K, V]) ExportJSONL(w io.Writer) error {
 	out := bufio.NewWriterSize(w, 64<<10)
 	lines := json.NewEncoder(out)
@@ -37,7 +37,7 @@ func (v *View[K, V]) ExportJSONL(w io.Writer) error {
 	v.tree.Scan(func(key K, c cell[V]) bool {
 		var l line[K]
 		if l, err = v.m.lineOf(key, c.v); err == nil {
-			err = lines.Encode(l)
+			err = lines.Encode(encodable(l, v.m.keys))
 		}
 		if err != nil {
 			err = fmt.Errorf("durable: exporting key %v: %w", key, err)
@@ -67,64 +67,60 @@ func (m *machine[K, V]) lineOf(key K, value V) (line[K], error) {
 	return l, err
 }
 
-// importBatch is how many bytes of updates are made one.
-const importBatch = 256 << 10
-
-// ImportJSONL sets the keys and values that r has, as ExportJSONL has written them, and
-// returns how many it has set, which are on the disk. What else is in the map stays, and
-// of two lines with the same key the later one counts. A line of any map may have a
-// member "value", which is decoded as by [store.JSON]. Empty lines are passed over.
-//
-// An import is not one transaction: it is made in pieces of some hundred kilobytes. If
-// there is an error, the lines before it may have been set in part, those that n counts
-// for sure; importing again is safe. The errors name the line; they are those of r, of
-// the codec and of [Map.Put].
-func (m *Map[K, V]) ImportJSONL(ctx context.Context, r io.Reader) (n int, err error) {
-	batch := batchWriter[K]{keys: m.m.keys}
-	batch.reset(batchKind)
-	flush := func() error {
-		if batch.n == 0 {
-			return nil
-		}
-		if _, err := m.update(ctx, batch.buf); err != nil {
-			return err
-		}
-		n += batch.n
-		batch.reset(batchKind)
-		return nil
-	}
-	in := bufio.NewReaderSize(r, 64<<10)
-	for number := 1; ; number++ {
-		text, rerr := in.ReadBytes('\n')
-		if rerr != nil && rerr != io.EOF {
-			return n, fmt.Errorf("durable: reading line %d to import: %w", number, rerr)
-		}
-		if text = bytes.TrimSpace(text); len(text) > 0 {
-			key, value, err := m.m.parseLine(text)
-			if err != nil {
-				return n, fmt.Errorf("durable: importing line %d: %w", number, err)
-			}
-			batch.put(key, value, 0)
-		}
-		if len(batch.buf) >= importBatch || rerr == io.EOF {
-			if err := flush(); err != nil {
-				return n, fmt.Errorf("durable: importing the lines up to %d: %w", number, err)
-			}
-		}
-		if rerr == io.EOF {
-			return n, nil
-		}
-	}
-}
-
 var (
 	errLineKey   = errors.New(`a line has either a member "key" or a member "key64", which is for text`)
 	errLineValue = errors.New(`a line has either a member "value" or a member "data"`)
 )
 
+// How keys are written that are infinite.
+const (
+	plusInf  = "+Inf"
+	minusInf = "-Inf"
+)
+
+// encodable returns what is to be encoded for l.
+func encodable[K cmp.Ordered](l line[K], keys keyCodec[K]) any {
+	if l.Key == nil {
+		return l
+	}
+	text := ""
+	switch {
+	case keys.inf(*l.Key, 1):
+		text = plusInf
+	case keys.inf(*l.Key, -1):
+		text = minusInf
+	default:
+		return l
+	}
+	return line[string]{Key: &text, Value: l.Value, Data: l.Data}
+}
+
+// decodeLine decodes a line.
+func (m *machine[K, V]) decodeLine(text []byte) (l line[K], err error) {
+	if m.keys.class != floatKeys {
+		return store.JSON[line[K]]{}.Decode(text)
+	}
+	raw, err := store.JSON[line[json.RawMessage]]{}.Decode(text)
+	l = line[K]{Key64: raw.Key64, Value: raw.Value, Data: raw.Data}
+	if err != nil || raw.Key == nil {
+		return l, err
+	}
+	var key K
+	switch string(*raw.Key) {
+	case `"` + plusInf + `"`:
+		err = m.keys.setInf(&key, 1)
+	case `"` + minusInf + `"`:
+		err = m.keys.setInf(&key, -1)
+	default:
+		key, err = store.JSON[K]{}.Decode(*raw.Key)
+	}
+	l.Key = &key
+	return l, err
+}
+
 // parseLine returns the key of a line, and the value as the codec encodes it.
 func (m *machine[K, V]) parseLine(text []byte) (key K, value []byte, err error) {
-	l, err := store.JSON[line[K]]{}.Decode(text)
+	l, err := m.decodeLine(text)
 	if err != nil {
 		return key, nil, err
 	}

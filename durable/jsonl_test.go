@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"math"
 	"strings"
 	"testing"
 	"testing/iotest"
@@ -28,6 +30,39 @@ func TestLinesAreReadable(t *testing.T) {
 		t.Fatal(n, err)
 	}
 	expect(t, "lines of the copy", exported(t, to), want)
+}
+
+// Every number that can be a key can be exported, those as well that JSON has no number for.
+func TestLinesOfNumbers(t *testing.T) {
+	type degrees float32
+	m := openMap[degrees, int](t, t.TempDir(), nil)
+	for _, key := range []degrees{degrees(math.Inf(1)), degrees(math.Inf(-1)), degrees(math.Copysign(0, -1)), 0.1, math.MaxFloat32} {
+		put(t, m, key, 1)
+	}
+	want := `{"key":"-Inf","value":1}
+{"key":0,"value":1}
+{"key":0.1,"value":1}
+{"key":3.4028235e+38,"value":1}
+{"key":"+Inf","value":1}
+`
+	expect(t, "lines", exported(t, m), want)
+	to := openMap[degrees, int](t, t.TempDir(), nil)
+	if n, err := to.ImportJSONL(t.Context(), strings.NewReader(want)); n != 5 || err != nil {
+		t.Fatal(n, err)
+	}
+	expect(t, "lines of the copy", exported(t, to), want)
+	expect(t, "the copy has the key", to.Has(degrees(math.Inf(-1))), true)
+	for _, wrong := range []string{
+		`{"key":"NaN","value":1}`, `{"key":"Inf","value":1}`, `{"key":"1","value":1}`, `{"key":1e999,"value":1}`, `{"key":null,"value":1}`,
+		`{"key":1,"key":2,"value":1}`, `{"value":1}`, `{"key64":"YQ==","value":1}`, `{"key":[1],"value":1}`,
+	} {
+		if _, err := to.ImportJSONL(t.Context(), strings.NewReader(wrong)); err == nil || !strings.Contains(err.Error(), "line 1") {
+			t.Errorf("%s: %v", wrong, err)
+		}
+	}
+	texts := openMap[string, int](t, t.TempDir(), nil)
+	put(t, texts, "+Inf", 1)
+	expect(t, "a text", exported(t, texts), `{"key":"+Inf","value":1}`+"\n")
 }
 
 // With any codec, what is exported can be imported.
@@ -77,6 +112,77 @@ func TestImportOfManyLines(t *testing.T) {
 	}
 	if updates := m.Store().Index(); updates < 2 || updates > 20 {
 		t.Errorf("%d updates", updates)
+	}
+}
+
+// Whatever was exported can be imported into a map with the same options: no update is larger
+// than it may be, but for a single line, which is as large as a Put of it.
+func TestImportKeepsToTheLargestUpdate(t *testing.T) {
+	const most = 4 << 10
+	opts := &durable.MapOptions[string, string]{Codec: durable.String{}, Store: quiet}
+	opts.Store.MaxUpdate = most
+	open := func() *durable.Map[string, string] {
+		m, err := durable.OpenMap(t.TempDir(), opts)
+		if err != nil {
+			t.Fatal(err)
+		}
+		t.Cleanup(func() { closeIt(t, m) })
+		return m
+	}
+	from := open()
+	put(t, from, "largest", strings.Repeat("l", most-len("largest")-2)) // with head and length of the key
+	if err := from.Put(t.Context(), "largest", strings.Repeat("l", most-len("largest")-1)); !errors.Is(err, store.ErrTooLarge) {
+		t.Fatalf("a larger one: %v", err)
+	}
+	for i := range 1000 {
+		put(t, from, fmt.Sprint("k", i), strings.Repeat("v", i%200))
+	}
+	for i := range 5 {
+		put(t, from, fmt.Sprint("large", i), strings.Repeat("w", most/2+i))
+	}
+	lines := exported(t, from)
+	to := open()
+	n, err := to.ImportJSONL(t.Context(), strings.NewReader(lines))
+	if n != 1006 || err != nil || exported(t, to) != lines {
+		t.Fatalf("%d lines imported of 1006, %v", n, err)
+	}
+	if updates := to.Store().Index(); updates > 200 {
+		t.Errorf("the import took %d updates", updates)
+	}
+	// One that fits no update, after lines that do.
+	tooLarge := openMap(t, t.TempDir(), &durable.MapOptions[string, string]{Codec: durable.String{}})
+	put(t, tooLarge, "a", "1")
+	put(t, tooLarge, "b", strings.Repeat("x", most))
+	n, err = open().ImportJSONL(t.Context(), strings.NewReader(exported(t, tooLarge)))
+	if n != 1 || !errors.Is(err, store.ErrTooLarge) || !strings.Contains(err.Error(), "importing line 2:") {
+		t.Errorf("a line that is too large: %d, %v", n, err)
+	}
+}
+
+// A large line does not make the update of those before it larger.
+func TestImportOfALineThatIsAsLargeAsAnUpdateMayBe(t *testing.T) {
+	opts := &durable.MapOptions[string, string]{Codec: durable.String{}, Store: quiet}
+	opts.Store.MaxUpdate = 300 << 10
+	m, err := durable.OpenMap(t.TempDir(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeIt(t, m)
+	for i := range 5 {
+		put(t, m, fmt.Sprint("a", i), strings.Repeat("v", 200<<10))
+	}
+	put(t, m, "b", strings.Repeat("w", 300<<10-3))
+	lines := exported(t, m)
+	to, err := durable.OpenMap(t.TempDir(), opts)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer closeIt(t, to)
+	if n, err := to.ImportJSONL(t.Context(), strings.NewReader(lines)); n != 6 || err != nil || exported(t, to) != lines {
+		t.Errorf("%d lines imported of 6, %v", n, err)
+	}
+	if updates := to.Store().Index(); updates != 6 {
+		t.Errorf("%d updates, want one for each line: two are too large", updates)
 	}
 }
 

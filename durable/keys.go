@@ -201,3 +201,13 @@ func (c keyCodec[K]) text(k K) []byte { return []byte(*(*string)(unsafe.Pointer(
 
 // setText sets k, which is a string.
 func (c keyCodec[K]) setText(k *K, text []byte) { *(*string)(unsafe.Pointer(k)) = string(text) }
+
+// inf reports whether k is infinite, with that sign.
+func (c keyCodec[K]) inf(k K, sign int) bool {
+	return c.class == floatKeys && math.IsInf(c.float(unsafe.Pointer(&k)), sign)
+}
+
+// setInf makes k, which is a floating-point number, infinite.
+func (c keyCodec[K]) setInf(k *K, sign int) error {
+	return c.setFloat(unsafe.Pointer(k), math.Inf(sign))
+}

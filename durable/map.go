@@ -25,8 +25,8 @@ type Map[K cmp.Ordered, V any] struct {
 	// lets no change begin before. It is nil if there is none.
 	gate atomic.Pointer[chan struct{}]
 
-	stop    func() // ends the sweeper
-	sweeper sync.WaitGroup
+	stop  func()        // ends the sweeper
+	swept chan struct{} // closed when it has ended
 }
 
 // OpenMap opens the map in the directory dir, which it makes if it is not there. Nil
@@ -34,7 +34,8 @@ type Map[K cmp.Ordered, V any] struct {
 // same type of keys and a codec that reads what is there.
 //
 // Errors are those of [store.Open]; those of the codec and of a type of keys that does
-// not fit, with the place in the log, if the map was made by another program.
+// not fit, with the place in the log, if the map was made by another program. A directory
+// of a [Value] is refused, and not changed.
 func OpenMap[K cmp.Ordered, V any](dir string, opts *MapOptions[K, V]) (*Map[K, V], error) {
 	o := opts.orDefaults()
 	m := newMachine(o)
@@ -48,29 +49,49 @@ func OpenMap[K cmp.Ordered, V any](dir string, opts *MapOptions[K, V]) (*Map[K, 
 // newMap returns the map of a machine whose state k keeps.
 func newMap[K cmp.Ordered, V any](m *machine[K, V], k store.Keeper) *Map[K, V] {
 	ctx, cancel := context.WithCancel(context.Background())
-	all := &Map[K, V]{keeper: k, m: m, turn: newTurn(), stop: cancel}
+	all := &Map[K, V]{keeper: k, m: m, turn: newTurn(), stop: cancel, swept: make(chan struct{})}
 	if all.store, _ = k.(*store.Store); all.store != nil {
 		m.opened(k.Index())
 	}
-	all.sweeper.Go(func() { all.sweep(ctx) })
+	go func() {
+		defer close(all.swept)
+		all.sweep(ctx)
+	}()
 	return all
 }
 
 // Close makes all changes durable and closes the map, with what keeps it. Reads go on to
-// work; changes return [store.ErrClosed].
-func (m *Map[K, V]) Close() error {
+// work; changes return [store.ErrClosed]. The error is that of the keeper's Close. A map is
+// closed by its own methods, and not by those of its keeper: what deletes the keys whose
+// time has come ends by itself only if the keeper says, by a method Done as a store and a
+// node have, that it is closed.
+func (m *Map[K, V]) Close() error { return m.CloseContext(context.Background()) }
+
+// CloseContext is Close for a caller that does not wait longer than ctx: after that the
+// error is that of ctx, no change is made any more, and closing goes on. From within the
+// map's own machine, such as in a function of an index, nothing is closed, and the error is
+// [store.ErrReentrant].
+func (m *Map[K, V]) CloseContext(ctx context.Context) error {
+	err := m.keeper.CloseContext(ctx)
+	if errors.Is(err, store.ErrReentrant) {
+		return err
+	}
 	m.stop()
-	m.sweeper.Wait()
-	return m.keeper.Close()
+	select {
+	case <-m.swept: // at once, unless the keeper is still closing
+	case <-ctx.Done():
+	}
+	return err
 }
 
 // Keeper returns what keeps the map: its store, or what the function passed to
-// [OpenMapOn] has returned. Updates are to be made by the methods of Map.
+// [OpenMapOn] has returned. Updates are to be made by the methods of Map, and it is to be
+// closed by those.
 func (m *Map[K, V]) Keeper() store.Keeper { return m.keeper }
 
 // Store returns the store that keeps the map, for its Stats, Snapshot, Backup and
 // Recovery, and nil if something else keeps it: see [Map.Keeper]. Updates are to be made by
-// the methods of Map.
+// the methods of Map, and it is to be closed by those.
 func (m *Map[K, V]) Store() *store.Store { return m.store }
 
 // Sync waits until all that can be seen is on the disk; on a cluster, also until every

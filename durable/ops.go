@@ -22,6 +22,9 @@ import (
 //
 // where class is that of the keys, op is the kind of one change in one byte, and ttl, in
 // nanoseconds, index and length are uvarints. What reads are is said in reads.go.
+//
+// A kind is never 0, in no version: that is how the head of a map's update is told from
+// that of a value's, see valueformat.go.
 
 // A kind is what an update does.
 type kind byte
@@ -36,8 +39,12 @@ const (
 	expireKind kind = 7 // all of the keys are there, and due by the time of the log
 )
 
-// opsVersion is that of the encoding of updates.
-const opsVersion = 0
+const (
+	// opsVersion is that of the encoding of updates.
+	opsVersion = 0
+	// kindMask has the bits of a head that are its kind.
+	kindMask = 7
+)
 
 // kindOf returns the kind of a put.
 func kindOf(ttl time.Duration) kind {
@@ -77,7 +84,9 @@ func (c keyCodec[K]) parseHead(update []byte) (kind, []byte, error) {
 		return 0, nil, errEmpty
 	}
 	h := update[0]
-	switch k := kind(h & 7); {
+	switch k := kind(h & kindMask); {
+	case isValueHead(h):
+		return 0, nil, errHoldsValue
 	case h>>5 != opsVersion:
 		return 0, nil, fmt.Errorf("durable: the update is of version %d, and this program knows version %d: it was made by a newer one, use that", h>>5, opsVersion)
 	case class(h>>3&3) != c.class:

@@ -2,6 +2,7 @@ package durable_test
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"fmt"
 	"math/big"
@@ -16,7 +17,7 @@ import (
 // What a program does to values that it has put in or taken out changes no map. state
 // is compared as text, since the values are pointed into.
 
-func exported[V any](t *testing.T, m *durable.Map[string, V]) string {
+func exported[K cmp.Ordered, V any](t *testing.T, m *durable.Map[K, V]) string {
 	t.Helper()
 	var b bytes.Buffer
 	if err := m.ExportJSONL(&b); err != nil {

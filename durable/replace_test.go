@@ -77,7 +77,7 @@ func TestAnUpdateOfAValueDuringAReplace(t *testing.T) {
 	calls := 0
 	err = v.Update(t.Context(), func(n *int) error {
 		if calls++; calls == 1 {
-			if _, err := v.Store().Replace(t.Context(), strings.NewReader("\x015")); err != nil {
+			if _, err := v.Store().Replace(t.Context(), strings.NewReader("dval\x015")); err != nil {
 				return err
 			}
 		}

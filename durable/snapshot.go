@@ -203,7 +203,8 @@ func readNumbers[K cmp.Ordered](r *bufio.Reader, keys keyCodec[K], do func(key K
 const maxReserved = 1 << 22
 
 // readFrames reads frames, and calls each function with their keys and values in order.
-// It returns when all of its goroutines have ended.
+// It returns, or panics with what the codec has panicked with, when all of its goroutines
+// have ended.
 func (m *machine[K, V]) readFrames(r *bufio.Reader, do ...func(K, cell[V])) error {
 	ahead := runtime.GOMAXPROCS(0) // frames that are decoded at a time
 	var users sync.WaitGroup
@@ -222,6 +223,12 @@ func (m *machine[K, V]) readFrames(r *bufio.Reader, do ...func(K, cell[V])) erro
 	}
 	var frames []*frame[K, V] // that may be being decoded
 	var err error
+	var threw *codecPanic
+	wait := func(f *frame[K, V]) error {
+		<-f.done
+		threw = cmp.Or(threw, f.threw)
+		return f.err
+	}
 	for err == nil {
 		var b []byte
 		if b, err = readFrame(r); err != nil || b == nil {
@@ -234,22 +241,28 @@ func (m *machine[K, V]) readFrames(r *bufio.Reader, do ...func(K, cell[V])) erro
 			q <- f
 		}
 		if len(frames) > ahead {
-			err, frames = frames[0].wait(), frames[1:]
+			err, frames = wait(frames[0]), frames[1:]
 		}
 	}
 	for _, f := range frames {
-		err = errors.Join(err, f.wait())
+		err = errors.Join(err, wait(f))
 	}
 	for _, q := range queues {
 		close(q)
 	}
 	users.Wait()
+	if threw != nil {
+		panic(threw)
+	}
 	return err
 }
 
 // readHeader returns the version of the snapshot, and how many keys follow.
 func (m *machine[K, V]) readHeader(r *bufio.Reader) (version byte, count uint64, err error) {
 	var h [len(snapshotMagic) + 2 + 8]byte
+	if b, _ := r.Peek(len(valueMagic)); string(b) == valueMagic { // it may be shorter than h
+		return 0, 0, errHoldsValue
+	}
 	if _, err := io.ReadFull(r, h[:]); err != nil {
 		return 0, 0, fmt.Errorf("durable: reading the header of a snapshot: %w", err)
 	}
@@ -288,38 +301,4 @@ func readFrame(r *bufio.Reader) ([]byte, error) {
 		return nil, fmt.Errorf("durable: reading a snapshot: %w", err)
 	}
 	return b, nil
-}
-
-// A frame is a part of a snapshot, decoded.
-type frame[K cmp.Ordered, V any] struct {
-	done   chan struct{} // closed when the others are set
-	keys   []K
-	values []cell[V]
-	err    error
-}
-
-// wait waits until f is decoded.
-func (f *frame[K, V]) wait() error {
-	<-f.done
-	return f.err
-}
-
-// decode decodes b.
-func (f *frame[K, V]) decode(m *machine[K, V], b []byte) {
-	defer close(f.done)
-	for len(b) > 0 && f.err == nil {
-		var o op[K]
-		var err error
-		if o.key, b, err = m.keys.parse(b); err == nil {
-			o.value, b, err = parseValue(b)
-		}
-		if err != nil {
-			f.err = fmt.Errorf("durable: the snapshot can't be read: %w", err)
-			return
-		}
-		var c change[K, V]
-		c, f.err = m.decode(o)
-		f.keys = append(f.keys, c.key)
-		f.values = append(f.values, cell[V]{c.value})
-	}
 }

@@ -16,6 +16,10 @@ import (
 // since then, by the clock of the log, which never goes back: that of the store, or of the
 // node that leads. A later Put of the key takes that back.
 //
+// So if a change was made while the clock of the machine was ahead, and the clock was then
+// set right, the time of the log stands still, and a deadline counts from that. Keys then
+// stay longer by as much: until the clock of the machine has caught up.
+//
 // A key is deleted within moments of its time, or a second on a cluster, by an update of
 // the map's own that readers and Watch see like any other: until then it is there. What
 // falls due while the map is not open is deleted when it is. The error is that of Put, or
@@ -40,7 +44,8 @@ func errTTL(ttl time.Duration) error {
 	return fmt.Errorf("durable: a time to live of %v: it must be positive", ttl)
 }
 
-// Deadline returns when key will be deleted, and whether there is such a time.
+// Deadline returns when key will be deleted, by the clock of the log, and whether there is
+// such a time.
 func (m *Map[K, V]) Deadline(key K) (at time.Time, ok bool) {
 	n, ok := m.m.deadline(key)
 	if !ok {
@@ -122,7 +127,16 @@ func (m *machine[K, V]) due(now int64, most int) (keys []K, next int64) {
 // are not there any more.
 var errNotDue = errors.New("durable: a key is not due")
 
-// sweep deletes the keys that are due, until the map is closed.
+// keeperDone returns a channel that is closed when k is, by whomever; nil, which never is,
+// if k does not tell.
+func keeperDone(k store.Keeper) <-chan struct{} {
+	if k, ok := k.(interface{ Done() <-chan struct{} }); ok {
+		return k.Done()
+	}
+	return nil
+}
+
+// sweep deletes the keys that are due, until the map is closed, or its keeper is.
 func (m *Map[K, V]) sweep(ctx context.Context) {
 	const (
 		atMost = time.Hour   // until the next look, since clocks are set
@@ -131,6 +145,7 @@ func (m *Map[K, V]) sweep(ctx context.Context) {
 	)
 	pause := soon // after a refusal; longer and longer, as when the clock of the log is slow
 	most := sweepBatch
+	done := keeperDone(m.keeper)
 	for {
 		now := time.Now().UnixNano()
 		keys, next := m.m.due(now, most)
@@ -153,6 +168,9 @@ func (m *Map[K, V]) sweep(ctx context.Context) {
 		select {
 		case <-timer.C:
 		case <-m.m.sooner:
+		case <-done:
+			timer.Stop()
+			return
 		case <-ctx.Done():
 			timer.Stop()
 			return
@@ -172,14 +190,33 @@ func (m *Map[K, V]) grace() time.Duration {
 
 const maxGrace = 500 * time.Millisecond
 
-// expire deletes keys, all of them or none.
-func (m *Map[K, V]) expire(ctx context.Context, keys []K) error {
+// expire deletes keys, all of them or none. A panic in a function of an index fails the
+// store, which has told of it, with the stack, in its log; here is no caller to go on to.
+func (m *Map[K, V]) expire(ctx context.Context, keys []K) (err error) {
+	defer func() {
+		if m.store == nil || !isClosed(m.store.Failed()) {
+			return // a panic goes on
+		}
+		if v := recover(); v != nil {
+			err = fmt.Errorf("durable: panic while keys were deleted: %v: %w", v, store.ErrFailed)
+		}
+	}()
 	update := []byte{head(expireKind, m.m.keys.class)}
 	for _, key := range keys {
 		update = m.m.keys.append(update, key)
 	}
-	_, err := m.update(ctx, update)
+	_, err = m.update(ctx, update)
 	return err
+}
+
+// isClosed reports whether c is closed.
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
 }
 
 // applyExpire deletes the keys in body, if all of them are due at that time.

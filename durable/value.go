@@ -27,7 +27,8 @@ type Value[T any] struct {
 // Until the first update, the value is initial, which is not kept: if a later version of
 // the program passes another one, that counts. Nil opts are the defaults.
 //
-// Errors are those of [store.Open] and of the codec.
+// Errors are those of [store.Open] and of the codec. A directory of a [Map] is refused, and
+// not changed.
 func OpenValue[T any](dir string, initial T, opts *ValueOptions[T]) (*Value[T], error) {
 	o := opts.orDefaults()
 	m, err := newValueMachine(initial, o)
@@ -53,6 +54,10 @@ func newValue[T any](m *valueMachine[T], k store.Keeper) *Value[T] {
 // Close makes all updates durable and closes the value, with what keeps it. Get goes on to
 // work; Update returns [store.ErrClosed].
 func (v *Value[T]) Close() error { return v.keeper.Close() }
+
+// CloseContext is Close for a caller that does not wait longer than ctx: after that the
+// error is that of ctx, no update is made any more, and closing goes on.
+func (v *Value[T]) CloseContext(ctx context.Context) error { return v.keeper.CloseContext(ctx) }
 
 // Keeper returns what keeps the value: its store, or what the function passed to
 // [OpenValueOn] has returned. Updates are to be made by Update.
@@ -94,7 +99,7 @@ func (v *Value[T]) Update(ctx context.Context, f func(*T) error) error {
 	defer v.m.noteApplied(turn)
 	for {
 		now, restored := v.m.getSince()
-		update, err := v.next(now, v.store.Index() > 0, []byte{valueVersion}, f)
+		update, err := v.next(now, v.store.Index() > 0, []byte{valuePlain}, f)
 		if err != nil || update == nil {
 			if serr := v.store.Sync(ctx); serr != nil {
 				return ungrounded(err, serr)
@@ -139,7 +144,7 @@ func (v *Value[T]) updateOn(ctx context.Context, f func(*T) error) error {
 		if err != nil {
 			return fmt.Errorf("durable: update not made: %w", err)
 		}
-		head := binary.AppendUvarint([]byte{valueIf}, index)
+		head := binary.AppendUvarint([]byte{valueSince}, index)
 		update, err := v.next(now, index > 0, head, f)
 		if err != nil || update == nil {
 			if synced {
@@ -164,9 +169,8 @@ func (v *Value[T]) updateOn(ctx context.Context, f func(*T) error) error {
 	}
 }
 
-// valueMachine is the state machine of a value. Updates and snapshots are a byte,
-// valueVersion, and the encoded value. Updates on a cluster are a byte, valueIf, the index
-// of the last update before it, as a uvarint, and the encoded value.
+// valueMachine is the state machine of a value. The bytes of its updates and snapshots are
+// described in valueformat.go.
 type valueMachine[T any] struct {
 	store.NoApply
 	codec  store.Codec[T]
@@ -181,11 +185,6 @@ type valueMachine[T any] struct {
 
 	restored int // states that were restored
 }
-
-const (
-	valueVersion = 1
-	valueIf      = 2
-)
 
 // applied is the turn of one Update.
 type applied struct {
@@ -288,29 +287,14 @@ func (m *valueMachine[T]) ApplyAt(_ time.Time, index uint64, update []byte) (any
 
 // read returns the value that update, which is to be that of index, sets.
 func (m *valueMachine[T]) read(index uint64, update []byte) (v T, err error) {
-	if len(update) == 0 || update[0] != valueIf {
-		return m.decodeVersion(update)
+	u, err := parseValueUpdate(update)
+	if err != nil {
+		return v, err
 	}
-	since, w := binary.Uvarint(update[1:])
-	if w <= 0 {
-		return v, errors.New("durable: the update ends within an index: no value has made it")
-	}
-	if v, err = m.decode(update[1+w:]); err == nil && since != index-1 {
+	if v, err = m.decode(u.value); err == nil && u.conditional && u.since != index-1 {
 		err = errConflict
 	}
 	return v, err
-}
-
-// decodeVersion returns the value of an update or a snapshot that begins with
-// valueVersion.
-func (m *valueMachine[T]) decodeVersion(b []byte) (v T, err error) {
-	switch {
-	case len(b) == 0:
-		return v, errors.New("durable: the update is empty: no value has made it")
-	case b[0] != valueVersion:
-		return v, fmt.Errorf("durable: the value is of version %d, and this program knows versions up to %d: it was made by a newer one, use that, or it is none", b[0], valueIf)
-	}
-	return m.decode(b[1:])
 }
 
 func (m *valueMachine[T]) decode(b []byte) (v T, err error) {
@@ -333,7 +317,7 @@ type capturedValue[T any] struct {
 
 // WriteTo writes the value.
 func (c capturedValue[T]) WriteTo(w io.Writer) (int64, error) {
-	b, err := c.codec.Append([]byte{valueVersion}, c.value)
+	b, err := c.codec.Append(append([]byte(valueMagic), valueVersion), c.value)
 	if err != nil {
 		return 0, fmt.Errorf("durable: encoding the value: %w", err)
 	}
@@ -347,7 +331,10 @@ func (m *valueMachine[T]) Restore(snapshot io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("durable: reading a snapshot: %w", err)
 	}
-	v, err := m.decodeVersion(b)
+	if b, err = parseValueSnapshot(b); err != nil {
+		return err
+	}
+	v, err := m.decode(b)
 	if err != nil {
 		return err
 	}

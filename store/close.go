@@ -60,6 +60,10 @@ func (s *Store) CloseContext(ctx context.Context) error {
 	}
 }
 
+// Done returns a channel that is closed when the store is: when Close is through, whoever has
+// called it. What belongs to the store, and has goroutines of its own, ends then.
+func (s *Store) Done() <-chan struct{} { return s.closed }
+
 // shut takes no more updates.
 func (s *Store) shut() {
 	s.mu.Lock()
