@@ -69,7 +69,7 @@ func TestAMapAndAValueRefuseEachOther(t *testing.T) {
 		"OpenMap":            func(dir string) error { _, err := durable.OpenMap(dir, mapOpts); return err },
 		"OpenMap of numbers": func(dir string) error { _, err := durable.OpenMap(dir, numberOpts); return err },
 		"OpenMapOn":          func(dir string) error { _, err := durable.OpenMapOn(mapOpts, onStore(dir)); return err },
-		"MapAt":              func(dir string) error { _, err := durable.MapAt(dir, 1, mapOpts); return err },
+		"MapAt":              func(dir string) error { _, err := durable.MapAt(t.Context(), dir, 1, mapOpts); return err },
 		"NewMachine": func(dir string) error {
 			_, err := store.Load(context.Background(), dir, durable.NewMachine(mapOpts))
 			return err
