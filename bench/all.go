@@ -104,6 +104,7 @@ func (a *comparison) run(ctx context.Context, dir string) error {
 		do   func(ctx context.Context, dir string) error
 	}{
 		{"as fast as possible", a.closedLoop},
+		{"at a fixed rate", a.openLoop},
 	} {
 		a.progress("%s", part.name)
 		if err := inTempDir(dir, func(dir string) error { return part.do(ctx, dir) }); err != nil {
