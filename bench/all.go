@@ -105,6 +105,7 @@ func (a *comparison) run(ctx context.Context, dir string) error {
 	}{
 		{"as fast as possible", a.closedLoop},
 		{"at a fixed rate", a.openLoop},
+		{"after a kill and damage", a.damaged},
 	} {
 		a.progress("%s", part.name)
 		if err := inTempDir(dir, func(dir string) error { return part.do(ctx, dir) }); err != nil {
@@ -128,7 +129,7 @@ func (a *comparison) failed(part, name string, err error) {
 func (a *comparison) describe(all []engine.Engine) {
 	versions := report.Versions()
 	for _, e := range all {
-		d := report.Engine{Name: e.Name, What: e.What, Kind: e.Kind.String(), Version: "this checkout"}
+		d := report.Engine{Name: e.Name, What: e.What, Kind: e.Kind.String(), Note: e.Note, Version: "this checkout"}
 		if e.Module != "" {
 			d.Version = strings.TrimSpace(e.Module + " " + versions[e.Module])
 		}

@@ -24,6 +24,8 @@ import (
 	"os"
 	"os/signal"
 	"strings"
+
+	"github.com/stateio/stateio/bench/child"
 )
 
 // A command does one comparison and writes its table to out. It parses args
@@ -39,6 +41,7 @@ var commands = map[string]command{
 }
 
 func main() {
+	child.Main(engines())
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
 	defer stop()
 	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {

@@ -13,6 +13,7 @@ var badgerEngine = Engine{
 	Name:   "badger",
 	What:   "Set of a new 8-byte key in a transaction, SyncWrites",
 	Module: "github.com/dgraph-io/badger/v4",
+	Note:   "Checksums of tables and values are verified when they are read. The first record of a log that does not match is taken for its end.",
 	Kind:   Serial, // it takes transactions together, and syncs the log of its memory table for each
 	Logs:   []string{"*.mem", "*.vlog"},
 	Open: func(dir string, _ Options) (DB, error) {

@@ -13,6 +13,7 @@ var bboltEngine = Engine{
 	Name:   "bbolt",
 	What:   "Put of a new 8-byte key, by Update or, of many goroutines, Batch",
 	Module: "go.etcd.io/bbolt",
+	Note:   "Its meta pages have checksums, its data has none; bbolt check finds damage to its structure. A commit ends with a meta page: that is the write that is torn.",
 	Logs:   []string{"bbolt.db"},
 	// A commit writes pages anywhere in the file and syncs, and then one of the two meta
 	// pages at its start, which makes it valid.

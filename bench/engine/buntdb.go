@@ -13,6 +13,7 @@ var buntEngine = Engine{
 	Name:   "buntdb",
 	What:   "Set of a new 8-byte key in a transaction, SyncPolicy Always",
 	Module: "github.com/tidwall/buntdb",
+	Note:   "It has no checksums.",
 	Kind:   Serial,
 	Logs:   []string{"bunt.db"},
 	Open: func(dir string, _ Options) (DB, error) {

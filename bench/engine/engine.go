@@ -31,6 +31,9 @@ type Engine struct {
 	// writes from lower to higher places.
 	LastWrite int64
 
+	// Note says what one must know to judge what it does with damage, or is empty.
+	Note string
+
 	// Version tells that of a program that is not part of this one, or is nil.
 	Version func() string
 

@@ -19,6 +19,7 @@ var etcd = Engine{
 	Name:   "etcd wal",
 	What:   "Save of one raft entry, with its sync",
 	Module: "go.etcd.io/etcd/server/v3",
+	Note:   "A record that a torn write left is one in which whole sectors of 512 bytes are zeros. As etcd does, a log that ends in a record is repaired.",
 	Kind:   OneWriter,
 	Logs:   []string{"wal/*.wal"},
 	Open: func(dir string, _ Options) (DB, error) {

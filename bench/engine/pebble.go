@@ -12,9 +12,10 @@ var pebbleEngine = Engine{
 	Name:   "pebble",
 	What:   "Set of a new 8-byte key with pebble.Sync",
 	Module: "github.com/cockroachdb/pebble/v2",
+	Note:   "FormatNewest, whose log tells damage from its end.",
 	Logs:   []string{"*.log"},
 	Open: func(dir string, _ Options) (DB, error) {
-		db, err := pebble.Open(dir, &pebble.Options{Logger: quiet{}})
+		db, err := pebble.Open(dir, &pebble.Options{Logger: quiet{}, FormatMajorVersion: pebble.FormatNewest})
 		if err != nil {
 			return nil, err
 		}

@@ -15,6 +15,7 @@ var raftWAL = Engine{
 	Name:   "raft-wal",
 	What:   "StoreLogs of one raft log",
 	Module: "github.com/hashicorp/raft-wal",
+	Note:   "The checksum of the last commit is looked at when it opens, those of others never. The module has a verifier that compares ranges of logs between nodes.",
 	Kind:   OneWriter,
 	Logs:   []string{"*.wal"},
 	Open: func(dir string, _ Options) (DB, error) {

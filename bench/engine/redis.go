@@ -21,6 +21,7 @@ var redisEngine = Engine{
 	Name:   "redis",
 	What:   "RPUSH to a list, appendfsync always, over a unix socket, pipelined by rueidis",
 	Module: "github.com/redis/rueidis",
+	Note:   "Commands in the append-only file have no checksums. A torn end is cut off (aof-load-truncated, the default).",
 	Logs:   []string{"appendonlydir/*.aof"},
 	Open:   openRedis,
 	Version: func() string {

@@ -16,6 +16,7 @@ var sqliteEngine = Engine{
 	Name:   "sqlite",
 	What:   "INSERT of a blob, WAL mode, synchronous=FULL, one connection",
 	Module: "modernc.org/sqlite",
+	Note:   "The first frame of its log whose checksum does not match is taken for its end. Pages of the database have checksums with the extension cksumvfs only.",
 	Kind:   Serial,
 	Logs:   []string{"sqlite.db-wal"},
 	Open: func(dir string, _ Options) (DB, error) {

@@ -13,6 +13,7 @@ var tidwall = Engine{
 	Name:   "tidwall/wal",
 	What:   "Write, NoSync off",
 	Module: "github.com/tidwall/wal",
+	Note:   "It has no checksums.",
 	Kind:   OneWriter,
 	Logs:   []string{"*"},
 	Open: func(dir string, _ Options) (DB, error) {

@@ -158,14 +158,15 @@ func (r *Report) grown() *chart {
 
 // An outcomeColumn is a column of the table of damage.
 type outcomeColumn struct {
-	Name string
-	Of   func(Damage) Outcome
+	Name    string
+	Of      func(Damage) Outcome
+	refusal string // how the page marks an error, which is right after damage only
 }
 
 var outcomeColumns = []outcomeColumn{
-	{"kill -9", func(d Damage) Outcome { return d.Kill }},
-	{"torn tail", func(d Damage) Outcome { return d.Torn }},
-	{"flipped bit", func(d Damage) Outcome { return d.Flipped }},
+	{"kill -9", func(d Damage) Outcome { return d.Kill }, "fair"},
+	{"torn tail", func(d Damage) Outcome { return d.Torn }, "fair"},
+	{"flipped bit", func(d Damage) Outcome { return d.Flipped }, "good"},
 }
 
 // Verdict says in a word or two how an engine came through; the class goes with it.
@@ -178,13 +179,13 @@ func (o Outcome) Verdict() string {
 	case o.Crashed > 0:
 		return fmt.Sprintf("crashed in %d of %d", o.Crashed, o.Trials)
 	case o.Refused > 0:
-		return fmt.Sprintf("said so in %d of %d", o.Refused, o.Trials)
+		return fmt.Sprintf("an error in %d of %d", o.Refused, o.Trials)
 	}
 	return fmt.Sprintf("whole in all %d", o.Trials)
 }
 
-// Class is how the page marks a verdict.
-func (o Outcome) Class() string {
+// Class is how the page marks an outcome.
+func (c outcomeColumn) Class(o Outcome) string {
 	switch {
 	case o.Trials == 0:
 		return "none"
@@ -192,8 +193,20 @@ func (o Outcome) Class() string {
 		return "bad"
 	case o.Crashed > 0:
 		return "fair"
+	case o.Refused > 0:
+		return c.refusal
 	}
 	return "good"
+}
+
+// Note returns what there is to know of an engine.
+func (v view) Note(name string) string {
+	for _, e := range v.Engines {
+		if e.Name == name {
+			return e.Note
+		}
+	}
+	return ""
 }
 
 // Details are the counts that are not zero.
@@ -209,7 +222,7 @@ func (o Outcome) Details() []string {
 	add(o.Crashed, "crashed or hung")
 	add(o.Lost, "opened without an error, updates missing")
 	add(o.Wrong, "opened without an error, updates wrong")
-	add(o.LostUpdates, "acknowledged updates missing in all")
+	add(o.LostUpdates, "acknowledged updates missing or changed in all")
 	add(o.WrongUpdates, "updates that nobody wrote")
 	return out
 }

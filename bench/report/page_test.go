@@ -19,7 +19,7 @@ func sample() *Report {
 	r := &Report{
 		Schema: Schema, Started: time.Unix(1e9, 0), Took: 61,
 		Machine: Machine{Processor: "<b>a processor</b>", Processors: 2, Memory: 4 << 30, FileSystem: "ext4 on /dev/x"},
-		Engines: []Engine{{Name: store, Kind: "one sync for many updates"}, {Name: bound}, {Name: "peer", Version: "v1.2.3"}, {Name: "redis", Missing: "not found here"}},
+		Engines: []Engine{{Name: store, Kind: "one sync for many updates"}, {Name: bound}, {Name: "peer", Version: "v1.2.3", Note: "a note"}, {Name: "redis", Missing: "not found here"}},
 	}
 	for _, size := range []int{128, 1024} {
 		for _, goroutines := range []int{1, 64} {
@@ -40,7 +40,7 @@ func sample() *Report {
 	r.Snapshot = &Snapshot{Size: 1 << 30, Open: Spread{1, 0.9, 1.1}, Longest: 0.1}
 	r.Damage = []Damage{
 		{store, Outcome{Trials: 5, Whole: 5, Acknowledged: 500}, Outcome{File: "0.log", Trials: 64, Whole: 64, Sampled: true}, Outcome{Trials: 64, Refused: 64, Example: "store: <damaged>"}},
-		{"peer", Outcome{Trials: 5, Whole: 5}, Outcome{Trials: 64, Whole: 63, Crashed: 1}, Outcome{Trials: 64, Whole: 60, Wrong: 3, Lost: 1, WrongUpdates: 3, LostUpdates: 1234}},
+		{"peer", Outcome{Trials: 5, Whole: 3, Refused: 2}, Outcome{Trials: 64, Whole: 63, Crashed: 1}, Outcome{Trials: 64, Whole: 60, Wrong: 3, Lost: 1, WrongUpdates: 3, LostUpdates: 1234}},
 	}
 	r.Problems = []Problem{{"16 bytes", "peer", "no <space>"}}
 	return r
@@ -106,8 +106,8 @@ func TestPage(t *testing.T) {
 	}
 	for _, want := range []string{
 		"default-src 'none'", "&lt;b&gt;a processor", "no &lt;space&gt;", "store: &lt;damaged&gt;", "3.00x", "not found here",
-		`<td class="good">said so in 64 of 64`, `<td class="fair">crashed in 1 of 64`, `<td class="bad">silent in 4 of 64`,
-		"1 234 acknowledged updates missing", "192k",
+		`<td class="good">an error in 64 of 64`, `<td class="fair">crashed in 1 of 64`, `<td class="bad">silent in 4 of 64`,
+		">a note<", `<td class="fair">an error in 2 of 5`, "1 234 acknowledged updates missing or changed", "192k",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("the page has no %q", want)

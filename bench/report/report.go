@@ -46,6 +46,7 @@ type Engine struct {
 	What    string `json:"what"`    // one write, in its own terms
 	Kind    string `json:"kind"`    // grouped, serial or one-writer
 	Version string `json:"version"` // of its module, and of a server
+	Note    string `json:"note"`    // what one must know to judge what it does with damage
 	Missing string `json:"missing"` // why it was left out, or empty
 }
 
@@ -131,11 +132,11 @@ type Outcome struct {
 	Whole   int    `json:"whole"`   // opened, with all that must be there
 	Refused int    `json:"refused"` // an error from opening or reading said it
 	Crashed int    `json:"crashed"` // the process ended itself, or hung
-	Lost    int    `json:"lost"`    // opened without an error, and updates are missing
+	Lost    int    `json:"lost"`    // opened without an error, and acknowledged updates are missing
 	Wrong   int    `json:"wrong"`   // opened without an error, and has what nobody wrote
 
 	Acknowledged int    `json:"acknowledged"` // updates of all trials
-	LostUpdates  int    `json:"lostupdates"`  // missing without an error, in all trials
+	LostUpdates  int    `json:"lostupdates"`  // missing or changed without an error, in all trials
 	WrongUpdates int    `json:"wrongupdates"` // that nobody wrote, without an error
 	Sampled      bool   `json:"sampled"`      // not every byte was tried
 	Example      string `json:"example"`      // of what an error said
