@@ -41,14 +41,14 @@ func allCommand(ctx context.Context, flags *flag.FlagSet, args []string, out io.
 		size.growth = *growth
 	}
 	a := &comparison{size: size, engines: engine.Present(all), log: os.Stderr, started: time.Now()}
-	a.report = report.Report{Schema: report.Schema, Started: a.started, Quick: *quick, Machine: report.ThisMachine(*dir)}
+	a.report = report.New(a.started, *quick, report.ThisMachine(*dir))
 	a.describe(all)
 	if err := inTempDir(*dir, func(dir string) error { return a.run(ctx, dir) }); err != nil {
 		return err
 	}
-	a.report.Took = time.Since(a.started).Seconds()
-	page := func(w io.Writer) error { return report.WriteHTML(w, &a.report) }
-	figures := func(w io.Writer) error { return report.WriteJSON(w, &a.report) }
+	a.report.End(time.Since(a.started))
+	page := func(w io.Writer) error { return report.WriteHTML(w, a.report) }
+	figures := func(w io.Writer) error { return report.WriteJSON(w, a.report) }
 	if err := errors.Join(writeFile(*html, page), writeFile(*json, figures)); err != nil {
 		return err
 	}
@@ -94,7 +94,7 @@ type comparison struct {
 	engines []engine.Engine
 	log     io.Writer
 	started time.Time
-	report  report.Report
+	report  *report.Report
 }
 
 // run does each part in a directory of its own, which is gone before the next begins.
@@ -106,6 +106,9 @@ func (a *comparison) run(ctx context.Context, dir string) error {
 		{"as fast as possible", a.closedLoop},
 		{"at a fixed rate", a.openLoop},
 		{"after a kill and damage", a.damaged},
+		{"opening", a.recovery},
+		{"growth", a.growth},
+		{"a snapshot", a.snapshots},
 	} {
 		a.progress("%s", part.name)
 		if err := inTempDir(dir, func(dir string) error { return part.do(ctx, dir) }); err != nil {

@@ -18,17 +18,20 @@ const laneWriters = 1024
 
 // A lane is an engine that gets updates at a fixed rate.
 type lane struct {
-	name string
-	db   engine.DB
-	made uint64        // updates
-	took time.Duration // in all runs
+	name  string
+	db    engine.DB
+	made  uint64              // updates
+	sleep func(time.Duration) // for a short time, exactly
+	took  time.Duration       // in all runs
+
+	failed bool // and gets no more updates
 
 	mu    sync.Mutex
 	waits *hdrhistogram.Histogram // from when an update was due until it was durable, in ns
 }
 
 func newLane(name string, db engine.DB) *lane {
-	l := &lane{name: name, db: db}
+	l := &lane{name: name, db: db, sleep: pause}
 	l.forget()
 	return l
 }
@@ -68,8 +71,8 @@ func (l *lane) run(rate float64, d time.Duration) error {
 		})
 	}
 	for i := range count {
-		if early := at(i) - time.Since(start); early > 0 {
-			pause(early)
+		for early := at(i) - time.Since(start); early > 0; early = at(i) - time.Since(start) {
+			l.sleep(early)
 		}
 		due <- i
 	}

@@ -34,6 +34,9 @@ func (a *comparison) openLoop(ctx context.Context, dir string) error {
 			break
 		}
 		for _, l := range lanes {
+			if l.failed {
+				continue
+			}
 			a.report.Open = append(a.report.Open, l.result(most*part, part))
 		}
 	}
@@ -46,16 +49,23 @@ func (a *comparison) openLoop(ctx context.Context, dir string) error {
 // openRate lets all lanes have updates at one rate, in turn.
 func (a *comparison) openRate(ctx context.Context, lanes []*lane, rate float64) error {
 	order := slices.Clone(lanes)
+	each := a.size.due / openRounds
 	for round := range openRounds {
 		for _, l := range order {
-			if round == 0 { // warm up
-				if err := l.run(rate, a.size.due/openRounds/4); err != nil {
-					return fmt.Errorf("%s: %w", l.name, err)
-				}
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if l.failed {
+				continue
+			}
+			var err error
+			if round == 0 {
+				err = l.run(rate, each/4) // to warm up
 				l.forget()
 			}
-			if err := errors.Join(ctx.Err(), l.run(rate, a.size.due/openRounds)); err != nil {
-				return fmt.Errorf("%s: %w", l.name, err)
+			if err = errors.Join(err, l.run(rate, each)); err != nil {
+				l.failed = true
+				a.failed(fmt.Sprintf("%.0f updates a second", rate), l.name, err)
 			}
 		}
 		slices.Reverse(order)

@@ -15,7 +15,16 @@ import (
 // write makes as many updates as the parent tells it to, numbered from 0, and tells the
 // number of each when it is durable. It ends when it is killed, or the parent is no more.
 func (j Job) write(e engine.Engine) (any, error) {
-	db, err := e.Open(j.Dir, engine.Options{Goroutines: j.Goroutines, Size: j.Size})
+	o := engine.Options{Goroutines: j.Goroutines, Size: j.Size}
+	// What was just made is not yet as it will be: the first log of Pebble has a format
+	// that is older than what it was told to use.
+	db, err := e.Open(j.Dir, o)
+	if err == nil {
+		err = db.Close()
+	}
+	if err == nil {
+		db, err = e.Open(j.Dir, o)
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -19,7 +19,7 @@ func TestMain(m *testing.M) {
 
 func run(t *testing.T, e engine.Engine) report.Damage {
 	t.Helper()
-	d, err := Test{Engine: e, Dir: t.TempDir(), Kills: 2, Updates: 20, Places: 12}.Run(t.Context())
+	d, err := Test{Engine: e, Dir: t.TempDir(), Kills: 2, Updates: 50, Places: 12}.Run(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -58,8 +58,8 @@ func TestEnginesThatAreWrong(t *testing.T) {
 		{mild, "opens with a torn end, and has updates that nobody wrote", func(d report.Damage) bool {
 			return d.Torn.Whole == 12 && d.Flipped.Wrong == 12 && d.Flipped.WrongUpdates == 12 && d.Flipped.LostUpdates == 12
 		}},
-		{forgetful, "loses an acknowledged update of each kill", func(d report.Damage) bool {
-			return d.Kill.Lost == 2 && d.Kill.LostUpdates == 2 && d.Flipped.Refused == 12
+		{forgetful, "loses acknowledged updates of each kill", func(d report.Damage) bool {
+			return d.Kill.Lost == 2 && d.Kill.LostUpdates >= 2*16 && d.Flipped.Refused == 12
 		}},
 		{silent, "loses what came after a flipped bit", func(d report.Damage) bool {
 			return d.Torn.Whole == 12 && d.Flipped.Lost == 12 && d.Flipped.LostUpdates > 12

@@ -17,7 +17,7 @@ import (
 // A fake is an engine with an append-only file: what it does wrong is what the tests have
 // to find.
 type fake struct {
-	late     bool // writes an update with the next one, after it was acknowledged
+	late     bool // writes an update when many more were acknowledged
 	checked  bool // has a checksum for each update
 	tolerant bool // takes the first update that is not whole for the end
 	panics   bool // in the place of an error
@@ -38,11 +38,14 @@ var (
 	}}
 )
 
+// held is how many updates a fake that is late holds back: more than are made at once.
+const held = 32
+
 type fakeDB struct {
 	fake
 	mu      sync.Mutex
 	file    *os.File
-	pending []byte
+	pending [][]byte
 }
 
 func (f fake) open(dir string, _ engine.Options) (engine.DB, error) {
@@ -56,7 +59,10 @@ func (db *fakeDB) Write(update []byte) error {
 	record := binary.BigEndian.AppendUint32(nil, crc32.ChecksumIEEE(update))
 	record = append(record, update...)
 	if db.late {
-		record, db.pending = db.pending, record
+		db.pending = append(db.pending, record)
+		if record = nil; len(db.pending) > held {
+			record, db.pending = db.pending[0], db.pending[1:]
+		}
 	}
 	_, err := db.file.Write(record)
 	return err

@@ -3,6 +3,8 @@ package damage
 import (
 	"context"
 	"errors"
+	"path/filepath"
+	"strings"
 
 	"github.com/stateio/stateio/bench/child"
 	"github.com/stateio/stateio/bench/report"
@@ -18,9 +20,10 @@ func (t Test) read(ctx context.Context, dir string) (result, error) {
 	err := j.Run(limited, &r.Found)
 	var failed *child.Failure
 	if errors.As(err, &failed) && ctx.Err() == nil {
-		r.crash = failed.Error()
-		return r, nil
+		r.crash, err = failed.Error(), nil
 	}
+	brief := func(text string) string { return strings.ReplaceAll(text, dir+string(filepath.Separator), "") }
+	r.Error, r.crash = brief(r.Error), brief(r.crash)
 	return r, err
 }
 

@@ -12,7 +12,7 @@ var pebbleEngine = Engine{
 	Name:   "pebble",
 	What:   "Set of a new 8-byte key with pebble.Sync",
 	Module: "github.com/cockroachdb/pebble/v2",
-	Note:   "FormatNewest, whose log tells damage from its end.",
+	Note:   "FormatNewest: of the newest log, what follows damage is dropped unless a later block of 32 KiB shows that it was durable.",
 	Logs:   []string{"*.log"},
 	Open: func(dir string, _ Options) (DB, error) {
 		db, err := pebble.Open(dir, &pebble.Options{Logger: quiet{}, FormatMajorVersion: pebble.FormatNewest})

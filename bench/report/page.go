@@ -37,10 +37,9 @@ type view struct {
 	Outcomes []outcomeColumn
 }
 
-// WriteHTML writes the page that shows r, and sets its headline. The page is whole in
+// WriteHTML writes the page that shows r. The page is whole in
 // itself: it has no script, and loads nothing.
 func WriteHTML(w io.Writer, r *Report) error {
-	r.Headline = r.headline()
 	v := view{
 		Report: r,
 		When:   r.Started.UTC().Format("2006-01-02 15:04 UTC"),

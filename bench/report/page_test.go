@@ -85,6 +85,7 @@ func checkAttributes(t *testing.T, e xml.StartElement) {
 
 func render(t *testing.T, r *Report) string {
 	t.Helper()
+	r.End(time.Minute)
 	var out bytes.Buffer
 	if err := WriteHTML(&out, r); err != nil {
 		t.Fatal(err)

@@ -15,7 +15,7 @@ type Report struct {
 	Schema   int       `json:"schema"`
 	Headline string    `json:"headline"` // the first sentence of the page
 	Started  time.Time `json:"started"`
-	Took     float64   `json:"took"`
+	Took     float64   `json:"took_seconds"`
 	Quick    bool      `json:"quick"` // the short form, whose figures say little
 
 	Machine  Machine   `json:"machine"`
@@ -29,13 +29,28 @@ type Report struct {
 	Problems []Problem `json:"problems"`
 }
 
+// New returns the report of a run that begins.
+func New(started time.Time, quick bool, m Machine) *Report {
+	return &Report{
+		Schema: Schema, Started: started, Quick: quick, Machine: m,
+		Engines: []Engine{}, Closed: []Closed{}, Open: []Open{}, Recovery: []Recover{},
+		Growth: []Growth{}, Damage: []Damage{}, Problems: []Problem{},
+	}
+}
+
+// End notes how long the run took, and sums it up.
+func (r *Report) End(took time.Duration) {
+	r.Took = took.Seconds()
+	r.Headline = r.headline()
+}
+
 // A Machine is where it ran.
 type Machine struct {
 	Processor  string `json:"processor"`
 	Processors int    `json:"processors"`
-	Memory     int64  `json:"memory"`
-	System     string `json:"system"`     // and its kernel
-	FileSystem string `json:"filesystem"` // type, device and options of the mount
+	Memory     int64  `json:"memory_bytes"`
+	System     string `json:"system"`      // and its kernel
+	FileSystem string `json:"file_system"` // type, device and options of the mount
 	Directory  string `json:"directory"`
 	Go         string `json:"go"`
 }
@@ -63,22 +78,22 @@ type Closed struct {
 	Engine     string  `json:"engine"`
 	Size       int     `json:"size"`
 	Goroutines int     `json:"goroutines"`
-	Rate       Spread  `json:"rate"`
-	Ratio      float64 `json:"ratio"` // the store's rate to it, median over the rounds
+	Rate       Spread  `json:"updates_per_second"`
+	Ratio      float64 `json:"store_ratio"` // the store's rate to it, median over the rounds
 }
 
 // Open is how long updates took from when they were due, at a fixed rate.
 type Open struct {
 	Engine string  `json:"engine"`
-	Rate   float64 `json:"rate"` // updates a second that were due
-	Part   float64 `json:"part"` // that is which part of the rate in Of
+	Rate   float64 `json:"due_per_second"` // updates a second that were due
+	Part   float64 `json:"part"`           // that is which part of what the slowest peer can do
 	Size   int     `json:"size"`
 	Count  int64   `json:"count"`
-	Made   float64 `json:"made"` // updates a second that were durable
-	P50    float64 `json:"p50"`
-	P99    float64 `json:"p99"`
-	P999   float64 `json:"p999"`
-	Max    float64 `json:"max"`
+	Made   float64 `json:"made_per_second"` // updates a second that were durable
+	P50    float64 `json:"p50_seconds"`
+	P99    float64 `json:"p99_seconds"`
+	P999   float64 `json:"p999_seconds"`
+	Max    float64 `json:"max_seconds"`
 }
 
 // Recover is how long opening takes, and what many updates need.
@@ -86,35 +101,35 @@ type Recover struct {
 	Engine     string  `json:"engine"`
 	Updates    int     `json:"updates"`
 	Size       int     `json:"size"`
-	Open       Spread  `json:"open"`       // until it took updates
-	Read       Spread  `json:"read"`       // until each update was read, too
-	Disk       int64   `json:"disk"`       // bytes of blocks on the disk
-	PerByte    float64 `json:"perbyte"`    // disk, by bytes of updates
-	FillMemory int64   `json:"fillmemory"` // at most, of the process that wrote them
-	OpenMemory int64   `json:"openmemory"` // at most, of the process that opened and read
+	Open       Spread  `json:"open_seconds"`      // until it took updates
+	Read       Spread  `json:"read_seconds"`      // until each update was read, too
+	Disk       int64   `json:"disk_bytes"`        // bytes of blocks on the disk
+	PerByte    float64 `json:"disk_per_byte"`     // disk, by bytes of updates
+	FillMemory int64   `json:"fill_memory_bytes"` // at most, of the process that wrote them
+	OpenMemory int64   `json:"open_memory_bytes"` // at most, of the process that opened and read
 }
 
 // Growth is what the number of updates costs the store.
 type Growth struct {
 	Updates   int     `json:"updates"`
 	Snapshots bool    `json:"snapshots"` // by the default options, or none at all
-	Open      float64 `json:"open"`
-	Disk      int64   `json:"disk"`
+	Open      float64 `json:"open_seconds"`
+	Disk      int64   `json:"disk_bytes"`
 }
 
 // Snapshot is the store with a snapshot of that size.
 type Snapshot struct {
-	Size     int64   `json:"size"`
-	Open     Spread  `json:"open"`
-	QuietP50 float64 `json:"quietp50"` // of an update, without a snapshot
-	QuietP99 float64 `json:"quietp99"`
-	BusyP50  float64 `json:"busyp50"` // while one is written
-	BusyP99  float64 `json:"busyp99"`
-	Longest  float64 `json:"longest"`
-	PlainP99 float64 `json:"plainp99"` // of a plain loop that overwrites and syncs
-	CopyP99  float64 `json:"copyp99"`  // of that loop while a file of this size is copied
-	Took     float64 `json:"took"`
-	Memory   int64   `json:"memory"` // that the snapshot took
+	Size     int64   `json:"size_bytes"`
+	Open     Spread  `json:"open_seconds"`
+	QuietP50 float64 `json:"quiet_p50_seconds"` // of an update, without a snapshot
+	QuietP99 float64 `json:"quiet_p99_seconds"`
+	BusyP50  float64 `json:"busy_p50_seconds"` // while one is written
+	BusyP99  float64 `json:"busy_p99_seconds"`
+	Longest  float64 `json:"longest_seconds"`
+	PlainP99 float64 `json:"plain_p99_seconds"` // of a plain loop that overwrites and syncs
+	CopyP99  float64 `json:"copy_p99_seconds"`  // of that loop while a file of this size is copied
+	Took     float64 `json:"took_seconds"`
+	Memory   int64   `json:"memory_bytes"` // that the snapshot took
 }
 
 // Damage is what became of acknowledged updates.
@@ -135,11 +150,11 @@ type Outcome struct {
 	Lost    int    `json:"lost"`    // opened without an error, and acknowledged updates are missing
 	Wrong   int    `json:"wrong"`   // opened without an error, and has what nobody wrote
 
-	Acknowledged int    `json:"acknowledged"` // updates of all trials
-	LostUpdates  int    `json:"lostupdates"`  // missing or changed without an error, in all trials
-	WrongUpdates int    `json:"wrongupdates"` // that nobody wrote, without an error
-	Sampled      bool   `json:"sampled"`      // not every byte was tried
-	Example      string `json:"example"`      // of what an error said
+	Acknowledged int    `json:"acknowledged"`  // updates of all trials
+	LostUpdates  int    `json:"lost_updates"`  // missing or changed without an error, in all trials
+	WrongUpdates int    `json:"wrong_updates"` // that nobody wrote, without an error
+	Sampled      bool   `json:"sampled"`       // not every byte was tried
+	Example      string `json:"example"`       // of what an error said
 }
 
 // Silent returns how many trials ended without an error and with damage.
