@@ -83,7 +83,7 @@ var fullSize = size{
 var quickSize = size{
 	sizes:      []int{128, 16 << 10},
 	goroutines: []int{1, 64},
-	rounds:     2, each: 50 * time.Millisecond, due: 300 * time.Millisecond,
+	rounds:     3, each: 50 * time.Millisecond, due: 300 * time.Millisecond,
 	updates: 20_000, growth: 5, snapshot: 16 << 20,
 	kills: 1, places: 8,
 }

@@ -43,7 +43,7 @@ func (a *comparison) closedCell(ctx context.Context, dir string, goroutines, siz
 	for {
 		var r *race
 		err := inTempDir(dir, func(dir string) (err error) {
-			r, err = newRace(dir, contenders, goroutines, size)
+			r, err = newRace(dir, contenders, goroutines, size, min(slice, a.size.each))
 			if err != nil {
 				return err
 			}

@@ -33,7 +33,7 @@ func commitCommand(ctx context.Context, flags *flag.FlagSet, args []string, out 
 			return fmt.Errorf("-goroutines %s: it takes numbers from 1, separated by commas", *goroutines)
 		}
 		err = inTempDir(*dir, func(dir string) error {
-			r, err := newRace(dir, contenders, n, updateSize)
+			r, err := newRace(dir, contenders, n, updateSize, slice)
 			if err != nil {
 				return err
 			}

@@ -27,8 +27,8 @@ type race struct {
 }
 
 // newRace opens those engines in dir that take updates of so many goroutines, of so many
-// bytes each.
-func newRace(dir string, all []engine.Engine, goroutines, size int) (*race, error) {
+// bytes each, and lets each run for the time warm.
+func newRace(dir string, all []engine.Engine, goroutines, size int, warm time.Duration) (*race, error) {
 	r := &race{goroutines: goroutines, size: size}
 	for i, e := range all {
 		if goroutines > 1 && e.Kind == engine.OneWriter {
@@ -42,7 +42,7 @@ func newRace(dir string, all []engine.Engine, goroutines, size int) (*race, erro
 		}
 		if err == nil {
 			r.engines, r.dbs = append(r.engines, e), append(r.dbs, db)
-			_, _, err = r.run(len(r.dbs)-1, slice) // warm up
+			_, _, err = r.run(len(r.dbs)-1, warm)
 		}
 		if err != nil {
 			return nil, errors.Join(&engineError{e.Name, err}, r.close())

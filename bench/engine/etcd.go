@@ -19,7 +19,7 @@ var etcd = Engine{
 	Name:   "etcd wal",
 	What:   "Save of one raft entry, with its sync",
 	Module: "go.etcd.io/etcd/server/v3",
-	Note:   "A record that a torn write left is one in which whole sectors of 512 bytes are zeros. As etcd does, a log that ends in a record is repaired.",
+	Note:   "It takes a record for torn if whole sectors of 512 bytes of it are zeros. A log that seems to end inside a record is cut off before it, as etcd itself does when it starts.",
 	Kind:   OneWriter,
 	Logs:   []string{"wal/*.wal"},
 	Open: func(dir string, _ Options) (DB, error) {
