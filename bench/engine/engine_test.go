@@ -107,3 +107,20 @@ func TestPresent(t *testing.T) {
 		t.Errorf("%v", here)
 	}
 }
+
+// What is written after opening is not handed to whoever asked for what was there.
+func TestReplayEndsWithOpen(t *testing.T) {
+	calls := 0
+	o := Options{Replay: func([]byte) error { calls++; return nil }}
+	dir := t.TempDir()
+	for want := range 3 {
+		calls = 0
+		db, err := Store.Open(dir, o)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(db.Write(numbered(want)), db.Close()); err != nil || calls != want {
+			t.Errorf("%d updates were there, and %d handed out: %v", want, calls, err)
+		}
+	}
+}
