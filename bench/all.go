@@ -77,7 +77,7 @@ var fullSize = size{
 	goroutines: []int{1, 16, 64, 256, 1024},
 	rounds:     3, each: 500 * time.Millisecond, due: 6 * time.Second,
 	updates: 1_000_000, growth: 7, snapshot: 1 << 30,
-	kills: 5, places: 64,
+	kills: 5, places: 48,
 }
 
 var quickSize = size{
