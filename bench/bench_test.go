@@ -11,6 +11,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/stateio/stateio/bench/engine"
 )
 
 // BenchmarkCommit is the comparison that the command commit makes, short: one
@@ -19,7 +21,7 @@ import (
 func BenchmarkCommit(b *testing.B) {
 	for _, n := range []int{1, 16, 256} {
 		b.Run(fmt.Sprint("goroutines=", n), func(b *testing.B) {
-			r, err := newRace(b.TempDir(), engines(), n)
+			r, err := newRace(b.TempDir(), engine.Present(engine.All()), n, updateSize, slice)
 			if err != nil {
 				b.Fatal(err)
 			}
@@ -32,7 +34,7 @@ func BenchmarkCommit(b *testing.B) {
 			b.ReportMetric(0, "ns/op") // means nothing here
 			b.ReportMetric(median(r.rates[0]), "updates/s")
 			for i, e := range r.engines[1:] {
-				b.ReportMetric(r.ratio(i+1), "x-"+strings.ReplaceAll(e.name, " ", "-"))
+				b.ReportMetric(r.ratio(i+1), "x-"+strings.ReplaceAll(e.Name, " ", "-"))
 			}
 			if err := r.close(); err != nil {
 				b.Error(err)
@@ -41,16 +43,17 @@ func BenchmarkCommit(b *testing.B) {
 	}
 }
 
-// Every engine takes updates of many goroutines, and writes them to its files.
+// Every engine takes updates of many goroutines, and has them when it is opened again: the
+// bound, which is not, in its file.
 func TestEngines(t *testing.T) {
-	for _, e := range engines() {
-		t.Run(e.name, func(t *testing.T) {
+	for _, e := range engine.Present(engine.All()) {
+		t.Run(e.Name, func(t *testing.T) {
 			dir, goroutines := t.TempDir(), 8
-			w, err := e.open(dir, goroutines)
+			w, err := e.Open(dir, engine.Options{Goroutines: goroutines, Size: updateSize})
 			if err != nil {
 				t.Fatal(err)
 			}
-			if e.whole {
+			if e.Whole() {
 				goroutines = 1
 			}
 			var wg sync.WaitGroup
@@ -67,11 +70,19 @@ func TestEngines(t *testing.T) {
 			if err := w.Close(); err != nil {
 				t.Fatal(err)
 			}
-			files := readAll(t, dir)
+			var there []byte
+			if e.Whole() {
+				there = readAll(t, dir)
+			} else if _, _, err := e.OpenAndRead(dir, engine.Options{}, func(update []byte) error {
+				there = append(there, update...)
+				return nil
+			}); err != nil {
+				t.Fatal(err)
+			}
 			for g := range goroutines {
 				for i := range 3 {
-					if !bytes.Contains(files, numbered(g, i)) {
-						t.Errorf("update %d of goroutine %d is in no file", i, g)
+					if !bytes.Contains(there, numbered(g, i)) {
+						t.Errorf("update %d of goroutine %d is not there", i, g)
 					}
 				}
 			}
@@ -81,7 +92,7 @@ func TestEngines(t *testing.T) {
 
 // numbered returns an update that is like no other.
 func numbered(g, i int) []byte {
-	return fmt.Appendf(nil, "update %0*d", updateSize-len("update "), g*1000+i)
+	return fmt.Appendf(nil, "%08d update %0*d", g*1000+i, updateSize-len("00000000 update "), g*1000+i)
 }
 
 // readAll returns what is in all files below dir.

@@ -9,7 +9,12 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/stateio/stateio/bench/engine"
 )
+
+// updateSize is the size of an update where nothing else is said, in bytes.
+const updateSize = 128
 
 func commitCommand(ctx context.Context, flags *flag.FlagSet, args []string, out io.Writer) error {
 	dir := flags.String("dir", ".", "directory for the files, on the disk to measure")
@@ -18,7 +23,7 @@ func commitCommand(ctx context.Context, flags *flag.FlagSet, args []string, out 
 	goroutines := flags.String("goroutines", "1,16,256", "how many goroutines make updates")
 	only := flags.String("only", "", "comma-separated `engines` to compare the store with (default all)")
 	_ = flags.Parse(args) // ends the program on an error
-	contenders, err := choose(engines(), *only)
+	contenders, err := choose(engine.Present(engine.All()), *only)
 	if err != nil {
 		return err
 	}
@@ -28,7 +33,7 @@ func commitCommand(ctx context.Context, flags *flag.FlagSet, args []string, out 
 			return fmt.Errorf("-goroutines %s: it takes numbers from 1, separated by commas", *goroutines)
 		}
 		err = inTempDir(*dir, func(dir string) error {
-			r, err := newRace(dir, contenders, n)
+			r, err := newRace(dir, contenders, n, updateSize, slice)
 			if err != nil {
 				return err
 			}
@@ -48,7 +53,7 @@ func commitCommand(ctx context.Context, flags *flag.FlagSet, args []string, out 
 }
 
 // choose returns the first of all and those that are named.
-func choose(all []engine, names string) ([]engine, error) {
+func choose(all []engine.Engine, names string) ([]engine.Engine, error) {
 	if names == "" {
 		return all, nil
 	}
@@ -56,7 +61,7 @@ func choose(all []engine, names string) ([]engine, error) {
 	for name := range strings.SplitSeq(names, ",") {
 		found := false
 		for _, e := range all[1:] {
-			if e.name == name {
+			if e.Name == name {
 				chosen, found = append(chosen, e), true
 			}
 		}

@@ -1,12 +1,14 @@
 // Command bench compares package store with other ways to make small writes
 // durable, and with what the disk and the processor allow.
 //
+//	go run ./bench            all that follows and more, as a page and as JSON
 //	go run ./bench commit     updates a second, beside peers and a bound
 //	go run ./bench replay     opening a store, beside reading and hashing its log
 //	go run ./bench snapshot   latency of updates while a snapshot is written
 //	go run ./bench maps       package durable, beside embedded databases
 //
-// Each prints its table and has flags (-h) for size and duration. Whatever is
+// all writes the files -html and -json, and -quick has it do so in a minute or two. The
+// others print a table. Each has flags (-h) for size and duration. Whatever is
 // compared runs in turn, in rounds, and figures are medians over the rounds:
 // the speed of disks and shared machines drifts, ratios within a round hold.
 //
@@ -21,6 +23,10 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/stateio/stateio/bench/child"
 )
 
 // A command does one comparison and writes its table to out. It parses args
@@ -28,6 +34,7 @@ import (
 type command func(ctx context.Context, flags *flag.FlagSet, args []string, out io.Writer) error
 
 var commands = map[string]command{
+	"all":      allCommand,
 	"commit":   commitCommand,
 	"replay":   replayCommand,
 	"snapshot": snapshotCommand,
@@ -35,7 +42,8 @@ var commands = map[string]command{
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	child.Main(engines())
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	if err := run(ctx, os.Args[1:], os.Stdout); err != nil {
 		fmt.Fprintln(os.Stderr, "bench:", err)
@@ -44,12 +52,12 @@ func main() {
 }
 
 func run(ctx context.Context, args []string, out io.Writer) error {
-	if len(args) == 0 {
-		args = []string{"commit"}
+	if len(args) == 0 || strings.HasPrefix(args[0], "-") {
+		args = append([]string{"all"}, args...)
 	}
 	do, ok := commands[args[0]]
 	if !ok {
-		return fmt.Errorf("no comparison is called %q: there are commit, replay, snapshot and maps", args[0])
+		return fmt.Errorf("no comparison is called %q: there are all, commit, replay, snapshot and maps", args[0])
 	}
 	return do(ctx, flag.NewFlagSet("bench "+args[0], flag.ExitOnError), args[1:], out)
 }

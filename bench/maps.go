@@ -19,6 +19,7 @@ import (
 	"time"
 	"unsafe"
 
+	"github.com/stateio/stateio/bench/engine"
 	"github.com/stateio/stateio/durable"
 	"github.com/stateio/stateio/store"
 )
@@ -45,7 +46,7 @@ type mapBench struct {
 	n      int // keys
 	rounds int
 
-	empty   writer                       // a store without a state
+	empty   engine.DB                    // a store without a state
 	records *durable.Map[string, record] // the same values, decoded
 	updated atomic.Int64                 // makes values differ
 
@@ -91,7 +92,7 @@ func (b *mapBench) run() error {
 	}
 	err := b.openRecords()
 	if err == nil {
-		b.empty, err = storeEngine.open(filepath.Join(b.dir, "empty"), 1)
+		b.empty, err = engine.Store.Open(filepath.Join(b.dir, "empty"), engine.Options{})
 	}
 	if err != nil {
 		return err

@@ -19,6 +19,9 @@ var mapPeers = []mapEngine{
 	{"sqlite", openSQLiteMap},
 }
 
+// bucket is the bucket of bbolt that has the map.
+var bucket = []byte("records")
+
 type bboltMap struct {
 	*bbolt.DB
 	update func(func(*bbolt.Tx) error) error

@@ -2,6 +2,4 @@
 
 package main
 
-var peers []engine
-
 var mapPeers []mapEngine

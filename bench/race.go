@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"os"
@@ -12,35 +13,39 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+
+	"github.com/stateio/stateio/bench/engine"
 )
 
 // A race lets engines make updates in turn, round by round.
 type race struct {
-	goroutines int
-	engines    []engine
-	writers    []writer
-	rates      [][]float64 // updates a second, of each engine, by round
+	goroutines, size int
+	engines          []engine.Engine
+	dbs              []engine.DB
+	rates            [][]float64   // updates a second, of each engine, by round
+	number           atomic.Uint64 // of the last update
 }
 
-// newRace opens those engines in dir that take updates of so many goroutines.
-func newRace(dir string, all []engine, goroutines int) (*race, error) {
-	r := &race{goroutines: goroutines}
+// newRace opens those engines in dir that take updates of so many goroutines, of so many
+// bytes each, and lets each run for the time warm.
+func newRace(dir string, all []engine.Engine, goroutines, size int, warm time.Duration) (*race, error) {
+	r := &race{goroutines: goroutines, size: size}
 	for i, e := range all {
-		if goroutines > 1 && !e.concurrent {
+		if goroutines > 1 && e.Kind == engine.OneWriter {
 			continue
 		}
 		own := filepath.Join(dir, strconv.Itoa(i))
 		err := os.Mkdir(own, 0o700)
-		var w writer
+		var db engine.DB
 		if err == nil {
-			w, err = e.open(own, goroutines)
+			db, err = e.Open(own, engine.Options{Goroutines: goroutines, Size: size})
 		}
 		if err == nil {
-			r.engines, r.writers = append(r.engines, e), append(r.writers, w)
-			_, _, err = r.run(len(r.writers)-1, slice) // warm up
+			r.engines, r.dbs = append(r.engines, e), append(r.dbs, db)
+			_, _, err = r.run(len(r.dbs)-1, warm)
 		}
 		if err != nil {
-			return nil, errors.Join(fmt.Errorf("%s: %w", e.name, err), r.close())
+			return nil, errors.Join(&engineError{e.Name, err}, r.close())
 		}
 	}
 	r.rates = make([][]float64, len(r.engines))
@@ -68,7 +73,7 @@ func (r *race) round(ctx context.Context, each time.Duration) error {
 			}
 			n, d, err := r.run(i, min(left, slice))
 			if err != nil {
-				return fmt.Errorf("%s: %w", r.engines[i].name, err)
+				return &engineError{r.engines[i].Name, err}
 			}
 			updates[i], took[i] = updates[i]+n, took[i]+d
 		}
@@ -83,7 +88,7 @@ func (r *race) round(ctx context.Context, each time.Duration) error {
 // made and how long that took until the last was durable.
 func (r *race) run(i int, d time.Duration) (updates float64, took time.Duration, err error) {
 	goroutines, perWrite := r.goroutines, 1
-	if r.engines[i].whole {
+	if r.engines[i].Whole() {
 		goroutines, perWrite = 1, r.goroutines
 	}
 	runtime.GC() // the garbage of others
@@ -96,10 +101,11 @@ func (r *race) run(i int, d time.Duration) (updates float64, took time.Duration,
 	start := time.Now()
 	for range goroutines {
 		wg.Go(func() {
-			update := make([]byte, updateSize)
+			update := make([]byte, r.size)
 			n := 0
 			for ; !over.Load(); n++ {
-				if err := r.writers[i].Write(update); err != nil {
+				binary.BigEndian.PutUint64(update, r.number.Add(1))
+				if err := r.dbs[i].Write(update); err != nil {
 					once.Do(func() { failed = err })
 					break
 				}
@@ -113,8 +119,8 @@ func (r *race) run(i int, d time.Duration) (updates float64, took time.Duration,
 
 func (r *race) close() error {
 	var errs []error
-	for _, w := range r.writers {
-		errs = append(errs, w.Close())
+	for _, db := range r.dbs {
+		errs = append(errs, db.Close())
 	}
 	return errors.Join(errs...)
 }
@@ -126,7 +132,7 @@ func (r *race) ratio(i int) float64 { return median(ratios(r.rates[0], r.rates[i
 func (r *race) table() string {
 	t := newTable(fmt.Sprintf("goroutines: %d", r.goroutines), "updates/s", "store is", "one write")
 	for i, e := range r.engines {
-		t.line(e.name, fmt.Sprintf("%.0f", median(r.rates[i])), fmt.Sprintf("%.2fx", r.ratio(i)), e.what)
+		t.line(e.Name, fmt.Sprintf("%.0f", median(r.rates[i])), fmt.Sprintf("%.2fx", r.ratio(i)), e.What)
 	}
 	return t.String()
 }

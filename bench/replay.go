@@ -14,6 +14,7 @@ import (
 
 	"github.com/cespare/xxhash/v2"
 
+	"github.com/stateio/stateio/bench/engine"
 	"github.com/stateio/stateio/store"
 )
 
@@ -65,7 +66,7 @@ func (r *replay) log() string { return filepath.Join(r.dir, fmt.Sprintf("%020d.l
 
 // fill makes the store.
 func (r *replay) fill(size int) error {
-	s, err := store.Open(r.dir, stateless{}, r.options())
+	s, err := store.Open(r.dir, &engine.Stateless{}, r.options())
 	if err != nil {
 		return err
 	}
@@ -101,7 +102,7 @@ func (r *replay) round(ctx context.Context, i int) error {
 func (r *replay) timeOpen() error {
 	err := r.drop()
 	start := time.Now()
-	s, openErr := store.Open(r.dir, stateless{}, r.options())
+	s, openErr := store.Open(r.dir, &engine.Stateless{}, r.options())
 	if err := errors.Join(err, openErr); err != nil {
 		return err
 	}
@@ -125,7 +126,7 @@ func (r *replay) timeRestore() error {
 }
 
 func (r *replay) restoreAll() error {
-	return store.RestoreAt(context.Background(), r.dir, stateless{}, r.updates, nil)
+	return store.RestoreAt(context.Background(), r.dir, &engine.Stateless{}, r.updates, nil)
 }
 
 // measureMemory does all once before it is timed: to look at the memory takes
@@ -135,7 +136,7 @@ func (r *replay) measureMemory() error {
 	var s *store.Store
 	var openErr, restoreErr error
 	r.openMemory, openErr = peakMemory(func() (err error) {
-		s, err = store.Open(r.dir, stateless{}, r.options())
+		s, err = store.Open(r.dir, &engine.Stateless{}, r.options())
 		return err
 	})
 	if err := errors.Join(err, openErr); err != nil {
@@ -184,7 +185,7 @@ func (r *replay) drop() error {
 		return err
 	}
 	defer f.Close()
-	return dropCache(f)
+	return engine.DropCache(f)
 }
 
 func (r *replay) print(out io.Writer, size int) error {

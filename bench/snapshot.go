@@ -13,6 +13,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/stateio/stateio/bench/engine"
 	"github.com/stateio/stateio/store"
 )
 
@@ -47,7 +48,7 @@ type snapshotTest struct {
 	size    int64
 	writers int
 	store   *store.Store
-	plain   writer
+	plain   engine.DB
 
 	storeQuiet, storeBusy, plainQuiet, plainBusy phase
 	memory                                       []int64         // bytes that a snapshot took, by round
@@ -59,14 +60,14 @@ func newSnapshotTest(dir string, size int64, writers int) (*snapshotTest, error)
 	if err := os.Mkdir(filepath.Join(dir, "store"), 0o700); err != nil {
 		return nil, err
 	}
-	source, err := createWritten(s.path("source"), size)
+	source, err := engine.CreateWritten(s.path("source"), size)
 	if err != nil {
 		return nil, err
 	}
 	if err := source.Close(); err != nil {
 		return nil, err
 	}
-	if s.plain, err = boundEngine.open(dir, 1); err != nil {
+	if s.plain, err = engine.Bound.Open(dir, engine.Options{Size: updateSize}); err != nil {
 		return nil, err
 	}
 	s.store, err = store.Open(s.path("store"), blob(size), &store.Options{
@@ -92,7 +93,7 @@ func (s *snapshotTest) round(ctx context.Context, quiet time.Duration) error {
 		}
 		return ctx.Err()
 	}
-	w := storeWriter{s.store}
+	w := engine.OfStore(s.store)
 	if err := s.storeQuiet.measure(w, s.writers, wait); err != nil {
 		return err
 	}
@@ -140,7 +141,7 @@ func copyFile(dst, src string) error {
 type phase struct{ p50, p99, max []time.Duration }
 
 // measure lets goroutines write while do runs.
-func (p *phase) measure(w writer, goroutines int, do func() error) error {
+func (p *phase) measure(w engine.DB, goroutines int, do func() error) error {
 	var stop atomic.Bool
 	var wg sync.WaitGroup
 	took := make([][]time.Duration, goroutines)

@@ -1,4 +1,4 @@
-package main
+package engine
 
 import (
 	"os"
@@ -8,7 +8,7 @@ import (
 
 func datasync(f *os.File) error { return unix.Fdatasync(int(f.Fd())) }
 
-// dropCache makes the kernel forget the pages of f, which must be synced.
-func dropCache(f *os.File) error {
+// DropCache makes the kernel forget the pages of f, which must be synced.
+func DropCache(f *os.File) error {
 	return unix.Fadvise(int(f.Fd()), 0, 0, unix.FADV_DONTNEED)
 }

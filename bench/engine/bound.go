@@ -1,34 +1,37 @@
-package main
+package engine
 
 import (
 	"os"
 	"path/filepath"
 )
 
-// boundEngine is what the disk allows: a loop that overwrites a file whose
+// Bound is what the disk allows: a loop that overwrites a file whose
 // space is allocated and written, so that a sync has the data to write and
 // nothing else, no size and no extents. With many goroutines each write takes
-// an update of all of them: a group commit that never misses a writer.
-var boundEngine = engine{
-	name:       "bound",
-	what:       "overwriting written space and fdatasync",
-	concurrent: true,
-	whole:      true,
-	open: func(dir string, goroutines int) (writer, error) {
-		f, err := createWritten(filepath.Join(dir, "bound"), boundSize)
+// an update of all of them, so it has one caller: a group commit that never misses a
+// writer.
+var Bound = Engine{
+	Name: "bound",
+	What: "overwriting written space and fdatasync",
+	Open: func(dir string, o Options) (DB, error) {
+		size := o.Size * max(1, o.Goroutines)
+		f, err := CreateWritten(filepath.Join(dir, "bound"), max(boundSize, int64(size)))
 		if err != nil {
 			return nil, err
 		}
-		return &boundWriter{f: f, buf: make([]byte, goroutines*updateSize)}, nil
+		return &boundDB{f: f, buf: make([]byte, size)}, nil
 	},
 }
+
+// Whole tells whether one write of e stands for one update of every goroutine.
+func (e Engine) Whole() bool { return e.Name == Bound.Name }
 
 // boundSize is the size of the file that the bound overwrites, in bytes, again
 // from its start when it is at its end.
 const boundSize = 64 << 20
 
-// createWritten makes a file of size zeros, durably.
-func createWritten(path string, size int64) (*os.File, error) {
+// CreateWritten makes a file of size zeros, durably.
+func CreateWritten(path string, size int64) (*os.File, error) {
 	f, err := os.Create(path)
 	if err != nil {
 		return nil, err
@@ -47,14 +50,14 @@ func createWritten(path string, size int64) (*os.File, error) {
 	return f, nil
 }
 
-// boundWriter has one caller.
-type boundWriter struct {
+// boundDB has one caller.
+type boundDB struct {
 	f   *os.File
 	off int64
 	buf []byte
 }
 
-func (w *boundWriter) Write(update []byte) error {
+func (w *boundDB) Write(update []byte) error {
 	if w.off+int64(len(w.buf)) > boundSize {
 		w.off = 0
 	}
@@ -66,4 +69,4 @@ func (w *boundWriter) Write(update []byte) error {
 	return datasync(w.f)
 }
 
-func (w *boundWriter) Close() error { return w.f.Close() }
+func (w *boundDB) Close() error { return w.f.Close() }

@@ -1,0 +1,5 @@
+//go:build nopeers
+
+package engine
+
+var peers []Engine
