@@ -113,7 +113,7 @@ func TestTheLeaderKeepsItsLeaseWhileALargeSnapshotIsInstalled(t *testing.T) {
 	if now := tr.nodes[lead].raft.CurrentTerm(); now != term {
 		t.Errorf("the term was %d and is %d: another leader was elected", term, now)
 	}
-	if got, want := update(t, n, "last"), uint64(tr.nodes[lead].Index()); got != want {
+	if got, want := update(t, n, "last"), tr.nodes[lead].Index(); got != want {
 		t.Errorf("the node that was away has made %v updates, and there were %d", got, want)
 	}
 	longest := time.Duration(0)

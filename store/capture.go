@@ -165,7 +165,7 @@ func (d *doorWriter) Write(p []byte) (int, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.w == nil {
-		if d.why == errEnded && !d.told {
+		if errors.Is(d.why, errEnded) && !d.told {
 			d.told = true
 			d.late()
 		}
