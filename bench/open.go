@@ -23,15 +23,19 @@ func (a *comparison) openLoop(ctx context.Context, dir string) error {
 	contenders := slices.DeleteFunc(slices.Clone(a.engines), func(e engine.Engine) bool {
 		return e.Kind != engine.Grouped || e.Whole()
 	})
-	lanes, err := a.lanes(dir, append(contenders, schedule))
-	if err != nil {
-		return err
-	}
+	lanes := a.lanes(dir, append(contenders, schedule))
+	defer func() {
+		for _, l := range lanes {
+			if err := l.db.Close(); err != nil && !l.failed {
+				a.failed("at a fixed rate", l.name, fmt.Errorf("closing: %w", err))
+			}
+		}
+	}()
 	most := a.slowestGrouped()
 	for _, part := range []float64{0.25, 0.5, 0.75} {
 		a.progress("%.0f updates a second", most*part)
-		if err = a.openRate(ctx, lanes, most*part); err != nil {
-			break
+		if err := a.openRate(ctx, lanes, most*part); err != nil {
+			return err
 		}
 		for _, l := range lanes {
 			if l.failed {
@@ -40,10 +44,7 @@ func (a *comparison) openLoop(ctx context.Context, dir string) error {
 			a.report.Open = append(a.report.Open, l.result(most*part, part))
 		}
 	}
-	for _, l := range lanes {
-		err = errors.Join(err, l.db.Close())
-	}
-	return err
+	return nil
 }
 
 // openRate lets all lanes have updates at one rate, in turn.
@@ -100,8 +101,8 @@ func (a *comparison) rateOf(name string) float64 {
 	return rate
 }
 
-// lanes opens engines in dir.
-func (a *comparison) lanes(dir string, all []engine.Engine) ([]*lane, error) {
+// lanes opens engines in dir, those that can be.
+func (a *comparison) lanes(dir string, all []engine.Engine) []*lane {
 	var lanes []*lane
 	for i, e := range all {
 		own := filepath.Join(dir, strconv.Itoa(i))
@@ -111,14 +112,12 @@ func (a *comparison) lanes(dir string, all []engine.Engine) ([]*lane, error) {
 			db, err = e.Open(own, engine.Options{Goroutines: laneWriters, Size: updateSize})
 		}
 		if err != nil {
-			for _, l := range lanes {
-				err = errors.Join(err, l.db.Close())
-			}
-			return nil, fmt.Errorf("%s: %w", e.Name, err)
+			a.failed("at a fixed rate", e.Name, err)
+			continue
 		}
 		lanes = append(lanes, newLane(e.Name, db))
 	}
-	return lanes, nil
+	return lanes
 }
 
 // schedule makes nothing durable: what an update takes with it is what the clock and the

@@ -24,6 +24,7 @@ type transport struct {
 
 	mu   sync.Mutex
 	held map[*heldCall]struct{}
+	full map[raft.ServerID]time.Duration // how long was waited for members that can't store entries
 }
 
 // A heldCall waits for a member at an address.
@@ -37,10 +38,13 @@ type heldCall struct {
 // a member must be away for two hours to get to.
 const holdMost = 10 * time.Minute
 
+// fullMost is the longest wait before entries are sent again to a member whose disk is full.
+const fullMost = 2 * time.Second
+
 func newTransport(ctx context.Context, every time.Duration, c *raft.NetworkTransportConfig) *transport {
 	return &transport{
 		NetworkTransport: raft.NewNetworkTransportWithConfig(c),
-		ctx:              ctx, every: every, held: map[*heldCall]struct{}{},
+		ctx:              ctx, every: every, held: map[*heldCall]struct{}{}, full: map[raft.ServerID]time.Duration{},
 	}
 }
 
@@ -58,18 +62,34 @@ func (t *transport) AppendEntries(id raft.ServerID, addr raft.ServerAddress, req
 		*resp = raft.AppendEntriesResponse{} // the first answer may have come in part
 		err = t.NetworkTransport.AppendEntries(id, addr, req, resp)
 	}
-	if err == nil && !resp.Success && !resp.NoRetryBackoff && resp.Term <= req.Term {
-		t.pause()
-		resp.NoRetryBackoff = true
+	if err == nil && resp.Term <= req.Term {
+		t.answered(id, resp)
 	}
 	return err
 }
 
-// pause waits a moment before raft sends entries again that a member could not store, as
-// on a full disk. Raft would wait longer each time here, too, up to 10 s after there is
-// room.
-func (t *transport) pause() {
-	timer := time.NewTimer(t.every)
+// answered paces raft when a member has answered that it could not store entries, as on a
+// full disk. Raft waits longer each time, up to 10 s, and then so does an update that needs
+// the member, after there is room: here it is up to fullMost.
+func (t *transport) answered(id raft.ServerID, resp *raft.AppendEntriesResponse) {
+	full := !resp.Success && !resp.NoRetryBackoff
+	t.mu.Lock()
+	wait := min(max(2*t.full[id], t.every), fullMost)
+	if full {
+		t.full[id] = wait
+	} else {
+		delete(t.full, id)
+	}
+	t.mu.Unlock()
+	if full {
+		t.pause(wait)
+		resp.NoRetryBackoff = true
+	}
+}
+
+// pause waits for that long, or until the node is closed.
+func (t *transport) pause(d time.Duration) {
+	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:

@@ -16,9 +16,9 @@ import (
 // since then, by the clock of the log, which never goes back: that of the store, or of the
 // node that leads. A later Put of the key takes that back.
 //
-// So if a change was made while the clock of the machine was ahead, and the clock was then
-// set right, the time of the log stands still, and a deadline counts from that. Keys then
-// stay longer by as much: until the clock of the machine has caught up.
+// So while the clock of the machine is ahead, keys are deleted that are due by it. When it
+// is set right after a change, the time of the log stands still, and a deadline counts from
+// that: keys that are put then stay longer, until the clock has caught up.
 //
 // A key is deleted within moments of its time, or a second on a cluster, by an update of
 // the map's own that readers and Watch see like any other: until then it is there. What

@@ -63,6 +63,18 @@ func TestRetentionAfterAClockThatWasAhead(t *testing.T) {
 	check(t, s.Close())
 }
 
+// What was made before a time can't be told of updates that bear a time to come, also when
+// those with another time are no longer kept.
+func TestIndexAtWhenAllIsAheadOfTheClock(t *testing.T) {
+	const dir = "/allahead"
+	clock, _ := dialed(t, dir)
+	s := open(t, dir, &diary{}, &store.Options{Logger: slog.New(slog.DiscardHandler)})
+	glitched(t, dir, clock, s, 5)
+	_, err := store.IndexAt(t.Context(), dir, clock.now().Add(-time.Hour))
+	wantIs(t, err, store.ErrClockAhead)
+	check(t, s.Close())
+}
+
 // What was made before a time can't be told of updates that bear a time to come.
 func TestIndexAtAfterAClockThatWasAhead(t *testing.T) {
 	const dir = "/indexahead"

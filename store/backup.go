@@ -104,6 +104,9 @@ func (s *Store) backup(ctx context.Context, c *capture, w io.Writer) error {
 	if err == nil {
 		err = s.backupState(ctx, c, out, h)
 	}
+	if err == nil && c.late.Load() {
+		err = errLate
+	}
 	if err != nil {
 		return fmt.Errorf("store: writing a backup of index %d: %w", c.index, err)
 	}

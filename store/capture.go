@@ -7,6 +7,7 @@ import (
 	"io"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -19,6 +20,8 @@ type capture struct {
 
 	digest   uint64 // of the state, if digested; see Digester
 	digested bool
+
+	late atomic.Bool // WriteTo wrote after it had returned
 
 	mu      sync.Mutex
 	writing bool // WriteTo runs
@@ -104,8 +107,8 @@ const giveUpAfter = 2 * time.Second
 // not write is left to itself.
 func (s *Store) writeTo(ctx context.Context, c *capture, w io.Writer) error {
 	door := &doorWriter{ctx: ctx, w: w, late: func() {
-		s.say.error("store: WriteTo of the captured state wrote after it had returned, and so what it wrote lacks a part: it must wait for its goroutines",
-			"dir", s.dir, "index", c.index)
+		c.late.Store(true)
+		s.say.error("store: WriteTo of the captured state wrote after it had returned: what was written of this state lacks a part", "dir", s.dir, "index", c.index)
 	}}
 	c.mu.Lock()
 	c.writing = true
@@ -113,7 +116,11 @@ func (s *Store) writeTo(ctx context.Context, c *capture, w io.Writer) error {
 	ended := make(chan error, 1)
 	go func() {
 		err := s.guarded(inWrite, writeCall{c, door}, writeToName)
-		door.shut(errEnded)
+		if err == nil {
+			door.shut(errEnded)
+		} else {
+			door.shut(errShut)
+		}
 		c.mu.Lock()
 		c.writing = false
 		left := c.left
@@ -159,6 +166,8 @@ type doorWriter struct {
 var (
 	errShut  = errors.New("store: the snapshot was given up")
 	errEnded = errors.New("store: WriteTo has returned, and what it began must not go on writing")
+	// errLate says that somebody has tried.
+	errLate = errors.New("store: WriteTo of the captured state wrote after it had returned: it must wait for its goroutines, or what it has written lacks a part")
 )
 
 func (d *doorWriter) Write(p []byte) (int, error) {

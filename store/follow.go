@@ -88,9 +88,10 @@ func ReadUpdates(ctx context.Context, dir string, from uint64) iter.Seq2[Update,
 	return func(yield func(Update, error) bool) {
 		c := &cursor{dir: filesIn(dir), next: max(from, 1)}
 		defer c.close()
-		if _, err := c.read(ctx, math.MaxUint64, yield); err != nil && !errors.Is(err, errEnd) {
+		more, err := c.read(ctx, math.MaxUint64, yield)
+		if err != nil && !errors.Is(err, errEnd) {
 			yield(Update{}, err)
-		} else if err := ctx.Err(); err != nil {
+		} else if err := ctx.Err(); err != nil && more {
 			yield(Update{}, fmt.Errorf("store: reading the updates in %s, from update %d on: %w", dir, c.next, err))
 		}
 	}

@@ -321,3 +321,21 @@ func TestReadUpdatesBehindLogsThatCameBack(t *testing.T) {
 		t.Errorf("%d states", len(states))
 	}
 }
+
+// A loop may end its context and then itself.
+func TestALoopOverUpdatesThatCancelsAndBreaks(t *testing.T) {
+	const dir = "/cancelbreak"
+	memory(t, dir)
+	s := open(t, dir, &journal{}, nil)
+	for _, u := range []string{"one", "two"} {
+		update(t, s, u)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	for _, err := range store.ReadUpdates(ctx, dir, 1) {
+		check(t, err)
+		cancel()
+		break
+	}
+	check(t, s.Close())
+}

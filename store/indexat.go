@@ -32,6 +32,7 @@ func indexAt(ctx context.Context, in storefile.Dir, t time.Time) (uint64, error)
 	if err != nil {
 		return 0, err
 	}
+	oldest := int64(0) // the time before the oldest log
 	for _, base := range slices.Backward(l.Logs) {
 		h, used, err := in.LogUse(base)
 		switch {
@@ -46,8 +47,19 @@ func indexAt(ctx context.Context, in storefile.Dir, t time.Time) (uint64, error)
 		case !used && !moment(h.Time).After(t):
 			return base, nil
 		}
+		oldest = h.Time
+	}
+	if ahead(oldest, in.FS.Now()) > clockSlack {
+		return 0, clockAhead(in, t, moment(oldest))
 	}
 	return 0, &opError{is: ErrNotRetained, msg: fmt.Sprintf("updates made before %s are no longer in %s", t.Format(time.RFC3339Nano), in.Path)}
+}
+
+// clockAhead says that the updates that may be meant by t bear the time at, which is to come.
+func clockAhead(in storefile.Dir, t, at time.Time) error {
+	return &opError{is: ErrClockAhead, msg: fmt.Sprintf(
+		"which update was the last one before %s is not known: the clock was ahead when updates in %s were made, so that they and all that followed bear the time %s or a later one, which is still to come; give an index in place of a time",
+		t.Format(time.RFC3339Nano), in.Path, at.Format(time.RFC3339Nano))}
 }
 
 // lastUntil returns the index of the last update made at time t or before, which is in
@@ -59,9 +71,7 @@ func lastUntil(ctx context.Context, in storefile.Dir, base uint64, t time.Time) 
 		case err != nil:
 			return 0, err
 		case ahead(u.Time.UnixNano(), in.FS.Now()) > clockSlack && u.Time.After(t):
-			return 0, &opError{is: ErrClockAhead, msg: fmt.Sprintf(
-				"which update was the last one before %s is not known: the clock was ahead when update %d in %s was made, and all after it bear its time or a later one, %s, which is still to come; give an index in place of a time",
-				t.Format(time.RFC3339Nano), u.Index, in.Path, u.Time.Format(time.RFC3339Nano))}
+			return 0, clockAhead(in, t, u.Time)
 		case u.Time.After(t):
 			return last, nil
 		}

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"testing"
 	"testing/synctest"
 
+	"github.com/stateio/stateio/internal/fsys/faultfs"
 	"github.com/stateio/stateio/store"
 )
 
@@ -51,6 +53,62 @@ func TestAWriteToThatGoesOnAfterItHasReturned(t *testing.T) {
 		t.Errorf("it was said %d times, for two states", n)
 	}
 }
+
+// A snapshot that was written to late, while it is synced, is not published, and a backup
+// not taken for whole.
+func TestAStateThatIsKnownToLackAPartIsNotKept(t *testing.T) {
+	const dir = "/lateinsync"
+	mem, fs := memory(t, dir)
+	m := &troubled{}
+	begin, late := make(chan struct{}), make(chan error)
+	m.snapshot = func() (io.WriterTo, error) {
+		return captured{func(w io.Writer) error {
+			go func() {
+				<-begin
+				_, err := w.Write([]byte("the second half"))
+				late <- err
+			}()
+			_, err := w.Write([]byte("the first half"))
+			return err
+		}, new(int)}, nil
+	}
+	fs.OnOp(func(op faultfs.Op) {
+		if op.Kind == faultfs.OpSync && strings.HasSuffix(op.Path, ".snap.tmp") {
+			begin <- struct{}{}
+			if err := <-late; err == nil {
+				t.Error("what was written late is accepted")
+			}
+		}
+	})
+	s := open(t, dir, m, &store.Options{SnapshotBytes: -1, Logger: slog.New(slog.DiscardHandler)})
+	update(t, s, "one")
+	if err := s.Snapshot(t.Context()); err == nil || !strings.Contains(err.Error(), "wrote after it had returned") {
+		t.Errorf("Snapshot returned %v", err)
+	}
+	state := false
+	_, err := s.Backup(t.Context(), writing(func(p []byte) error {
+		if state { // and now the end, so WriteTo has returned
+			begin <- struct{}{}
+			<-late
+		}
+		state = bytes.Contains(p, []byte("the first half"))
+		return nil
+	}))
+	if err == nil || !strings.Contains(err.Error(), "wrote after it had returned") {
+		t.Errorf("Backup returned %v", err)
+	}
+	check(t, s.Close())
+	for name := range readFiles(t, mem, dir) {
+		if strings.HasSuffix(name, ".snap") {
+			t.Errorf("%s is there", name)
+		}
+	}
+}
+
+// writing is a function as a writer.
+type writing func(p []byte) error
+
+func (f writing) Write(p []byte) (int, error) { return len(p), f(p) }
 
 // A wary writer wants no call after the one that it was passed to has returned.
 type wary struct{ returned bool }

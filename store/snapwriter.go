@@ -46,6 +46,9 @@ func (m *snapshotMaker) write(c *capture) (int64, error) {
 	if cerr := f.Close(); err == nil {
 		err = wrap("closing a snapshot", cerr)
 	}
+	if err == nil && c.late.Load() {
+		err = errLate
+	}
 	if err == nil {
 		err = wrap("publishing a snapshot", m.d.fs.Rename(tmp, path))
 	}

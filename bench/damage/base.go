@@ -27,6 +27,8 @@ func (t Test) base(ctx context.Context) (*base, error) {
 	if err := os.Mkdir(dir, 0o700); err != nil {
 		return nil, err
 	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	w, err := t.job(dir).Start(ctx)
 	if err != nil {
 		return nil, err

@@ -24,7 +24,8 @@ type Test struct {
 // updateSize is the size of an update, in bytes.
 const updateSize = 128
 
-// patience is after what time a process hangs that opens what was damaged.
+// patience is after what time a process hangs, one that writes and one that opens what was
+// damaged.
 const patience = time.Minute
 
 // Run does all of it. The error is that nothing could be found out, not that something

@@ -42,6 +42,8 @@ func (t Test) kill(ctx context.Context, dir string, after int) ([]uint64, error)
 	if t.Engine.Kind != engine.OneWriter {
 		j.Goroutines = 16
 	}
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
 	w, err := j.Start(ctx)
 	if err == nil {
 		err = w.Tell(0)
@@ -62,6 +64,8 @@ func (t Test) kill(ctx context.Context, dir string, after int) ([]uint64, error)
 		all = append(all, number)
 		if len(all) == after {
 			if err := w.Kill(); err != nil {
+				cancel() // which kills it, too
+				w.Wait()
 				return nil, err
 			}
 		}

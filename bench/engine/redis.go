@@ -76,10 +76,13 @@ func openRedis(dir string, _ Options) (DB, error) {
 
 // connect waits until the server has read its files.
 func (db *redisDB) connect(path string) error {
+	late := time.After(time.Minute)
 	for {
 		select {
 		case <-db.ended:
 			return fmt.Errorf("redis-server did not start: %s", db.server.ProcessState)
+		case <-late:
+			return errors.New("redis-server has not read its files within a minute")
 		case <-time.After(2 * time.Millisecond):
 		}
 		if db.client == nil {

@@ -180,7 +180,7 @@ func (o restoreOptions) copyState(out *output, state io.Reader) error {
 	n, err := io.Copy(out, state)
 	o.told.State = &restoredState{o.state, n}
 	if err == nil && !out.temp {
-		err = out.sync() // updates may come out at the same place
+		err = out.commit() // updates may come out at the same place, or be read after it
 	}
 	return err
 }
@@ -229,7 +229,8 @@ func (o restoreOptions) writeUpdates(ctx context.Context, to *written, updates *
 	}
 }
 
-// What was written to files gets its names when all of it is there, or none.
+// What was written to files gets its names when all of it is on the disk. Only if that goes
+// wrong at the second name, the first one is there.
 type written []*output
 
 // open opens an output as outputs.open does.
@@ -244,6 +245,17 @@ func (w *written) open(o outputs, path string) (*output, error) {
 // commit finishes all outputs.
 func (w written) commit() error {
 	for _, out := range w {
+		if !out.temp {
+			continue
+		}
+		if err := out.sync(); err != nil {
+			return err
+		}
+	}
+	for _, out := range w {
+		if out.done {
+			continue
+		}
 		if err := out.commit(); err != nil {
 			return err
 		}

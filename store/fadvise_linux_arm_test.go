@@ -1,0 +1,6 @@
+package store_test
+
+import "golang.org/x/sys/unix"
+
+// sysFadvise is the number of posix_fadvise.
+const sysFadvise = unix.SYS_ARM_FADVISE64_64
