@@ -89,7 +89,9 @@ func TestAStateThatIsKnownToLackAPartIsNotKept(t *testing.T) {
 	_, err := s.Backup(t.Context(), writing(func(p []byte) error {
 		if state { // and now the end, so WriteTo has returned
 			begin <- struct{}{}
-			<-late
+			if err := <-late; err == nil {
+				t.Error("what was written late is accepted")
+			}
 		}
 		state = bytes.Contains(p, []byte("the first half"))
 		return nil
