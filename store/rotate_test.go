@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/stateio/stateio/internal/fsys/faultfs"
@@ -62,8 +63,7 @@ func TestAnUpdateBesideASnapshotThatFailsIsCommitted(t *testing.T) {
 	})
 	snapshotted := make(chan error)
 	go func() { snapshotted <- s.Snapshot(t.Context()) }()
-	for s.commit.TryLock() {
-		s.commit.Unlock()
+	for !waitsForMutex("(*Store).rotate(") {
 		runtime.Gosched()
 	}
 	close(m.leave)
@@ -76,4 +76,17 @@ func TestAnUpdateBesideASnapshotThatFailsIsCommitted(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Error(err)
 	}
+}
+
+// waitsForMutex reports whether a goroutine waits for a mutex in the function of that name,
+// as stacks have it.
+func waitsForMutex(function string) bool {
+	buf := make([]byte, 1<<20)
+	for stack := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
+		state, _, _ := strings.Cut(stack, "\n")
+		if strings.Contains(state, "[sync.Mutex.Lock") && strings.Contains(stack, function) {
+			return true
+		}
+	}
+	return false
 }
