@@ -33,7 +33,10 @@ func (t *tab) Apply(o drink) (int, error) {
 
 func drinks() iter.Seq[drink] {
 	return func(yield func(drink) bool) {
-		for i := 0; yield(drink{Guest: string(rune('a' + i%3)), Price: i}); i++ {
+		for i := 0; ; i++ {
+			if !yield(drink{Guest: string(rune('a' + i%3)), Price: i}) {
+				return
+			}
 		}
 	}
 }
@@ -72,7 +75,7 @@ func (g *gauge) Snapshot() (io.WriterTo, error) {
 func (g *gauge) Restore(r io.Reader) error { return json.NewDecoder(r).Decode(&g.level) }
 
 func testGauge(t testing.TB) {
-	dir, err := os.MkdirTemp("", "gauge")
+	dir, err := os.MkdirTemp("", "gauge") //nolint:usetesting // t may be a printer, see ExampleReplay
 	if err != nil {
 		t.Fatal(err)
 	}
