@@ -34,8 +34,8 @@ func TestAWriteToThatGoesOnAfterItHasReturned(t *testing.T) {
 			return err
 		}, new(int)}, nil
 	}
-	var l said
-	s := open(t, dir, m, &store.Options{SnapshotBytes: -1, Logger: slog.New(slog.NewTextHandler(&l, nil))})
+	opts, lines := logged(store.Options{SnapshotBytes: -1})
+	s := open(t, dir, m, opts)
 	update(t, s, "one")
 	check(t, s.Snapshot(t.Context()))
 	var w wary
@@ -49,7 +49,7 @@ func TestAWriteToThatGoesOnAfterItHasReturned(t *testing.T) {
 		}
 	}
 	check(t, s.Close())
-	if n := l.count(what); n != 2 {
+	if n := strings.Count(lines(), what); n != 2 {
 		t.Errorf("it was said %d times, for two states", n)
 	}
 }
