@@ -18,7 +18,8 @@ import (
 // A torn tail is left out. Errors are those of dst, of type [*CorruptError] for
 // damage in src, or say why reading it failed; what was written to dst is then
 // of no use. To replace a file, write to a temporary one next to it, sync that,
-// rename it, and sync the directory, with the file's writer closed.
+// rename it, and sync the directory, with the file locked: see [Lock]. [CompactFile] does
+// the first of this, and makes sure of what was written.
 func Compact(dst io.Writer, src io.ReaderAt, limit int64) (n int64, err error) {
 	f, err := newFile(src, limit)
 	if err != nil {
@@ -28,6 +29,11 @@ func Compact(dst io.Writer, src io.ReaderAt, limit int64) (n int64, err error) {
 	if err != nil {
 		return 0, err
 	}
+	return f.compact(dst, last)
+}
+
+// compact writes the epoch that ends the file to dst.
+func (f file) compact(dst io.Writer, last end) (n int64, err error) {
 	updates, snapshot, err := f.openEpoch(last.epoch, last.last.End)
 	if err != nil {
 		return 0, err

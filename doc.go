@@ -14,6 +14,7 @@
 //	// Make state the program's state, if it is not nil, and apply all updates.
 //	w, err := stateio.NewFileWriter(file)
 //	err = w.Update(update)    // nil: it is on disk
+//	err = w.Updates(batch...) // nil: all of them are, with one sync
 //	err = w.Snapshot(state)   // now and then: earlier entries are obsolete
 //
 // # Format

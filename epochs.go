@@ -105,8 +105,13 @@ func (f file) epoch(off uint64, end int64) (Epoch, error) {
 }
 
 // punched reports whether the entry that should start at off was given back to
-// the file system.
+// the file system, as all before it was: what is lost by itself is damage.
 func (f file) punched(off int64) bool {
+	return f.zeroAt(off) && f.zeroAt(0)
+}
+
+// zeroAt reports whether there are zeros in the place of a record's header.
+func (f file) zeroAt(off int64) bool {
 	var buf [record.HeaderSize]byte
 	b, err := record.ReadAt(f.r, buf[:], off, f.limit)
 	return err == nil && record.Zero(b)

@@ -122,6 +122,33 @@ func TestEpochsBeforeABrokenSnapshotCanBeRestored(t *testing.T) {
 	}
 }
 
+// An epoch that has become zeros by itself, as by a lost extent, is damage: Truncate gives
+// back all that is before as well. What is before it can be restored.
+func TestAnEpochThatIsZerosIsDamage(t *testing.T) {
+	m := (&model{}).snapshot(bytesOf(1, 100)).update(bytesOf(2, 10)).
+		snapshot(bytesOf(3, 100_000)).update(bytesOf(4, 20)).snapshot(bytesOf(5, 10)).update(bytesOf(6, 10))
+	file := bytes.Clone(m.file)
+	clear(file[m.ops[2].start : m.ops[2].start+70_000])
+	r, limit := bytes.NewReader(file), int64(len(file))
+	var found []uint64
+	errs := 0
+	for e, err := range stateio.Epochs(r, limit) {
+		if found = append(found, e.Offset); err != nil {
+			errs++
+		}
+	}
+	if want := []uint64{m.epoch(), uint64(m.ops[2].start), 0}; !slices.Equal(found, want) || errs != 1 {
+		t.Errorf("epochs %d, want %d, and %d errors", found, want, errs)
+	}
+	state, updates, err := stateio.RestoreEpoch(r, limit, 0)
+	if err == nil {
+		err = matchEpoch(m.epochsOf()[0], state, updates)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+}
+
 // An error of reading on the way past a broken snapshot ends the walk.
 func TestAReadErrorBehindABrokenSnapshotEndsTheWalk(t *testing.T) {
 	m := longModel()

@@ -4,7 +4,7 @@ import (
 	"errors"
 	"fmt"
 
-	"github.com/stateio/stateio/internal/osfile"
+	"github.com/stateio/stateio/internal/fsys"
 )
 
 var (
@@ -12,14 +12,18 @@ var (
 	// a state file. Those errors are of type [*CorruptError].
 	ErrCorrupt = errors.New("stateio: corrupt state file")
 
-	// ErrLocked is what errors.Is finds in the error of [NewFileWriter] when
-	// the file is open for writing elsewhere.
-	ErrLocked = osfile.ErrLocked
+	// ErrLocked is what errors.Is finds in the error of [NewFileWriter] and [Lock]
+	// when the file is open for writing elsewhere, or locked there.
+	ErrLocked = errors.New("locked")
+
+	// ErrNoLocks is what errors.Is finds in the error of [Lock] where the platform has no
+	// locks, so that nothing keeps another writer out. It wraps [errors.ErrUnsupported].
+	ErrNoLocks = fmt.Errorf("this platform has no locks that keep another writer out: %w", errors.ErrUnsupported)
 
 	// ErrTaken is what errors.Is finds in the error of a [Writer] whose file was
 	// removed, moved, replaced, cut or written to by others, and in that of
 	// [NewFileWriter] for a file that was replaced since it was opened.
-	ErrTaken = osfile.ErrTaken
+	ErrTaken = fsys.ErrTaken
 
 	// ErrNoEpoch is what errors.Is finds in the error of [RestoreEpoch] when the
 	// file has no such epoch, or has none any more.
@@ -47,3 +51,37 @@ func (e *CorruptError) Unwrap() error { return e.Err }
 
 // Is reports whether target is [ErrCorrupt].
 func (e *CorruptError) Is(target error) bool { return target == ErrCorrupt }
+
+// An AppendError says why a [Writer] could not append, and what became of what was
+// to be appended. The Writer is finished: see there.
+type AppendError struct {
+	Path   string // of the file; empty when it is not known
+	Offset int64  // where the first of the entries was to begin, in bytes from the file's start
+	// Unknown says that the entries may be in the file or not, or in part. Without it the
+	// file holds the entries that it held before, and nothing of these: that is certain for
+	// a file of [NewFileWriter] only, when a write failed and what it had written could be
+	// cut off. In a file without entries, bytes that were no entry may be gone.
+	Unknown bool
+	Err     error // what failed
+
+	what string // the entries
+}
+
+// Error implements error.
+func (e *AppendError) Error() string {
+	what, where, kept := e.what, "", ""
+	if what != "" {
+		what += " "
+	}
+	if e.Path != "" {
+		where = " of " + e.Path
+	}
+	if !e.Unknown {
+		kept = "; nothing of it was kept"
+	}
+	return fmt.Sprintf("stateio: appending %sat offset %d%s: %v%s; this writer is finished: restore the state and open the file anew",
+		what, e.Offset, where, e.Err, kept)
+}
+
+// Unwrap returns e.Err.
+func (e *AppendError) Unwrap() error { return e.Err }

@@ -162,6 +162,23 @@ func ExampleWriter_Update() {
 	// Output: <nil>
 }
 
+// One sync for all of them.
+func ExampleWriter_Updates() {
+	file, remove := exampleFile()
+	defer remove()
+	w, err := stateio.NewFileWriter(file)
+	if err != nil {
+		log.Fatal(err)
+	}
+	err = w.Updates([]byte("5"), []byte("6"), []byte("7"))
+	var failed *stateio.AppendError
+	if errors.As(err, &failed) && !failed.Unknown {
+		fmt.Println("the file is as it was")
+	}
+	fmt.Println(err)
+	// Output: <nil>
+}
+
 func ExampleWriter_Snapshot() {
 	file, remove := exampleFile()
 	defer remove()
@@ -221,6 +238,39 @@ func ExampleReader_Offset() {
 	// Output: 75 <nil>
 }
 
+func ExampleReader_Progress() {
+	file, remove := exampleFile()
+	defer remove()
+	_, _, updates, err := stateio.RestoreFile(file)
+	if err != nil {
+		log.Fatal(err)
+	}
+	done, total := updates.Progress()
+	fmt.Println(done, "of", total)
+	for range updates.All() {
+		done, total = updates.Progress()
+		fmt.Println(done, "of", total)
+	}
+	// Output:
+	// 25 of 50
+	// 50 of 50
+}
+
+// A tool that moves a file makes sure that nobody writes to it.
+func ExampleLock() {
+	file, remove := exampleFile()
+	defer remove()
+	other, err := os.OpenFile(file.Name(), os.O_RDWR, 0)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer other.Close()
+	if err := stateio.Lock(other); err != nil {
+		fmt.Println("a program may have it open")
+	}
+	// Output: a program may have it open
+}
+
 // Keeping the last epoch only, in a file of its own.
 func ExampleCompact() {
 	file, remove := exampleFile()
@@ -233,6 +283,27 @@ func ExampleCompact() {
 	n, err := stateio.Compact(&smaller, file, info.Size())
 	fmt.Println(info.Size(), "to", n, err)
 	// Output: 100 to 50 <nil>
+}
+
+// Replacing a file by its current epoch alone, while nobody writes to it.
+func ExampleCompactFile() {
+	file, remove := exampleFile()
+	defer remove()
+	if err := stateio.Lock(file); err != nil && !errors.Is(err, errors.ErrUnsupported) {
+		log.Fatal(err)
+	}
+	smaller, err := os.CreateTemp(filepath.Dir(file.Name()), "app.state-*.tmp")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer func() { _ = os.Remove(smaller.Name()) }() // unless it got another name
+	defer smaller.Close()
+	n, err := stateio.CompactFile(context.Background(), smaller, file, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(n, "bytes") // to be renamed now, and then the directory synced
+	// Output: 50 bytes
 }
 
 func ExampleTruncate() {

@@ -12,14 +12,11 @@ import (
 	"testing"
 
 	"github.com/stateio/stateio"
-	"github.com/stateio/stateio/internal/osfile"
 )
 
 // Two writers of one file: the second gets ErrLocked, and changes nothing: G11.
 func TestASecondWriterGetsErrLocked(t *testing.T) {
-	if !osfile.CanLock {
-		t.Skip("this system has no locks")
-	}
+	needLocks(t)
 	m := (&model{}).update(bytesOf(1, 10))
 	f := tempFile(t, m.file)
 	must(t, reopen(t, f, m), m, []byte("mine"))

@@ -5,6 +5,8 @@ import (
 	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -110,6 +112,43 @@ func drawn(graph map[string][]string) string {
 		}
 	}
 	return b.String()
+}
+
+// Package store stays a house that is walked through in an evening: few files, each with one
+// purpose and read at one sitting. What does not fit has its own room below internal. The
+// files that store/doc.go names are there.
+func TestPackageStoreHasFewFiles(t *testing.T) {
+	const mostFiles, mostLines = 20, 620
+	paths, err := filepath.Glob("store/*.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	paths = slices.DeleteFunc(paths, func(path string) bool { return strings.HasSuffix(path, "_test.go") })
+	if len(paths) == 0 || len(paths) > mostFiles {
+		t.Errorf("package store has %d files without its tests, want %d at most: merge what is one thing, or move what needs no Store below internal", len(paths), mostFiles)
+	}
+	for _, path := range paths {
+		b, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if n := strings.Count(string(b), "\n"); n > mostLines {
+			t.Errorf("%s has %d lines, want %d at most", path, n, mostLines)
+		}
+	}
+	doc, err := os.ReadFile("store/doc.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	named := regexp.MustCompile(`\w+\.go\b`).FindAllString(string(doc), -1)
+	if len(named) < 4 {
+		t.Errorf("store/doc.go names %q: want the files in which an update becomes durable", named)
+	}
+	for _, name := range named {
+		if !slices.Contains(paths, filepath.Join("store", name)) {
+			t.Errorf("store/doc.go names %s, which is not there", name)
+		}
+	}
 }
 
 func TestAGraphIsReduced(t *testing.T) {

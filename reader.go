@@ -17,6 +17,9 @@ type Reader struct {
 	epoch uint64
 	end   int64         // where the epoch's last entry ends, but for padding
 	log   *logio.Reader // nil: there are no updates
+	begin int64         // where the first update starts, but for padding
+	at    int64         // where the update last returned starts; the epoch, if none was
+	size  int           // of that update, in bytes; -1: none was
 	err   error         // final
 
 	behind error // damage after end, to be reported there; nil: there is none
@@ -41,6 +44,7 @@ func (r *Reader) Read() ([]byte, error) {
 	}
 	h, update, ok := entry.Split(b)
 	if ok && h.Kind == entry.Update && h.Epoch == r.epoch {
+		r.at, r.size = r.log.Offset(), len(update)
 		return update, nil
 	}
 	at := r.log.Offset()
@@ -83,7 +87,27 @@ func (r *Reader) Offset() int64 {
 	if errors.As(r.err, &corrupt) {
 		return corrupt.Offset
 	}
-	return r.log.Offset()
+	return r.at // the log's reader is past that after an error of reading
+}
+
+// Progress returns how many bytes of the epoch lie before what the next Read returns, and
+// how many there are: what a progress bar shows. The snapshot counts as read. At the end
+// both are the same.
+func (r *Reader) Progress() (done, total int64) {
+	if r == nil || r.log == nil {
+		return 0, 0
+	}
+	epoch := int64(r.epoch)
+	total = r.end - epoch
+	switch {
+	case r.err == io.EOF || r.err != nil && r.err == r.behind:
+		return total, total
+	case r.size < 0:
+		return r.begin - epoch, total
+	case r.err != nil:
+		return r.Offset() - epoch, total
+	}
+	return r.at - epoch + record.EntrySize(r.at, int64(r.size)+entry.HeadSize), total
 }
 
 // All returns the updates that are left, as [Reader.Read] does: each slice is

@@ -169,3 +169,118 @@ func TestAnEpochIsBeforeWhatNamesIt(t *testing.T) {
 		}
 	}
 }
+
+// Progress tells where the update after the one last returned begins, from the snapshot on.
+func TestProgressGoesFromTheSnapshotToTheEnd(t *testing.T) {
+	for name, m := range map[string]*model{
+		"updates":     (&model{}).update(bytesOf(1, 10)).update(nil).update(bytesOf(2, 70_000)),
+		"a snapshot":  (&model{}).update(bytesOf(1, 10)).snapshot(bytesOf(2, 100_000)).update(bytesOf(3, 10)).update(bytesOf(4, block-70)).update(bytesOf(5, 10)),
+		"no updates":  (&model{}).update(bytesOf(1, 10)).snapshot(bytesOf(2, 10)),
+		"nothing":     {},
+		"many epochs": longModel(),
+	} {
+		_, epoch, updates, err := stateio.Restore(bytes.NewReader(m.file), int64(len(m.file)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		size := int64(len(m.file)) - int64(epoch)
+		want := int64(0)
+		for _, o := range m.current() {
+			if !o.snapshot {
+				if _, err := updates.Read(); err != nil {
+					t.Fatal(err)
+				}
+			}
+			want = o.end - int64(epoch)
+			if done, total := updates.Progress(); done != want || total != size {
+				t.Errorf("%s: %d of %d, want %d of %d", name, done, total, want, size)
+			}
+		}
+		if _, err := updates.Read(); err != io.EOF {
+			t.Fatal(err)
+		}
+		if done, total := updates.Progress(); done != size || total != size {
+			t.Errorf("%s, at the end: %d of %d, want %d", name, done, total, size)
+		}
+	}
+	var none *stateio.Reader
+	if done, total := none.Progress(); done != 0 || total != 0 {
+		t.Errorf("no reader: %d of %d", done, total)
+	}
+}
+
+// An older epoch ends where the next one begins, after padding, and damage is where it stops.
+func TestProgressOfAnOlderAndOfADamagedEpoch(t *testing.T) {
+	m := (&model{}).update(bytesOf(1, 10)).snapshot(nil).update(bytesOf(2, block)).update(bytesOf(3, 100))
+	m.update(bytesOf(4, block-len(m.file)%block-24-10)).snapshot(nil)
+	read := func(file []byte) (done, total int64) {
+		_, updates, err := stateio.RestoreEpoch(bytes.NewReader(file), int64(len(file)), uint64(m.ops[1].start))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, err := range updates.All() {
+			if err != nil && !isCorrupt(err) {
+				t.Fatal(err)
+			}
+		}
+		return updates.Progress()
+	}
+	size := m.ops[5].start - m.ops[1].start
+	if done, total := read(m.file); done != size || total != size || m.ops[4].end == m.ops[5].start {
+		t.Errorf("at the end: %d of %d, want %d", done, total, size)
+	}
+	damaged := bytes.Clone(m.file)
+	damaged[m.ops[3].start+30] ^= 1
+	if done, total := read(damaged); done != m.ops[3].start-m.ops[1].start || total != size {
+		t.Errorf("at the damage: %d of %d, want %d of %d", done, total, m.ops[3].start-m.ops[1].start, size)
+	}
+	// Two entries that are lost at the end, after padding, leave the end of the last whole one.
+	m.snapshot(nil)
+	m.update(bytesOf(5, block-len(m.file)%block-24-10)).update(bytesOf(6, 3*block)).update(bytesOf(7, 3*block))
+	damaged = bytes.Clone(m.file)
+	damaged[m.ops[8].start+30] ^= 1
+	damaged[m.ops[9].start+30] ^= 1
+	_, updates, err := stateio.RestoreEpoch(bytes.NewReader(damaged), int64(len(damaged)), uint64(m.ops[6].start))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, last := range updates.All() {
+		err = last
+	}
+	if done, total := updates.Progress(); !isCorrupt(err) || done != total || total != m.ops[7].end-m.ops[6].start {
+		t.Errorf("at the damage after the last one: %d of %d, %v", done, total, err)
+	}
+}
+
+// A read that fails within an update, and is tried again, moves neither Offset nor Progress.
+func TestAReadErrorMovesNeitherOffsetNorProgress(t *testing.T) {
+	m := (&model{}).snapshot(nil).update(bytesOf(1, 10)).update(bytesOf(2, 60*block)).update(bytesOf(3, 10))
+	epoch := m.ops[0].start
+	failed := 0
+	for n := range 30 {
+		src := &onceAt{bytes.NewReader(m.file), 1 << 30}
+		_, _, updates, err := stateio.Restore(src, int64(len(m.file)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		src.n = n
+		for i := 1; i < len(m.ops); {
+			before := m.ops[i-1]
+			_, err := updates.Read()
+			if err == nil {
+				i++
+				continue
+			}
+			failed++
+			if done, total := updates.Progress(); !errors.Is(err, errDisk) || done != before.end-epoch || total != int64(len(m.file))-epoch {
+				t.Errorf("read %d fails in update %d: %d of %d, %v, want %d", n, i, done, total, err, before.end-epoch)
+			}
+			if updates.Offset() != before.start {
+				t.Errorf("read %d fails in update %d: Offset() = %d, want %d", n, i, updates.Offset(), before.start)
+			}
+		}
+	}
+	if failed < 8 {
+		t.Errorf("%d reads have failed", failed)
+	}
+}

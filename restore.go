@@ -8,7 +8,7 @@ import (
 	"os"
 
 	"github.com/stateio/stateio/internal/entry"
-	"github.com/stateio/stateio/internal/osfile"
+	"github.com/stateio/stateio/internal/fsys"
 	"github.com/stateio/stateio/internal/record"
 )
 
@@ -44,40 +44,25 @@ func Restore(r io.ReaderAt, limit int64) (state []byte, epoch uint64, updates *R
 // RestoreFile is [Restore] for a whole file. It leaves the file positioned at
 // its end. The reader of the updates reads from the file without moving that.
 //
-// What the file ends with is read from storage, not from the page cache, where
-// the platform allows it (Linux): after an fsync that failed, the cache may
-// show data that a power failure would take away.
+// The file is read from storage, not from the page cache, where the platform allows
+// it (Linux): after an fsync that failed, the cache may show data that a power failure
+// would take away. That costs what the disk takes to read the current epoch. Restore
+// of a file that [NewFileWriter] has just opened reads what that has checked, from the
+// cache.
 func RestoreFile(osf *os.File) (state []byte, epoch uint64, updates *Reader, err error) {
 	size, err := osf.Seek(0, io.SeekEnd)
 	if err != nil {
 		return nil, 0, nil, fmt.Errorf("stateio: finding the end of the file: %w", err)
 	}
-	info, err := osfile.Stat(osf)
+	info, err := fsys.StatFile(osf)
 	if err == nil && info.IsDir() { // one of Windows is like an empty file
 		err = errNotRegular
 	}
 	if err != nil {
 		return nil, 0, nil, fmt.Errorf("stateio: restoring %s: %w", osf.Name(), err)
 	}
-	if err := forgetLast(osf, size); err != nil {
-		return nil, 0, nil, err
-	}
+	forget(osf, 0)
 	return Restore(osf, size)
-}
-
-// forgetLast drops the last entry of a file, and what follows it, from the page
-// cache. Damage is no error here.
-func forgetLast(osf *os.File, size int64) error {
-	f, err := newFile(osf, size)
-	if err != nil {
-		return err
-	}
-	tail, err := f.tail()
-	if err != nil {
-		return err
-	}
-	osfile.Forget(osf, tail.Last.Start)
-	return nil
 }
 
 // RestoreEpoch returns the state of one epoch, named by its offset, in the first
@@ -134,7 +119,7 @@ func (f file) restore(epoch uint64, end int64) (state []byte, updates *Reader, e
 // at or before end, and its snapshot, whose Reader is nil if there is none. The
 // snapshot can be read until updates is; every record of it was checked.
 func (f file) openEpoch(epoch uint64, end int64) (updates *Reader, snapshot payload, err error) {
-	updates = &Reader{file: f, epoch: epoch, end: end}
+	updates = &Reader{file: f, epoch: epoch, end: end, at: int64(epoch), size: -1}
 	if end == 0 {
 		return updates, payload{}, nil
 	}
@@ -159,7 +144,7 @@ func (f file) openEpoch(epoch uint64, end int64) (updates *Reader, snapshot payl
 	if h.Kind != entry.Snapshot {
 		return nil, payload{}, f.corrupt(e.Start, "the snapshot of epoch %d should be here, but it is an update", epoch)
 	}
-	updates.log = p.log
+	updates.log, updates.begin = p.log, e.End
 	return updates, p, nil
 }
 

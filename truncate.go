@@ -5,7 +5,7 @@ import (
 	"fmt"
 	"os"
 
-	"github.com/stateio/stateio/internal/osfile"
+	"github.com/stateio/stateio/internal/fsys"
 	"github.com/stateio/stateio/logio"
 )
 
@@ -36,7 +36,7 @@ func Truncate(ctx context.Context, osf *os.File, opts *TruncateOptions) (freed i
 	fail := func(doing string, err error) (int64, error) {
 		return 0, fmt.Errorf("stateio: %s %s: %w", doing, osf.Name(), err)
 	}
-	info, err := osfile.Stat(osf)
+	info, err := fsys.StatFile(osf)
 	if err != nil {
 		return fail("truncating", err)
 	}
@@ -49,10 +49,10 @@ func Truncate(ctx context.Context, osf *os.File, opts *TruncateOptions) (freed i
 		return 0, err
 	}
 	n := int64(last.epoch - last.epoch%logio.Blocksz)
-	if err := osf.Sync(); err != nil {
+	if err := syncFile(osf); err != nil {
 		return fail("syncing", err)
 	}
-	osfile.Forget(osf, n)
+	forget(osf, 0)
 	if opts == nil {
 		opts = new(TruncateOptions)
 	}
@@ -63,17 +63,17 @@ func Truncate(ctx context.Context, osf *os.File, opts *TruncateOptions) (freed i
 	if err != nil || n == 0 {
 		return 0, err
 	}
-	before, err := osfile.Allocated(osf)
+	before, err := fsys.Allocated(osf)
 	if err != nil {
 		return fail("measuring", err)
 	}
-	if err := osfile.Punch(osf, n); err != nil {
+	if err := fsys.Punch(osf, n); err != nil {
 		return fail("making a hole in", err)
 	}
-	if err := osf.Sync(); err != nil {
+	if err := syncFile(osf); err != nil {
 		return fail("syncing", err)
 	}
-	after, err := osfile.Allocated(osf)
+	after, err := fsys.Allocated(osf)
 	if err != nil {
 		return fail("measuring", err)
 	}

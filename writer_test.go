@@ -251,3 +251,17 @@ func TestANegativeOffsetIsAnError(t *testing.T) {
 		t.Errorf("Restore with limit -1: %v", err)
 	}
 }
+
+// A writer at a negative offset writes nothing, and says so as any other that is finished.
+func TestAWriterAtANegativeOffsetWritesNothing(t *testing.T) {
+	d := newDisk()
+	w := stateio.NewWriter(d, -1, 0)
+	err := w.Update([]byte("x"))
+	var failed *stateio.AppendError
+	if !errors.As(err, &failed) || failed.Offset != -1 || failed.Unknown || !strings.Contains(err.Error(), "at offset -1: the offset is negative") {
+		t.Errorf("got %v", err)
+	}
+	if again := w.Snapshot(nil); again != err || len(d.calls) > 0 {
+		t.Errorf("the call after that: %v, and the calls of the disk were %v", again, d.calls)
+	}
+}

@@ -8,7 +8,7 @@ import (
 
 	"github.com/stateio/stateio"
 	"github.com/stateio/stateio/internal/entry"
-	"github.com/stateio/stateio/internal/osfile"
+	"github.com/stateio/stateio/internal/fsys"
 	"github.com/stateio/stateio/internal/record"
 	"github.com/stateio/stateio/logio"
 )
@@ -26,7 +26,7 @@ func newFile(r io.ReaderAt, limit int64) (file, error) {
 	if limit < 0 {
 		return f, fmt.Errorf("inspect: the limit %d is negative", limit)
 	}
-	f.path, f.limit = osfile.Describe(r, limit)
+	f.path, f.limit = fsys.Describe(r, limit)
 	return f, nil
 }
 

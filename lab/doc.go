@@ -26,8 +26,10 @@
 // or on squashfs, on an overlay, through two names of a directory, and where
 // directories can't be synced.
 //
+// One takes a block of a state file from the disk that the page cache still holds.
+//
 // All need Linux on amd64 or arm64, where the FUSE library builds; the first two
-// root, and the mkfs of the file system; the third strace; the places root, mksquashfs
+// and the last root, and the mkfs of the file system; the third strace; the places root, mksquashfs
 // and strace. A test that lacks what it needs is skipped, and says what it was.
 // Nothing is left, however the tests end: mounts and images live
 // in a mount namespace of the process, which package kernel makes.

@@ -18,7 +18,7 @@ const streamBytes = 8 * Blocksz
 // The errors are those of src and of the underlying writer. An error after
 // part of the entry was written is final, as with [Writer.Append]: the log
 // ends in an unfinished entry. If src fails before, the log and the writer
-// are as they were.
+// are as they were. A panic of src is final whenever it comes, and so is runtime.Goexit.
 func (w *Writer) AppendFrom(src io.Reader) (n int64, err error) {
 	if w.err != nil {
 		return 0, w.err
@@ -29,18 +29,21 @@ func (w *Writer) AppendFrom(src io.Reader) (n int64, err error) {
 	out := w.scratch[:pad]
 	clear(out)
 	s := &streamSource{src: src}
+	w.err = errNotReturned
 	for pos := start; ; {
 		room := record.BlockSize - int(pos%record.BlockSize)
 		at := len(out)
 		k, err := s.fill(out[at+record.HeaderSize : at+room])
 		n += int64(k)
 		if err != nil {
+			w.err = nil
 			if w.off > start {
 				w.err = err
 			}
 			return n, err
 		}
 		if n == 0 {
+			w.err = nil
 			return 0, nil
 		}
 		out = out[:at+record.HeaderSize+k]
@@ -50,6 +53,7 @@ func (w *Writer) AppendFrom(src io.Reader) (n int64, err error) {
 			if err := w.flush(out); err != nil || !s.more {
 				return n, err
 			}
+			w.err = errNotReturned
 			out = w.scratch[:0]
 		}
 	}

@@ -15,8 +15,30 @@ import (
 // keepScratch is the largest buffer, in bytes, that is kept between entries.
 const keepScratch = 8 << 20
 
-// errNegative reports an offset that no log has.
-var errNegative = errors.New("negative offset")
+// maxOffset is the largest offset at which a log is written: what is appended then does not
+// come to where an int64 ends.
+const maxOffset = 1 << 62
+
+var (
+	// errNegative and errTooFar report offsets that no log has.
+	errNegative = errors.New("negative offset")
+	errTooFar   = errors.New("offset beyond 1<<62, where no log is written")
+	// errNotReturned is the error of a Writer while it calls the user's code, and stays if
+	// that does not return.
+	errNotReturned = errors.New("logio: an earlier call of this writer has not returned: it goes on, or a panic or runtime.Goexit in what it called has ended it, " +
+		"and the log may end in a torn entry: open the log anew")
+)
+
+// checkOffset returns an error for an offset at which nothing can be appended.
+func checkOffset(off int64) error {
+	switch {
+	case off < 0:
+		return errNegative
+	case off > maxOffset:
+		return errTooFar
+	}
+	return nil
+}
 
 // Append writes data as one entry to w, which is at offset off of the log, and
 // returns the number of bytes written, padding included: the next entry goes
@@ -33,8 +55,8 @@ var errNegative = errors.New("negative offset")
 // The errors are those of w, and [io.ErrShortWrite] if w takes less without
 // saying why. After an error, the log may end in a torn entry.
 func Append(w io.Writer, off int64, data, scratch []byte) (nwrite int, err error) {
-	if off < 0 {
-		return 0, fmt.Errorf("logio: appending at offset %d: %w", off, errNegative)
+	if err := checkOffset(off); err != nil {
+		return 0, fmt.Errorf("logio: appending at offset %d: %w", off, err)
 	}
 	if len(data) == 0 {
 		return 0, nil
@@ -112,14 +134,15 @@ type Writer struct {
 	buf     buffer // w, if it is one
 	off     int64  // where w is; the next entry begins at Aligned(off)
 	scratch []byte
-	err     error // the first one, final
+	err     error // the first one, final; errNotReturned while w or a source is called
 }
 
-// NewWriter returns a writer of entries to w, which is at offset off of the log.
+// NewWriter returns a writer of entries to w, which is at offset off of the log. One at a
+// negative offset, or beyond 1<<62, writes nothing.
 func NewWriter(w io.Writer, off int64) *Writer {
 	wr := &Writer{w: w, buf: bufferOf(w), off: off}
-	if off < 0 {
-		wr.err = fmt.Errorf("logio: writing at offset %d: %w", off, errNegative)
+	if err := checkOffset(off); err != nil {
+		wr.err = fmt.Errorf("logio: writing at offset %d: %w", off, err)
 	}
 	return wr
 }
@@ -131,17 +154,20 @@ func NewWriter(w io.Writer, off int64) *Writer {
 //
 // The first error, the underlying writer's or [io.ErrShortWrite], is final:
 // the log may end in a torn entry, after which nothing may be written, so
-// every later call returns it too.
+// every later call returns it too. The same holds when the underlying writer panics, or
+// ends the goroutine; and for a call that it makes of this writer, which is refused.
 func (w *Writer) Append(data []byte) error {
 	if w.err != nil || len(data) == 0 {
 		return w.err
 	}
 	b := record.AppendEntry(w.room(data), w.off, nil, data)
+	w.err = errNotReturned
 	n, err := w.w.Write(b)
 	w.off += int64(n)
 	if err != nil || n != len(b) || cap(w.scratch) > keepScratch {
 		return w.settle(n, len(b), err)
 	}
+	w.err = nil
 	return nil
 }
 

@@ -35,6 +35,10 @@ func Run(t testing.TB, newMachine func() store.Machine, updates iter.Seq[[]byte]
 		t.Errorf("statetest: Run needs a function that makes machines and a stream of updates, not nil")
 		return
 	}
+	if newMachine() == nil {
+		t.Errorf("statetest: the function that makes machines has returned nil")
+		return
+	}
 	w := newWatch(t.Name())
 	r := &runner{subject: newSubject(w.count(newMachine), o.Equal), opts: o, bubble: bubbleOf(t), shrinkTime: shrinkTime}
 	stream := take(updates, o.Updates)

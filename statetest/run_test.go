@@ -23,6 +23,7 @@ func TestRunSaysWhatIsWrongWithItsArguments(t *testing.T) {
 		opts       *statetest.Options
 		says       string
 	}{
+		{func() store.Machine { return nil }, commands(1), nil, "statetest: the function that makes machines has returned nil"},
 		{nil, commands(1), nil, "statetest: Run needs a function that makes machines and a stream of updates, not nil"},
 		{newCloned, nil, nil, "statetest: Run needs a function"},
 		{newCloned, none, nil, "statetest: the stream holds no updates"},

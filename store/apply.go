@@ -1,12 +1,19 @@
 package store
 
 import (
+	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"math"
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+
+	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/storedir"
+	"github.com/stateio/stateio/internal/storefile"
+	"github.com/stateio/stateio/internal/usercall"
 )
 
 // The goroutine that holds apply applies what is queued, and puts it into the batch. All
@@ -16,8 +23,8 @@ import (
 // An admission is where updates wait, and are applied one after the other.
 type admission struct {
 	m       Machine
-	machine clocked    // m
-	slot    slotHolder // tells callers within this store's user code
+	machine clocked        // m
+	calls   usercall.Owner // of the user's code, by this store
 
 	queue     queue         // of updates that wait to be applied
 	applyWake chan struct{} // wakes the applier
@@ -67,10 +74,15 @@ func (s *Store) help(own *request, wait bool, rounds int) {
 // endApply lets go of apply.
 func (s *Store) endApply(was standing) {
 	s.unlockApply(was)
+	s.wakeCommitter()
+	s.watch.arm()
+}
+
+// wakeCommitter has what is in the batch committed.
+func (s *Store) wakeCommitter() {
 	if s.writable() {
 		signalTo(s.commitWake)
 	}
-	s.watch.arm()
 }
 
 // unlockApply unlocks apply, and sees that what came meanwhile is applied: those who
@@ -139,6 +151,9 @@ func (s *Store) drain(own *request, wait bool, rounds int) standing {
 			if !wait || own != nil && s.within(inApply, inCapture, inView) {
 				return more
 			}
+			// The readers may wait for a commit of what was put into the batch after
+			// they have asked for it.
+			s.wakeCommitter()
 			s.state.Lock()
 		}
 		if large := s.applyRound(own); large != nil {
@@ -197,7 +212,7 @@ func (s *Store) applyOne(r *request, own bool) bool {
 		r.threw = v
 		r.settle(err)
 		if own && v != nil {
-			s.say.wait() // what the log says has the stack
+			s.say.Wait() // what the log says has the stack
 			panic(v)
 		}
 	}()
@@ -226,7 +241,8 @@ func (s *Store) applyOne(r *request, own bool) bool {
 // An applyCall is a request whose Apply is called.
 type applyCall request
 
-func (c *applyCall) on(s *Store) (err error) {
+func (c *applyCall) On(owner any) (err error) {
+	s := owner.(*Store)
 	c.result, err = s.machine.apply(c.at, s.index.Load()+1, c.update)
 	return err
 }
@@ -241,7 +257,27 @@ func (r *request) applyError(v any) error {
 	if v == nil {
 		return errors.New("runtime.Goexit in " + where)
 	}
-	return fmt.Errorf("panic in %s: %v\n%s", where, v, debug.Stack())
+	return fmt.Errorf("panic in %s: %v\n%s", where, v, innermost(debug.Stack()))
+}
+
+// innermostLines is how many lines of a stack an error has: two for each call. All errors of
+// the failed store have them; the panic goes on in its caller, and tells the rest.
+const innermostLines = 12
+
+// innermost returns the calls that have led to a panic, the last ones first, of the stack
+// of the function that recovers from it.
+func innermost(stack []byte) []byte {
+	lines := bytes.Split(bytes.TrimSpace(stack), []byte("\n"))
+	for i, line := range lines {
+		if bytes.HasPrefix(line, []byte("panic(")) {
+			lines = lines[min(i+2, len(lines)):]
+			break
+		}
+	}
+	if len(lines) > innermostLines {
+		lines = append(lines[:innermostLines:innermostLines], []byte("..."))
+	}
+	return bytes.Join(lines, []byte("\n"))
 }
 
 // refuseFirst tells the first that waits, if it is of n bytes or more, why it can't be
@@ -251,12 +287,18 @@ func (s *Store) refuseFirst(n int, err error) {
 		return
 	}
 	if r := s.queue.claim(math.MaxInt); r != nil {
-		s.mu.Lock()
-		s.autoSnapshotLocked() // which may make room
-		s.stats.refused(err)
-		s.mu.Unlock()
+		s.hadNoSpace(err)
 		r.settle(err)
 	}
+}
+
+// hadNoSpace notes that an update had no space, because of err, and has a snapshot made if
+// that may free some.
+func (s *Store) hadNoSpace(err error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.autoSnapshotLocked()
+	s.stats.refused(err)
 }
 
 // refuseQueued tells all that wait why the store takes no more updates.
@@ -268,3 +310,242 @@ func (s *Store) refuseQueued() {
 		r.settle(err)
 	}
 }
+
+// Disk space for the log is set aside before updates are applied, so that a full
+// disk refuses them with nothing applied. It is done with spaceMu locked and no
+// other lock that readers need: the disk may take its time.
+
+// makeSpace makes sure that there is a log, with disk space for an update of n
+// bytes and what ends a log. The caller holds apply.
+func (s *Store) makeSpace(n int) error {
+	if err := s.ensureLog(); err != nil {
+		return err
+	}
+	if err := s.unstall(); err != nil {
+		return err
+	}
+	s.batchMu.Lock()
+	log, end := s.log, s.spaceEndLocked(n)
+	s.batchMu.Unlock()
+	s.spaceMu.Lock()
+	defer s.spaceMu.Unlock()
+	return s.setAsideLocked(log.Log, end, s.spares)
+}
+
+// createLog makes the log of the updates after base, durably. The store has it
+// from the moment of the rename.
+func (s *Store) createLog(base uint64) (*storedir.Log, error) {
+	path := s.dir.Log(base)
+	log, err := s.prepareLog(path+storefile.TmpSuffix, storedir.MinPiece)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.dir.PublishLog(log, path, base, s.appliedAt.Load()); err != nil {
+		return nil, err
+	}
+	return log, nil
+}
+
+// prepareLog is that of the directory.
+func (s *Store) prepareLog(tmp string, piece int64) (*storedir.Log, error) {
+	log, short, err := s.dir.PrepareLog(tmp, piece, s.opts.PreallocateBytes)
+	if short {
+		s.lacksSpace()
+	}
+	return log, err
+}
+
+// ensureLog makes the first log, if a full disk has prevented that. The caller
+// holds apply.
+func (s *Store) ensureLog() error {
+	s.batchMu.Lock()
+	has := s.log != nil
+	s.batchMu.Unlock()
+	if has {
+		return nil
+	}
+	log, err := s.createLog(s.index.Load())
+	if err != nil {
+		return err
+	}
+	s.setLog(log)
+	return nil
+}
+
+// expand sets disk space aside before it is short, so that no update has to
+// wait for that. An error is left to the update that needs the space.
+func (s *Store) expand(log *logFile) {
+	s.batchMu.Lock()
+	next := log.next
+	s.batchMu.Unlock()
+	if !s.spaceMu.TryLock() {
+		return // an update does
+	}
+	defer s.spaceMu.Unlock()
+	if size := log.Size(); size-next < log.Piece()/4 {
+		_ = s.setAsideLocked(log.Log, size+1, s.spares)
+	}
+}
+
+// setAside makes sure that log has disk space up to offset end, for what begins and
+// ends logs: it takes what is kept for a snapshot.
+func (s *Store) setAside(log *storedir.Log, end int64) error {
+	s.spaceMu.Lock()
+	defer s.spaceMu.Unlock()
+	return s.setAsideLocked(log, end, nil)
+}
+
+// setAsideLocked is that of the log. The caller holds spaceMu.
+func (s *Store) setAsideLocked(log *storedir.Log, end int64, spares func(n int64) error) error {
+	short, err := log.SetAside(end, spares)
+	if short {
+		s.lacksSpace()
+	}
+	return err
+}
+
+// spares returns an error if an update would take n bytes of what the next snapshot
+// needs, which alone makes room on a full disk. Nothing is spared for a snapshot
+// that would be the last one once more, or that could not be written before, nor where
+// less is free than it needs, unless one is being made: that has taken the rest.
+func (s *Store) spares(n int64) error {
+	free, err := s.dir.FS.Free(s.dir.Path)
+	if err != nil {
+		return nil // the file system will say
+	}
+	s.mu.Lock()
+	early, reserve := 2*(s.newest.size+s.sinceSnapshot), s.reserveLocked()-s.underway.Written.Load()
+	worth := s.sinceSnapshot >= s.newest.size/2 || free-n < reserve+reserve/4
+	again, making := s.noRoom, s.making
+	s.mu.Unlock()
+	if free-n < early && worth || again {
+		s.lacksSpace()
+	}
+	if free < reserve && !making || free-n >= reserve || reserve <= 0 {
+		return nil
+	}
+	return &storefile.Error{Is: fsys.ErrNoSpace, Msg: fmt.Sprintf("of %d bytes that are free, %d are kept for the next snapshot", free, reserve)}
+}
+
+// reserveLocked returns about how many bytes the next snapshot takes, or 0 if
+// there should be none. The caller holds mu.
+func (s *Store) reserveLocked() int64 {
+	switch {
+	case s.snapshotBytes < 0 || s.noRoom || s.sinceSnapshot == 0:
+		return 0
+	case !s.newest.there:
+		return s.sinceSnapshot/2 + smallReserve // the state is often smaller than its log
+	}
+	return s.newest.size + s.newest.size/8 + smallReserve
+}
+
+// smallReserve is what a snapshot takes besides the state, in bytes: the blocks of
+// two files and a directory, and a log to go on with.
+const smallReserve = 64 << 10
+
+// lacksSpace sees that a snapshot starts, which may make room, with the next commit or
+// when an update is refused. If there was no space for the last
+// one, it waits until there is more.
+func (s *Store) lacksSpace() {
+	free, err := s.dir.FS.Free(s.dir.Path)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	more := max(storedir.MinPiece, (s.newest.size+s.sinceSnapshot)/8)
+	if s.snapshotBytes < 0 || s.sinceSnapshot == 0 || s.noRoom && err == nil && free < s.freeAtFailure+more {
+		return
+	}
+	s.lacking = true
+}
+
+// View calls read while no update is applied, so that it can read the
+// machine's state; several calls of View run at once. It returns what read
+// returns. What read sees may not be durable yet; see ViewDurable. View works on a
+// store that has failed, and on a closed one.
+//
+// Updates wait while read runs: it should take what it needs and return. read must
+// not keep references to what Apply changes, nor make updates: what would have to
+// wait for itself returns ErrReentrant.
+func (s *Store) View(read func() error) error {
+	if err := s.lockReading(context.Background()); err != nil {
+		return err
+	}
+	defer s.state.RUnlock()
+	return s.call(inView, viewCall(read))
+}
+
+// ViewDurable is View, and what read sees is durable: a crash can't take back what is told
+// of it. It waits for the commit of what was applied before it calls read. Updates wait
+// meanwhile, and so do calls of View that come after one that waits. The errors are also
+// ErrFailed, ErrClosed if the store is closed before the commit, and that of ctx.
+func (s *Store) ViewDurable(ctx context.Context, read func() error) error {
+	if err := s.lockReading(ctx); err != nil {
+		return err
+	}
+	defer s.state.RUnlock()
+	// No more is applied meanwhile. Close waits for what is being applied, and that for
+	// this, so this does not wait for Close.
+	if err := s.sync(ctx, true); err != nil {
+		return err
+	}
+	return s.call(inView, viewCall(read))
+}
+
+// lockReading locks state for a reader, which does not wait longer than ctx.
+func (s *Store) lockReading(ctx context.Context) error {
+	if err := ctx.Err(); err != nil {
+		return fmt.Errorf("store: view not made: %w", err)
+	}
+	if s.state.TryRLock() {
+		return nil
+	}
+	if s.within(inApply, inCapture, inView) {
+		return errReentrant
+	}
+	s.watch.arm()
+	if ctx.Done() == nil {
+		s.state.RLock()
+		return nil
+	}
+	locked := make(chan struct{})
+	go func() {
+		s.state.RLock()
+		select {
+		case locked <- struct{}{}:
+		case <-ctx.Done():
+			s.state.RUnlock() // nobody is there to use it
+		}
+	}()
+	select {
+	case <-locked:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("store: view not made: %w", ctx.Err())
+	}
+}
+
+// A viewCall is a function passed to View.
+type viewCall func() error
+
+func (read viewCall) On(any) error { return read() }
+
+// A place is where the store calls the user's code, which may call the store again.
+type place = usercall.Place
+
+const (
+	inApply   place = iota
+	inCapture       // Snapshot of the machine
+	inView
+	inWrite     // WriteTo and Close of what that returned
+	inHeldWrite // the same, while updates wait for it
+)
+
+const _ = uint(usercall.Places - 1 - inHeldWrite) // there are enough
+
+// call calls the user's code.
+func (s *Store) call(p place, c usercall.Call) error { return s.calls.Call(s, p, c) }
+
+// within reports whether the caller was called, directly or not, by the store at one of
+// these places.
+func (s *Store) within(at ...place) bool { return s.calls.Within(at...) }
+
+var errReentrant = &storefile.Error{Is: ErrReentrant, Msg: "the method was called from within the store's own machine or View, where it would wait for itself"}

@@ -3,14 +3,23 @@ package store
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
+	"io/fs"
+	"path/filepath"
+	"slices"
+	"time"
 
 	"github.com/cespare/xxhash/v2"
 
+	"github.com/stateio/stateio"
 	"github.com/stateio/stateio/internal/entry"
+	"github.com/stateio/stateio/internal/latelog"
 	"github.com/stateio/stateio/internal/record"
+	"github.com/stateio/stateio/internal/storedir"
 	"github.com/stateio/stateio/internal/storefile"
+	"github.com/stateio/stateio/internal/storefs"
 	"github.com/stateio/stateio/logio"
 )
 
@@ -42,8 +51,8 @@ func (s *Store) Backup(ctx context.Context, w io.Writer) (index uint64, err erro
 		return 0, err
 	}
 	defer func() {
-		if cerr := c.close(); err == nil && cerr != nil {
-			err = fmt.Errorf("store: closing the captured state: %w", cerr)
+		if cerr := s.giveBack(c); err == nil {
+			err = cerr
 		}
 	}()
 	if err := s.Sync(ctx); err != nil {
@@ -72,7 +81,7 @@ func (s *Store) captureNow(ctx context.Context) (*capture, error) {
 		case captured <- r:
 		case <-ctx.Done():
 			if r.err == nil {
-				_ = r.c.close() // nobody is there to be told
+				_ = s.giveBack(r.c) // nobody is there to be told
 			}
 		}
 	}()
@@ -89,7 +98,7 @@ func (s *Store) captureNow(ctx context.Context) (*capture, error) {
 func (s *Store) captureState() (*capture, error) {
 	s.state.Lock()
 	defer s.state.Unlock()
-	c := &capture{index: s.index.Load(), time: s.appliedAt.Load()}
+	c := &capture{index: s.index.Load(), time: s.appliedAt.Load(), within: inWrite}
 	if err := s.whyDown(); err != nil {
 		return nil, err
 	}
@@ -98,14 +107,14 @@ func (s *Store) captureState() (*capture, error) {
 
 // backup writes the captured state to w as a state file.
 func (s *Store) backup(ctx context.Context, c *capture, w io.Writer) error {
-	h := storefile.Header{Kind: storefile.BackupKind, Store: s.id, Base: c.index, Salt: newSalt(), Time: c.time}
+	h := storefile.Header{Kind: storefile.BackupKind, Store: s.dir.ID, Base: c.index, Salt: storedir.NewSalt(), Time: c.time}
 	out := logio.NewWriter(contextWriter{ctx, w}, 0)
 	err := storefile.AppendBackupEntry(out, entry.Head{Kind: entry.Snapshot}, h.Encode())
 	if err == nil {
 		err = s.backupState(ctx, c, out, h)
 	}
-	if err == nil && c.late.Load() {
-		err = errLate
+	if err == nil {
+		err = c.sound()
 	}
 	if err != nil {
 		return fmt.Errorf("store: writing a backup of index %d: %w", c.index, err)
@@ -119,6 +128,7 @@ func (s *Store) backupState(ctx context.Context, c *capture, out *logio.Writer, 
 	entry.Head{Kind: entry.Snapshot}.Put(&head)
 	at := record.Aligned(out.Tell())
 	r, pipe := io.Pipe()
+	defer func() { _ = r.Close() }() // ends writeTo also when w panics
 	ended := make(chan error, 1)
 	go func() {
 		err := s.writeTo(ctx, c, pipe)
@@ -150,4 +160,362 @@ func (w contextWriter) Write(p []byte) (int, error) {
 		return 0, err
 	}
 	return w.w.Write(p)
+}
+
+// BackupInfo says what a backup holds.
+type BackupInfo struct {
+	Store [16]byte // identity of the store that it was made of
+	Index uint64   // of the last update in the state
+	Bytes int64    // size of the state
+	// Time is that of the commit of update Index; the zero time if it is not known.
+	Time time.Time
+}
+
+// IsBackup reports whether the file in the first limit bytes of r begins as a backup
+// does. It reads the first block. Errors are those of reading, and ErrVersion.
+func IsBackup(r io.ReaderAt, limit int64) (bool, error) {
+	h, err := storefile.HeaderOf(r, limit)
+	if errors.Is(err, storefile.ErrNoHeader) {
+		return false, nil
+	}
+	if err != nil {
+		return false, fmt.Errorf("store: reading %s: %w", storefile.NameOf(r), err)
+	}
+	return h.Kind == storefile.BackupKind, nil
+}
+
+// VerifyBackup reads the backup in the first limit bytes of r, as [Store.Backup]
+// has written it, and makes sure that it is whole: nothing is missing, damaged, or
+// of another backup. It holds no more than some blocks in memory.
+//
+// Errors are of type [*CorruptError] for a file that is not a whole backup;
+// [ErrVersion], if a newer version of this package wrote it; that of ctx, and of
+// reading.
+func VerifyBackup(ctx context.Context, r io.ReaderAt, limit int64) (BackupInfo, error) {
+	return RestoreBackup(ctx, io.Discard, r, limit)
+}
+
+// RestoreBackup is [VerifyBackup], and writes the state to w. What was written
+// before an error is not to be used. The errors are also those of w.
+func RestoreBackup(ctx context.Context, w io.Writer, r io.ReaderAt, limit int64) (BackupInfo, error) {
+	b, err := storefile.OpenBackup(r, limit)
+	if err != nil {
+		return BackupInfo{}, err
+	}
+	_, err = b.WriteTo(contextWriter{ctx, w})
+	return BackupInfo{Store: b.Header.Store, Index: b.Header.Base, Bytes: int64(b.End.Bytes), Time: moment(b.Header.Time)}, err
+}
+
+// Import makes a store in directory dir of the file in the first limit bytes of r.
+// That is either a backup, as [Store.Backup] has written it: the store has its
+// state, its index, and the identity of the store that it was made of. Or it is a
+// state file of package stateio or its original: the store begins with the last
+// snapshot of the file, at index 0, and the updates after it, which get the indexes
+// from 1 on. dir must not hold a store; it is made if it is not there. Memory does
+// not depend on the size of the state.
+//
+// The file must be whole. One that is empty, or ends in the middle of an entry, or
+// is a backup without its end, is refused: it may have been cut.
+//
+// When Import returns nil, the store is durable. After an error or a crash there is no
+// store, Open refuses what was begun, and Import can be called again.
+//
+// The errors are a [*CorruptError], which is also [stateio.ErrCorrupt] for a state
+// file, if the file is not whole or damaged; fs.ErrExist if there is a store;
+// ErrTooLarge, ErrLocked, ErrNoSpace and others of the file system.
+func Import(dir string, r io.ReaderAt, limit int64) error {
+	src, err := openSource(r, limit)
+	if err != nil {
+		return fmt.Errorf("store: importing into %s: %w", dir, err)
+	}
+	return makeStore(dir, nil, src)
+}
+
+// Create makes a store in directory dir whose state at index 0 is what state
+// writes: the way in for a program that has kept its state elsewhere. Its machine
+// gets the state by Restore whenever it is opened, until a snapshot replaces it. dir
+// must not hold a store; it is made if it is not there. Of opts, FileMode and
+// DirMode count, and nil opts are the defaults.
+//
+// When Create returns nil, the store is durable. After an error or a crash there is no
+// store, Open refuses what was begun, and Create can be called again.
+//
+// The errors are that of WriteTo; fs.ErrExist if there is a store; ErrLocked,
+// ErrNoSpace and others of the file system.
+func Create(dir string, state io.WriterTo, opts *Options) error {
+	if state == nil {
+		return errors.New("store: creating a store needs a state, not nil: Open makes one without")
+	}
+	return makeStore(dir, opts, &source{state: state})
+}
+
+// A source is what a store is made of.
+type source struct {
+	store [16]byte // identity; zeros: a new one
+	index uint64   // of the last update in the state
+	time  int64    // of its commit, in nanoseconds since 1970; 0: not known
+	state io.WriterTo
+	// next returns the updates after the state, which get indexes of their own, and a time
+	// if they have none; io.EOF ends them. Nil: there are none.
+	next func() (logged, error)
+}
+
+// openSource tells what r is.
+func openSource(r io.ReaderAt, limit int64) (*source, error) {
+	switch h, err := storefile.HeaderOf(r, limit); {
+	case errors.Is(err, storefile.ErrNoHeader):
+		return openStateFile(r, limit)
+	case err != nil:
+		return nil, err
+	case h.Kind != storefile.BackupKind:
+		return nil, fmt.Errorf("it is a %v of a store, and neither a backup nor a state file: copy the store's directory, or make a backup of it", h.Kind)
+	}
+	b, err := storefile.OpenBackup(r, limit)
+	if err != nil {
+		return nil, err
+	}
+	return &source{store: b.Header.Store, index: b.Header.Base, time: b.Header.Time, state: b}, nil
+}
+
+// openStateFile is openSource for a state file, of which all must be there.
+func openStateFile(r io.ReaderAt, limit int64) (*source, error) {
+	path := storefile.NameOf(r)
+	tail, err := record.FindTail(r, limit)
+	if err != nil {
+		return nil, err
+	}
+	if !tail.Damaged {
+		switch {
+		case limit == 0:
+			return nil, storefile.Corrupt(path, 0, "the file is empty: there is nothing to import")
+		case !tail.Found:
+			return nil, storefile.Corrupt(path, 0, "no whole entry is in the file: it was cut, or is no state file")
+		case tail.Torn || tail.Last.End < limit:
+			return nil, storefile.Corrupt(path, tail.Last.End, "the file ends in an entry that is not whole: if it is what a crash has left, cut it to %d bytes; else copy it again", tail.Last.End)
+		}
+	}
+	state, _, _, updates, err := stateio.RestoreStream(r, limit)
+	if err == nil {
+		err = wholeStart(r, limit, path)
+	}
+	if err != nil {
+		return nil, err
+	}
+	src := &source{next: func() (logged, error) {
+		update, err := updates.Read()
+		return logged{data: update}, err
+	}}
+	if state != nil {
+		src.state = readerState{state}
+	}
+	return src, nil
+}
+
+// wholeStart makes sure that the file begins with a whole entry, or a hole that
+// stateio.Truncate has left: a backup whose header is damaged is no state file.
+func wholeStart(r io.ReaderAt, limit int64, path string) error {
+	var start [record.HeaderSize]byte
+	b, err := record.ReadAt(r, start[:], 0, limit)
+	if err != nil || record.Zero(b) {
+		return err
+	}
+	first := logio.NewReader(io.NewSectionReader(r, 0, limit), 0)
+	_, err = first.Stream()
+	if errors.Is(err, logio.ErrCorrupted) || err == nil && first.Offset() != 0 {
+		return storefile.Corrupt(path, 0, "the first entry is damaged")
+	}
+	return err
+}
+
+// A readerState is a state that is read.
+type readerState struct{ io.Reader }
+
+func (s readerState) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, s.Reader) }
+
+// makeStore makes a store of src in dir.
+func makeStore(dir string, opts *Options, src *source) error {
+	o, err := opts.withDefaults()
+	if err != nil {
+		return err
+	}
+	if dir == "" {
+		return errNoDir
+	}
+	d := storedir.New(storefs.For(dir), dir, o.FileMode, o.DirMode, latelog.New(o.Logger))
+	if err := d.Acquire(false); err != nil {
+		return err
+	}
+	defer d.Release()
+	return importSource(&d, src)
+}
+
+// importSource makes the files of a new store.
+//
+// Commit point: the name of the log, made durable by SyncDir. The snapshot is
+// there before.
+func importSource(d *storedir.Dir, src *source) error {
+	files, err := d.List()
+	if err != nil {
+		return err
+	}
+	if err := mayImport(d, files); err != nil {
+		return err
+	}
+	if d.ID = src.store; d.ID == ([16]byte{}) {
+		d.NewID()
+	}
+	// What an attempt before has left goes first, while the name is there that tells so.
+	if err := d.Remove(files.Snaps, storefile.SnapSuffix); err != nil {
+		return err
+	}
+	path := d.Log(src.index)
+	mark, returned := path+storefile.MakeSuffix, false
+	defer func() {
+		if !returned { // the user's code has panicked, or ended the goroutine
+			_ = d.MarkUnmade(mark)
+		}
+	}()
+	err = makeFiles(d, path, files, src)
+	returned = true
+	if err != nil {
+		err = errors.Join(err, d.MarkUnmade(mark))
+	}
+	return err
+}
+
+// makeFiles makes the log at path, and before it the snapshot that the store begins with.
+func makeFiles(d *storedir.Dir, path string, files *storefile.Listing, src *source) error {
+	log, _, err := d.PrepareLog(path+storefile.MakeSuffix, storedir.MinPiece, defaultPreallocate)
+	if err != nil {
+		return err
+	}
+	filled := false
+	defer func() {
+		if !filled { // the user's code has panicked, or ended the goroutine
+			_ = giveUpNew(d, log, src, nil)
+		}
+	}()
+	err = fillNew(d, log, files, src)
+	filled = true
+	if err == nil {
+		err = d.PublishLog(log, path, src.index, src.time)
+	}
+	if err != nil {
+		return giveUpNew(d, log, src, err)
+	}
+	_ = log.File.Close() // everything in it was synced
+	return nil
+}
+
+// giveUpNew removes what was made of a new store, because of err, which it returns. The log
+// goes last: without it, what is left would pass for a damaged store.
+func giveUpNew(d *storedir.Dir, log *storedir.Log, src *source, err error) error {
+	if rerr := d.Remove([]uint64{src.index}, storefile.SnapSuffix); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
+		return errors.Join(err, rerr, log.File.Close())
+	}
+	return d.Discard(log, err)
+}
+
+// fillNew writes all of a new store but the header of its log, which has the name that
+// tells Open of a making that was interrupted.
+func fillNew(d *storedir.Dir, log *storedir.Log, files *storefile.Listing, src *source) error {
+	if err := storedir.Wrap("importing", d.FS.SyncDir(d.Path)); err != nil {
+		return err
+	}
+	files.Tmps = slices.DeleteFunc(files.Tmps, func(name string) bool { return name == filepath.Base(log.Path) })
+	if err := d.Tidy(files); err != nil {
+		return err
+	}
+	if src.state != nil {
+		if err := importState(d, src); err != nil {
+			return err
+		}
+		if src.index == 0 {
+			log.Header.Kind = storefile.ImportKind
+		}
+	}
+	return importUpdates(d, log, src)
+}
+
+// importState writes the snapshot that the store begins with.
+func importState(d *storedir.Dir, src *source) error {
+	m := &storedir.SnapshotMaker{Dir: d, Ctx: context.Background(), Commits: func() uint64 { return 0 }, Progress: new(storedir.Progress)}
+	_, err := m.Write(storedir.State{
+		Index: src.index, Time: src.time,
+		WriteTo: func(w io.Writer) (err error) {
+			defer recovered(&err, "WriteTo of the state")
+			_, err = src.state.WriteTo(w)
+			return err
+		},
+		Sound: func() error { return nil },
+	})
+	var damage *CorruptError
+	if errors.As(err, &damage) && filepath.Dir(damage.Path) != d.Path {
+		return fmt.Errorf("store: importing into %s: %w", d.Path, damage) // of what is imported
+	}
+	return err
+}
+
+// mayImport makes sure that there is no store yet. What an import has left that was
+// interrupted is none.
+func mayImport(d *storedir.Dir, files *storefile.Listing) error {
+	if files.Empty() || files.Interrupted(d.Path) != nil {
+		return nil
+	}
+	return &storefile.Error{Is: fs.ErrExist, Msg: d.Path + " holds a store already: import into another directory"}
+}
+
+// read returns the next update.
+func (src *source) read() (logged, error) {
+	if src.next == nil {
+		return logged{}, io.EOF
+	}
+	return src.next()
+}
+
+// importPiece is how much is written at once, in bytes.
+const importPiece = 256 << 10
+
+// importUpdates writes updates into a log that has no name yet.
+func importUpdates(d *storedir.Dir, log *storedir.Log, src *source) error {
+	var buf []byte
+	now := max(nanoseconds(d.FS.Now()), src.time)
+	for index := src.index + 1; ; index++ {
+		u, err := src.read()
+		if err != nil && !errors.Is(err, io.EOF) {
+			return fmt.Errorf("store: importing update %d: %w", index, err)
+		}
+		if err == nil {
+			if err := importable(u.data, index); err != nil {
+				return err
+			}
+			tag := storefile.Tag{Index: index, Timed: true, Time: u.at, State: u.state}
+			if u.at == 0 {
+				tag.Time = now
+			}
+			// Each one is a commit: all of them are durable before the log is.
+			buf = storefile.AppendEntry(buf, log.End+int64(len(buf)), log.Header.Salt, tag, u.data)
+		}
+		if err != nil || len(buf) >= importPiece {
+			if _, err := log.File.WriteAt(buf, log.End); err != nil {
+				return storedir.Wrap("importing", err)
+			}
+			log.End += int64(len(buf))
+			buf = buf[:0]
+		}
+		if err != nil {
+			return storedir.Wrap("importing", log.File.Truncate(log.End))
+		}
+	}
+}
+
+// importable says why an update of a state file can't be imported.
+func importable(update []byte, index uint64) error {
+	switch {
+	case len(update) > maxMaxUpdate:
+		return &storefile.Error{Is: ErrTooLarge, Msg: fmt.Sprintf("importing update %d of %d bytes: the most is %d", index, len(update), maxMaxUpdate)}
+	case storefile.IsBackupEnd(update):
+		return &storefile.Error{Is: ErrCorrupt, Msg: fmt.Sprintf("importing update %d: it is the end of a backup, so the file is a backup whose beginning is damaged", index)}
+	}
+	return nil
 }

@@ -204,17 +204,16 @@ func TestAnInterruptedImportOfABackupCanBeMadeAgain(t *testing.T) {
 	}
 }
 
-// An import or a repair of updates alone, interrupted at any operation, is never taken
-// for an empty store.
-func TestAnInterruptedImportIsNoEmptyStore(t *testing.T) {
-	const dir, from = "/interrupted", "/from"
+// makings are the ways to make a store in dir of something else.
+func makings(t *testing.T, dir, from string) map[string]func() error {
+	t.Helper()
 	file, whole := stateFile(t, nil, "one", "two"), aBackup(t, "one", strings.Repeat("x", 50_000))
 	memory(t, from)
 	s := open(t, from, &journal{}, nil)
 	update(t, s, "one")
 	update(t, s, "two")
 	check(t, s.Close())
-	for name, make := range map[string]func() error{
+	return map[string]func() error{
 		"import": func() error { return store.Import(dir, bytes.NewReader(file), int64(len(file))) },
 		"create": func() error { return store.Create(dir, journalState{"one", strings.Repeat("x", 50_000)}, quiet(nil)) },
 		"backup": func() error { return store.Import(dir, bytes.NewReader(whole), int64(len(whole))) },
@@ -222,7 +221,14 @@ func TestAnInterruptedImportIsNoEmptyStore(t *testing.T) {
 			_, err := store.Repair(t.Context(), from, dir, nil)
 			return err
 		},
-	} {
+	}
+}
+
+// An import or a repair of updates alone, interrupted at any operation, is never taken
+// for an empty store.
+func TestAnInterruptedImportIsNoEmptyStore(t *testing.T) {
+	const dir, from = "/interrupted", "/from"
+	for name, make := range makings(t, dir, from) {
 		found := 0
 		for n := int64(1); ; n++ {
 			mem := memfs.New(memfs.Options{})
@@ -260,6 +266,58 @@ func TestAnInterruptedImportIsNoEmptyStore(t *testing.T) {
 			t.Errorf("%s was not interrupted within", name)
 		}
 	}
+}
+
+// A store whose making fails, as on a full disk, is never taken for an empty one, and its
+// making can be called again; Repair wants the directory removed before.
+func TestAFailedMakingIsNoEmptyStore(t *testing.T) {
+	const dir, from = "/failed", "/from"
+	for name, make := range makings(t, dir, from) {
+		for _, fault := range []faultfs.Fault{
+			{Kinds: faultfs.Changes},
+			{Kinds: faultfs.OpWrite | faultfs.OpPreallocate, Forever: true},
+		} {
+			fault.Path, fault.Err = "*.tmp", syscall.ENOSPC
+			for fault.N = 1; ; fault.N++ {
+				f := faultfs.New(memfs.New(memfs.Options{}))
+				hit := f.Inject(fault)
+				unmount := storefs.Mount(dir, f)
+				err := make()
+				f.Heal()
+				if hit.Hits() == 0 {
+					check(t, err)
+					unmount()
+					break
+				}
+				if err != nil {
+					if _, oerr := store.Open(dir, &journal{}, quiet(nil)); !errors.Is(oerr, store.ErrCorrupt) {
+						t.Errorf("%s, operation %d fails with %v: Open returns %v", name, fault.N, err, oerr)
+					}
+					switch again := make(); {
+					case name != "repair":
+						check(t, again)
+					case !errors.Is(again, fs.ErrExist) || !strings.Contains(err.Error(), "remove it before you repair again"):
+						t.Errorf("a repair fails with %v, and again with %v", err, again)
+					}
+				}
+				unmount()
+			}
+			if fault.N < 3 {
+				t.Errorf("%s: only %d operations could fail", name, fault.N-1)
+			}
+		}
+	}
+}
+
+// A state that can't be written makes no store.
+func TestAMakingOfAStateThatFailsIsNoEmptyStore(t *testing.T) {
+	const dir = "/failing"
+	memory(t, dir)
+	wantIs(t, store.Create(dir, store.WriterFunc(func(io.Writer) error { return syscall.EIO }), quiet(nil)), syscall.EIO)
+	_, err := store.Open(dir, &journal{}, quiet(nil))
+	wantIs(t, err, store.ErrCorrupt)
+	check(t, store.Create(dir, journalState{"one"}, quiet(nil)))
+	check(t, open(t, dir, &journal{}, nil).Close())
 }
 
 // zeroState writes many bytes from little memory.

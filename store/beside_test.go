@@ -59,18 +59,23 @@ type changing struct {
 
 func newChanging(seed uint64) *changing {
 	rng := rand.New(rand.NewPCG(seed, 0xbe51de))
+	links := rng.IntN(3) == 0
 	from := 1 + rng.IntN(25)
 	return &changing{
-		seed: seed, before: "u" + story(rng, rng.IntN(6)), meanwhile: story(rng, 1+rng.IntN(6)),
+		seed: seed, before: "u" + story(rng, rng.IntN(6), links), meanwhile: story(rng, 1+rng.IntN(6), links),
 		look: rng.IntN(len(looks)), from: from,
 		pauses: [2]int64{1 + rng.Int64N(24), 1 + rng.Int64N(24)}, to: [2]int{from + 1 + rng.IntN(25), from + 1 + rng.IntN(25)},
 		keep: 1 + 99*rng.IntN(2),
 	}
 }
 
-// story returns n things that a writer can do one after the other.
-func story(rng *rand.Rand, n int) string {
-	const seen, fresh = "uuubbsso", "uubsffgh" // where nothing, or something, is new for a snapshot
+// story returns n things that a writer can do one after the other. Where links are made, its
+// snapshots do not fail: a log that gives way to a copy of itself would fail instead.
+func story(rng *rand.Rand, n int, links bool) string {
+	seen, fresh := "uuubbsso", "uubsffgh" // where nothing, or something, is new for a snapshot
+	if links {
+		seen, fresh = "uubsoll", "ubssoll"
+	}
 	s, from := make([]byte, n), seen
 	for i := range s {
 		s[i] = from[rng.IntN(len(from))]
@@ -92,7 +97,7 @@ func (c *changing) String() string {
 func (c *changing) run(t *testing.T) {
 	const dir, other = "/changing", "/changing/." // the same directory
 	mem := memfs.New(memfs.Options{})
-	w := &writer{t: t, dir: dir, fs: faultfs.New(mem), keep: c.keep}
+	w := &writer{t: t, dir: dir, mem: mem, fs: faultfs.New(mem), keep: c.keep}
 	looker := faultfs.New(mem)
 	defer storefs.Mount(dir, w.fs)()
 	defer storefs.Mount(other, looker)()
@@ -160,9 +165,12 @@ func (c *changing) run(t *testing.T) {
 type writer struct {
 	t    *testing.T
 	dir  string
+	mem  *memfs.FS
 	fs   *faultfs.FS
 	keep int
 	s    *store.Store
+
+	copies int // made of hard links
 }
 
 func (w *writer) open() {
@@ -176,7 +184,8 @@ func (w *writer) open() {
 
 // do does what is spelled: u is an update, b is four that are submitted, s is a
 // snapshot, with a new log, f is one that fails when this has its name, g and h are
-// those that can't even remove it, or not durably, and Open then, o is Close and Open.
+// those that can't even remove it, or not durably, and Open then, o is Close and Open, l is
+// a copy of the directory made of hard links.
 func (w *writer) do(spelled string) {
 	for _, c := range spelled {
 		var err error
@@ -203,6 +212,9 @@ func (w *writer) do(spelled string) {
 		case 'o':
 			err = w.s.Close()
 			w.open()
+		case 'l':
+			w.copies++
+			linkAll(w.t, w.mem, w.dir, fmt.Sprint(w.dir, "copy", w.copies))
 		}
 		if err != nil {
 			w.t.Errorf("%c of %q: %v", c, spelled, err)
@@ -237,6 +249,9 @@ var looks = []struct {
 	{"Check", lookCheck},
 	{"RestoreAt", lookRestoreAt},
 	{"RestoreAt of what may come", lookRestoreNext},
+	{"Load", lookLoad},
+	{"IndexAt", lookIndexAt},
+	{"Copy", lookCopy},
 }
 
 func lookReadUpdates(ctx context.Context, dir string, durable uint64) error {
@@ -300,4 +315,31 @@ func lookRestoreAt(ctx context.Context, dir string, durable uint64) error {
 
 func lookRestoreNext(ctx context.Context, dir string, durable uint64) error {
 	return ignoreNotRetained(lookRestoreAt(ctx, dir, durable+2))
+}
+
+func lookLoad(ctx context.Context, dir string, durable uint64) error {
+	m := &journal{}
+	index, err := store.Load(ctx, dir, m)
+	if err == nil && (index < durable || uint64(len(m.updates)) != index) {
+		err = fmt.Errorf("%d updates at index %d, and %d were durable", len(m.updates), index, durable)
+	}
+	return err
+}
+
+func lookIndexAt(ctx context.Context, dir string, durable uint64) error {
+	index, err := store.IndexAt(ctx, dir, time.Now().Add(time.Second))
+	if err == nil && index < durable {
+		err = fmt.Errorf("index %d, and %d updates were durable", index, durable)
+	}
+	return err
+}
+
+func lookCopy(ctx context.Context, dir string, durable uint64) error {
+	const dst = "/copied"
+	defer storefs.Mount(dst, memfs.New(memfs.Options{}))()
+	index, err := store.Copy(ctx, dir, dst, nil)
+	if err == nil && index < durable {
+		err = fmt.Errorf("index %d, and %d updates were durable", index, durable)
+	}
+	return err
 }

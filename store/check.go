@@ -8,7 +8,9 @@ import (
 	"io/fs"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/stateio/stateio/internal/meter"
 	"github.com/stateio/stateio/internal/storefile"
 )
 
@@ -70,7 +72,7 @@ func Check(ctx context.Context, dir string, opts *CheckOptions) ([]FileReport, e
 		return c.reports, err
 	}
 	c.chain(after)
-	c.meter.end()
+	c.meter.End()
 	return c.reports, nil
 }
 
@@ -125,7 +127,7 @@ type checker struct {
 	ctx     context.Context
 	dir     storefile.Dir
 	opts    CheckOptions
-	meter   *meter
+	meter   *meter.Meter
 	reports []FileReport
 	store   [16]byte
 	known   bool // store is that of the first file
@@ -137,7 +139,7 @@ type checker struct {
 // by the store that is open.
 func (c *checker) file(index uint64, path string, check func(*FileReport) error) error {
 	r := FileReport{Path: path, Index: index}
-	c.meter.next()
+	c.meter.Next()
 	info, err := c.dir.FS.Stat(path)
 	if err != nil {
 		err = fmt.Errorf("store: %w", err)
@@ -192,7 +194,7 @@ func (c *checker) snapshot(rep *FileReport) error {
 	if err := c.sameStore(r.Header, rep.Path); err != nil {
 		return err
 	}
-	if _, err = r.WriteTo(contextWriter{c.ctx, &meteredWriter{w: io.Discard, m: c.meter}}); err == nil {
+	if _, err = r.WriteTo(contextWriter{c.ctx, &meter.Writer{W: io.Discard, M: c.meter}}); err == nil {
 		rep.Reaches = rep.Index
 	}
 	return err
@@ -222,7 +224,7 @@ func (c *checker) log(rep *FileReport, later []uint64) error {
 			}
 			timed = timed || r.Back == 0
 			c.update(r, update, timed)
-			if c.meter.at(r.End) || rep.Updates%1024 == 0 {
+			if c.meter.At(r.End) || rep.Updates%1024 == 0 {
 				if err := c.ctx.Err(); err != nil {
 					return err
 				}
@@ -313,4 +315,114 @@ func (c *checker) chain(after *storefile.Listing) {
 			missing(end)
 		}
 	}
+}
+
+// CheckOptions have [Check] tell what it does and finds while it reads. Nil and zero tell
+// nothing. Check calls the functions itself, one at a time, and goes on when they return.
+type CheckOptions struct {
+	// Progress is called with how many bytes were checked, and how many there are, about
+	// every 256 KiB and at the end. total stays what it was when Check began, whatever the
+	// store writes meanwhile; done never goes back, and is total in the end if the error
+	// is nil.
+	Progress func(done, total int64)
+	// Report is called with each report that Check returns, in that order, as soon as it
+	// is made. It must not change what the report refers to.
+	Report func(FileReport)
+	// Update is called with every update in a log that can be read, log by log, also after
+	// damage. Its Time is the zero time where that is not known, as at first after damage,
+	// and its Data is valid until the function returns.
+	Update func(Update)
+}
+
+// measure returns the meter of the files in l.
+func (c *checker) measure(l *storefile.Listing) *meter.Meter {
+	if c.opts.Progress == nil {
+		return new(meter.Meter)
+	}
+	logs, _ := c.dir.LogSizes(l.Logs) // reading a file says what is wrong with it
+	snaps, _ := c.dir.SnapSizes(l.Snaps)
+	return meter.New(c.opts.Progress, append(logs, snaps...))
+}
+
+// report keeps a report.
+func (c *checker) report(r FileReport) {
+	c.reports = append(c.reports, r)
+	if c.opts.Report != nil {
+		c.opts.Report(r)
+	}
+}
+
+// update tells of an update that was read.
+func (c *checker) update(r *storefile.LogReader, data []byte, timed bool) {
+	if c.opts.Update == nil {
+		return
+	}
+	u := Update{Index: r.Index, Data: data, State: r.State}
+	if timed {
+		u.Time = moment(r.Time)
+	}
+	c.opts.Update(u)
+}
+
+// A File is one that a store keeps: a log or a snapshot.
+type File struct {
+	Path     string
+	Snapshot bool  // else it is a log
+	Size     int64 // bytes, with the space set aside at the end of the newest log
+
+	// First and Last are the indexes of the updates in a log: Last is 0 for the newest,
+	// which goes on, and less than First for one without updates. In a snapshot both are
+	// that of the last update in the state.
+	First, Last uint64
+
+	// From is the time of the last update before a log, or in a snapshot, and Until that
+	// of the last update in a log: the zero time where that is not known, as in a log that
+	// goes on, or where there was no update.
+	From, Until time.Time
+
+	// Err is why the header can't be read: then the times are not known.
+	Err error
+}
+
+// Files returns the logs and then the snapshots of the store in directory dir, each by
+// index. It reads names and headers, takes no lock and changes nothing; [Check] reads the
+// rest. Files that are dropped meanwhile are left out. Errors are those of reading the
+// directory, and that there is no store.
+func Files(dir string) ([]File, error) {
+	in := filesIn(dir)
+	l, err := in.Find()
+	if err != nil {
+		return nil, err
+	}
+	var files []File
+	for i, base := range l.Logs {
+		f, ok := describe(in.Log(base), base, in.LogHeader)
+		if !ok {
+			continue
+		}
+		f.First = base + 1
+		if i > 0 && len(files) > 0 {
+			files[len(files)-1].Until = f.From
+		}
+		if i+1 < len(l.Logs) {
+			f.Last = l.Logs[i+1]
+		}
+		files = append(files, f)
+	}
+	for _, index := range l.Snaps {
+		if f, ok := describe(in.Snap(index), index, in.SnapHeader); ok {
+			f.Snapshot, f.First, f.Last, f.Until = true, index, index, f.From
+			files = append(files, f)
+		}
+	}
+	return files, nil
+}
+
+// describe reads the header of one file, and reports whether it is there.
+func describe(path string, index uint64, header func(uint64) (storefile.Header, int64, error)) (f File, ok bool) {
+	h, size, err := header(index)
+	if errors.Is(err, fs.ErrNotExist) {
+		return File{}, false
+	}
+	return File{Path: path, Size: size, From: moment(h.Time), Err: err}, true
 }

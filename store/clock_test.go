@@ -329,3 +329,34 @@ func TestNoApply(t *testing.T) {
 		t.Error("no error")
 	}
 }
+
+// A clock that is further away than files can hold the time of gives the last time that they
+// can hold, or none, and never one of another age.
+func TestAClockThatIsFurtherAwayThanFilesHold(t *testing.T) {
+	for now, want := range map[time.Time]time.Time{
+		time.Date(9999, 1, 1, 0, 0, 0, 0, time.UTC): time.Unix(0, 1<<63-1).UTC(),
+		time.Date(2263, 1, 1, 0, 0, 0, 0, time.UTC): time.Unix(0, 1<<63-1).UTC(),
+		time.Date(2261, 1, 1, 0, 0, 0, 0, time.UTC): time.Date(2261, 1, 1, 0, 0, 0, 0, time.UTC),
+		time.Date(1600, 1, 1, 0, 0, 0, 0, time.UTC): {},
+		{}: {},
+	} {
+		dir := "/age" + now.Format("2006")
+		clock, _ := dialed(t, dir)
+		clock.mu.Lock()
+		clock.t = now
+		clock.mu.Unlock()
+		m := &diary{}
+		s := open(t, dir, m, nil)
+		update(t, s, "one")
+		update(t, s, "two")
+		for _, e := range m.Entries {
+			if !e.At.Equal(want) {
+				t.Errorf("at %v: an update bears %v, want %v", now, e.At, want)
+			}
+		}
+		if len(m.Entries) != 2 {
+			t.Errorf("at %v: %d updates", now, len(m.Entries))
+		}
+		check(t, s.Close())
+	}
+}

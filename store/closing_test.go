@@ -281,6 +281,23 @@ func TestSyncWithinViewDoesNotWaitForItself(t *testing.T) {
 	wantUpdates(t, dir, "one", "two", "three")
 }
 
+// A batch of MaxPending bytes does not wait for SyncInterval, though no more may come.
+func TestAFullBatchDoesNotWaitForSyncInterval(t *testing.T) {
+	const dir = "/fullbatch"
+	memory(t, dir)
+	s := open(t, dir, &keepLast{}, &store.Options{SyncInterval: time.Hour, MaxPending: 4096, SnapshotBytes: -1})
+	update(t, s, "the interval begins")
+	soon(t, "one update", func() { update(t, s, strings.Repeat("x", 4096)) })
+	soon(t, "many", func() {
+		for range 100 {
+			_, err := s.Submit(make([]byte, 1000))
+			check(t, err)
+		}
+		update(t, s, strings.Repeat("x", 4096))
+	})
+	check(t, s.Close())
+}
+
 // A follower ends with its context or with the store, whatever it waits for.
 func TestFollowersEndWithContextAndStore(t *testing.T) {
 	for seed := range uint64(20) {

@@ -3,17 +3,315 @@ package store
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/storedir"
+	"github.com/stateio/stateio/internal/storefile"
 )
+
+// A batch is what one commit writes: entries as they stand in the log.
+type batch struct {
+	start   int64  // where it goes in the log
+	time    int64  // of the commit, in nanoseconds since 1970; fixed with the first update
+	buf     []byte // the entries
+	updates uint32
+	came    time.Time // when the update that is timed was queued; zero: none is
+	done    *signal   // of async requests; made when the first comes
+
+	first, last *request // the chain of callers that wait for the commit
+	lead        *request // of the caller that commits it
+}
+
+// A pending is what is between the machine and the disk.
+type pending struct {
+	// batchMu guards all below but unwritten. It is held while an entry is encoded.
+	batchMu sync.Mutex
+	log     *logFile // being written; nil while there was no space to make the first
+	fill    *batch   // updates applied and not yet taken for writing
+	flight  *batch   // being written, or nil
+	spare   *batch   // neither
+	stalled error    // why flight could not be written: there was no space
+	ahead   bool     // it was said that the last commit is ahead of the clock
+
+	unwritten atomic.Int64 // bytes in fill and flight
+
+	spaceMu sync.Mutex // held while disk space is set aside for the log in use
+}
+
+// A logFile is the log that updates are written to. What is written of it is guarded by
+// commit, and the disk space that is set aside by spaceMu.
+type logFile struct {
+	*storedir.Log
+	next    int64 // where the next entry goes; guarded by batchMu
+	durable int64 // up to here everything is on the disk; guarded by mu
+}
+
+// keepBatch is the largest buffer, in bytes, that is kept between commits.
+const keepBatch = 8 << 20
+
+// wait returns the signal of b. The caller holds batchMu.
+func (b *batch) wait() *signal {
+	if b.done == nil {
+		b.done = newSignal()
+	}
+	return b.done
+}
+
+// linkLocked makes r wait for the commit of b. The caller holds batchMu.
+func (b *batch) linkLocked(r *request) {
+	if r.lead {
+		b.lead = r
+		r.enterBatch()
+		return
+	}
+	r.linked = true
+	if b.last == nil {
+		b.first = r
+	} else {
+		b.last.chain = r
+	}
+	b.last = r
+	r.enterBatch()
+}
+
+// reset empties b. What is written next goes to start.
+func (b *batch) reset(start int64) {
+	buf := b.buf[:0]
+	if cap(buf) > keepBatch {
+		buf = nil
+	}
+	*b = batch{start: start, buf: buf}
+}
+
+// A fitting says whether an update can be applied now.
+type fitting int
+
+const (
+	fit     fitting = iota
+	noRoom          // in the batch: the next commit makes some
+	noSpace         // on the disk, as far as it is set aside: makeSpace makes some
+)
+
+// fits says whether an update of n bytes can be applied now. If it can, so can a
+// smaller one.
+func (s *Store) fits(n int) fitting {
+	f, _ := s.place(n)
+	return f
+}
+
+// place is fits, and returns the time of the commit of which the update will be, in
+// nanoseconds since 1970. It is that of the batch, or that of the clock if the batch is
+// empty, and never before that of an update applied before. To use the time, hold apply.
+func (s *Store) place(n int) (f fitting, at int64) {
+	s.batchMu.Lock()
+	defer s.batchMu.Unlock()
+	switch {
+	case s.log == nil || s.stalled != nil:
+		return noSpace, 0
+	case s.fill.updates > 0 && len(s.fill.buf)+n > s.opts.MaxPending:
+		return noRoom, 0
+	case s.spaceEndLocked(n) > s.log.Size():
+		return noSpace, 0
+	case s.fill.updates > 0:
+		return fit, s.fill.time
+	}
+	return fit, s.commitTimeLocked()
+}
+
+// commitTimeLocked returns the time of a commit that begins now. The caller holds batchMu.
+func (s *Store) commitTimeLocked() int64 {
+	now, last := s.dir.FS.Now(), s.appliedAt.Load()
+	s.sayAheadLocked(last, now)
+	return max(last, nanoseconds(now))
+}
+
+// sayAheadLocked warns when the time of the last commit is ahead of the clock, once until
+// the clock has caught up. Up to then all commits have that time. The caller holds batchMu.
+func (s *Store) sayAheadLocked(last int64, now time.Time) {
+	by := ahead(last, now)
+	switch {
+	case by == 0:
+		s.ahead = false
+	case by > clockSlack && !s.ahead:
+		s.ahead = true
+		s.say.Warn("store: the last commit was made with a clock that was ahead of this one: until the clock has caught up, commits keep that time, and states are found by index, not by time",
+			"dir", s.dir.Path, "commit", moment(last), "clock", now.UTC(), "ahead", by)
+	}
+}
+
+// put puts a request that Apply has returned from into the batch. What Apply has
+// refused waits for the commit, too: the reason may be an update that is not
+// durable yet.
+func (s *Store) put(r *request) {
+	s.batchMu.Lock()
+	defer s.batchMu.Unlock()
+	failure := s.failure()
+	switch {
+	case r.err != nil:
+		s.putRefusedLocked(r, failure)
+	case r.count == 0: // a change of nothing
+		r.done = newSignal()
+		r.done.give(failure)
+		r.settle(failure)
+	case failure != nil && r.async: // while Apply ran: a commit before this one is lost
+		r.done = newSignal()
+		r.done.give(failure)
+		r.settle(nil)
+	case failure != nil:
+		r.settle(unknown(r.index, failure))
+	default:
+		s.encodeLocked(r)
+	}
+}
+
+// encodeLocked appends the entry of r. The caller holds batchMu.
+func (s *Store) encodeLocked(r *request) {
+	b := s.fill
+	n := len(b.buf)
+	if r.size >= largeUpdate {
+		b.buf = slices.Grow(b.buf, int(storefile.EntrySize(s.log.next, r.size, true)))
+	}
+	t := storefile.Tag{Index: r.index - uint64(r.count) + 1, Back: b.updates, Grouped: r.count > 1, State: r.state}
+	if b.updates == 0 {
+		// The batch in which there was room may have been taken meanwhile.
+		b.time = r.at
+		t.Timed, t.Time = true, r.at
+	}
+	b.buf = storefile.AppendEntry(b.buf, s.log.next, s.log.Header.Salt, t, r.update)
+	b.updates += r.count
+	if b.came.IsZero() {
+		b.came = r.came
+	}
+	s.log.next += int64(len(b.buf) - n)
+	s.unwritten.Add(int64(len(b.buf) - n))
+	if len(b.buf) >= s.opts.MaxPending {
+		signalTo(s.urgent)
+	}
+	if r.async {
+		r.done = b.wait()
+		r.settle(nil)
+		return
+	}
+	b.linkLocked(r)
+}
+
+// putRefusedLocked makes r wait until all that was applied before it is durable. The
+// caller holds batchMu.
+func (s *Store) putRefusedLocked(r *request, failure error) {
+	s.rejected.Add(1)
+	r.refused = true
+	switch {
+	case failure != nil:
+		r.settle(lostGround(failure))
+	case s.fill.updates > 0:
+		s.fill.linkLocked(r)
+	case s.flight != nil:
+		s.flight.linkLocked(r)
+	default:
+		r.settle(nil)
+	}
+}
+
+// abandonLocked tells all that wait for b that it will not become durable, because of
+// err. The caller holds batchMu.
+func (b *batch) abandonLocked(err error) {
+	if b.done != nil {
+		b.done.give(err)
+	}
+	if b.lead != nil {
+		b.lead.fail(err)
+	}
+	for r := b.first; r != nil; {
+		next := r.chain
+		r.linked = false // all are told here
+		r.fail(err)
+		r = next
+	}
+}
+
+// fail tells the caller of an applied request that err has befallen the store.
+func (r *request) fail(err error) {
+	if r.refused {
+		r.err = lostGround(err)
+	} else {
+		r.err = unknown(r.index, err)
+	}
+	if r.phase.CompareAndSwap(applied, told) {
+		r.poke()
+	}
+}
+
+// hasSpace reports whether disk space is set aside for an update of n bytes, whatever
+// waits to be written: a batch may grow beyond MaxPending by one update.
+func (p *pending) hasSpace(n int) bool {
+	p.batchMu.Lock()
+	defer p.batchMu.Unlock()
+	return p.log != nil && p.stalled == nil && p.spaceEndLocked(n) <= p.log.Size()
+}
+
+// spaceEndLocked returns up to which offset an update of n bytes needs the log, with what ends
+// it. The caller holds batchMu.
+func (p *pending) spaceEndLocked(n int) int64 {
+	return p.log.next + storefile.EntrySize(p.log.next, n, true) + storefile.TailRoom
+}
+
+// writable reports whether a commit has something to write.
+func (p *pending) writable() bool {
+	p.batchMu.Lock()
+	defer p.batchMu.Unlock()
+	return p.fill.updates > 0 && p.flight == nil || p.stalled != nil
+}
+
+// batchPending reports whether updates are being written, or wait for that.
+func (p *pending) batchPending() bool {
+	p.batchMu.Lock()
+	defer p.batchMu.Unlock()
+	return p.fill.updates > 0 || p.flight != nil
+}
+
+// setLog makes log the one that is written.
+func (p *pending) setLog(log *storedir.Log) {
+	p.batchMu.Lock()
+	defer p.batchMu.Unlock()
+	p.log = &logFile{Log: log, next: log.End, durable: log.End}
+	p.fill.start = p.log.next
+}
+
+// land takes the batch out of flight, and returns it to be told.
+func (p *pending) land() *batch {
+	p.batchMu.Lock()
+	defer p.batchMu.Unlock()
+	b := p.flight
+	p.flight, p.stalled = nil, nil
+	return b
+}
+
+// unstalled says that there was space for the batch in flight.
+func (p *pending) unstalled() {
+	p.batchMu.Lock()
+	defer p.batchMu.Unlock()
+	p.stalled = nil
+}
+
+// flightLost returns the batch that there was no space for, which is told now that
+// the store is closed.
+func (p *pending) flightLost(err error) *batch {
+	p.batchMu.Lock()
+	defer p.batchMu.Unlock()
+	if err == nil || p.stalled == nil {
+		return nil
+	}
+	return p.flight
+}
 
 // A committing makes one commit after the other.
 type committing struct {
-	// commit is held by whoever writes to the log. It guards the fields of log that are
-	// marked so, and the next two.
+	// commit is held by whoever writes to the log. It guards what is written of the
+	// log, and the next two.
 	commit  sync.Mutex
 	woken   *signal // of the last batch, if it has one
 	chained bool    // the callers of the last batch are being told; the last of them sends gathered
@@ -61,9 +359,7 @@ func (s *Store) commitNext() error {
 // endCommit lets go of commit.
 func (s *Store) endCommit() {
 	s.commit.Unlock()
-	if s.writable() {
-		signalTo(s.commitWake)
-	}
+	s.wakeCommitter()
 	if !s.queue.empty() {
 		signalTo(s.applyWake)
 	}
@@ -119,25 +415,25 @@ func (s *Store) commitBatch() error {
 	}
 	start := time.Now()
 	s.expand(log)
-	size := log.size.Load()
-	_, err := log.f.WriteAt(b.buf, b.start)
-	if errors.Is(err, fsys.ErrNoSpace) {
+	size := log.Size()
+	_, err := log.File.WriteAt(b.buf, b.start)
+	if errors.Is(err, fsys.ErrNoSpace) && !errors.Is(err, fsys.ErrFileLimit) { // which does not pass
 		return s.stall(log, err)
 	}
 	if err == nil {
 		s.unstalled()
-		err = log.f.Datasync()
+		err = log.File.Datasync()
 	}
 	if err == nil {
-		err = log.intact(size)
+		err = log.Intact(size)
 	}
 	if err != nil {
 		// Not by wrap: it is no ErrNoSpace, which says that nothing was applied.
-		err = fmt.Errorf("store: committing to %s: %w", log.path, err)
+		err = fmt.Errorf("store: committing to %s: %w", log.Path, err)
 		return s.lose(b, err)
 	}
-	log.digest = log.digest.AddAll(b.buf, b.start)
-	log.end = b.start + int64(len(b.buf))
+	log.Digest = log.Digest.AddAll(b.buf, b.start)
+	log.End = b.start + int64(len(b.buf))
 	s.succeed(b, log, start)
 	return nil
 }
@@ -183,7 +479,7 @@ func (s *Store) succeed(b *batch, log *logFile, start time.Time) {
 	s.land() // before it is announced: a follower must not take it for pending then
 	s.mu.Lock()
 	s.durable += uint64(b.updates)
-	log.durable = log.end
+	log.durable = log.End
 	s.lastCommit = now
 	s.stats.commit(b, start, now)
 	s.sinceSnapshot += int64(len(b.buf))
@@ -221,13 +517,13 @@ func (s *Store) lose(b *batch, err error) error {
 // stall leaves the batch in flight until the disk has space for it. Nobody is
 // told, and no more updates are applied.
 func (s *Store) stall(log *logFile, err error) error {
-	err = &opError{is: ErrNoSpace, msg: fmt.Sprintf("committing to %s, which waits for space: free some on the disk", log.path), cause: err}
+	err = &storefile.Error{Is: ErrNoSpace, Msg: fmt.Sprintf("committing to %s, which waits for space: free some on the disk", log.Path), Cause: err}
 	s.batchMu.Lock()
 	first := s.stalled == nil
 	s.stalled = err
 	s.batchMu.Unlock()
 	if first {
-		s.say.error("store: no space left to write what was applied; updates wait until there is", "dir", s.dir, "error", err)
+		s.say.Error("store: no space left to write what was applied; updates wait until there is", "dir", s.dir.Path, "error", err)
 	}
 	return err
 }

@@ -388,6 +388,9 @@ func TestOpenNamesWhatIsDamaged(t *testing.T) {
 			log3, headerLen, "no valid record, where update 4 should be: " + dir + "/" + log4 + " shows that it was durable",
 		},
 		{"a log of another store", func(fl files) { fl[log4] = other[log4] }, log4, 0, "it belongs to another store"},
+		{"the newest files, of another store", func(fl files) {
+			fl[snap3], fl[log3], fl[log4] = other[snap3], other[log3], other[log4]
+		}, log3, 0, "it belongs to another store than " + dir + "/" + log1 + ": files of two stores"},
 		{"a log that is sealed without an update", func(fl files) {
 			header := fl[log4][:headerLen]
 			fl[log4] = slices.Concat(header, numbered(header, 5, true, 0, control(1, 0, digestOf(header))))

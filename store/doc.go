@@ -19,7 +19,7 @@
 //
 // [Create] and [Import] make a store of a state that was kept elsewhere. [Store.Backup],
 // [RestoreAt] and [IndexAt] go back in time; [Load] and [Follow] read a store that
-// another process writes; [Check], [Files] and [Repair] are for operators, and so is
+// another process writes; [Check], [Files], [Copy] and [Repair] are for operators, and so is
 // docs/OPERATING.md: where to put the directory, how to copy it, what to do about each
 // error, and how to use a store in a program that has a mutex of its own.
 //
@@ -70,16 +70,17 @@
 //
 // # An update, from call to disk and back
 //
-//   - The caller queues it (queue.go). Until its turn has come, it can take it back.
+//   - The caller queues it (update.go, queue.go). Until its turn has come, it can take it
+//     back.
 //   - The goroutine that holds apply applies all that waits, and locks readers out once
 //     for that (apply.go). It is the caller itself if nothing is in its way, or else the
-//     applier. First it sets disk space aside, if that is short (space.go).
-//   - The entry goes into the batch, and the caller waits there (batch.go). A refusal
+//     applier. First it sets disk space aside, if that is short.
+//   - The entry goes into the batch, and the caller waits there (commit.go). A refusal
 //     waits, too: it may rest on what is not durable. The first update of a batch fixes the
 //     time of the commit.
-//   - The caller that finds the log free commits the batch, or the committer does
-//     (commit.go). That is commit point 1.
-//   - The first caller in the batch is told, and each tells the next (request.go).
+//   - The caller that finds the log free commits the batch, or the committer does.
+//     That is commit point 1.
+//   - The first caller in the batch is told, and each tells the next (queue.go).
 //
 // # Commit points
 //
@@ -107,7 +108,7 @@
 //     newest log is a torn tail, and cut off, if it can be the remainder of its
 //     last commit; if any entry or file proves more, it is damage, ErrCorrupt,
 //     and nothing is touched. A read error is never taken for either.
-//  6. Import, Create, Repair. The name of the log, when the directory is synced.
+//  6. Import, Create, Copy, Repair. The name of the log, when the directory is synced.
 //  7. A snapshot before the first update. As in 3, while no update is applied; then
 //     the log, which is empty, is exchanged for one that needs the snapshot.
 //  8. A copy in place of a log that has another name; see below. The rename, when

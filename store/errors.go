@@ -3,7 +3,11 @@ package store
 import (
 	"errors"
 	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
 
+	"github.com/stateio/stateio/internal/storedir"
 	"github.com/stateio/stateio/internal/storefile"
 )
 
@@ -18,10 +22,11 @@ var (
 	ErrFailed = errors.New("store: failed")
 	// ErrLocked reports that the directory is open elsewhere, in this process or
 	// another; or that it shares a file by a hard link with a directory that is.
-	ErrLocked = errors.New("store: locked")
-	// ErrNoSpace reports that the disk or the quota is full. The update was not
-	// applied; the store works on, and takes updates again once there is space.
-	ErrNoSpace = errors.New("store: no space left")
+	ErrLocked = storedir.ErrLocked
+	// ErrNoSpace reports that the disk or the quota is full, or that the log is as large as
+	// a file may be there. The update was not applied; the store works on, and takes updates
+	// again once there is space: in a new log, when a snapshot has begun one.
+	ErrNoSpace = storedir.ErrNoSpace
 	// ErrCorrupt reports damage to data that was once durable. Those errors are of type [*CorruptError].
 	ErrCorrupt = storefile.ErrCorrupt
 	// ErrShadowGone reports that the machine of Options.Shadow can't be asked any more. A
@@ -105,7 +110,7 @@ func notMade(err error) error { return fmt.Errorf("store: update not made: %w", 
 
 // lostGround says that Apply refused an update in a state that was lost.
 func lostGround(failure error) error {
-	return &opError{is: ErrFailed, msg: "the update was refused in a state that may not be durable, so the refusal does not count", cause: failure}
+	return &storefile.Error{Is: ErrFailed, Msg: "the update was refused in a state that may not be durable, so the refusal does not count", Cause: failure}
 }
 
 // A CorruptError says which file of a store is damaged, where, and how: it has the fields
@@ -114,23 +119,95 @@ func lostGround(failure error) error {
 // that should be there. errors.Is finds [ErrCorrupt] in it.
 type CorruptError = storefile.CorruptError
 
-// An opError is an error of kind is, said in msg, with its cause if there is one.
-type opError struct {
-	is    error
-	msg   string
-	cause error
+// A status is how far the store is, and whether it goes on.
+type status struct {
+	// mu guards all below, up to the next paragraph, and snapshots. It is only held for
+	// moments.
+	mu         sync.Mutex
+	durable    uint64 // index of the last durable update
+	err        error  // why the store takes no more updates: ErrFailed or ErrClosed
+	changed    chan struct{}
+	lastCommit time.Time
+	stats      counters
+	closing    bool // Close was called
+
+	down      atomic.Bool   // err is set
+	failed    chan struct{} // closed when the store has failed
+	followers atomic.Int64  // sequences of Updates that are being read
 }
 
-func (e *opError) Error() string {
-	if e.cause == nil {
-		return "store: " + e.msg
+// fail makes err the reason why the store takes no more updates, and returns it as
+// callers get it. What waits to be applied is refused; what was applied and is not
+// being written never will be. The caller holds neither batchMu nor mu.
+func (s *Store) fail(err error) error {
+	s.mu.Lock()
+	first := s.err == nil || errors.Is(s.err, ErrClosed)
+	if first {
+		s.err = &storefile.Error{Is: ErrFailed, Msg: s.dir.Path + " has failed, close it and open it again", Cause: err}
+		s.down.Store(true)
+		close(s.failed)
 	}
-	return "store: " + e.msg + ": " + e.cause.Error()
+	failure := s.err
+	s.announceLocked()
+	s.mu.Unlock()
+	if first {
+		s.say.Error("store: failed", "dir", s.dir.Path, "error", err)
+	}
+	s.batchMu.Lock()
+	s.fill.abandonLocked(failure)
+	s.unwritten.Add(-int64(len(s.fill.buf)))
+	s.fill.reset(s.fill.start)
+	s.batchMu.Unlock()
+	s.mu.Lock()
+	s.announceLocked() // once more: a follower that looked meanwhile took that for pending
+	s.mu.Unlock()
+	s.refuseQueued()
+	return failure
 }
 
-func (e *opError) Unwrap() []error {
-	if e.cause == nil {
-		return []error{e.is}
+// Failed returns a channel that is closed when the store fails: a program that can't go on
+// without it ends then, and is started again. Stats().Err is why. A store that is closed
+// in order never fails.
+func (s *Store) Failed() <-chan struct{} { return s.failed }
+
+// failure returns why the store has failed, nil if it has not. The caller may hold
+// batchMu, and not mu.
+func (s *status) failure() error {
+	if !s.down.Load() {
+		return nil
 	}
-	return []error{e.is, e.cause}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.failureLocked()
+}
+
+func (s *status) failureLocked() error {
+	if errors.Is(s.err, ErrFailed) {
+		return s.err
+	}
+	return nil
+}
+
+// whyDown returns why the store takes no more updates, nil if it does.
+func (s *status) whyDown() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.err
+}
+
+// changedLocked returns a channel that is closed when one of the fields that mu
+// guards, and somebody may wait for, changes.
+func (s *status) changedLocked(wanted bool) <-chan struct{} {
+	if wanted && s.changed == nil {
+		s.changed = make(chan struct{})
+	}
+	return s.changed
+}
+
+// announceLocked wakes those that wait for a change. The caller holds mu.
+func (s *status) announceLocked() {
+	if s.changed != nil {
+		close(s.changed)
+		s.changed = nil
+	}
 }

@@ -365,3 +365,12 @@ func ExampleStore_Failed() {
 	fmt.Println(s.Close())
 	// Output: <nil>
 }
+
+// The store may be in use.
+func ExampleCopy() {
+	dir, remove := counted("a", "b", "a")
+	defer remove()
+	index, err := store.Copy(context.Background(), dir, dir+".backup", nil)
+	fmt.Println(index, err)
+	// Output: 3 <nil>
+}

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/stateio/stateio/internal/fsys/faultfs"
+	"github.com/stateio/stateio/internal/fsys/memfs"
 	"github.com/stateio/stateio/internal/storefs"
 	"github.com/stateio/stateio/store"
 )
@@ -17,7 +18,7 @@ import (
 // A state that no log leads to: imported, created, or set before the first update.
 // Without its snapshot, or with that one damaged, the store is not an empty one.
 func TestAStateThatTheLogCannotRebuildIsNeeded(t *testing.T) {
-	const dir = "/needed"
+	const dir, saved = "/needed", "/saved"
 	for name, make := range map[string]func(t *testing.T){
 		"created": func(t *testing.T) { check(t, store.Create(dir, journalState{"old"}, quiet(nil))) },
 		"set before the first update": func(t *testing.T) {
@@ -57,8 +58,20 @@ func TestAStateThatTheLogCannotRebuildIsNeeded(t *testing.T) {
 			m := &journal{}
 			_, err := store.Open(dir, m, quiet(nil))
 			wantIs(t, err, store.ErrCorrupt)
+			wantIs(t, store.RestoreAt(t.Context(), dir, m, 0, nil), store.ErrCorrupt)
+			_, err = store.Load(t.Context(), dir, m)
+			wantIs(t, err, store.ErrCorrupt)
+			_, err = store.Bisect(t.Context(), dir, func() store.Machine { return &journal{} }, func(store.Machine) bool { return false })
+			wantIs(t, err, store.ErrCorrupt)
+			mount(t, saved, memfs.New(memfs.Options{}))
+			_, err = store.Repair(t.Context(), dir, saved, nil)
+			wantIs(t, err, store.ErrCorrupt)
 			if len(m.updates) > 0 {
 				t.Errorf("%s, and the snapshot %s: %q", name, what, m.updates)
+			}
+			rep, err := store.Repair(t.Context(), dir, saved, &store.RepairOptions{Salvage: true})
+			if err != nil || !rep.StateLost || rep.Exact || len(rep.Lost) > 0 || len(rep.Damage) == 0 {
+				t.Errorf("%s, and the snapshot %s: salvaged %+v, %v", name, what, rep, err)
 			}
 		}
 	}

@@ -46,7 +46,8 @@ func (u *Update) logged() *logged {
 // An error ends the sequence: ErrNotRetained if the next update is no longer
 // there, because from is too old or the caller was slower than
 // Options.KeepSnapshots allows; ErrClosed or ErrFailed when the store takes no
-// more updates and all durable ones were returned; or one of reading the log.
+// more updates and all durable ones were returned; ErrReentrant where it would wait for
+// itself, in the machine or View, after all durable ones; or one of reading the log.
 //
 // The sequence can be used again, from any goroutine, and starts anew. What it
 // returns is read from the log files, so it costs nothing while it is not read.
@@ -54,7 +55,7 @@ func (s *Store) Updates(ctx context.Context, from uint64) iter.Seq2[Update, erro
 	return func(yield func(Update, error) bool) {
 		s.followers.Add(1)
 		defer s.followers.Add(-1)
-		c := &cursor{dir: s.files(), next: max(from, 1), readable: s.readable}
+		c := &cursor{dir: s.dir.Dir, next: max(from, 1), readable: s.readable}
 		defer c.close()
 		for ctx.Err() == nil {
 			durable, changed, err := s.progress(c.next)
@@ -66,6 +67,9 @@ func (s *Store) Updates(ctx context.Context, from uint64) iter.Seq2[Update, erro
 					return
 				}
 				continue
+			}
+			if err == nil && (s.within(inApply, inCapture, inHeldWrite) || c.next > s.index.Load() && s.within(inView)) {
+				err = errReentrant
 			}
 			if err != nil {
 				yield(Update{}, err)
@@ -99,7 +103,7 @@ func ReadUpdates(ctx context.Context, dir string, from uint64) iter.Seq2[Update,
 
 // TailUpdates is [ReadUpdates], and goes on at the end with the updates that come later,
 // a moment after another process has made them, until ctx ends: then the sequence ends,
-// without an error.
+// without an error. Where the store was set back to an earlier state, it ends as [Follow] does.
 func TailUpdates(ctx context.Context, dir string, from uint64) iter.Seq2[Update, error] {
 	return func(yield func(Update, error) bool) {
 		timer := time.NewTimer(defaultPoll)
@@ -132,7 +136,7 @@ func TailUpdatesOn(ctx context.Context, dir string, from uint64, wait func(conte
 
 // tail passes updates to yield until ctx ends, and calls wait where there are no more.
 func tail(ctx context.Context, dir string, from uint64, yield func(Update, error) bool, wait func(context.Context)) {
-	c := &cursor{dir: filesIn(dir), next: max(from, 1)}
+	c := &cursor{dir: filesOf(dir), next: max(from, 1)}
 	defer c.close()
 	for ctx.Err() == nil {
 		before := list(c.dir)
@@ -183,7 +187,7 @@ func (s *Store) progress(next uint64) (durable uint64, changed <-chan struct{}, 
 func (s *Store) readable(base uint64, f fsys.File) (int64, error) {
 	s.batchMu.Lock()
 	s.mu.Lock()
-	live := s.log != nil && s.log.hdr.Base == base
+	live := s.log != nil && s.log.Header.Base == base
 	var end int64
 	if live {
 		end = s.log.durable
@@ -211,6 +215,12 @@ type cursor struct {
 	store [16]byte // identity of the store, if known
 	known bool
 
+	// mark is the update before next, as of when a reader last stopped there or was closed:
+	// what is read then must go on after it.
+	mark  storefile.Mark
+	moved bool // r has returned updates
+	again bool // r has stopped after mark, and has returned nothing since
+
 	stoppedAt int64  // where r stopped last, or -1
 	replaced  uint64 // the update that was next when a log was seen to be replaced
 	lost      bool   // something shows that more than what is before it was durable
@@ -229,10 +239,20 @@ func (c *cursor) read(ctx context.Context, last uint64, yield func(Update, error
 			}
 		}
 		update, err := c.r.Next()
+		if c.again && err == nil {
+			if stands, err := c.stands(); err != nil {
+				return false, err
+			} else if !stands {
+				continue
+			}
+		}
 		switch {
 		case err == io.EOF:
 			if c.r.Index == c.r.Header.Base {
 				return false, storefile.SealedEmpty(c.r.Path)
+			}
+			if c.r.Index < c.mark.Index {
+				return false, c.setBack()
 			}
 			c.sealed = c.r.Index
 			c.close()
@@ -244,12 +264,25 @@ func (c *cursor) read(ctx context.Context, last uint64, yield func(Update, error
 			return false, err
 		case c.r.Index == c.next:
 			c.next++
+			c.moved, c.again = true, false
 			if !yield(Update{Index: c.r.Index, Time: moment(c.r.Time), Data: bytes.Clone(update), State: c.r.State}, nil) {
 				return false, nil
 			}
+		case c.r.Index == c.mark.Index && !c.r.Holds(c.mark):
+			return false, c.setBack()
 		}
 	}
 	return true, nil
+}
+
+// stands reports whether the log still holds what was read of it. If not, it is closed, and
+// read from its beginning when it is opened again.
+func (c *cursor) stands() (bool, error) {
+	stands, err := c.r.Stands(c.mark)
+	if err == nil && !stands {
+		c.shut()
+	}
+	return stands, err
 }
 
 // open opens the log with the next update. It looks again if logs came or went
@@ -265,10 +298,13 @@ func (c *cursor) open() error {
 		}
 		err = c.openOf(l)
 		gone := errors.Is(err, fs.ErrNotExist)
-		if !gone && !errors.Is(err, ErrNotRetained) {
+		if !gone && !errors.Is(err, ErrNotRetained) && !errors.Is(err, ErrCorrupt) {
 			return err
 		}
 		now, lerr := c.dir.List()
+		if lerr != nil && errors.Is(err, ErrCorrupt) {
+			return lerr // whether files have come is not known
+		}
 		if lerr != nil || slices.Equal(now.Logs, l.Logs) && (!gone || tries > 0) {
 			return err
 		}
@@ -281,23 +317,49 @@ func (c *cursor) openOf(l *storefile.Listing) error {
 	if err != nil {
 		return err
 	}
-	if i < 0 {
-		return c.notRetained()
+	if i < 0 || l.Logs[i] < c.sealed {
+		return c.gap(l, i)
 	}
-	if l.Logs[i] < c.sealed {
-		return c.gap(l)
-	}
-	c.stoppedAt = -1
+	c.stoppedAt, c.moved, c.again = -1, false, false
 	r, err := c.dir.OpenLog(l.Logs[i], c.limit(l.Logs[i]))
 	if err != nil {
 		return err
 	}
-	if c.known && r.Header.Store != c.store {
-		r.Close()
-		return storefile.Corrupt(r.Path, 0, "it belongs to another store than the one that was read before: somebody has put it in its place")
+	c.r = r
+	if err := c.sameStore(r.Header, r.Path); err != nil {
+		c.shut()
+		return err
 	}
-	c.r, c.store, c.known = r, r.Header.Store, true
-	return nil
+	same, err := c.dir.Continues(l, r, c.mark)
+	switch {
+	case err != nil:
+		c.shut()
+	case !same:
+		return c.setBack()
+	default:
+		c.store, c.known = r.Header.Store, true
+	}
+	return err
+}
+
+// sameStore returns an error if the file with header h belongs to another store than what
+// was read before.
+func (c *cursor) sameStore(h storefile.Header, path string) error {
+	if !c.known || h.Store == c.store {
+		return nil
+	}
+	return storefile.Corrupt(path, 0, "it belongs to another store than the one that was read before: somebody has put it in its place")
+}
+
+// setBack says that the store does not hold the update before next any more, and ends the
+// use of its log.
+func (c *cursor) setBack() error {
+	path, off := c.dir.Path, int64(0)
+	if c.r != nil {
+		path, off = c.r.Path, c.r.End
+		c.shut()
+	}
+	return storefile.Corrupt(path, off, "update %d, which was read before, is not in the store any more, or is another one there: the store was set back to an earlier state or made anew, by a backup, a copy or a repair, or has lost it with the disk; begin anew, with the state that it has now", c.mark.Index)
 }
 
 // find returns the position of the log with the next update, or -1.
@@ -325,17 +387,39 @@ func (c *cursor) limit(base uint64) func(f fsys.File) (int64, error) {
 	return func(f fsys.File) (int64, error) { return c.readable(base, f) }
 }
 
-// gap says why no log that goes on after c.sealed has the next update.
-func (c *cursor) gap(l *storefile.Listing) error {
+// gap says why no log has the next update; the i-th of l, if i is not -1, ends before.
+func (c *cursor) gap(l *storefile.Listing, i int) error {
+	if n := len(l.Logs); n > 0 && c.known {
+		h, _, err := c.dir.LogHeader(l.Logs[n-1])
+		if err == nil {
+			err = c.sameStore(h, c.dir.Log(l.Logs[n-1]))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	dropped := len(l.Snaps) > 0 && c.next <= l.Snaps[0]
+	if c.mark.Index > 0 && !dropped && (i >= 0 || !l.Passes(c.mark.Index)) {
+		held, sealed, err := c.dir.HasMarked(c.mark)
+		switch {
+		case err != nil:
+			return err
+		case !held:
+			return c.setBack()
+		case !sealed && i >= 0:
+			c.sealed = 0 // it is a copy, made before the seal
+			return c.openOf(l)
+		}
+	}
 	_, there := slices.BinarySearch(l.Logs, c.sealed)
-	if there || len(l.Snaps) > 0 && c.sealed < l.Snaps[0] {
+	if i < 0 || there || len(l.Snaps) > 0 && c.sealed < l.Snaps[0] {
 		return c.notRetained() // it was never made, or dropped
 	}
 	return c.dir.MissingLog(c.sealed)
 }
 
 func (c *cursor) notRetained() error {
-	return &opError{is: ErrNotRetained, msg: fmt.Sprintf("update %d is not in %s", c.next, c.dir.Path)}
+	return &storefile.Error{Is: ErrNotRetained, Msg: fmt.Sprintf("update %d is not in %s", c.next, c.dir.Path)}
 }
 
 // stopped is called where the log has no next entry. It returns nil if the
@@ -360,12 +444,16 @@ func (c *cursor) stopped() error {
 		}
 	case c.lost:
 		return c.broken()
+	case c.r.Index < c.mark.Index:
+		return c.setBack()
 	case c.r.Index+1 < c.next:
 		return c.notRetained()
 	default:
 		return errEnd
 	}
+	c.note()
 	c.r.Resume(limit)
+	c.again = true
 	return nil
 }
 
@@ -375,8 +463,9 @@ func (c *cursor) stopped() error {
 func (c *cursor) broken() error {
 	info, err := c.r.Stat()
 	if err == nil && info.Links > 0 && c.replaced < c.next {
+		// One that was dropped may have a name elsewhere, in a copy made of links.
 		now, serr := c.dir.FS.Stat(c.r.Path)
-		if serr == nil && now.ID != info.ID {
+		if errors.Is(serr, fs.ErrNotExist) || serr == nil && now.ID != info.ID {
 			c.replaced, info.Links = c.next, 0
 		}
 	}
@@ -388,7 +477,8 @@ func (c *cursor) broken() error {
 }
 
 // outlived reports whether something shows that more than what was read of the
-// log was once durable: an entry after it, or a later log.
+// log was once durable: an entry after it, or a later log. The error says so as well, if a
+// snapshot does.
 func (c *cursor) outlived() (bool, error) {
 	if c.readable != nil {
 		return true, nil // the store knows
@@ -399,6 +489,9 @@ func (c *cursor) outlived() (bool, error) {
 	}
 	l, err := c.dir.List()
 	if err != nil || len(l.Logs) == 0 {
+		return false, err
+	}
+	if err := c.dir.Chained(l, math.MaxUint64); err != nil {
 		return false, err
 	}
 	last := l.Logs[len(l.Logs)-1]
@@ -412,11 +505,24 @@ func (c *cursor) outlived() (bool, error) {
 	return !void, err
 }
 
+// note marks the update before next, if the current log has returned it.
+func (c *cursor) note() {
+	if c.moved && c.r.Index == c.next-1 {
+		c.mark = c.r.Mark()
+	}
+}
+
 // close ends the use of the current log.
 func (c *cursor) close() {
 	if c.r != nil {
-		c.r.Close()
+		c.note()
+		c.shut()
 	}
+}
+
+// shut is close where the log may not be the one that was read.
+func (c *cursor) shut() {
+	c.r.Close()
 	c.r = nil
 }
 
@@ -438,9 +544,49 @@ func (c *cursor) idle() (bool, error) {
 		c.close() // another has its name, or a later log is there
 		return false, nil
 	}
+	c.note()
+	if stands, err := c.stands(); !stands {
+		return false, err
+	}
 	waits, err := c.r.Waits()
 	if !waits {
 		c.stoppedAt = -1
 	}
 	return waits, err
+}
+
+// A listed is what a store's directory held when it was listed.
+type listed struct {
+	dir   storefile.Dir
+	files *storefile.Listing
+	err   error
+}
+
+func list(dir storefile.Dir) listed {
+	files, err := dir.List()
+	return listed{dir, files, err}
+}
+
+// absent reports whether there was no store, or one that was being made: one without a
+// log is none.
+func (l listed) absent() bool {
+	return errors.Is(l.err, fs.ErrNotExist) || l.err == nil && len(l.files.Logs) == 0
+}
+
+// outdates reports whether err, of reading the store since, may come of its being restored
+// meanwhile, in its place or from elsewhere. It is no evidence of damage then: the next look
+// is. An error of the machine is never outdated.
+func (l listed) outdates(err error) bool {
+	var machine *machineError
+	var refused *ReplayError // by Apply, which is not called twice with an update
+	if errors.As(err, &machine) || errors.As(err, &refused) {
+		return false
+	}
+	return errors.Is(err, fs.ErrNotExist) || l.remade()
+}
+
+// remade reports whether files came or went since.
+func (l listed) remade() bool {
+	now := list(l.dir)
+	return l.absent() || now.absent() || l.err == nil && now.err == nil && !l.files.Same(now.files)
 }

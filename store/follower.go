@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"math"
 	"sync"
 	"time"
 
@@ -59,8 +60,12 @@ type FollowerStatus struct {
 // [Follower.View] reads it.
 //
 // While there is no store in dir, as when another is being restored there, the follower
-// waits, and Status.Current stays as it is. It goes on in one of the same identity, and ends
-// with ErrCorrupt in another.
+// waits, and Status.Current stays as it is. It goes on in one of the same identity that holds
+// what was followed. It ends with ErrCorrupt in another, and in one that was set back to an
+// earlier state, as by a backup, or whose updates repair has written anew, unless that gives
+// it a later state as a whole: open the follower anew then, with another machine. What can't
+// be told is a store that was set back and has dropped all logs up to the last update
+// followed since, if its clock was ahead, so that this update bears the same time.
 //
 // The follower ends when ctx does, by Close, or with an error: [Follower.Done]. Nil opts
 // are the defaults. Errors of Follow are those of Load.
@@ -121,7 +126,7 @@ func newFollower(ctx context.Context, dir string, m Machine) (*Follower, error) 
 	if dir == "" {
 		return nil, errNoDir
 	}
-	f := &Follower{dir: filesIn(dir), m: clockedBy(m), done: make(chan struct{})}
+	f := &Follower{dir: filesOf(dir), m: clockedBy(m), done: make(chan struct{})}
 	if _, err := f.dir.Find(); err != nil {
 		return nil, err
 	}
@@ -152,6 +157,9 @@ func (f *Follower) restoreOf(ctx context.Context, l *storefile.Listing, least ui
 	if n := len(l.Snaps); least > 0 && (n == 0 || l.Snaps[n-1] < least) {
 		return f.cursor.notRetained()
 	}
+	if err := errors.Join(f.dir.Chained(l, math.MaxUint64), f.dir.OneStore(l, math.MaxUint64)); err != nil {
+		return err
+	}
 	load := &loader{dir: f.dir, m: f.m.m, machine: f.m, list: l, target: ^uint64(0), ctx: ctx}
 	if f.cursor != nil {
 		load.store, load.hasStore = f.cursor.store, f.cursor.known
@@ -162,8 +170,8 @@ func (f *Follower) restoreOf(ctx context.Context, l *storefile.Listing, least ui
 	if load.machineError {
 		err = &machineError{err} // it may hold a part of the state
 	}
-	if err == nil && load.report.Snapshot == "" {
-		err = f.fromNothing(l, load.report.Refused)
+	if err == nil && load.report.Snapshot == "" && len(load.report.Refused) > 0 && (len(l.Logs) == 0 || l.Logs[0] > 0) {
+		err = load.report.Refused[0].Err // it is in the way
 	}
 	if err == nil && load.report.Index < least {
 		if err = f.cursor.notRetained(); len(load.report.Refused) > 0 {
@@ -183,29 +191,14 @@ func (f *Follower) restoreOf(ctx context.Context, l *storefile.Listing, least ui
 		f.cursor.close()
 	}
 	next := &cursor{dir: f.dir, next: load.report.Index + 1}
+	if load.report.Snapshot != "" {
+		next.mark = storefile.Mark{Index: load.report.Index, Time: load.time}
+	}
 	if f.cursor != nil {
 		next.store, next.known = f.cursor.store, f.cursor.known
 	}
 	f.cursor = next
 	return nil
-}
-
-// fromNothing returns an error unless the logs of l lead to the state from the beginning,
-// without a snapshot: those that were refused are in the way.
-func (f *Follower) fromNothing(l *storefile.Listing, refused []RefusedSnapshot) error {
-	if len(l.Logs) > 0 && l.Logs[0] == 0 {
-		h, _, err := f.dir.LogHeader(0)
-		if err != nil || h.Kind != storefile.ImportKind {
-			return err
-		}
-	}
-	if len(refused) > 0 {
-		return refused[0].Err
-	}
-	if len(l.Logs) > 0 && l.Logs[0] == 0 {
-		return f.dir.MissingImport()
-	}
-	return nil // the cursor says what is missing
 }
 
 // catchUp applies what is there.
@@ -214,12 +207,22 @@ func (f *Follower) catchUp(ctx context.Context) error {
 		start := f.dir.FS.Now()
 		var failed error
 		_, err := f.cursor.read(ctx, ^uint64(0), func(u Update, _ error) bool {
+			if f.lacksState() {
+				return false
+			}
 			failed = f.apply(u)
 			return failed == nil
 		})
 		switch {
 		case failed != nil:
 			return failed
+		case f.lacksState():
+			if err := f.restore(ctx, 0); err != nil {
+				return err
+			}
+			if f.status.Restored == 0 {
+				return f.dir.MissingImport()
+			}
 		case errors.Is(err, errEnd):
 			f.mu.Lock()
 			f.status.Current = start
@@ -237,6 +240,13 @@ func (f *Follower) catchUp(ctx context.Context) error {
 			return fmt.Errorf("store: following %s, up to update %d: %w", f.dir.Path, f.status.Index, ctx.Err())
 		}
 	}
+}
+
+// lacksState reports whether the store has had a state before its first update, and the
+// follower none: a program has set it, and made a snapshot, after the follower had begun.
+func (f *Follower) lacksState() bool {
+	r := f.cursor.r
+	return r != nil && r.Header.Kind == storefile.ImportKind && f.status.Restored == 0
 }
 
 // apply applies one update.
@@ -271,22 +281,27 @@ func (f *Follower) run(ctx context.Context) {
 	defer close(f.done)
 	defer f.cancel()
 	defer func() { f.cursor.close() }()
+	var err error = &storefile.Error{Is: ErrFailed, Msg: "following " + f.dir.Path + ": the machine ended the goroutine that it was called in (runtime.Goexit), and may hold a part of an update: begin anew, with another machine"}
+	defer func() { f.end(err) }()
+	err = f.follow(ctx)
+}
+
+// follow is run, but for its end.
+func (f *Follower) follow(ctx context.Context) error {
 	timer := time.NewTimer(f.poll)
 	defer timer.Stop()
 	for {
 		select {
 		case <-ctx.Done():
-			f.end(nil)
-			return
+			return nil
 		case <-timer.C:
 		}
 		err := f.look(ctx)
-		if err != nil || ctx.Err() != nil {
-			if ctx.Err() != nil {
-				err = nil
-			}
-			f.end(err)
-			return
+		if ctx.Err() != nil {
+			return nil
+		}
+		if err != nil {
+			return err
 		}
 		timer.Reset(f.poll)
 	}
@@ -336,7 +351,8 @@ func (f *Follower) Status() FollowerStatus {
 }
 
 // WaitIndex waits until update index was applied: a reader sees what a writer has been
-// told. The errors are that of ctx, ErrClosed when the follower has ended, and why it has.
+// told. The errors are that of ctx; ErrClosed when the follower has ended before that; and
+// after it has ended with an error, that one, whatever was applied before.
 func (f *Follower) WaitIndex(ctx context.Context, index uint64) error {
 	for {
 		f.mu.Lock()

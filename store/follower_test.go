@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stateio/stateio/internal/crashtest"
@@ -72,6 +73,36 @@ func TestFollow(t *testing.T) {
 	check(t, f.WaitIndex(t.Context(), 3))
 	check(t, s.Close())
 	check(t, f.Close())
+}
+
+// A program may set the state of a new store and make a snapshot of it, before the first
+// update. A follower that has begun with none has it then, too, and before that update.
+func TestAFollowerHasTheStateThatIsSetAfterItBegan(t *testing.T) {
+	for _, idle := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			dir := fmt.Sprint("/followinitial", idle)
+			memory(t, dir)
+			live, m := &journal{}, &journal{}
+			s := open(t, dir, live, nil)
+			f, err := store.Follow(t.Context(), dir, m, &store.FollowOptions{Poll: time.Second})
+			check(t, err)
+			live.updates = []string{"old"}
+			check(t, s.Snapshot(t.Context()))
+			if idle {
+				after(2 * time.Second)
+				if n := f.Status().Restored; n != 1 {
+					t.Errorf("before the update, it has restored %d snapshots", n)
+				}
+			}
+			update(t, s, "new")
+			check(t, f.WaitIndex(t.Context(), 1))
+			check(t, f.Close())
+			check(t, s.Close())
+			if !slices.Equal(m.updates, []string{"old", "new"}) {
+				t.Errorf("followed to %q", m.updates)
+			}
+		})
+	}
 }
 
 // A follower that was slower than the store keeps updates goes on with a snapshot.
@@ -249,6 +280,29 @@ func TestBisect(t *testing.T) {
 	cancel()
 	_, err = store.Bisect(ctx, dir, machines, from(12))
 	wantIs(t, err, context.Canceled)
+}
+
+// A store that has lost its snapshots, and the logs before them long ago, has no state to
+// begin with.
+func TestBisectWithoutAState(t *testing.T) {
+	const dir = "/bisectnothing"
+	mem := memfs.New(memfs.Options{})
+	mount(t, dir, mem)
+	s := open(t, dir, &journal{}, &store.Options{KeepSnapshots: 1, SnapshotBytes: -1})
+	for range 3 {
+		update(t, s, "a")
+		check(t, s.Snapshot(t.Context()))
+	}
+	check(t, s.Close())
+	left := readFiles(t, mem, dir)
+	for name := range left {
+		if strings.HasSuffix(name, ".snap") {
+			delete(left, name)
+		}
+	}
+	defer storefs.Mount(dir, left.mem(t, dir))()
+	_, err := store.Bisect(t.Context(), dir, func() store.Machine { return &journal{} }, func(store.Machine) bool { return true })
+	wantIs(t, err, store.ErrNotRetained)
 }
 
 // A store in memory works as one on a disk does.

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -43,9 +42,7 @@ func TestAFollowerNoticesAnotherStoreInItsPlace(t *testing.T) {
 
 // A store that was restored in place, with the same identity, is followed on.
 func TestAFollowerGoesOnInARestoredStore(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("Windows does not let a directory be moved while a file in it is open")
-	}
+	noRename(t)
 	dir := t.TempDir()
 	at := dir + "/state"
 	m := &journal{}
@@ -167,9 +164,7 @@ func (h *halfway) Restore(r io.Reader) error {
 
 // A follower takes over nothing of another store, not even its snapshot.
 func TestAFollowerRestoresNoOtherStore(t *testing.T) {
-	if runtime.GOOS == "windows" {
-		t.Skip("Windows does not let a directory be moved while a file in it is open")
-	}
+	noRename(t)
 	dir := t.TempDir()
 	at := dir + "/state"
 	s := open(t, at, &journal{}, nil)

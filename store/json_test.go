@@ -271,6 +271,17 @@ func TestWhatJSONWouldLoseIsRefusedWhenItIsDecoded(t *testing.T) {
 	}
 }
 
+// What is null is zero where the type has no nil, like what is missing: docs/EVOLVING.md.
+func TestNullIsZeroWhereThereIsNoNil(t *testing.T) {
+	type aged struct {
+		Age  int
+		Name *string
+	}
+	if got, err := (store.JSON[aged]{}).Decode([]byte(`{"Age":null,"Name":null}`)); err != nil || got != (aged{}) {
+		t.Errorf("%+v, %v", got, err)
+	}
+}
+
 // A type that contains itself is checked at every depth, whichever of its fields
 // is looked at first.
 func TestFieldsAreCheckedAtEveryDepth(t *testing.T) {

@@ -14,7 +14,7 @@ func leaked() string {
 	for end := time.Now().Add(5 * time.Second); ; runtime.Gosched() {
 		var left []string
 		for stack := range strings.SplitSeq(string(buf[:runtime.Stack(buf, true)]), "\n\n") {
-			if strings.Contains(stack, "stateio/store.") {
+			if strings.Contains(stack, "stateio/store.") || strings.Contains(stack, "stateio/internal/latelog.") {
 				left = append(left, stack)
 			}
 		}

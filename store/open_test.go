@@ -15,6 +15,7 @@ import (
 func TestMustExist(t *testing.T) {
 	const dir = "/mustexist"
 	mem, _ := memory(t, dir)
+	memory(t, "/mustexist2")
 	must := quiet(&store.Options{MustExist: true})
 	_, err := store.Open(dir, &journal{}, must)
 	wantIs(t, err, fs.ErrNotExist)
@@ -27,6 +28,7 @@ func TestMustExist(t *testing.T) {
 	if err == nil || store.Create("", journalState{}, nil) == nil {
 		t.Error("a store was made in a directory without a name")
 	}
+	check(t, store.Create("/mustexist2", journalState{"old"}, must)) // Create makes one by definition
 }
 
 // choosy is a machine that refuses what it accepted before.

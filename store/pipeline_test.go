@@ -443,6 +443,73 @@ func TestALogThatFillsTheDiskMakesRoom(t *testing.T) {
 	})
 }
 
+// The space that is left for a snapshot is not taken by updates while it is made, however
+// fast they come: the store always gets room again.
+func TestUpdatesDoNotTakeTheSpaceOfASnapshotThatIsMade(t *testing.T) {
+	for round := range 6 {
+		dir := fmt.Sprint("/taking", round)
+		mem, _ := memory(t, dir)
+		mem.SetQuota(3 << 20)
+		s := open(t, dir, &keepLast{}, nil)
+		u := make([]byte, 1000)
+		put := func() error {
+			if round%2 == 0 {
+				_, err := s.Update(t.Context(), u)
+				return err
+			}
+			_, err := s.Change(t.Context(), func(tx *store.Tx) error { return tx.Append(u) })
+			return err
+		}
+		for range 8000 {
+			err := put()
+			if err == nil {
+				continue
+			}
+			wantIs(t, err, store.ErrNoSpace)
+			eventually(t, "there is space again", func() bool { return put() == nil })
+		}
+		check(t, s.Close())
+	}
+}
+
+// A log that is as large as a file may be is lack of space: the snapshot that starts begins
+// a new one. The store neither fails nor loses anything.
+func TestALogThatIsAsLargeAsAFileMayBe(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const dir = "/toolarge"
+		_, fs := memory(t, dir)
+		s := open(t, dir, &journal{}, &store.Options{PreallocateBytes: 64 << 10})
+		var want []string
+		add := func() error {
+			u := fmt.Sprintf("%01000d", len(want))
+			_, err := s.Update(t.Context(), []byte(u))
+			if err == nil {
+				want = append(want, u)
+			}
+			return err
+		}
+		check(t, add())
+		fs.Inject(faultfs.Fault{Kinds: faultfs.OpPreallocate, Path: "00000000000000000000.log*", Err: syscall.EFBIG, Forever: true})
+		var err error
+		for err == nil && len(want) < 1000 {
+			err = add()
+		}
+		if err != nil { // or the snapshot was there in time
+			wantIs(t, err, store.ErrNoSpace)
+			wantIs(t, err, syscall.EFBIG)
+		}
+		synctest.Wait()
+		if n := s.Stats().Snapshots; n == 0 {
+			t.Error("no snapshot was made")
+		}
+		for range 100 {
+			check(t, add())
+		}
+		check(t, s.Close())
+		wantUpdates(t, dir, want...)
+	})
+}
+
 // When there was no space for a snapshot, it is tried again when there is, without
 // being asked for.
 func TestASnapshotIsTriedAgainWhenSpaceReturns(t *testing.T) {

@@ -8,9 +8,11 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/stateio/stateio/internal/fsys"
+	"github.com/stateio/stateio/internal/meter"
 	"github.com/stateio/stateio/internal/storefile"
 	"github.com/stateio/stateio/internal/storefs"
 )
@@ -39,10 +41,13 @@ type RepairReport struct {
 	// Exact says that indexes and identity are those of the old store: its state was this
 	// one after update Index. Else some update before the last was left out; those after it
 	// have other indexes now, and the new store an identity of its own.
-	Exact   bool
-	Lost    []Loss          // updates of the old store that could not be read, or not be kept
-	Dropped []uint64        // of RepairOptions.Drop, those that were there
-	Damage  []*CorruptError // what is wrong in the old store
+	Exact bool
+	// StateLost says that what the updates were made on can't be read, so that the new store
+	// begins with no state: only RepairOptions.Salvage does that.
+	StateLost bool
+	Lost      []Loss          // updates of the old store that could not be read, or not be kept
+	Dropped   []uint64        // of RepairOptions.Drop, those that were there
+	Damage    []*CorruptError // what is wrong in the old store
 }
 
 // A Loss is a range of updates that are not in the repaired store.
@@ -64,25 +69,17 @@ type Loss struct {
 // exist. The program that has src open should be stopped before.
 //
 // When Repair returns nil, the new store is durable, and [Check] has found nothing wrong
-// with it. Open refuses one whose making was interrupted. The report is also returned with
-// an error that came after reading. Errors are fs.ErrExist, if there is something at dst;
-// [ErrLocked], if src is open; [ErrCorrupt], if no exact state can be had; that of ctx, and
-// of reading and writing.
+// with it. Open refuses one whose making failed or was interrupted; one whose check was
+// interrupted is complete, and Open takes it, so call Check before you use that. The report
+// is also returned with an error that came after reading. Errors are fs.ErrExist, if there
+// is something at dst; [ErrLocked], if src is open; [ErrCorrupt], if no exact state can be
+// had; that of ctx, and of reading and writing.
 func Repair(ctx context.Context, src, dst string, opts *RepairOptions) (RepairReport, error) {
 	r := &repair{ctx: ctx, src: src}
 	if opts != nil {
 		r.opts = *opts
 	}
-	if dst == "" {
-		return r.report, errNoDir
-	}
-	if within(src, dst) {
-		return r.report, fmt.Errorf("store: repairing into %s: it would be within %s, which is not to be changed: name a directory elsewhere", dst, src)
-	}
-	if _, err := storefs.For(dst).Stat(dst); !errors.Is(err, fs.ErrNotExist) {
-		if err == nil {
-			err = &opError{is: fs.ErrExist, msg: fmt.Sprintf("repairing into %s: it exists already; name a directory that does not, and remove this one if a repair that was interrupted has left it", dst)}
-		}
+	if err := mayMake("repairing", src, dst); err != nil {
 		return r.report, err
 	}
 	unlock, err := r.lock()
@@ -93,13 +90,12 @@ func Repair(ctx context.Context, src, dst string, opts *RepairOptions) (RepairRe
 	if err := r.look(); err != nil {
 		return r.report, err
 	}
-	source, opened, err := r.source()
-	if err != nil {
-		return r.report, err
-	}
-	err = errors.Join(makeStore(dst, nil, source), opened.Close())
-	if err == nil {
+	err = r.make(dst)
+	switch {
+	case err == nil:
 		err = r.verify(dst)
+	case !errors.Is(err, fs.ErrExist) && !errors.Is(err, ErrLocked): // somebody else's, made just now
+		err = fmt.Errorf("%w; there is no store in %s: remove it before you repair again", err, dst)
 	}
 	if err == nil && r.opts.Progress != nil {
 		r.opts.Progress(r.work.begun, r.work.begun)
@@ -107,8 +103,40 @@ func Repair(ctx context.Context, src, dst string, opts *RepairOptions) (RepairRe
 	return r.report, err
 }
 
-// within reports whether dst would be in the directory src.
+// mayMake returns an error unless a store may be made in dst of the one in src: dst must not
+// exist, and not be in src.
+func mayMake(doing, src, dst string) error {
+	if dst == "" {
+		return errNoDir
+	}
+	if within(src, dst) {
+		return fmt.Errorf("store: %s into %s: it would be within %s, which is not to be changed: name a directory elsewhere", doing, dst, src)
+	}
+	_, err := storefs.For(dst).Stat(dst)
+	if err == nil {
+		return &storefile.Error{Is: fs.ErrExist, Msg: fmt.Sprintf("%s into %s: it exists already; name a directory that does not, and remove this one if an attempt that was interrupted has left it", doing, dst)}
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// within reports whether dst would be in the directory src, by whatever names.
 func within(src, dst string) bool {
+	return below(src, dst) || below(followed(src), filepath.Join(followed(filepath.Dir(dst)), filepath.Base(dst)))
+}
+
+// followed returns path without symbolic links, or as it is if that can't be found out.
+func followed(path string) string {
+	if real, err := filepath.EvalSymlinks(path); err == nil {
+		return real
+	}
+	return path
+}
+
+// below reports whether the path dst leads into src.
+func below(src, dst string) bool {
 	s, err := filepath.Abs(src)
 	d, derr := filepath.Abs(dst)
 	if err != nil || derr != nil {
@@ -133,7 +161,7 @@ func (r *repair) lock() (unlock func(), err error) {
 	}
 	switch err := f.Lock(); {
 	case errors.Is(err, fsys.ErrLocked):
-		return unlock, errors.Join(&opError{is: ErrLocked, msg: fmt.Sprintf("repairing %s: a program has it open: stop that, or repair a copy", r.src)}, f.Close())
+		return unlock, errors.Join(&storefile.Error{Is: ErrLocked, Msg: fmt.Sprintf("repairing %s: a program has it open: stop that, or repair a copy", r.src)}, f.Close())
 	case err != nil: // no locks here, or not of a file that is only read
 		_ = f.Close()
 		return unlock, nil
@@ -171,20 +199,23 @@ func (r *repair) look() error {
 	}
 	for _, f := range reports {
 		r.report.Damage = append(r.report.Damage, f.Damage...)
-		if f.Index >= r.newest {
-			// A log that should be the newest and is not there leaves open how far it went.
-			r.newest, r.endless = f.Index, f.Size == 0 && len(f.Damage) > 0
+		if f.Index > r.newest {
+			r.newest, r.endless = f.Index, false
 		}
+		// A log that should be the newest and is not there, or has lost its header, leaves open
+		// how far it went.
+		lost := strings.HasSuffix(f.Path, storefile.LogSuffix) && f.Updates == 0 && len(f.Damage) > 0 && f.Damage[0].Offset == 0
+		r.endless = r.endless || lost && f.Index == r.newest
 	}
 	first, last, ok := intact(reports)
 	if !ok && !r.opts.Salvage {
-		return &opError{is: ErrCorrupt, msg: fmt.Sprintf("repairing %s: no state can be had exactly: no snapshot is whole, and the logs do not begin with the first update; RepairOptions.Salvage keeps what can be read", r.src)}
+		return &storefile.Error{Is: ErrCorrupt, Msg: fmt.Sprintf("repairing %s: no state can be had exactly: no snapshot is whole, and the logs do not begin with the first update; RepairOptions.Salvage keeps what can be read", r.src)}
 	}
-	r.report.Snapshot, r.target = first, last
+	r.report.Snapshot, r.target, r.report.StateLost = first, last, !ok
 	if err := r.chooseLogs(); err != nil {
 		return err
 	}
-	all := r.reader(&r.report, newMeter(r.stage(r.work.updates, 2*(r.work.state+r.work.updates)), r.work.logs))
+	all := r.reader(&r.report, meter.New(r.stage(r.work.updates, 2*(r.work.state+r.work.updates)), r.work.logs))
 	defer all.old.close()
 	for err == nil {
 		_, err = all.next()
@@ -197,7 +228,7 @@ func (r *repair) look() error {
 	}
 	r.report.Index = all.index
 	r.report.Updates = all.index - first
-	r.report.Exact = all.exact
+	r.report.Exact = all.exact && ok
 	return nil
 }
 
@@ -242,11 +273,14 @@ func (r *repair) chooseLogs() error {
 // source returns what the new store is made of, and what is to be closed after that.
 func (r *repair) source() (*source, io.Closer, error) {
 	kept := r.work.state + r.work.updates
-	m := newMeter(r.stage(kept, kept), append([]int64{r.work.state}, r.work.logs...))
-	m.next()
+	m := meter.New(r.stage(kept, kept), append([]int64{r.work.state}, r.work.logs...))
+	m.Next()
 	reader := r.reader(new(RepairReport), m)
 	src := &source{index: r.report.Snapshot, next: reader.next}
 	opened := closers{reader.old}
+	if r.report.StateLost {
+		return src, opened, nil
+	}
 	state, err := filesIn(r.src).OpenSnap(src.index)
 	switch {
 	case errors.Is(err, fs.ErrNotExist) && src.index == 0:
@@ -261,6 +295,16 @@ func (r *repair) source() (*source, io.Closer, error) {
 		src.store = r.id
 	}
 	return src, opened, nil
+}
+
+// make makes the new store.
+func (r *repair) make(dst string) (err error) {
+	source, opened, err := r.source()
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, opened.Close()) }() // also when Progress panics
+	return makeStore(dst, nil, source)
 }
 
 // verify makes sure that the new store is what the report says.
@@ -295,7 +339,7 @@ type repairReader struct {
 	ended    bool          // it was told that what came last is missing
 }
 
-func (r *repair) reader(told *RepairReport, m *meter) *repairReader {
+func (r *repair) reader(told *RepairReport, m *meter.Meter) *repairReader {
 	first := r.report.Snapshot
 	return &repairReader{
 		repair: r, told: told, expected: first + 1, index: first, exact: true,
@@ -371,4 +415,178 @@ type closerOf func()
 func (c closerOf) Close() error {
 	c()
 	return nil
+}
+
+// A workload is what a repair has to read, in bytes.
+type workload struct {
+	begun   int64   // of the stages so far, the current one included
+	all     int64   // the old store
+	state   int64   // the snapshot that the new store begins with
+	logs    []int64 // each log that is read
+	updates int64   // all of those
+}
+
+// expect finds out how much there is to read.
+func (r *repair) expect() error {
+	if r.opts.Progress == nil {
+		return nil
+	}
+	in := filesIn(r.src)
+	l, err := in.Find()
+	if err != nil {
+		return err
+	}
+	logs, _ := in.LogSizes(l.Logs) // reading a file says what is wrong with it
+	snaps, _ := in.SnapSizes(l.Snaps)
+	for _, size := range slices.Concat(logs, snaps) {
+		r.work.all += size
+	}
+	return nil
+}
+
+// choose finds out how much of that is what can be had.
+func (r *repair) choose() {
+	if r.opts.Progress == nil {
+		return
+	}
+	in := filesIn(r.src)
+	state, _ := in.SnapSizes([]uint64{r.report.Snapshot})
+	r.work.state = state[0]
+	r.work.logs, _ = in.LogSizes(r.logs)
+	for _, size := range r.work.logs {
+		r.work.updates += size
+	}
+}
+
+// stage begins a stage of the work that reads size bytes, and after which rest more are
+// read. It returns what to tell of the stage, in any measure.
+func (r *repair) stage(size, rest int64) func(done, total int64) {
+	before := r.work.begun
+	r.work.begun += size
+	if r.opts.Progress == nil {
+		return nil
+	}
+	return func(done, total int64) {
+		if total > 0 {
+			done = int64(float64(size) * float64(done) / float64(total))
+		}
+		r.opts.Progress(before+done, before+size+rest)
+	}
+}
+
+// A readState is the state of a snapshot. It is read until the context ends.
+type readState struct {
+	ctx   context.Context
+	state *storefile.SnapReader
+	meter *meter.Meter
+}
+
+// WriteTo implements io.WriterTo.
+func (s *readState) WriteTo(w io.Writer) (int64, error) {
+	return s.state.WriteTo(&meter.Writer{W: contextWriter{s.ctx, w}, M: s.meter})
+}
+
+// A salvager reads all updates in the logs of a store that can be read, by index, also
+// after damage.
+type salvager struct {
+	ctx  context.Context
+	dir  storefile.Dir
+	id   [16]byte
+	logs []uint64 // that are still to be opened
+	next uint64   // index of the first update that is wanted
+
+	r    *storefile.LogReader // nil: the next log is to be opened
+	from int64                // where to look after damage
+
+	damage []*CorruptError // that is in the way
+	meter  *meter.Meter    // of the logs
+}
+
+// read returns the next update, whose data is valid until the next call. The error is
+// io.EOF at the end, or one of reading.
+func (s *salvager) read() (logged, error) {
+	for {
+		if err := s.ctx.Err(); err != nil {
+			return logged{}, fmt.Errorf("store: reading %s: %w", s.dir.Path, err)
+		}
+		if s.r == nil {
+			if err := s.open(); err != nil {
+				return logged{}, err
+			}
+			continue
+		}
+		update, err := s.r.Next()
+		var damage *CorruptError
+		switch {
+		case err == nil:
+			s.meter.At(s.r.End)
+			if s.r.Index >= s.next {
+				s.next = s.r.Index + 1
+				return logged{index: s.r.Index, at: s.r.Time, data: update, state: s.r.State}, nil
+			}
+		case err == io.EOF:
+			s.close()
+		case errors.Is(err, storefile.ErrStop) || errors.As(err, &damage):
+			if err := s.skip(damage); err != nil {
+				return logged{}, err
+			}
+		default:
+			return logged{}, err
+		}
+	}
+}
+
+// open opens the next log. One that is gone, or whose header can't be read, is passed
+// over: without the salt in there nothing can be told from chance.
+func (s *salvager) open() error {
+	if len(s.logs) == 0 {
+		return io.EOF
+	}
+	base := s.logs[0]
+	s.logs = s.logs[1:]
+	s.meter.Next()
+	r, err := s.dir.OpenLog(base, nil)
+	var damage *CorruptError
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil
+	case errors.As(err, &damage):
+		s.damage = append(s.damage, damage)
+		return nil
+	case err != nil:
+		return err
+	case r.Header.Store != s.id:
+		r.Close()
+		return nil
+	}
+	s.r, s.from = r, 0
+	return nil
+}
+
+// skip goes on after damage.
+func (s *salvager) skip(damage *CorruptError) error {
+	if damage != nil {
+		s.damage = append(s.damage, damage)
+	}
+	// What begins where the reader stopped is what it could not read.
+	s.from = max(s.from, s.r.End) + 1
+	found, err := s.r.Salvage(s.from)
+	if err == nil && !found {
+		s.close()
+	}
+	return err
+}
+
+// Close ends reading.
+func (s *salvager) Close() error {
+	s.close()
+	return nil
+}
+
+// close ends the use of the current log.
+func (s *salvager) close() {
+	if s.r != nil {
+		s.r.Close()
+	}
+	s.r = nil
 }

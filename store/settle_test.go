@@ -42,7 +42,7 @@ var waiting = regexp.MustCompile(`^goroutine \d+ [^\[]*\[(chan |select|sync\.|co
 
 // ours tells the goroutines of this package. When the function of a WaitGroup has returned,
 // only the WaitGroup is left of it, and wakes whatever waits for that.
-var ours = regexp.MustCompile(`/stateio/store|sync\.\(\*WaitGroup\)\.Go`)
+var ours = regexp.MustCompile(`/stateio/(store|internal/latelog)|sync\.\(\*WaitGroup\)\.Go`)
 
 // allWait reports whether the goroutines of this package wait, by a dump of all of them.
 // The first is that of the caller.

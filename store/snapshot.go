@@ -5,9 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"sync/atomic"
+	"slices"
 	"time"
 
+	"github.com/stateio/stateio/internal/storedir"
 	"github.com/stateio/stateio/internal/storefile"
 )
 
@@ -24,22 +25,15 @@ type snapshots struct {
 	noRoom        bool  // there was no space for the last snapshot
 	freeAtFailure int64 // bytes free on the disk then
 
-	// These need no lock.
-	written atomic.Int64  // bytes of the snapshot that is being written
-	moved   atomic.Uint64 // increased whenever a snapshot gets on in another way
-	stage   atomic.Int32  // of the snapshot that is being made
+	underway storedir.Progress // of the snapshot that is being made; needs no lock
 
 	// These belong to the snapshotter.
 	remade map[uint64]bool // indexes of snapshots that Open refused, and that were made again
 	shadow *shadow         // nil without Options.Shadow
 }
 
-// The stages of a snapshot.
-const (
-	writing   int32 = iota // WriteTo is called
-	verifying              // it is read back
-	replaying              // the shadow replays what it has not seen
-)
+// replaying is the stage of a snapshot in which the shadow replays what it has not seen.
+const replaying = storedir.OtherStages
 
 // A snapshotInfo describes a snapshot.
 type snapshotInfo struct {
@@ -51,8 +45,9 @@ type snapshotInfo struct {
 // Snapshot makes a snapshot of the state as it is now, concurrently with updates,
 // and returns when it is durable and verified, and what it makes superfluous is
 // removed as far as that is possible. It waits for a snapshot that is being made
-// already; all that wait for the next one share it. It makes none if nothing has
-// changed since the last one.
+// already; all that wait for the next one share it. It makes none if no update was made
+// since the last one: a program may set the state by itself before the first update and
+// the first snapshot only, and has Replace after that.
 //
 // The store goes on if a snapshot fails, and the log grows, unless the log that was
 // begun with it can't be removed again: then the store fails. Errors are those
@@ -61,7 +56,7 @@ type snapshotInfo struct {
 // ErrFailed, ErrClosed, ErrReentrant, and that of ctx. If ctx ends while the
 // snapshot is made, that goes on; if it has ended before, none is.
 func (s *Store) Snapshot(ctx context.Context) error {
-	if s.within(inApply, inCapture, inView, inWrite) {
+	if s.within(inApply, inCapture, inView, inWrite, inHeldWrite) {
 		return errReentrant
 	}
 	if err := ctx.Err(); err != nil {
@@ -151,10 +146,10 @@ func (s *Store) setAutoLocked() {
 // makeSnapshot makes a snapshot, and tells log and Stats when that fails.
 func (s *Store) makeSnapshot(run *snapshotRun) error {
 	start := time.Now()
-	before, _ := s.fs.Free(s.dir)
+	before, _ := s.dir.FS.Free(s.dir.Path)
 	size, c, err := s.trySnapshot(run)
-	after, _ := s.fs.Free(s.dir)
-	s.written.Store(0)
+	after, _ := s.dir.FS.Free(s.dir.Path)
+	s.underway.Written.Store(0)
 	s.mu.Lock()
 	if err == nil && c == nil {
 		s.mu.Unlock()
@@ -167,11 +162,11 @@ func (s *Store) makeSnapshot(run *snapshotRun) error {
 		s.autoAt = s.sinceSnapshot + max(minSnapshotBytes, s.snapshotBytes)/4 // not at once again
 		s.mu.Unlock()
 		if s.ctx.Err() == nil {
-			s.say.error("store: snapshot failed, the log is kept", "dir", s.dir, "error", err)
+			s.say.Error("store: snapshot failed, the log is kept", "dir", s.dir.Path, "error", err)
 		}
 		return err
 	}
-	if s.recovery.refused(s.path(c.index, storefile.SnapSuffix)) {
+	if s.recovery.refused(s.dir.Snap(c.index)) {
 		s.remade[c.index] = true
 	}
 	s.stats.snapshot(size, start)
@@ -192,7 +187,7 @@ func (s *Store) tryRetain() {
 	s.stats.retainErr = err
 	s.mu.Unlock()
 	if err != nil {
-		s.say.warn("store: old files could not be removed, which is tried again after the next snapshot", "dir", s.dir, "error", err)
+		s.say.Warn("store: old files could not be removed, which is tried again after the next snapshot", "dir", s.dir.Path, "error", err)
 	}
 }
 
@@ -207,8 +202,8 @@ func (s *Store) trySnapshot(run *snapshotRun) (size int64, c *capture, err error
 		return 0, nil, err
 	}
 	defer func() {
-		if cerr := c.close(); cerr != nil && err == nil {
-			err = fmt.Errorf("store: closing the captured state: %w", cerr)
+		if cerr := s.giveBack(c); err == nil {
+			err = cerr
 		}
 	}()
 	if s.shadow != nil {
@@ -216,16 +211,18 @@ func (s *Store) trySnapshot(run *snapshotRun) (size int64, c *capture, err error
 			return 0, c, err
 		}
 	}
-	size, err = s.maker().write(c)
+	size, err = s.writeSnapshot(c)
 	return size, c, err
 }
 
-// maker returns what writes the snapshots of s.
-func (s *Store) maker() *snapshotMaker {
-	return &snapshotMaker{
-		d: &s.directory, ctx: s.ctx, commits: s.countCommits, written: &s.written, moved: &s.moved, stage: &s.stage,
-		writeTo: func(c *capture, w io.Writer) error { return s.writeTo(s.ctx, c, w) },
-	}
+// writeSnapshot writes a captured state as a snapshot, and returns its size.
+func (s *Store) writeSnapshot(c *capture) (size int64, err error) {
+	m := &storedir.SnapshotMaker{Dir: &s.dir, Ctx: s.ctx, Commits: s.countCommits, Progress: &s.underway}
+	return m.Write(storedir.State{
+		Index: c.index, Time: c.time,
+		WriteTo: func(w io.Writer) error { return s.writeTo(s.ctx, c, w) },
+		Sound:   c.sound,
+	})
 }
 
 // countCommits returns how many commits there were.
@@ -233,4 +230,309 @@ func (s *Store) countCommits() uint64 {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.stats.batches
+}
+
+// rotate captures the state for a snapshot, and begins a new log with it. It
+// returns nil if there is nothing to snapshot. Only the snapshotter calls it.
+//
+// In this order, so that a crash anywhere leaves a log that is known to be the
+// last one, and a missing log is noticed:
+//
+//  1. The new log is prepared under a temporary name.
+//  2. Updates stop being applied; the state is captured; what is pending is
+//     committed to the old log.
+//  3. Commit point: the new log, empty, gets its header and its name, durably.
+//     It shows that every update before it is durable. Until here an error has
+//     no consequence but that there is no snapshot, if what was done is undone,
+//     durably; else the store fails.
+//  4. The old log gets its seal, durably: the new one is in use. Updates go on.
+func (s *Store) rotate(run *snapshotRun) (c *capture, err error) {
+	if s.nothingNew(run) {
+		return nil, nil
+	}
+	next, err := s.prepareLog(s.dir.Log(s.index.Load())+storefile.TmpSuffix, s.logPiece())
+	if err != nil {
+		return nil, err
+	}
+	s.apply.Lock() // no update is applied until the end
+	defer s.endApply(more)
+	if err = s.ensureLog(); err != nil {
+		return nil, s.dir.Discard(next, err)
+	}
+	c, err = s.capture(run)
+	if err != nil || c == nil {
+		return nil, s.dir.Discard(next, err)
+	}
+	s.commit.Lock()
+	defer s.endCommit()
+	s.gather()
+	if err = s.commitPending(); err != nil || s.log.Header.Base == c.index {
+		err = s.dir.Discard(next, err)
+	} else {
+		err = s.switchLog(next, c.index)
+	}
+	if err != nil {
+		c.within = inHeldWrite
+		return nil, errors.Join(err, s.giveBack(c))
+	}
+	return c, nil
+}
+
+// logPiece returns how much disk space the log in use sets aside next, in bytes, or
+// 0 if the snapshot might want it.
+func (s *Store) logPiece() int64 {
+	s.mu.Lock()
+	wanted := 2 * (s.newest.size + s.sinceSnapshot)
+	s.mu.Unlock()
+	s.batchMu.Lock()
+	log := s.log
+	s.batchMu.Unlock()
+	s.spaceMu.Lock()
+	defer s.spaceMu.Unlock()
+	piece := int64(storedir.MinPiece)
+	if log != nil {
+		piece = max(piece, log.Piece())
+	}
+	if free, err := s.dir.FS.Free(s.dir.Path); err == nil && free < wanted+piece {
+		return 0
+	}
+	return piece
+}
+
+// nothingNew reports whether the state is that of the newest snapshot. If so, run
+// has no part in what comes later.
+func (s *Store) nothingNew(run *snapshotRun) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.err != nil || !s.newest.there || s.newest.index != s.index.Load() {
+		return false
+	}
+	s.beginRunLocked(run)
+	return true
+}
+
+// capture captures the state, unless it is that of the newest snapshot. The caller
+// holds apply.
+func (s *Store) capture(run *snapshotRun) (*capture, error) {
+	s.state.Lock()
+	defer s.state.Unlock()
+	s.mu.Lock()
+	s.beginRunLocked(run)
+	c := &capture{index: s.index.Load(), time: s.appliedAt.Load(), logged: s.sinceSnapshot, within: inWrite}
+	none := s.newest.there && s.newest.index == c.index
+	err := s.err
+	s.mu.Unlock()
+	if err != nil || none {
+		return nil, err
+	}
+	if s.shadow != nil && c.index > 0 {
+		return c, s.guarded(inCapture, (*digestCall)(c), "StateDigest of the machine")
+	}
+	if err := s.callSnapshot(c); err != nil {
+		return nil, err
+	}
+	return c, nil
+}
+
+// failUnlessUndone returns err, of PublishLog. If what that did is not undone, the
+// store fails.
+func (s *Store) failUnlessUndone(err error) error {
+	if !errors.Is(err, storedir.ErrStays) {
+		return err
+	}
+	return s.fail(err)
+}
+
+// switchLog makes next the log, which begins after index. The caller holds apply
+// and commit, and nothing is pending.
+func (s *Store) switchLog(next *storedir.Log, index uint64) error {
+	old := s.log
+	err := s.setAside(old.Log, old.End+storefile.TailRoom)
+	if err == nil {
+		err = storedir.Wrap("beginning a log", s.dir.FitToSeal(old.Log))
+	}
+	if err != nil {
+		return s.dir.Discard(next, err)
+	}
+	if err := s.dir.PublishLog(next, s.dir.Log(index), index, s.appliedAt.Load()); err != nil {
+		return s.failUnlessUndone(err)
+	}
+	err = old.AppendControl(storefile.Control{Kind: storefile.Seal, Count: index - old.Header.Base, Digest: uint64(old.Digest)}, index)
+	if err == nil {
+		_, err = next.File.Stat() // in a copy with hard links that has no seal, next must stay empty
+	}
+	if err != nil {
+		_ = next.File.Close() // it stays, and is not in use
+		return s.fail(fmt.Errorf("store: sealing %s: %w", old.Path, err))
+	}
+	s.setLog(next)
+	s.mu.Lock()
+	s.stats.sealed(old.End)
+	s.mu.Unlock()
+	// What was set aside and not used goes back. If not, that is no harm.
+	_ = old.File.Truncate(old.End)
+	_ = old.File.Close()
+	return nil
+}
+
+// A snapshot of index 0 is of a state that no update has made: the program has set
+// it before the first one. No log leads to it, and if the snapshot were lost, the
+// store would be taken for a new one. So the log after it is of a kind of its own,
+// which is of no use without the snapshot; see also [Create].
+
+// snapshotInitial makes a snapshot of index 0, if that is what the next one is.
+// Updates wait until it is durable, since the log may only be exchanged while it is
+// empty.
+//
+// Commit point: that of writeSnapshot. If the log can't be exchanged after that, the
+// snapshot is taken back; if a crash comes between, Open exchanges the log.
+func (s *Store) snapshotInitial(run *snapshotRun) (done bool, size int64, c *capture, err error) {
+	if s.index.Load() > 0 {
+		return false, 0, nil, nil
+	}
+	s.apply.Lock()
+	defer s.endApply(more)
+	if s.index.Load() > 0 {
+		return false, 0, nil, nil
+	}
+	if err := s.ensureLog(); err != nil {
+		return true, 0, nil, err
+	}
+	if s.log.Header.Base > 0 || s.log.Header.Kind == storefile.ImportKind {
+		return false, 0, nil, nil
+	}
+	c, err = s.capture(run)
+	if err != nil || c == nil {
+		return true, 0, nil, err
+	}
+	c.within = inHeldWrite
+	defer func() {
+		if cerr := s.giveBack(c); err == nil {
+			err = cerr
+		}
+	}()
+	if size, err = s.writeSnapshot(c); err == nil {
+		err = s.exchangeLog()
+		if err != nil && s.failure() == nil { // else the new log may be there
+			err = errors.Join(err, s.dir.Remove([]uint64{0}, storefile.SnapSuffix))
+		}
+	}
+	return true, size, c, err
+}
+
+// finishInitial exchanges the log after a snapshot of index 0, if a crash has come
+// before that. Where there is no space for it, the next Open does.
+func (s *Store) finishInitial() error {
+	if !s.newest.there || s.index.Load() > 0 || s.log == nil || s.log.Header.Kind == storefile.ImportKind {
+		return nil
+	}
+	if err := s.exchangeLog(); err != nil && !errors.Is(err, ErrNoSpace) {
+		return err
+	}
+	return nil
+}
+
+// exchangeLog puts an empty log of kind ImportKind in the place of the one in use,
+// which is empty. The caller holds apply.
+//
+// Until the rename is done, the old log is in use; from then on the new one is, and
+// if its name can't be made durable, the store fails: after a crash the old one may
+// have it again.
+func (s *Store) exchangeLog() error {
+	path := s.dir.Log(0)
+	next, err := s.prepareLog(path+storefile.TmpSuffix, s.logPiece())
+	if err != nil {
+		return err
+	}
+	next.Header.Kind = storefile.ImportKind
+	if err := s.dir.WriteHeader(next, 0, s.appliedAt.Load()); err != nil {
+		return err
+	}
+	s.commit.Lock()
+	defer s.endCommit()
+	old := s.log
+	if err := s.dir.FitToSeal(old.Log); err != nil {
+		return s.dir.Discard(next, storedir.Wrap("exchanging a log", err))
+	}
+	err = s.dir.FS.Rename(next.Path, path)
+	if err == nil {
+		next.File.Renamed(path)
+		err = s.dir.FS.SyncDir(s.dir.Path)
+	}
+	if err != nil {
+		_ = next.File.Close()
+		return s.fail(fmt.Errorf("store: exchanging %s: %w", path, errors.Join(err, s.dir.FS.Remove(next.Path))))
+	}
+	next.Path = path
+	s.setLog(next)
+	_ = old.File.Close() // it was empty
+	return nil
+}
+
+// retain removes snapshots beyond Options.KeepSnapshots that are older than
+// Options.KeepFor, and the logs that hold only updates before the oldest one kept. Only
+// the snapshotter calls it.
+//
+// Snapshots go first, durably, so that every snapshot found has its log.
+func (s *Store) retain() error {
+	l, err := s.dir.List()
+	if err != nil {
+		return err
+	}
+	whole := slices.DeleteFunc(slices.Clone(l.Snaps), s.isDamaged)
+	drop := len(whole) - s.opts.KeepSnapshots
+	if drop > 0 && s.opts.KeepFor > 0 {
+		drop, err = s.agedOut(whole[:drop+1])
+	}
+	if drop <= 0 || err != nil {
+		return err
+	}
+	oldest := whole[drop]
+	i, _ := slices.BinarySearch(l.Snaps, oldest)
+	if err := s.dir.Remove(l.Snaps[:i], storefile.SnapSuffix); err != nil {
+		return err
+	}
+	n := 0
+	for n < len(l.Logs) && l.Logs[n] < oldest {
+		n++
+	}
+	return s.dir.Remove(l.Logs[:n], storefile.LogSuffix)
+}
+
+// agedOut returns how many of the first snapshots are not needed for the states of the
+// time that Options.KeepFor says: all before the last one that is older.
+func (s *Store) agedOut(snaps []uint64) (int, error) {
+	now := s.dir.FS.Now()
+	since := now.Add(-s.opts.KeepFor)
+	for i, index := range slices.Backward(snaps) {
+		made, err := s.snapshotMade(index, now)
+		if err != nil {
+			return 0, storedir.Wrap("looking for snapshots that are no longer needed", err)
+		}
+		if !made.After(since) {
+			return i, nil
+		}
+	}
+	return 0, nil
+}
+
+// snapshotMade returns the time of the last commit in the snapshot of index; that of the
+// file, if a clock that was ahead has made the commit: as times don't go back in a log, it
+// would be that moment for ages.
+func (s *Store) snapshotMade(index uint64, now time.Time) (time.Time, error) {
+	h, _, err := s.dir.SnapHeader(index)
+	made := moment(h.Time)
+	if err != nil || !made.After(now) {
+		return made, err
+	}
+	if changed := s.modTime(s.dir.Snap(index)); !changed.IsZero() {
+		made = changed
+	}
+	return made, nil
+}
+
+// isDamaged reports whether the snapshot of index can't be used: Open found that,
+// and it was not made again since.
+func (s *Store) isDamaged(index uint64) bool {
+	return s.recovery.refused(s.dir.Snap(index)) && !s.remade[index]
 }

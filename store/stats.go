@@ -3,10 +3,15 @@ package store
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io/fs"
+	"math"
+	"slices"
+	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/stateio/stateio/internal/storefile"
+	"github.com/stateio/stateio/internal/storedir"
 )
 
 // Stats are figures about a store since it was opened. Sizes are in bytes. The tags
@@ -84,10 +89,10 @@ func (s *Store) Stats() Stats {
 	s.batchMu.Lock()
 	stalled, logBytes := s.stalled, int64(0)
 	if s.log != nil {
-		logBytes = s.log.size.Load()
+		logBytes = s.log.Size()
 	}
 	s.batchMu.Unlock()
-	written := s.written.Load()
+	written := s.underway.Written.Load()
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	c := &s.stats
@@ -149,7 +154,7 @@ func (c *counters) sealed(n int64) { c.oldBytes += n }
 
 // countFiles measures the files of the store. No other log comes into use meanwhile.
 func (s *Store) countFiles() error {
-	l, err := s.files().List()
+	l, err := s.dir.List()
 	if err != nil {
 		return err
 	}
@@ -157,23 +162,23 @@ func (s *Store) countFiles() error {
 	log := s.log
 	s.batchMu.Unlock()
 	var sum int64
-	count := func(indexes []uint64, suffix string) {
+	count := func(indexes []uint64, pathOf func(uint64) string) {
 		for _, index := range indexes {
-			path := s.path(index, suffix)
-			if log != nil && path == log.path {
+			path := pathOf(index)
+			if log != nil && path == log.Path {
 				continue // Stats adds it as it is then
 			}
-			info, serr := s.fs.Stat(path)
+			info, serr := s.dir.FS.Stat(path)
 			sum += info.Size
 			if serr != nil && !errors.Is(serr, fs.ErrNotExist) {
 				err = serr
 			}
 		}
 	}
-	count(l.Logs, storefile.LogSuffix)
-	count(l.Snaps, storefile.SnapSuffix)
+	count(l.Logs, s.dir.Log)
+	count(l.Snaps, s.dir.Snap)
 	if err != nil {
-		return wrap("measuring the files of "+s.dir, err)
+		return storedir.Wrap("measuring the files of "+s.dir.Path, err)
 	}
 	s.mu.Lock()
 	s.stats.oldBytes = sum
@@ -183,9 +188,253 @@ func (s *Store) countFiles() error {
 
 // modTime returns when the file at path was last changed, zero if that can't be told.
 func (s *Store) modTime(path string) time.Time {
-	t, err := s.fs.ModTime(path)
+	t, err := s.dir.FS.ModTime(path)
 	if err != nil {
 		return time.Time{}
 	}
 	return t
+}
+
+// A Histogram counts durations. Its bounds are those of a native histogram of
+// Prometheus of schema 2: powers of the fourth root of 2, in seconds. Bucket 0 holds
+// durations of up to 2^-20 seconds, about a microsecond. Bucket i holds those of more
+// than bound i-1 and up to bound i, which is 2^(i/4-20) seconds; see Bound. The last
+// bucket holds what is longer than its lower bound, 64 seconds.
+type Histogram struct {
+	Buckets [histogramBounds + 1]uint64
+	Count   uint64 // of durations
+	Sum     time.Duration
+	Max     time.Duration
+}
+
+const (
+	histogramBounds  = 1 + 4*(6+20)
+	boundsPerDouble  = 4
+	leastBoundDouble = -20
+)
+
+// bounds are the upper bounds of all buckets but the last, rounded down to
+// nanoseconds, which no duration can tell from the exact ones.
+var bounds = func() (b [histogramBounds]time.Duration) {
+	for i := range b {
+		b[i] = time.Duration(math.Exp2(float64(i)/boundsPerDouble+leastBoundDouble) * float64(time.Second))
+	}
+	return b
+}()
+
+func (h *Histogram) add(d time.Duration) {
+	i, _ := slices.BinarySearch(bounds[:], d)
+	h.Buckets[i]++
+	h.Count++
+	h.Sum += d
+	h.Max = max(h.Max, d)
+}
+
+// Bound returns the upper bound of bucket i, which belongs to it: for the last bucket
+// the longest duration there is. It panics if there is no bucket i.
+func (h *Histogram) Bound(i int) time.Duration {
+	if i == histogramBounds {
+		return math.MaxInt64
+	}
+	return bounds[i]
+}
+
+// Mean returns the average.
+func (h *Histogram) Mean() time.Duration {
+	if h.Count == 0 {
+		return 0
+	}
+	return h.Sum / time.Duration(h.Count)
+}
+
+// Quantile returns a duration that is not exceeded by the given part, 0 to 1,
+// of those counted: the upper end of a bucket, at most a fifth above the exact value,
+// or a microsecond.
+func (h *Histogram) Quantile(q float64) time.Duration {
+	var n uint64
+	for i, c := range h.Buckets {
+		if n += c; float64(n) >= q*float64(h.Count) && n > 0 {
+			return min(h.Max, h.Bound(i))
+		}
+	}
+	return h.Max
+}
+
+// A jsonHistogram is what a Histogram looks like in JSON.
+type jsonHistogram struct {
+	Count   uint64        `json:"count"`
+	Sum     time.Duration `json:"sum_ns"`
+	Max     time.Duration `json:"max_ns"`
+	P50     time.Duration `json:"p50_ns"`
+	P90     time.Duration `json:"p90_ns"`
+	P99     time.Duration `json:"p99_ns"`
+	Buckets []jsonBucket  `json:"buckets"`
+}
+
+// A jsonBucket is a bucket that is not empty. The last one, which has no bound, goes
+// up to the maximum.
+type jsonBucket struct {
+	UpTo  time.Duration `json:"up_to_ns"`
+	Count uint64        `json:"count"`
+}
+
+// MarshalJSON returns an object with count, sum_ns, max_ns, the quantiles p50_ns,
+// p90_ns and p99_ns, and buckets: those that are not empty, in ascending order, each with
+// its upper bound up_to_ns and its count. Durations are in nanoseconds.
+func (h Histogram) MarshalJSON() ([]byte, error) {
+	j := jsonHistogram{
+		Count: h.Count, Sum: h.Sum, Max: h.Max,
+		P50: h.Quantile(0.5), P90: h.Quantile(0.9), P99: h.Quantile(0.99),
+		Buckets: []jsonBucket{},
+	}
+	for i, n := range h.Buckets {
+		if n > 0 {
+			upTo := h.Bound(i)
+			if i == histogramBounds {
+				upTo = h.Max
+			}
+			j.Buckets = append(j.Buckets, jsonBucket{upTo, n})
+		}
+	}
+	return json.Marshal(j)
+}
+
+// A watch looks at a store while anything waits there. Callers that waited for a
+// period are asked to see whether they wait for themselves; and what nothing has
+// come of for a while is told to the operator. An idle store has no watch.
+type watch struct {
+	s     *Store
+	armed atomic.Bool
+
+	mu    sync.Mutex
+	timer *time.Timer // made by the first arm; guarded by mu
+	ended bool        // guarded by mu
+
+	// Of the last look; used by the timer's function only.
+	was   sight
+	stuck int // looks since anything changed
+}
+
+const (
+	// watchPeriod is the time from one look to the next.
+	watchPeriod = 500 * time.Millisecond
+	// stuckLooks is after how many looks that saw nothing new it is told.
+	stuckLooks = 10
+)
+
+// A sight is what a look sees of the progress of a store.
+type sight struct {
+	index, durable, commits, snapshots uint64
+	written                            int64  // bytes of the snapshot that is being made
+	moved                              uint64 // how far it is in another way
+	doing                              string
+}
+
+// arm makes the watch look, a period from now. It is cheap if it does already.
+func (w *watch) arm() {
+	if !w.armed.Load() && w.armed.CompareAndSwap(false, true) {
+		w.again()
+	}
+}
+
+// again has the next look, a period from now.
+func (w *watch) again() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	switch {
+	case w.ended:
+	case w.timer == nil:
+		w.timer = time.AfterFunc(watchPeriod, w.look)
+	default:
+		w.timer.Reset(watchPeriod)
+	}
+}
+
+// look sees what has changed since the last look.
+func (w *watch) look() {
+	now := w.s.sight()
+	if now.doing == "" {
+		w.was, w.stuck = sight{}, 0
+		w.armed.Store(false)
+		if w.s.sight().doing != "" {
+			w.arm() // it began meanwhile
+		}
+		return
+	}
+	if now != w.was {
+		w.was, w.stuck = now, 0
+	} else {
+		w.stuck++
+		w.s.queue.poke() // each time: others may have come since
+	}
+	if n := w.stuck / stuckLooks; w.stuck%stuckLooks == 0 && n > 0 && n&(n-1) == 0 { // and ever more seldom
+		w.s.say.Warn("store: nothing moves on", "dir", w.s.dir.Path,
+			"for", time.Duration(w.stuck)*watchPeriod, "waiting", now.doing)
+	}
+	w.again()
+}
+
+// stop ends the watch. A look that is under way may still say something.
+func (w *watch) stop() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.ended = true; w.timer != nil {
+		w.timer.Stop()
+	}
+}
+
+// sight returns how far the store is. What it is doing is empty if nothing waits.
+func (s *Store) sight() sight {
+	s.mu.Lock()
+	n := sight{durable: s.durable, commits: s.stats.batches, snapshots: s.stats.snapshots + s.stats.snapshotsFailed}
+	making := s.making
+	s.mu.Unlock()
+	n.index = s.index.Load()
+	n.written, n.moved = s.underway.Written.Load(), s.underway.Moved.Load()
+	switch waits := s.queue.waits(); {
+	case s.capturing.Load():
+		n.doing = updatesWait(waits, "until Snapshot of the machine returns; if it takes a mutex that callers hold while they wait for the store, neither will go on")
+	case waits > 0:
+		n.doing = s.whatUpdatesWaitFor(waits)
+	case s.commitAwaited():
+		n.doing = "a commit waits for the disk"
+	case making:
+		n.doing = stages[s.underway.Stage.Load()]
+	}
+	return n
+}
+
+// stages say what a snapshot waits for.
+var stages = map[int32]string{
+	storedir.Writing:   "a snapshot is being written, and WriteTo of the captured state writes nothing, or the disk takes nothing",
+	storedir.Verifying: "a snapshot is being read back, and the disk gives nothing",
+	replaying:          "the shadow machine replays updates for a snapshot, and its Apply or Restore does not return",
+}
+
+// commitAwaited reports whether what is pending is to be durable soon: that waits for
+// nothing but SyncInterval is nothing to be told.
+func (s *Store) commitAwaited() bool {
+	s.batchMu.Lock()
+	defer s.batchMu.Unlock()
+	return s.flight != nil || s.fill.updates > 0 && s.syncInterval.Load() == 0
+}
+
+// whatUpdatesWaitFor says why n updates are not applied.
+func (s *Store) whatUpdatesWaitFor(n int) string {
+	switch {
+	case s.applying.Load():
+		return updatesWait(n, "until Apply returns")
+	case !s.state.TryRLock():
+		return updatesWait(n, "until functions passed to View return")
+	}
+	s.state.RUnlock()
+	return updatesWait(n, "for the disk")
+}
+
+// updatesWait says that n updates wait, and for what.
+func updatesWait(n int, what string) string {
+	if n == 1 {
+		return "1 update waits " + what
+	}
+	return fmt.Sprintf("%d updates wait %s", n, what)
 }

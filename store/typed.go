@@ -2,10 +2,17 @@ package store
 
 import (
 	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"iter"
+	"reflect"
 	"time"
+
+	"github.com/stateio/stateio/internal/storefile"
+	"github.com/stateio/stateio/internal/strictjson"
 )
 
 // A TypedMachine is a [Machine] whose updates are values of type U and whose
@@ -223,4 +230,172 @@ type untypedTimed[U, R any] struct {
 // ApplyAt implements TimedMachine.
 func (m untypedTimed[U, R]) ApplyAt(at time.Time, index uint64, update []byte) (any, error) {
 	return m.decoded(update, func(u U) (R, error) { return m.timed.ApplyAt(at, index, u) })
+}
+
+// JSON is the Codec that [OpenTyped] uses by default: package encoding/json,
+// which passes over much in silence, made strict. An error stops a loss while
+// nothing is lost yet: an update that fails to encode or decode is not applied,
+// and [Open] fails when it replays one, before the state is wrong.
+//
+// Append refuses text that is not valid UTF-8: encoding/json replaces each
+// wrong byte by U+FFFD, so that two keys become one. Hold such text in a []byte.
+// It also refuses the escape \ufffd in what a MarshalJSON method returns: the
+// method may have called json.Marshal in turn. A json.RawMessage may hold it.
+//
+// Decode refuses
+//
+//   - a field that U does not have: an earlier version of the program wrote it,
+//     and it has another name now or is gone;
+//   - a field whose name differs only in case from one that U has;
+//   - two members of one object with the same name, such as two keys of a map
+//     with the same MarshalText;
+//   - an array with more elements than its Go array;
+//   - an integer that a float32 or float64 can't hold, such as a large int64
+//     that was encoded from a variable of type any;
+//   - text that is not valid UTF-8, and halves of surrogate pairs.
+//
+// Values of a type with an UnmarshalJSON method, and those of type
+// json.RawMessage, are left to that type. A field that U has and the update does
+// not is zero, so fields can be added; so is one that is null there, and whose type
+// has no nil.
+//
+// JSON can't know what U leaves out of its encoding: unexported fields, fields
+// tagged json:"-", fields that two embedded structs have under one name (encoding/json
+// leaves out both), the type of a value in a variable of type any. The machine
+// sees each update as it was decoded, the first time as in every replay, so such
+// a loss shows at once. The function RoundTrip of package statetest finds it.
+type JSON[U any] struct {
+	// AllowUnknownFields has Decode pass over fields that U does not have. Set it
+	// when a field was removed and what it held no longer matters. A name that
+	// differs only in case is still refused.
+	AllowUnknownFields bool
+	// AllowInvalidUTF8 has Append and Decode replace what is not valid UTF-8 by
+	// U+FFFD, as encoding/json does.
+	AllowInvalidUTF8 bool
+}
+
+// Append implements Codec. On an error it returns dst as it was.
+func (c JSON[U]) Append(dst []byte, update U) ([]byte, error) {
+	b, err := json.Marshal(update)
+	if err == nil && !c.AllowInvalidUTF8 {
+		err = strictjson.Encoded(b, reflect.ValueOf(&update).Elem())
+	}
+	if err != nil {
+		return dst, err
+	}
+	if cap(dst) == 0 {
+		return b, nil
+	}
+	return append(dst, b...), nil
+}
+
+// Decode implements Codec. On an error it returns the zero value.
+func (c JSON[U]) Decode(data []byte) (U, error) {
+	var update, zero U
+	if err := json.Unmarshal(data, &update); err != nil {
+		return zero, err
+	}
+	rules := strictjson.Rules{AllowUnknownFields: c.AllowUnknownFields, AllowInvalidUTF8: c.AllowInvalidUTF8}
+	if err := strictjson.Decoded(data, reflect.TypeFor[U](), rules); err != nil {
+		return zero, err
+	}
+	return update, nil
+}
+
+// Versions is a [Codec] that writes a version before each update, and so can read what
+// earlier releases of a program have logged when the type of updates has changed. See
+// docs/EVOLVING.md. Its fields must not be changed while it is in use.
+type Versions[U any] struct {
+	// Current is the version that is written, from 1 on. Raise it whenever the encoding of
+	// U changes in a way that the decoder of before does not understand.
+	Current int
+	// Codec encodes and decodes the current version; nil stands for [JSON].
+	Codec Codec[U]
+	// Old decodes updates of earlier versions, by version, into what they are today: see
+	// [Upcast]. Version 0 are those that were logged without a version, by another codec;
+	// that is told from the first byte, which must not have been 0 then, as in JSON.
+	Old map[int]func(data []byte) (U, error)
+}
+
+// ErrUpdateVersion reports an update of a version that a [Versions] does not know.
+var ErrUpdateVersion = errors.New("store: unknown version of an update")
+
+// versionMark begins an update with a version.
+const versionMark = 0
+
+// Append implements [Codec].
+func (v Versions[U]) Append(dst []byte, update U) ([]byte, error) {
+	if v.Current < 1 {
+		return nil, fmt.Errorf("store: Versions.Current is %d: it must be 1 or more", v.Current)
+	}
+	dst = binary.AppendUvarint(append(dst, versionMark), uint64(v.Current))
+	return v.codec().Append(dst, update)
+}
+
+// Decode implements [Codec]. The error is ErrUpdateVersion for a version that is neither
+// the current one nor in Old, or one of their decoders.
+func (v Versions[U]) Decode(data []byte) (update U, err error) {
+	version, data := cutVersion(data)
+	if version != 0 && version == uint64(max(v.Current, 0)) {
+		return v.codec().Decode(data)
+	}
+	if version <= uint64(max(v.Current, 0)) {
+		if old := v.Old[int(version)]; old != nil {
+			update, err = old(data)
+			if err != nil {
+				err = fmt.Errorf("store: an update of version %d: %w", version, err)
+			}
+			return update, err
+		}
+	}
+	return update, v.unknown(version)
+}
+
+func (v Versions[U]) codec() Codec[U] {
+	if v.Codec == nil {
+		return JSON[U]{}
+	}
+	return v.Codec
+}
+
+// cutVersion returns the version of an update, 0 if it has none, and what follows.
+func cutVersion(data []byte) (version uint64, rest []byte) {
+	if len(data) == 0 || data[0] != versionMark {
+		return 0, data
+	}
+	version, n := binary.Uvarint(data[1:])
+	if n <= 0 || version == 0 {
+		return 0, data
+	}
+	return version, data[1+n:]
+}
+
+// unknown says what to do about an update of that version.
+func (v Versions[U]) unknown(version uint64) error {
+	var msg string
+	switch {
+	case version > uint64(max(v.Current, 0)):
+		msg = fmt.Sprintf("an update of version %d, and this program knows versions up to %d: run the release that has made it, or a later one", version, v.Current)
+	case version == 0:
+		msg = "an update without a version: give Versions.Old a decoder for version 0"
+	default:
+		msg = fmt.Sprintf("an update of version %d, for which Versions.Old has no decoder: give it one, or run a release that has it and make a snapshot", version)
+	}
+	return &storefile.Error{Is: ErrUpdateVersion, Msg: msg}
+}
+
+// Upcast returns a decoder of updates of an earlier type, for [Versions]: codec decodes
+// one, nil standing for [JSON], and up makes of it what it is today. up must be
+// deterministic, like Apply.
+func Upcast[Old, U any](codec Codec[Old], up func(Old) (U, error)) func(data []byte) (U, error) {
+	if codec == nil {
+		codec = JSON[Old]{}
+	}
+	return func(data []byte) (update U, err error) {
+		old, err := codec.Decode(data)
+		if err != nil {
+			return update, err
+		}
+		return up(old)
+	}
 }

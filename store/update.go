@@ -1,8 +1,15 @@
 package store
 
 import (
+	"bytes"
 	"context"
+	"encoding/binary"
+	"errors"
 	"fmt"
+	"io"
+	"time"
+
+	"github.com/stateio/stateio/internal/storefile"
 )
 
 // Update applies update to the machine, writes it to the log, and returns when
@@ -110,7 +117,7 @@ func (s *Store) acceptable(ctx context.Context, update []byte) error {
 		return notMade(err)
 	}
 	if len(update) > s.opts.MaxUpdate {
-		return &opError{is: ErrTooLarge, msg: fmt.Sprintf("an update of %d bytes is larger than Options.MaxUpdate, %d", len(update), s.opts.MaxUpdate)}
+		return &storefile.Error{Is: ErrTooLarge, Msg: fmt.Sprintf("an update of %d bytes is larger than Options.MaxUpdate, %d", len(update), s.opts.MaxUpdate)}
 	}
 	if s.down.Load() {
 		return s.whyDown()
@@ -166,7 +173,7 @@ func (s *Store) rejoin(r *request) {
 // r can't be told; then r is not used any more.
 func (s *Store) await(ctx context.Context, r *request) error {
 	for asked := s.queue.alone(r); r.phase.Load() != told; asked = true {
-		if asked && s.within(inApply, inCapture, inView) && s.queue.withdraw(r) {
+		if asked && s.within(inApply, inCapture, inView, inHeldWrite) && s.queue.withdraw(r) {
 			return errReentrant
 		}
 		s.watch.arm()
@@ -216,7 +223,7 @@ func (s *Store) finish(r *request) {
 	s.passOn(r)
 	s.queue.recycle(r)
 	if threw != nil {
-		s.say.wait() // what the log says has the stack
+		s.say.Wait() // what the log says has the stack
 		panic(threw)
 	}
 }
@@ -234,7 +241,7 @@ type Ticket struct {
 // has become of ctx. An error is an [*UnknownError], with that of ctx or ErrFailed,
 // as with Update, or with ErrReentrant.
 func (t *Ticket) Wait(ctx context.Context) error {
-	if !t.done.given.Load() && t.s.within(inApply, inCapture) {
+	if !t.done.given.Load() && t.s.within(inApply, inCapture, inHeldWrite) {
 		return unknown(t.index, errReentrant)
 	}
 	t.s.watch.arm()
@@ -249,3 +256,270 @@ func (t *Ticket) Index() uint64 { return t.index }
 
 // Result returns what Apply returned.
 func (t *Ticket) Result() any { return t.result }
+
+// Change is for a program that changes its state by itself and then has that logged. It
+// calls change while nothing else uses the machine: no Apply, Snapshot or View runs. What
+// change does to the state, in memory, it describes by updates that it passes to tx, and a
+// replay makes by calling Apply with each of them. All of them are one atomic unit: after a
+// crash they are all there, or none is. Change returns when they are durable, with the
+// index of the last one, or with that of the update before if there are none.
+//
+// An error that change returns goes to the caller as it is, and says that nothing has
+// happened: change must have left the state as it was, and nothing is logged, whatever
+// it has appended. Append before you change the state, and there is nothing to undo when
+// there is no space. The other errors are those of [Store.Update]. A panic in change fails
+// the store, as one in Apply does. change may be called in the goroutine of another
+// caller, and must not call methods of the store, which return ErrReentrant.
+func (s *Store) Change(ctx context.Context, change func(tx *Tx) error) (index uint64, err error) {
+	r, err := s.changeRequest(ctx, change)
+	if err != nil {
+		return 0, err
+	}
+	patient := ctx.Done() == nil
+	s.enter(r, patient, patient && s.syncInterval.Load() == 0)
+	if err := s.await(ctx, r); err != nil {
+		return 0, err
+	}
+	index, err = r.index, r.err
+	s.finish(r)
+	return index, err
+}
+
+// SubmitChange calls change like Change, and returns without waiting until it is durable.
+// The ticket has the index of the last update, and no result.
+func (s *Store) SubmitChange(change func(tx *Tx) error) (*Ticket, error) {
+	ctx := context.Background()
+	r, err := s.changeRequest(ctx, change)
+	if err != nil {
+		return nil, err
+	}
+	r.async = true
+	return s.submit(ctx, r)
+}
+
+func (s *Store) changeRequest(ctx context.Context, change func(tx *Tx) error) (*request, error) {
+	if change == nil {
+		return nil, errors.New("store: Change needs a function, not nil")
+	}
+	if err := s.acceptable(ctx, nil); err != nil {
+		return nil, err
+	}
+	r := s.queue.request(nil)
+	r.change = change
+	return r, nil
+}
+
+// A Tx collects the updates of one [Store.Change], and is of no use after that.
+type Tx struct {
+	s     *Store // nil: the change is over
+	first uint64 // index of the first update
+	at    int64  // the time of the commit, in nanoseconds since 1970
+	count uint32 // of updates
+	group []byte // the updates as a group holds them
+	bare  int    // where the first update begins there
+}
+
+// Append adds an update, in order. The slice is the caller's. An error says that the
+// update is not added, and the function passed to Change returns an error, or goes on with
+// what was added: ErrTooLarge, for an update larger than Options.MaxUpdate or when all of
+// them together are; ErrNoSpace and others of making room on the disk.
+func (tx *Tx) Append(update []byte) error {
+	s := tx.s
+	if s == nil {
+		return errors.New("store: a Tx was used after the function passed to Change had returned")
+	}
+	n := len(tx.group) + binary.MaxVarintLen64 + len(update)
+	if n-binary.MaxVarintLen64 > s.opts.MaxUpdate {
+		return &storefile.Error{Is: ErrTooLarge, Msg: fmt.Sprintf("the updates of a change take %d bytes, and Options.MaxUpdate is %d", n-binary.MaxVarintLen64, s.opts.MaxUpdate)}
+	}
+	if !s.hasSpace(n) {
+		if err := s.makeSpace(n); err != nil {
+			s.hadNoSpace(err)
+			return err
+		}
+	}
+	tx.group = storefile.AppendToGroup(tx.group, update)
+	if tx.count++; tx.count == 1 {
+		tx.bare = len(tx.group) - len(update)
+	}
+	return nil
+}
+
+// Index returns the index that the next update appended will have.
+func (tx *Tx) Index() uint64 { return tx.first + uint64(tx.count) }
+
+// Time returns the time of the commit in which the updates will be: see [TimedMachine].
+func (tx *Tx) Time() time.Time { return moment(tx.at) }
+
+// A changeCall is a request whose change is called.
+type changeCall request
+
+func (c *changeCall) On(owner any) error {
+	s := owner.(*Store)
+	r := (*request)(c)
+	tx := &Tx{s: s, first: s.index.Load() + 1, at: r.at}
+	defer func() { tx.s = nil }()
+	if err := r.change(tx); err != nil {
+		return err
+	}
+	r.update, r.count = tx.group, tx.count
+	if r.count == 1 {
+		r.update = tx.group[tx.bare:]
+	}
+	r.size = len(r.update)
+	return nil
+}
+
+// Replace installs a whole state in place of the one that there is, and returns when that
+// is durable, with the index that it has as an update. After a crash the store has either
+// the state before, or this one. state is written as a snapshot is: what its WriteTo writes
+// is held in memory, logged as one update of at most Options.MaxUpdate bytes, and passed
+// to Machine.Restore, at the first time as in every replay.
+//
+// [Store.Updates] and what follows the store get it as an [Update] whose State is true.
+//
+// The errors are those of state, of which nothing has happened, and those of
+// [Store.Update]. If Restore refuses the state, nothing is logged and the store fails, since
+// the machine may then hold anything: opened again, it has the state before. The error is
+// ErrFailed then, and that of Restore. As whenever a store fails, what was applied before
+// and is not durable yet may be lost, and its callers are told ErrUnknown.
+//
+// A state that is an io.Closer is closed, whatever happened.
+func (s *Store) Replace(ctx context.Context, state io.WriterTo) (index uint64, err error) {
+	if state == nil {
+		return 0, errors.New("store: Replace needs a state, not nil")
+	}
+	if c, ok := state.(io.Closer); ok {
+		defer func() { _ = c.Close() }() // it was read, and is installed or not
+	}
+	if err := s.acceptable(ctx, nil); err != nil {
+		return 0, err
+	}
+	b := stateBuffer{most: s.opts.MaxUpdate}
+	if err := b.take(state); err != nil {
+		return 0, err
+	}
+	r := s.queue.request(b.Bytes())
+	r.state = true
+	s.enter(r, ctx.Done() == nil, false)
+	if err := s.await(ctx, r); err != nil {
+		return 0, err
+	}
+	index, err = r.index, r.err
+	s.finish(r)
+	return index, err
+}
+
+// A stateBuffer holds a state of so many bytes at most.
+type stateBuffer struct {
+	bytes.Buffer
+	most int
+}
+
+// take has state written into b.
+func (b *stateBuffer) take(state io.WriterTo) (err error) {
+	defer recovered(&err, "WriteTo of the state")
+	_, err = state.WriteTo(struct{ io.Writer }{b})
+	if err == nil || errors.Is(err, ErrTooLarge) {
+		return err
+	}
+	return fmt.Errorf("store: writing the state that is to be installed: %w", err)
+}
+
+// Write implements io.Writer.
+func (b *stateBuffer) Write(p []byte) (int, error) {
+	if len(p) > b.most-b.Len() {
+		return 0, &storefile.Error{Is: ErrTooLarge, Msg: fmt.Sprintf("the state that is to be installed has more than Options.MaxUpdate, %d bytes", b.most)}
+	}
+	return b.Buffer.Write(p)
+}
+
+// A stateCall is a request whose state is restored.
+type stateCall request
+
+func (c *stateCall) On(owner any) error {
+	return owner.(*Store).m.Restore(bytes.NewReader(c.update))
+}
+
+// refusedState says that the machine has refused the state of r, which leaves it with no state
+// that is known.
+func (s *Store) refusedState(r *request) error {
+	return s.fail(fmt.Errorf("Restore refused the state that was to be installed: %w", r.err))
+}
+
+// Sync waits until all that was applied before the call is durable, and makes that
+// happen now, whatever SyncInterval says. The errors are ErrFailed, ErrReentrant
+// and that of ctx.
+func (s *Store) Sync(ctx context.Context) error { return s.sync(ctx, false) }
+
+// sync is Sync. With open, a store that is being closed is an error.
+func (s *Store) sync(ctx context.Context, open bool) error {
+	index := s.index.Load()
+	for waited := false; ; waited = true {
+		s.mu.Lock()
+		err := s.failureLocked()
+		if open && err == nil {
+			err = s.err
+		}
+		done := s.durable >= index
+		changed := s.changedLocked(!done && err == nil)
+		s.mu.Unlock()
+		switch {
+		case done:
+			return nil
+		case err != nil:
+			return err
+		case !waited && s.within(inApply, inCapture, inHeldWrite):
+			return errReentrant
+		}
+		if err := s.awaitChange(ctx, changed, index); err != nil {
+			return err
+		}
+	}
+}
+
+// WaitIndex waits until update index is durable; one that is not made yet is waited for.
+// It makes a commit happen now, whatever SyncInterval says, if the update is applied. The
+// errors are ErrClosed and ErrFailed, when the update will not come; ErrReentrant; and that
+// of ctx.
+func (s *Store) WaitIndex(ctx context.Context, index uint64) error {
+	for waited := false; ; waited = true {
+		durable, changed, err := s.progress(index)
+		switch {
+		case durable >= index:
+			return nil
+		case err != nil:
+			return fmt.Errorf("store: waiting for update %d: %w", index, err)
+		case !waited && s.within(inApply, inCapture, inView, inHeldWrite):
+			return errReentrant
+		}
+		if err := s.awaitChange(ctx, changed, index); err != nil {
+			return err
+		}
+	}
+}
+
+// awaitChange has what was applied committed now, and waits for a change: update index may be
+// durable then.
+func (s *Store) awaitChange(ctx context.Context, changed <-chan struct{}, index uint64) error {
+	s.Flush()
+	s.watch.arm()
+	select {
+	case <-changed:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("store: waiting for update %d to become durable: %w", index, ctx.Err())
+	}
+}
+
+// Flush begins the commit of what was applied before the call now, whatever
+// SyncInterval says, and does not wait for it.
+func (s *Store) Flush() {
+	s.mu.Lock()
+	pending := s.index.Load() > s.durable // some may be on its way from Apply to the batch
+	s.mu.Unlock()
+	if pending {
+		signalTo(s.urgent)
+		signalTo(s.commitWake)
+	}
+}

@@ -338,6 +338,38 @@ func TestTheFirstFailureIsTold(t *testing.T) {
 	})
 }
 
+// The errors of a store whose Apply has panicked say with what and where, and do not have
+// the whole stack, which may be long: each later update has them again.
+func TestAPanicIsToldByItsInnermostCalls(t *testing.T) {
+	const dir = "/innermost"
+	memory(t, dir)
+	s := open(t, dir, &deepPanic{}, nil)
+	func() {
+		defer func() { _ = recover() }()
+		_, _ = s.Update(t.Context(), []byte("u"))
+	}()
+	for range 2 {
+		_, err := s.Update(t.Context(), []byte("later"))
+		wantIs(t, err, store.ErrFailed)
+		if text := err.Error(); !strings.Contains(text, "panic in Apply: deep down\n") || !strings.Contains(text, ".deep(") || strings.Count(text, "\n") > 15 {
+			t.Errorf("the error is\n%s", text)
+		}
+	}
+	_ = s.Close()
+}
+
+type deepPanic struct{ journal }
+
+func (*deepPanic) Apply([]byte) (any, error) { return deep(100), nil }
+
+//go:noinline
+func deep(n int) int {
+	if n == 0 {
+		panic("deep down")
+	}
+	return deep(n-1) + 1
+}
+
 func TestMaxPendingMakesUpdatesWait(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const dir = "/pending"

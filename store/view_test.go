@@ -1,12 +1,14 @@
 package store_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
 	"runtime"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -231,4 +233,64 @@ func TestCloseAmongReadersWhoWaitForTheDisk(t *testing.T) {
 		})
 		soon(t, "one of them", all.Wait)
 	}
+}
+
+// TestNoUpdateWaitsForAStoreThatIsClosed lets updates come at each moment of Close.
+func TestNoUpdateWaitsForAStoreThatIsClosed(t *testing.T) {
+	for round := range 1000 {
+		const dir = "/closing"
+		memory(t, dir)
+		s := open(t, dir, &journal{}, &store.Options{SnapshotBytes: -1})
+		var all sync.WaitGroup
+		for range 50 {
+			all.Go(func() {
+				for range 20 {
+					_, _ = s.Submit([]byte("x")) // or it is closed
+				}
+			})
+		}
+		all.Go(func() {
+			for range round % 100 {
+				runtime.Gosched()
+			}
+			check(t, s.Close())
+		})
+		soon(t, "one of them", all.Wait)
+	}
+}
+
+// TestReadersWhoWaitForALargeUpdateGetIt has readers who wait for the disk, and updates that
+// wait for these readers. A large update is put into the batch while readers run.
+func TestReadersWhoWaitForALargeUpdateGetIt(t *testing.T) {
+	const dir = "/large"
+	memory(t, dir)
+	s := open(t, dir, &journal{}, &store.Options{SnapshotBytes: -1})
+	large := bytes.Repeat([]byte("x"), 100<<10)
+	for range 200 {
+		var readers, writers sync.WaitGroup
+		var written atomic.Bool
+		for range 2 {
+			readers.Go(func() {
+				for !written.Load() {
+					check(t, s.View(func() error { return s.Sync(t.Context()) }))
+				}
+			})
+		}
+		for i := range 4 {
+			update := large[:1]
+			if i == 0 {
+				update = large
+			}
+			writers.Go(func() {
+				_, err := s.Submit(update)
+				check(t, err)
+			})
+		}
+		soon(t, "one of them", func() {
+			writers.Wait()
+			written.Store(true)
+			readers.Wait()
+		})
+	}
+	check(t, s.Close())
 }

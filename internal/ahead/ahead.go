@@ -8,6 +8,7 @@ package ahead
 
 import (
 	"io"
+	"runtime"
 	"sync"
 	"sync/atomic"
 
@@ -76,38 +77,66 @@ func (r *Reader) dequeue() *Segment {
 	if r.calm > 0 || r.limit-r.start <= 2*SegmentSize {
 		r.calm = max(r.calm-1, 0)
 		s := r.segment()
+		after := r.next
+		r.next = s.Off // if src panics, it is not passed over
 		r.load(s)
+		r.next = after
 		return s
 	}
 	for len(r.queue) < depth && r.next < r.limit {
 		s, t := r.segment(), newTask()
 		s.task = t
 		r.queue = append(r.queue, s)
-		go func() {
-			t.once(func() { r.load(s) })
-		}()
+		go t.ahead(func() { r.load(s) })
 	}
 	s := r.queue[0]
+	if t := s.task; t.own || t.take() { // waiting for somebody to begin with it would take longer
+		t.own = true
+		r.load(s)
+	} else {
+		t.wait()
+	}
 	r.queue = append(r.queue[:0], r.queue[1:]...)
-	// If nobody has begun with it, waiting for somebody to do so takes longer.
-	s.task.once(func() { r.load(s) })
-	<-s.task.done
 	return s
 }
 
 // A task is done by the goroutine that comes first.
 type task struct {
 	taken atomic.Bool
-	done  chan struct{} // closed when it is done
+	own   bool // by the consumer, which may have to begin again
+
+	done  chan struct{} // closed when another goroutine has done it, or src has ended that
+	ended bool          // src has; set before done is closed
+	threw any           // with what it has panicked; likewise
 }
 
 func newTask() *task { return &task{done: make(chan struct{})} }
 
-// once calls do, unless somebody has done so. That may not be through yet.
-func (t *task) once(do func()) {
-	if t.taken.CompareAndSwap(false, true) {
-		defer close(t.done)
-		do()
+// take reports whether nobody has taken the task before.
+func (t *task) take() bool { return t.taken.CompareAndSwap(false, true) }
+
+// ahead does the task in a goroutine of its own, unless the consumer has taken it. What ends
+// the goroutine is left to wait.
+func (t *task) ahead(do func()) {
+	if !t.take() {
+		return
+	}
+	defer close(t.done)
+	defer func() { t.threw = recover() }()
+	t.ended = true
+	do()
+	t.ended = false
+}
+
+// wait waits until another goroutine has done the task. What has ended that ends this one,
+// where somebody can recover it.
+func (t *task) wait() {
+	<-t.done
+	switch {
+	case t.threw != nil:
+		panic(t.threw)
+	case t.ended:
+		runtime.Goexit()
 	}
 }
 
@@ -179,7 +208,7 @@ func (r *Reader) ReadPast(p []byte) int {
 // giveUp forgets all segments.
 func (r *Reader) giveUp() {
 	for _, s := range r.queue {
-		if s.task.taken.CompareAndSwap(false, true) {
+		if s.task.take() {
 			s.release()
 		}
 	}
@@ -191,8 +220,9 @@ func (r *Reader) giveUp() {
 // longer valid.
 func (r *Reader) Close() {
 	for _, s := range r.queue {
-		s.task.once(func() {}) // not needed any more
-		<-s.task.done
+		if !s.task.own && !s.task.take() {
+			<-s.task.done
+		}
 		s.release()
 	}
 	r.cur.release()

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"runtime"
 	"testing"
 
 	"github.com/stateio/stateio/internal/ahead"
@@ -222,3 +223,41 @@ func TestReadPastGoesOnBehindTheLastBlock(t *testing.T) {
 		r.Close()
 	}
 }
+
+// A source that panics, or ends the goroutine, does so where the consumer is, and nothing is
+// passed over: reading on ends there again, or gives what comes next.
+func TestASourceThatDoesNotReturn(t *testing.T) {
+	log := makeLog(12*ahead.SegmentSize, 3000)
+	for name, end := range map[string]func(){"panic": func() { panic("boom") }, "Goexit": runtime.Goexit} {
+		for at := int64(0); at < int64(len(log)); at += ahead.SegmentSize {
+			r := ahead.New(readerAt(func(b []byte, off int64) (int, error) {
+				if off == at {
+					end()
+				}
+				return bytes.NewReader(log).ReadAt(b, off)
+			}), 0, int64(len(log)))
+			pos := int64(0)
+			for range 2 {
+				done := make(chan any)
+				go func() {
+					defer func() { done <- recover() }()
+					for {
+						b, _, err := r.Block()
+						if err != nil || !bytes.HasPrefix(log[pos:], b) {
+							t.Errorf("%s at %d: %d bytes at %d, %v", name, at, len(b), pos, err)
+							return
+						}
+						pos += int64(len(b))
+					}
+				}()
+				if v := <-done; pos != at || (v != nil) != (name == "panic") {
+					t.Errorf("%s at %d: it has come to %d, and ended with %v", name, at, pos, v)
+				}
+			}
+		}
+	}
+}
+
+type readerAt func(b []byte, off int64) (int, error)
+
+func (r readerAt) ReadAt(b []byte, off int64) (int, error) { return r(b, off) }

@@ -41,15 +41,17 @@
 //
 // # Errors
 //
-// Every error is a *[fs.PathError], or a *[os.LinkError] from Rename, that names
-// the operation and the path; callers put their own name, and the offset, in
-// front. Below it errors.Is finds:
+// Every error of an FS and of its Files is a *[fs.PathError], or a *[os.LinkError] from
+// Rename, that names the operation and the path; callers put their own name, and the
+// offset, in front. The functions for state files (below) may return an error that names
+// neither: their callers have the file, and name both. Below it errors.Is finds:
 //
 //   - [fs.ErrNotExist], [fs.ErrExist], [fs.ErrPermission], [fs.ErrClosed]
 //     as in package os;
 //   - [ErrLocked] from the calls that lock, when somebody holds the lock;
 //   - [ErrNotRegular] from Open and Lock, for whatever is not a regular file;
-//   - [ErrNoSpace], when the disk or the user's quota is full;
+//   - [ErrNoSpace], when the disk or the user's quota is full, or the file as large as
+//     one may be there;
 //   - [errors.ErrUnsupported], where a file system or a platform has no such
 //     operation, or a sandbox forbids it with EPERM, EACCES, EINVAL, EOPNOTSUPP or
 //     ENOSYS: from Preallocate, DropCache and the calls that lock, which a caller
@@ -58,6 +60,12 @@
 //   - the [syscall.Errno] of the kernel, if there was one.
 //
 // No call returns EINTR: OS repeats what a signal interrupted.
+//
+// # State files
+//
+// A state file comes as an open [os.File], of a user who knows no FS. [LockFile],
+// [SyncFileName], [Forget], [Punch], [DataEnd] and [Watch] do for one what an FS does for
+// its own files, by the same system calls.
 //
 // # Concurrency
 //

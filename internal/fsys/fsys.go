@@ -15,9 +15,12 @@ var (
 	// file: a directory, a symbolic link, a FIFO, a socket or a device.
 	ErrNotRegular = errors.New("not a regular file")
 
-	// ErrNoSpace reports that the disk, or the user's quota on it, is full. An
-	// error that is ErrNoSpace still unwraps to the kernel's ENOSPC or EDQUOT.
+	// ErrNoSpace reports that the disk, or the user's quota on it, is full, or that the
+	// file is as large as one may be there: another one has space then. An error that is
+	// ErrNoSpace still unwraps to the kernel's ENOSPC, EDQUOT or EFBIG.
 	ErrNoSpace = errors.New("no space left")
+	// ErrFileLimit is an ErrNoSpace that passes for another file only.
+	ErrFileLimit = errors.New("file as large as one may be")
 
 	// ErrCrashed reports use of a file system, or of a file opened there, after
 	// its crash.

@@ -175,10 +175,9 @@ func (h *osHeld) Moved() (bool, error) {
 	}
 	held, err := fstat(uintptr(h.fd))
 	if err == nil {
-		var st unix.Stat_t
-		err = retry(func() error { return unix.Stat(h.dir, &st) })
-		if err == nil {
-			return infoOf(&st).ID != held.ID, nil
+		var id FileID
+		if id, err = idAt(h.dir); err == nil {
+			return id != held.ID, nil
 		}
 	}
 	if err == unix.ENOENT || err == unix.ENOTDIR {

@@ -4,6 +4,9 @@ package fsys
 
 import "golang.org/x/sys/unix"
 
+// CanLock tells whether the platform has locks of files.
+const CanLock = true
+
 // lockFile takes an flock: it belongs to the open file, so it excludes other
 // opens in the same process too, and the kernel frees it with the last
 // descriptor, of which there is one since children do not inherit it.
@@ -24,5 +27,8 @@ func lockFile(fd uintptr) error {
 	}
 	return optional(err)
 }
+
+// lockAgain is lockFile, which a file that has the lock passes.
+func lockAgain(fd uintptr) error { return lockFile(fd) }
 
 func unlockFile(fd uintptr) { _ = unix.Flock(int(fd), unix.LOCK_UN) }

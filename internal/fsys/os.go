@@ -219,7 +219,7 @@ func (f *osFile) Sync() error { return f.here(f.f.Sync()) }
 func (f *osFile) Truncate(size int64) error { return f.here(f.f.Truncate(size)) }
 
 func (f *osFile) DropCache() error {
-	return f.onFD("dropcache", func(fd uintptr) error { return optional(dropCache(fd)) })
+	return f.onFD("dropcache", func(fd uintptr) error { return optional(dropCache(fd, 0)) })
 }
 
 func (f *osFile) Preallocate(off, n int64) error {
@@ -334,9 +334,11 @@ func NoSpace(err error) error {
 // noSpaceError is an ErrNoSpace that shows the error it comes from.
 type noSpaceError struct{ cause error }
 
-func (e noSpaceError) Error() string        { return e.cause.Error() }
-func (e noSpaceError) Is(target error) bool { return target == ErrNoSpace }
-func (e noSpaceError) Unwrap() error        { return e.cause }
+func (e noSpaceError) Error() string { return e.cause.Error() }
+func (e noSpaceError) Is(target error) bool {
+	return target == ErrNoSpace || target == ErrFileLimit && isFileLimit(e.cause)
+}
+func (e noSpaceError) Unwrap() error { return e.cause }
 
 // optional makes err one that is errors.ErrUnsupported, if it says that a system
 // call can't be made here: the kernel or the file system lacks it, or a sandbox

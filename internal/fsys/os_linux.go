@@ -22,8 +22,8 @@ func preallocate(fd uintptr, off, n int64) error {
 	return retry(func() error { return unix.Fallocate(int(fd), 0, off, n) })
 }
 
-func dropCache(fd uintptr) error {
-	return retry(func() error { return unix.Fadvise(int(fd), 0, 0, unix.FADV_DONTNEED) })
+func dropCache(fd uintptr, off int64) error {
+	return retry(func() error { return unix.Fadvise(int(fd), off, 0, unix.FADV_DONTNEED) })
 }
 
 // stat asks for what Info holds, and not for the times of the file. Since Linux
@@ -39,7 +39,7 @@ func stat(_ *os.File, fd uintptr) (Info, error) {
 	}
 	const want = unix.STATX_TYPE | unix.STATX_MODE | unix.STATX_NLINK | unix.STATX_INO | unix.STATX_SIZE
 	var st unix.Statx_t
-	err := retry(func() error { return statx(fd, want, &st) })
+	err := retry(func() error { return statx(int(fd), &noPath, unix.AT_EMPTY_PATH, want, &st) })
 	if err != nil && isRefused(err) {
 		info, err := fstat(fd)
 		statxRefused.Store(err == nil)
@@ -50,19 +50,24 @@ func stat(_ *os.File, fd uintptr) (Info, error) {
 	}
 	return Info{
 		Mode: modeOf(uint32(st.Mode)), Size: int64(st.Size), Links: int64(st.Nlink),
-		ID: FileID{Dev: unix.Mkdev(st.Dev_major, st.Dev_minor), Ino: st.Ino},
+		ID: idOf(&st),
 	}, nil
+}
+
+// idOf returns the identity of what statx has told about.
+func idOf(st *unix.Statx_t) FileID {
+	return FileID{Dev: unix.Mkdev(st.Dev_major, st.Dev_minor), Ino: st.Ino}
 }
 
 // statxRefused says that statx can't be called in this process, and fstat can.
 var statxRefused atomic.Bool
 
 // noPath is the empty path, which names the descriptor itself.
-var noPath [1]byte
+var noPath byte
 
-// statx is unix.Statx of an open file, without the allocation for the path.
-func statx(fd uintptr, mask int, st *unix.Statx_t) error {
-	_, _, errno := unix.Syscall6(unix.SYS_STATX, fd, uintptr(unsafe.Pointer(&noPath)), unix.AT_EMPTY_PATH,
+// statx is unix.Statx without the allocation for the path, which ends with a NUL.
+func statx(dir int, path *byte, flags, mask int, st *unix.Statx_t) error {
+	_, _, errno := unix.Syscall6(unix.SYS_STATX, uintptr(dir), uintptr(unsafe.Pointer(path)), uintptr(flags),
 		uintptr(mask), uintptr(unsafe.Pointer(st)), 0)
 	if errno != 0 {
 		return errno
@@ -70,9 +75,9 @@ func statx(fd uintptr, mask int, st *unix.Statx_t) error {
 	return nil
 }
 
-// syncAround writes back all that is cached of the file system which holds dir.
-func syncAround(dir string) error {
-	f, err := openDir(dir)
+// syncAround writes back all that is cached of the file system which holds what is at path.
+func syncAround(path string) error {
+	f, err := os.Open(path)
 	if err != nil {
 		return errors.Unwrap(err)
 	}

@@ -106,12 +106,15 @@ func cause(err error) error {
 // isRefused tells the errors that say that a system call can't be made.
 func isRefused(err error) bool { return errors.Is(err, errors.ErrUnsupported) }
 
+// retry calls what nothing interrupts here.
+func retry(call func() error) error { return call() }
+
 // Datasync is a full sync: there is no other.
 func (f *osFile) Datasync() error { return f.Sync() }
 
 func preallocate(uintptr, int64, int64) error { return errors.ErrUnsupported }
 
-func dropCache(uintptr) error { return errors.ErrUnsupported }
+func dropCache(uintptr, int64) error { return errors.ErrUnsupported }
 
 func free(string) (int64, error) { return 0, errors.ErrUnsupported }
 

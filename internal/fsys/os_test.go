@@ -204,7 +204,7 @@ func TestHotPathDoesNotAllocate(t *testing.T) {
 
 func TestNoSpaceIsRecognised(t *testing.T) {
 	for err, want := range map[error]bool{
-		syscall.ENOSPC: true, syscall.EDQUOT: true, syscall.EIO: false, fs.ErrClosed: false, nil: false,
+		syscall.ENOSPC: true, syscall.EDQUOT: true, syscall.EFBIG: true, syscall.EIO: false, fs.ErrClosed: false, nil: false,
 	} {
 		if got := errors.Is(fsys.NoSpace(err), fsys.ErrNoSpace); got != want {
 			t.Errorf("%v is ErrNoSpace: %v, want %v", err, got, want)

@@ -101,10 +101,11 @@ func syncDir(dir string) error {
 }
 
 // syncOpenDir syncs a directory where that can be done. On a file system that is
-// read-only there is nothing to sync.
+// read-only there is nothing to sync. EBADF is of a server that syncs only what is open for
+// writing, as a directory never is.
 func syncOpenDir(f *os.File) error {
 	err := errors.Unwrap(f.Sync())
-	if err == unix.EINVAL || err == unix.EROFS || errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.EOPNOTSUPP) {
+	if err == unix.EINVAL || err == unix.EROFS || err == unix.EBADF || errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.EOPNOTSUPP) {
 		return nil
 	}
 	return err
@@ -124,6 +125,15 @@ func fstat(fd uintptr) (Info, error) {
 		return Info{}, err
 	}
 	return infoOf(&st), nil
+}
+
+// idAt returns the identity of what a path leads to; a link is followed.
+func idAt(path string) (FileID, error) {
+	var st unix.Stat_t
+	if err := retry(func() error { return unix.Stat(path, &st) }); err != nil {
+		return FileID{}, err
+	}
+	return infoOf(&st).ID, nil
 }
 
 // infoOf converts what the kernel says; the types of its fields depend on the
@@ -168,8 +178,10 @@ func isRefused(err error) bool {
 }
 
 func isNoSpace(err error) bool {
-	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT)
+	return errors.Is(err, unix.ENOSPC) || errors.Is(err, unix.EDQUOT) || isFileLimit(err)
 }
+
+func isFileLimit(err error) bool { return errors.Is(err, unix.EFBIG) }
 
 // retry repeats a call that a signal interrupted.
 func retry(call func() error) error {

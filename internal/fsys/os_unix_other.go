@@ -13,7 +13,7 @@ func (f *osFile) Datasync() error { return f.Sync() }
 
 func preallocate(uintptr, int64, int64) error { return errors.ErrUnsupported }
 
-func dropCache(uintptr) error { return errors.ErrUnsupported }
+func dropCache(uintptr, int64) error { return errors.ErrUnsupported }
 
 func stat(_ *os.File, fd uintptr) (Info, error) { return fstat(fd) }
 

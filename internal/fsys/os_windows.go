@@ -69,6 +69,9 @@ func checkHandle(h windows.Handle) error {
 	return nil
 }
 
+// CanLock tells whether the platform has locks of files.
+const CanLock = true
+
 func lockFile(h uintptr) error { return lockByte(h, lockedByte()) }
 
 func unlockFile(h uintptr) { unlockByte(h, lockedByte()) }
@@ -78,6 +81,13 @@ func unlockFile(h uintptr) { unlockByte(h, lockedByte()) }
 func lockLog(h uintptr) error { return lockByte(h, &windows.Overlapped{OffsetHigh: 1 << 30}) }
 
 func unlockLog(h uintptr) { unlockByte(h, &windows.Overlapped{OffsetHigh: 1 << 30}) }
+
+// lockAgain locks the same byte. The lock that the handle has itself would be in the way: it
+// goes for a moment, as nothing tells whose lock is in the way.
+func lockAgain(h uintptr) error {
+	unlockLog(h)
+	return lockLog(h)
+}
 
 // lockByte locks one byte far past the end of any file: locks are mandatory
 // here, and nobody is to be kept from reading the file.
@@ -186,11 +196,19 @@ func isRefused(err error) bool {
 // syncAround has nothing to do, as syncDir has not.
 func syncAround(string) error { return nil }
 
+// retry calls what nothing interrupts here.
+func retry(call func() error) error { return call() }
+
 func isNoSpace(err error) bool {
 	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || // of a Mem or a Faulty
 		errors.Is(err, windows.ERROR_DISK_FULL) ||
 		errors.Is(err, windows.ERROR_HANDLE_DISK_FULL) ||
-		errors.Is(err, windows.ERROR_DISK_QUOTA_EXCEEDED)
+		errors.Is(err, windows.ERROR_DISK_QUOTA_EXCEEDED) ||
+		isFileLimit(err)
+}
+
+func isFileLimit(err error) bool {
+	return errors.Is(err, syscall.EFBIG) || errors.Is(err, windows.ERROR_FILE_TOO_LARGE)
 }
 
 // Datasync is a full sync: there is no other.
@@ -198,4 +216,4 @@ func (f *osFile) Datasync() error { return f.Sync() }
 
 func preallocate(uintptr, int64, int64) error { return errors.ErrUnsupported }
 
-func dropCache(uintptr) error { return errors.ErrUnsupported }
+func dropCache(uintptr, int64) error { return errors.ErrUnsupported }

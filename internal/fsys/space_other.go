@@ -8,5 +8,7 @@ import (
 )
 
 func isNoSpace(err error) bool {
-	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT)
+	return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) || isFileLimit(err)
 }
+
+func isFileLimit(err error) bool { return errors.Is(err, syscall.EFBIG) }

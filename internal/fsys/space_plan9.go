@@ -10,3 +10,6 @@ func isNoSpace(err error) bool {
 	text := err.Error()
 	return strings.Contains(text, "file system full") || strings.Contains(text, "no space left on device")
 }
+
+// isFileLimit: no file server is known to say so in a text of its own.
+func isFileLimit(error) bool { return false }

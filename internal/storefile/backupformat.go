@@ -4,7 +4,10 @@ import (
 	"bytes"
 	"encoding/binary"
 
+	"github.com/cespare/xxhash/v2"
+
 	"github.com/stateio/stateio/internal/entry"
+	"github.com/stateio/stateio/internal/record"
 	"github.com/stateio/stateio/logio"
 )
 
@@ -72,4 +75,22 @@ func AppendBackupEntry(w *logio.Writer, h entry.Head, payload []byte) error {
 	var head [entry.HeadSize]byte
 	h.Put(&head)
 	return w.Append(append(head[:], payload...))
+}
+
+// EmptyBackup returns a backup with header h of a state without bytes: what a store begins
+// with that is to go on at an index that no update of its own has led to.
+func EmptyBackup(h Header) ([]byte, error) {
+	var b bytes.Buffer
+	w := logio.NewWriter(&b, 0)
+	h.Kind = BackupKind
+	err := AppendBackupEntry(w, entry.Head{Kind: entry.Snapshot}, h.Encode())
+	at := record.Aligned(w.Tell())
+	if err == nil {
+		err = AppendBackupEntry(w, entry.Head{Kind: entry.Snapshot}, nil)
+	}
+	if err == nil {
+		end := EndOf(h, 0, xxhash.Sum64(nil))
+		err = AppendBackupEntry(w, entry.Head{Kind: entry.Update, Epoch: uint64(at)}, end.Encode())
+	}
+	return b.Bytes(), err
 }

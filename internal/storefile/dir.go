@@ -2,8 +2,10 @@ package storefile
 
 import (
 	"errors"
+	"fmt"
 	"io/fs"
 	"path/filepath"
+	"slices"
 
 	"github.com/stateio/stateio/internal/fsys"
 )
@@ -70,6 +72,28 @@ func (d Dir) SnapHeader(index uint64) (Header, int64, error) {
 	return ReadHeader(d.FS, d.Snap(index), index, SnapKind)
 }
 
+// LogSizes returns how large the logs after these updates are, in bytes. One that can't be
+// looked at has no size, and the first error says why: that it is gone is none, since reading
+// it says so.
+func (d Dir) LogSizes(bases []uint64) ([]int64, error) { return d.sizes(d.Log, bases) }
+
+// SnapSizes is LogSizes for the snapshots of these updates.
+func (d Dir) SnapSizes(indexes []uint64) ([]int64, error) { return d.sizes(d.Snap, indexes) }
+
+func (d Dir) sizes(path func(index uint64) string, indexes []uint64) (sizes []int64, first error) {
+	for _, index := range indexes {
+		info, err := d.FS.Stat(path(index))
+		if err != nil {
+			info.Size = 0
+		}
+		if err != nil && first == nil && !errors.Is(err, fs.ErrNotExist) {
+			first = fmt.Errorf("store: %w", err)
+		}
+		sizes = append(sizes, info.Size)
+	}
+	return sizes, first
+}
+
 // LogUse returns the header of the log after update base, and whether anything was written
 // after it: a log without that may never have come into use.
 func (d Dir) LogUse(base uint64) (h Header, used bool, err error) {
@@ -98,9 +122,70 @@ func (d Dir) VoidOrGone(base uint64) (bool, error) {
 	return void, err
 }
 
+// Chained returns an error unless each snapshot of l up to index last is followed by a log:
+// a snapshot begins with a new one, and is dropped before that is.
+func (d Dir) Chained(l *Listing, last uint64) error {
+	for _, index := range l.Snaps {
+		if _, there := slices.BinarySearch(l.Logs, index); there || index > last {
+			continue
+		}
+		// While the store is open, a listing may miss what comes and goes meanwhile.
+		_, err := d.FS.Stat(d.Log(index))
+		if errors.Is(err, fs.ErrNotExist) {
+			if _, err = d.FS.Stat(d.Snap(index)); err == nil {
+				return d.MissingLog(index)
+			}
+		}
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return fmt.Errorf("store: %w", err)
+		}
+	}
+	return nil
+}
+
+// OneStore returns an error if logs of l up to index last belong to different stores: those of
+// one were copied to the other, and nobody knows which was meant. Other damage is found, and
+// told better, where a log is read.
+func (d Dir) OneStore(l *Listing, last uint64) error {
+	var first Header
+	known := false
+	for _, base := range l.Logs {
+		if base > last {
+			break
+		}
+		h, _, err := d.LogHeader(base)
+		switch {
+		case noDamage(err) != nil && !errors.Is(err, ErrVersion) && !fsys.Unreadable(err):
+			return err
+		case err != nil:
+		case known && h.Store != first.Store:
+			return Corrupt(d.Log(base), 0, "it belongs to another store than %s: files of two stores are in the directory; move those of one of them elsewhere", d.Log(first.Base))
+		default:
+			first, known = h, true
+		}
+	}
+	return nil
+}
+
 // MissingLog returns the error that says that the log after update base is not there.
 func (d Dir) MissingLog(base uint64) error {
 	return Corrupt(d.Log(base), 0, "the file is missing, with the updates after %d", base)
+}
+
+// HasBeginning returns an error if the state before the first update of the store, which no
+// snapshot gives, is one that no update has made: the logs of l do not lead there.
+func (d Dir) HasBeginning(l *Listing) error {
+	if len(l.Logs) == 0 || l.Logs[0] > 0 {
+		return nil // they do not reach back so far
+	}
+	h, _, err := d.LogHeader(0)
+	switch {
+	case err == nil && h.Kind == ImportKind:
+		return d.MissingImport()
+	case errors.Is(err, ErrCorrupt) || errors.Is(err, fs.ErrNotExist):
+		return nil // reading it says so
+	}
+	return err
 }
 
 // MissingImport returns the error that says that an imported state is not there.

@@ -30,6 +30,7 @@ type entries struct {
 	cur      *ahead.Segment // holds pos, if it is not nil
 
 	Off    int64  // where the entry last returned, or broken off, starts
+	sum    uint32 // the checksum of its first record
 	span   span   // the records that it was put together from
 	digest Digest // of all records before pos
 	spill  []byte // the entry put together from records
@@ -50,7 +51,7 @@ func (e *entries) next() ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.Off = e.pos - int64(h.Size())
+	e.Off, e.sum = e.pos-int64(h.Size()), h.Sum
 	if h.Offset != 0 || !h.Type.Starts() {
 		return nil, e.stop(e.Off, "a %v record where an entry should begin", h.Type)
 	}

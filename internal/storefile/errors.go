@@ -37,12 +37,30 @@ func Corrupt(path string, off int64, format string, args ...any) error {
 	return &CorruptError{Path: path, Offset: off, Err: fmt.Errorf(format, args...)}
 }
 
-// A newerError is an ErrVersion that says what is new.
-type newerError struct{ msg string }
+// An Error is an error of kind Is, said in Msg, with its Cause if there is one.
+type Error struct {
+	Is    error // a sentinel
+	Msg   string
+	Cause error // may be nil
+}
 
-func (e *newerError) Error() string        { return "store: " + e.msg }
-func (e *newerError) Is(target error) bool { return target == ErrVersion }
+// Error implements error.
+func (e *Error) Error() string {
+	if e.Cause == nil {
+		return "store: " + e.Msg
+	}
+	return "store: " + e.Msg + ": " + e.Cause.Error()
+}
 
+// Unwrap returns e.Is, and e.Cause if there is one.
+func (e *Error) Unwrap() []error {
+	if e.Cause == nil {
+		return []error{e.Is}
+	}
+	return []error{e.Is, e.Cause}
+}
+
+// newer returns an ErrVersion that says what is new.
 func newer(format string, args ...any) error {
-	return &newerError{fmt.Sprintf(format, args...)}
+	return &Error{Is: ErrVersion, Msg: fmt.Sprintf(format, args...)}
 }

@@ -28,6 +28,10 @@ type LogReader struct {
 	Time    int64  // of the current commit, in nanoseconds since 1970; at first that of update base
 	Skipped bool   // some of the log, because it is damaged
 
+	beforeSeal Mark   // of the last update, once the seal was read
+	lastOff    int64  // where the entry read last begins
+	lastSum    uint32 // the checksum of its first record
+
 	file fsys.File // that is closed with it; nil: the caller closes it
 }
 
@@ -119,6 +123,7 @@ func (r *LogReader) Next() ([]byte, error) {
 	if r.Sealed {
 		return nil, io.EOF
 	}
+	r.lastOff, r.lastSum = r.Off, r.sum
 	return update, nil
 }
 
@@ -180,6 +185,7 @@ func (r *LogReader) control(payload []byte, before Digest) error {
 		// It is whole, so no crash has torn it.
 		return Corrupt(r.Path, r.Off, "the seal is that of other updates than the %d that are there", r.Index-r.Header.Base)
 	}
+	r.beforeSeal = r.Mark()
 	r.Sealed = true
 	return nil
 }

@@ -48,6 +48,9 @@ func (r *LogReader) ReadTail() (LogTail, error) {
 			return t, fmt.Errorf("store: reading %s: %w", r.Path, err)
 		}
 		from := int(max(0, r.End-off))
+		if len(b) < from {
+			return t, Corrupt(r.Path, off+int64(len(b)), "the file was cut while it was read: somebody writes over it, or its disk has lost something")
+		}
 		if record.Zero(b[from:]) {
 			continue
 		}

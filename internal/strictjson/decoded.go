@@ -119,7 +119,7 @@ func (c *checker) member(s *shape, name []byte, at int) (field, error) {
 		}
 	}
 	if !c.AllowUnknownFields {
-		return field{}, fmt.Errorf("the field %q at byte %d is none of %s: it was removed or renamed since the update was made; "+
+		return field{}, fmt.Errorf("the field %q at byte %d is none of %s: it is misspelt, or was removed or renamed since this was written; "+
 			"put it back, or set AllowUnknownFields of store.JSON to drop what it held", name, at, s.name)
 	}
 	return field{unknownField, opaque}, nil

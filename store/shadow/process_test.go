@@ -42,6 +42,8 @@ func TestMain(m *testing.M) {
 		_ = shadow.Serve(&counts{words: words{N: map[string]int{}}, refuses: "b"})
 	case "ends":
 		_ = shadow.Serve(&counts{words: words{N: map[string]int{}}, ends: "b"})
+	case "ends asked":
+		_ = shadow.Serve(&counts{words: words{N: map[string]int{}}, endsAsked: "b"})
 	case "stuck":
 		_ = shadow.Serve(&stuck{})
 	case "parent":
@@ -88,6 +90,7 @@ type counts struct {
 	words
 	drift         bool
 	refuses, ends string
+	endsAsked     string // it ends when it is asked for the digest of a state with that word
 }
 
 func (c *counts) ApplyAt(at time.Time, index uint64, update []byte) (any, error) {
@@ -106,6 +109,9 @@ func (c *counts) ApplyAt(at time.Time, index uint64, update []byte) (any, error)
 }
 
 func (c *counts) StateDigest() (sum uint64) {
+	if c.N[c.endsAsked] > 0 {
+		os.Exit(8)
+	}
 	for word, n := range c.N {
 		sum += uint64(len(word) * n)
 	}
@@ -283,6 +289,18 @@ func TestAProcessThatWasKilledIsStartedAgain(t *testing.T) {
 	check(t, s.Snapshot(t.Context()))
 	if s.Stats().SnapshotIndex != 2 || made != 2 {
 		t.Errorf("a snapshot of index %d, %d processes", s.Stats().SnapshotIndex, made)
+	}
+}
+
+// A process may end while it is asked for anything, for its digest, too.
+func TestAProcessThatEndsInItsDigest(t *testing.T) {
+	made := 0
+	s := shadowed(t, t.TempDir(), &counts{words: words{N: map[string]int{}}}, child("ends asked", &made))
+	update(t, s, "a")
+	check(t, s.Snapshot(t.Context()))
+	update(t, s, "b")
+	if err := s.Snapshot(t.Context()); !errors.Is(err, store.ErrShadowGone) {
+		t.Errorf("the snapshot: %v", err)
 	}
 }
 

@@ -25,12 +25,17 @@ var plan = []job{
 		leaveOut: slowStoreTests,
 	},
 	{
+		pkg:      "./internal/storedir",
+		files:    []string{"dir.go", "log.go", "snapshot.go"},
+		judges:   []string{"./internal/storedir", "./store"},
+		env:      storeEnv,
+		leaveOut: slowStoreTests,
+	},
+	{
 		pkg: "./store",
 		files: []string{
-			"load.go", "check.go", "dir.go", "restoreat.go", "indexat.go", "recovery.go", "import.go",
-			"follow.go", "follower.go", "bisect.go", "repair.go", "salvage.go", "files.go",
-			"update.go", "change.go", "batch.go", "commit.go", "log.go", "rotate.go", "snapshot.go",
-			"snapwriter.go", "retain.go", "close.go",
+			"recover.go", "check.go", "past.go", "backup.go", "follow.go", "follower.go", "repair.go",
+			"update.go", "commit.go", "snapshot.go", "store.go",
 		},
 		judges:   []string{"./store"},
 		env:      storeEnv,

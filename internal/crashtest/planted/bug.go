@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 )
 
@@ -40,6 +41,9 @@ func Parse(name, text string) (*Bug, error) {
 		e, err := parseEdit(edit)
 		if err != nil {
 			return nil, fmt.Errorf("%s: %w", name, err)
+		}
+		if slices.ContainsFunc(b.Edits, func(before Edit) bool { return before.Path == e.Path }) {
+			return nil, fmt.Errorf("%s: it changes %s twice: put all hunks of a file after one line with its path", name, e.Path)
 		}
 		b.Edits = append(b.Edits, e)
 	}

@@ -52,6 +52,7 @@ func TestWhatIsNoBugIsRefused(t *testing.T) {
 		"a line too many": head + "--- p.go\n@@\none\n-one\n+two\n",
 		"the same":        head + "--- p.go\n@@\n-one\n+one\n",
 		"nowhere":         head + "--- p.go\n@@\n+two\n",
+		"a file twice":    head + change + change,
 	} {
 		if _, err := planted.Parse("x.bug", text); err == nil {
 			t.Errorf("%s: no error", name)

@@ -12,12 +12,12 @@
 //
 //	--- store/commit.go
 //	@@
-//	 	_, err = log.f.WriteAt(b.buf, b.start)
+//	 	_, err = log.File.WriteAt(b.buf, b.start)
 //	-	if err == nil {
-//	-		err = log.f.Datasync()
+//	-		err = log.File.Datasync()
 //	-	}
 //	 	if err == nil {
-//	 		err = log.intact(size)
+//	 		err = log.Intact(size)
 //
 // The change is a unified diff without line numbers: the lines of a hunk that
 // begin with a space or a minus must stand in the file together, exactly once.
