@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"slices"
@@ -240,4 +241,60 @@ func TestRejoiningNeedsTheOthers(t *testing.T) {
 		tr.start(i) // nothing has changed
 	}
 	update(t, tr.nodes[0], "add x")
+}
+
+// TestANodeWhoseLockIsRemovedKeepsItsDirectory removes the file LOCK of a node that runs. The
+// log is locked, too.
+func TestANodeWhoseLockIsRemovedKeepsItsDirectory(t *testing.T) {
+	tr := startTrial(t, 1, nil)
+	update(t, tr.nodes[0], "add x")
+	if err := os.Remove(filepath.Join(tr.path(0), "LOCK")); err != nil {
+		t.Fatal(err)
+	}
+	o := *tr.opts[0]
+	o.Listen, o.Advertise = "127.0.0.1:0", o.Listen
+	opened := make(chan error, 1)
+	go func() {
+		n, err := Open(tr.path(0), newLedger(), &o)
+		if err == nil {
+			err = n.Close()
+		}
+		opened <- err
+	}()
+	select {
+	case err := <-opened:
+		if !errors.Is(err, store.ErrLocked) || !strings.Contains(err.Error(), "close that node") {
+			t.Errorf("the error is %v", err)
+		}
+	case <-time.After(30 * time.Second):
+		t.Fatal("the second node waits for the first")
+	}
+	update(t, tr.nodes[0], "add x")
+}
+
+// A panicking machine panics when it is restored.
+type panicking struct{ *ledger }
+
+func (panicking) Restore(io.Reader) error { panic("no") }
+
+func TestAPanicInRestoreLeavesNothingLocked(t *testing.T) {
+	tr := startTrial(t, 1, nil)
+	update(t, tr.nodes[0], "add x")
+	if err := tr.nodes[0].Snapshot(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	tr.stop(0)
+	func() {
+		defer func() {
+			if r := recover(); r != "no" {
+				t.Errorf("Open has panicked with %v", r)
+			}
+		}()
+		_, err := Open(tr.path(0), panicking{newLedger()}, tr.opts[0])
+		t.Errorf("Open has returned %v", err)
+	}()
+	tr.start(0)
+	if got := sum(t, tr, 0, "x"); got != 1 {
+		t.Errorf("the sum is %d", got)
+	}
 }

@@ -11,13 +11,15 @@ import (
 //
 //	entry   = version uint8 = 1 | time int64 | group ...
 //	group   = 'S' | nonce [16]byte                                  a session begins
+//	        | 'C' | cluster [16]byte | founders [16]byte            which cluster this is
 //	        | 'U' | session uint64 | low uint64 | count uint32
 //	              | bytes uint32 | update ...                       updates of one session
 //	update  = seq uint64 | size<<1 + keyed uint32 | key [16]byte, if keyed | data
 //
 // time is the leader's clock, in nanoseconds since 1970. A node that applies an entry takes
 // the latest time seen so far, if that is later, so that it never goes back. An
-// entry without groups only moves the commit index.
+// entry without groups only moves the commit index. Of the groups that say which cluster
+// this is, the first in the log counts; see identity.go.
 //
 // A session is a node from its start to its end. Each of its updates has a number
 // of its own, seq, and keeps it when it is sent again; low is the lowest one that
@@ -27,6 +29,7 @@ const (
 	entryHeaderSize = 1 + 8
 	groupSession    = 'S'
 	groupUpdates    = 'U'
+	groupCluster    = 'C'
 	nonceSize       = 16
 	groupHeaderSize = 1 + 8 + 8 + 4 + 4
 	updateHeadSize  = 8 + 4
@@ -37,7 +40,8 @@ var errMalformed = errors.New("cluster: malformed entry")
 
 // A group is what one node adds to an entry.
 type group struct {
-	nonce   *[nonceSize]byte // of a session that begins; nil: these are updates
+	nonce   *[nonceSize]byte // of a session that begins
+	cluster *identity        // which cluster this is; if nonce is nil, too: these are updates
 	session uint64
 	low     uint64
 	count   uint32
@@ -65,6 +69,11 @@ func appendSession(dst []byte, nonce [nonceSize]byte) []byte {
 	return append(append(dst, groupSession), nonce[:]...)
 }
 
+// appendCluster appends a group that says which cluster this is.
+func appendCluster(dst []byte, is identity) []byte {
+	return appendIdentity(append(dst, groupCluster), is)
+}
+
 // putGroupHeader fills in the header of a group of updates, which begins b.
 func putGroupHeader(b []byte, session, low uint64, count int) {
 	b[0] = groupUpdates
@@ -80,6 +89,10 @@ func nextGroup(groups []byte) (g group, rest []byte, err error) {
 	case groups[0] == groupSession && len(groups) >= 1+nonceSize:
 		g.nonce = (*[nonceSize]byte)(groups[1:])
 		return g, groups[1+nonceSize:], nil
+	case groups[0] == groupCluster && len(groups) >= 1+2*idSize:
+		is := parseIdentity(groups[1:])
+		g.cluster = &is
+		return g, groups[1+2*idSize:], nil
 	case groups[0] != groupUpdates || len(groups) < groupHeaderSize:
 		return g, nil, errMalformed
 	}
@@ -144,6 +157,9 @@ func checkGroups(groups []byte) error {
 			return err
 		}
 		groups = rest
+		if g.cluster != nil {
+			return errMalformed // only the leader says that
+		}
 		n := uint32(0)
 		for b := g.updates; len(b) > 0; n++ {
 			var u encodedUpdate

@@ -32,6 +32,15 @@ var (
 	// ErrIdentity reports a node whose directory, token or certificate belongs to
 	// another one.
 	ErrIdentity = errors.New("cluster: wrong identity")
+	// ErrOtherCluster reports a node of another cluster: both have begun, and what they
+	// have can't be made one. A node that was to join, and was opened without Join before,
+	// is one of its own cluster.
+	ErrOtherCluster = errors.New("cluster: a node of another cluster")
+	// ErrRemoved reports that this node is no member any more: it was removed. Close it.
+	ErrRemoved = errors.New("cluster: this node was removed")
+	// ErrUnfinished reports a directory in which an Import was interrupted. Call Import
+	// again, or remove the directory.
+	ErrUnfinished = errors.New("cluster: an import was interrupted")
 )
 
 // errAbsent says that there is no such member. It is ErrMember.

@@ -1,6 +1,7 @@
 package cluster_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -384,6 +385,39 @@ func ExampleRejoin() {
 	_, err = n.Update(ctx, []byte("5"))
 	fmt.Println(err, first.WaitIndex(ctx, 1))
 	// Output: <nil> <nil>
+}
+
+func ExampleRecover() {
+	dir, err := os.MkdirTemp("", "example-")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	opts := &cluster.Options{ID: "a", Listen: "127.0.0.1:0", Logger: slog.New(slog.DiscardHandler)}
+	ctx := context.Background()
+	n, err := cluster.Open(filepath.Join(dir, "a"), &counter{}, opts)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := n.Update(ctx, []byte("5")); err != nil {
+		log.Fatal(err)
+	}
+	if err := n.Close(); err != nil {
+		log.Fatal(err)
+	}
+
+	// All other members are lost for good. What this one has begins a new cluster.
+	var backup bytes.Buffer
+	found, err := cluster.Recover(ctx, filepath.Join(dir, "a"), &counter{}, &backup, opts)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("updates:", found.Index)
+	err = cluster.Import(ctx, filepath.Join(dir, "new"), bytes.NewReader(backup.Bytes()), int64(backup.Len()), opts)
+	fmt.Println(err)
+	// Output:
+	// updates: 1
+	// <nil>
 }
 
 func ExampleNode_WaitIndex() {

@@ -40,8 +40,8 @@ type Follower struct {
 //
 // A follower that can't keep up gets the state again, which Status.Restored counts.
 // It ends when ctx does, by Close, when the node is closed, or with an error:
-// [Follower.Done]. Errors of Follow are those of Snapshot and its io.WriterTo, of
-// Restore, of ctx, and store.ErrClosed.
+// [Follower.Done]. Errors of Follow are those of Snapshot and its io.WriterTo, which a panic
+// there is, too, of Restore, of ctx, and store.ErrClosed.
 func (n *Node) Follow(ctx context.Context, m store.Machine) (*Follower, error) {
 	if m == nil {
 		return nil, errors.New("cluster: following needs a Machine, not nil")
@@ -63,31 +63,28 @@ func (f *Follower) restore(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return &opError{msg: "following", errs: []error{err}}
 	}
-	fsm := f.n.fsm
-	fsm.state.Lock()
-	c, err := fsm.captureLocked()
-	fsm.state.Unlock()
+	c, err := f.n.fsm.capture(ctx, f.n.ctx.Done(), "following")
 	if err != nil {
 		return err
 	}
-	defer c.Release()
 	r, w := io.Pipe()
 	defer context.AfterFunc(ctx, func() { w.CloseWithError(ctx.Err()) })()
+	defer context.AfterFunc(f.n.ctx, func() { w.CloseWithError(store.ErrClosed) })()
 	wrote := make(chan struct{})
 	go func() {
 		defer close(wrote)
-		_, err := c.state.WriteTo(w)
-		w.CloseWithError(err) // nil: the end
+		defer c.Release()
+		w.CloseWithError(guarded("WriteTo of the captured state", func() error { // nil: the end
+			_, err := c.state.WriteTo(w)
+			return err
+		}))
 	}()
-	f.state.Lock()
-	err = f.m.Restore(r)
-	if err == nil {
-		_, err = io.Copy(io.Discard, r) // it need not read up to the end
+	err = f.take(r)
+	select {
+	case <-wrote:
+	case <-ctx.Done(): // a WriteTo that does not write is left to itself
+	case <-f.n.ctx.Done():
 	}
-	f.broken = err != nil
-	f.state.Unlock()
-	r.CloseWithError(err)
-	<-wrote
 	if err != nil {
 		return &opError{msg: fmt.Sprintf("following: giving the machine the state as of update %d", c.header.index), errs: []error{err}}
 	}
@@ -100,10 +97,42 @@ func (f *Follower) restore(ctx context.Context) error {
 	return nil
 }
 
+// errNotReturned reports a function of a machine that has ended its goroutine.
+var errNotReturned = errors.New("a function of the machine has called runtime.Goexit, as t.FailNow does: it must return")
+
+// take has the machine restore what r has.
+func (f *Follower) take(r *io.PipeReader) error {
+	f.state.Lock()
+	defer f.state.Unlock() // also if the machine ends the goroutine
+	err := errNotReturned
+	defer func() {
+		f.broken = err != nil
+		r.CloseWithError(err)
+	}()
+	if err = f.m.Restore(r); err == nil {
+		_, err = io.Copy(io.Discard, r) // it need not read up to the end
+	}
+	return err
+}
+
 // run follows until ctx ends.
 func (f *Follower) run(ctx context.Context) {
 	defer close(f.done)
 	defer f.cancel()
+	returned := false
+	defer func() {
+		if !returned {
+			f.mu.Lock()
+			defer f.mu.Unlock()
+			f.err = &opError{msg: fmt.Sprintf("following, after update %d", f.status.Index), errs: []error{store.ErrFailed, errNotReturned}}
+		}
+	}()
+	f.follow(ctx)
+	returned = true
+}
+
+// follow is run, of a machine that returns.
+func (f *Follower) follow(ctx context.Context) {
 	for ctx.Err() == nil {
 		err := f.applyAll(ctx)
 		if errors.Is(err, store.ErrNotRetained) {

@@ -53,7 +53,7 @@ func readFrame(r *bufio.Reader) (kind byte, id uint64, payload []byte, err error
 
 // refusals are the errors that travel as such. One that is another one, too, comes
 // after it.
-var refusals = []error{nil, errNotLeader, ErrMember, ErrNoQuorum, ErrStalled, ErrIdentity, errAbsent}
+var refusals = []error{nil, errNotLeader, ErrMember, ErrNoQuorum, ErrStalled, ErrIdentity, errAbsent, ErrOtherCluster, ErrRemoved}
 
 // encodeRefusal encodes an error for another node.
 func encodeRefusal(err error) []byte {

@@ -33,8 +33,14 @@ type fsm struct {
 	recent recent // what was applied lately
 	// installed is told which snapshot of another node the state is that of.
 	installed func(index, term uint64)
+	// found is told which cluster this is, when the log has said so.
+	found func(identity)
 
-	state  sync.RWMutex // what Apply changes; held while a function of View reads
+	self *self // has the first identity that the log says
+
+	members settled
+
+	state  stateLock // what Apply changes; held while a function of View reads
 	table  *table
 	time   int64 // of the last entry, never going back
 	broken error // why the machine's state is not to be used
@@ -46,7 +52,12 @@ type fsm struct {
 	bytes    atomic.Int64  // of entries applied since the last snapshot
 	entries  atomic.Uint64 // how many those were
 	restores atomic.Uint64 // snapshots restored
-	counts   counters
+	keys     atomic.Int64  // in table
+	sessions atomic.Int64  // in table
+
+	inside     atomic.Pointer[string] // function of the machine that holds state
+	persisting atomic.Int32           // snapshots that raft writes
+	counts     counters
 
 	// Only raft's goroutine uses these.
 	mine map[uint64]bool // the sessions that this node has had since it was opened
@@ -71,7 +82,7 @@ type delivery struct {
 }
 
 func newFSM(m store.Machine, out *outbox) *fsm {
-	f := &fsm{m: m, out: out, table: newTable(), mine: map[uint64]bool{}, installed: func(uint64, uint64) {}}
+	f := &fsm{m: m, out: out, table: newTable(), mine: map[uint64]bool{}, self: &self{}, installed: func(uint64, uint64) {}, found: func(identity) {}}
 	f.timed, _ = m.(timedMachine)
 	f.check = func([]byte) error { return nil }
 	if c, ok := m.(store.UpdateChecker); ok {
@@ -85,7 +96,17 @@ func (f *fsm) Apply(l *raft.Log) any { return f.ApplyBatch([]*raft.Log{l})[0] }
 
 // ApplyBatch implements raft.BatchingFSM.
 func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
-	f.applyAll(logs)
+	if err := f.applyBatch(logs); err != nil {
+		panic(err.Error())
+	}
+	return make([]any, len(logs))
+}
+
+// applyBatch applies entries, and tells whoever waits. After an error it applies nothing more.
+func (f *fsm) applyBatch(logs []*raft.Log) error {
+	if err := f.applyAll(logs); err != nil {
+		return err
+	}
 	last := logs[len(logs)-1]
 	f.term.Store(last.Term)
 	f.publishKept()
@@ -93,26 +114,51 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 	f.out.deliver(f.got)
 	clear(f.got)
 	f.got = f.got[:0]
-	return make([]any, len(logs))
+	return nil
 }
 
-func (f *fsm) applyAll(logs []*raft.Log) {
+func (f *fsm) applyAll(logs []*raft.Log) error {
+	returned := false
+	defer func() {
+		if !returned {
+			mustReturn("Apply", recover())
+		}
+	}()
 	f.state.Lock()
 	defer f.state.Unlock()
+	defer f.calling(&inApply)()
+	err := f.applyLocked(logs)
+	returned = true
+	return err
+}
+
+// applyLocked is applyAll, of a machine that returns, with state held.
+func (f *fsm) applyLocked(logs []*raft.Log) error {
 	if f.broken != nil {
-		panic(fmt.Sprintf("cluster: raft applies entry %d to a state that is not whole: %v", logs[0].Index, f.broken))
+		return fmt.Errorf("cluster: raft applies entry %d to a state that is not whole: %w", logs[0].Index, f.broken)
 	}
 	for _, l := range logs {
+		if l.Type == raft.LogConfiguration {
+			f.members.note(l.Index, raft.DecodeConfiguration(l.Data))
+		}
 		if l.Type != raft.LogCommand {
-			continue // a change of members
+			continue
 		}
 		f.bytes.Add(int64(len(l.Data)))
 		f.entries.Add(1)
 		f.counts.entries.Add(1)
 		if err := f.applyEntry(l.Data); err != nil {
-			panic(fmt.Sprintf("cluster: applying entry %d: %v", l.Index, err))
+			return fmt.Errorf("cluster: applying entry %d: %w", l.Index, err)
 		}
 	}
+	f.countLocked()
+	return nil
+}
+
+// countLocked counts what is in the table, for whoever does not hold state.
+func (f *fsm) countLocked() {
+	f.keys.Store(int64(len(f.table.order)))
+	f.sessions.Store(int64(len(f.table.sessions)))
 }
 
 // applyEntry applies one entry, all of it.
@@ -130,13 +176,25 @@ func (f *fsm) applyEntry(b []byte) error {
 		if g, groups, err = nextGroup(groups); err != nil {
 			return err
 		}
-		if g.nonce != nil {
+		switch {
+		case g.nonce != nil:
 			f.begin(*g.nonce)
-		} else if err := f.applyGroup(g); err != nil {
-			return err
+		case g.cluster != nil:
+			f.identify(*g.cluster)
+		default:
+			if err := f.applyGroup(g); err != nil {
+				return err
+			}
 		}
 	}
 	return nil
+}
+
+// identify takes the first identity that the log, or a snapshot, has.
+func (f *fsm) identify(is identity) {
+	if is.known() && !f.self.identity().known() {
+		f.found(is)
+	}
 }
 
 // begin begins a session.
@@ -171,6 +229,9 @@ func (f *fsm) applyGroup(g group) error {
 			}
 			s.add(u.seq)
 			d.result, d.err = f.applyOnce(u)
+			if isAlien(d.err) {
+				return d.err
+			}
 			d.index = f.index.Load()
 		}
 		if mine {
@@ -194,6 +255,9 @@ func (f *fsm) applyOnce(u encodedUpdate) (any, error) {
 		return nil, fmt.Errorf("%w: %d were used within %v", ErrTooManyKeys, MaxKeys, KeyLife)
 	}
 	result, err := f.apply(u.data)
+	if isAlien(err) {
+		return nil, err
+	}
 	f.table.remember(onceKey{key: *u.key, time: f.time, index: f.index.Load(), refused: err != nil})
 	return result, err
 }
@@ -208,8 +272,7 @@ func (f *fsm) apply(update []byte) (result any, err error) {
 	}
 	if err != nil {
 		if why := f.check(update); why != nil {
-			// The node that has sent it does understand it, and others have applied it.
-			panic(fmt.Sprintf("cluster: update %d was made by another release of this program, which this one does not understand; run that release, or a later one, on this node: %v", index, why))
+			return nil, &alienError{index, why}
 		}
 		f.counts.refused.Add(1)
 		return nil, err
@@ -220,10 +283,30 @@ func (f *fsm) apply(update []byte) (result any, err error) {
 	return result, nil
 }
 
+// An alienError says that an update was made by another release. The node that has sent it does
+// understand it, and others have applied it: it can't be passed over.
+type alienError struct {
+	index uint64
+	why   error
+}
+
+func (e *alienError) Error() string {
+	return fmt.Sprintf("update %d was made by another release of this program, which this one does not understand; run that release, or a later one, on this node: %v", e.index, e.why)
+}
+
+func (e *alienError) Unwrap() error { return e.why }
+
+func isAlien(err error) bool { return err != nil && errors.As(err, new(*alienError)) }
+
 // read calls read while nothing is applied.
 func (f *fsm) read(read func() error) error {
 	f.state.RLock()
-	defer f.state.RUnlock()
+	return f.readLocked(read)
+}
+
+// readLocked is read, with state held shared. It lets go of it.
+func (f *fsm) readLocked(read func() error) error {
+	defer f.state.RUnlock() // also if read ends the goroutine
 	if f.broken != nil {
 		return f.broken
 	}
@@ -292,10 +375,26 @@ func (f *fsm) forget(w *indexWait) {
 // that comes late must not take the state back: a leader that has sent it is not
 // waiting for it any more. Nothing is done for one that has what the state has.
 func (f *fsm) Restore(r io.ReadCloser) error {
+	returned := false
+	defer func() {
+		if !returned {
+			mustReturn("Restore", recover())
+		}
+	}()
+	err := f.restoreNewer(r)
+	returned = true
+	return err
+}
+
+// restoreNewer is Restore, of a machine that returns.
+func (f *fsm) restoreNewer(r io.Reader) error {
 	chunks := newChunkReader(r)
 	h, t, err := readSnapshotHead(chunks)
 	if err != nil {
 		return err
+	}
+	if is := f.self.identity(); is.relationTo(h.is) == unrelated {
+		return fmt.Errorf("%w: its snapshot is of cluster %v, and this node is of %v", ErrOtherCluster, h.is, is)
 	}
 	if f.broken == nil && h.applied < f.applied.Load() {
 		return fmt.Errorf("cluster: a snapshot up to entry %d comes late: entry %d is applied already", h.applied, f.applied.Load())
@@ -304,10 +403,7 @@ func (f *fsm) Restore(r io.ReadCloser) error {
 		f.installed(h.applied, h.term)
 		return nil
 	}
-	f.state.Lock()
-	err = f.restore(h, t, chunks)
-	f.state.Unlock()
-	if err != nil {
+	if err := f.restore(h, t, chunks); err != nil {
 		return err
 	}
 	f.restores.Add(1)
@@ -323,8 +419,11 @@ func (f *fsm) Restore(r io.ReadCloser) error {
 	return nil
 }
 
-// restore is Restore, with state held.
+// restore is Restore, of a snapshot that is wanted.
 func (f *fsm) restore(h snapshotHeader, t *table, chunks *chunkReader) (err error) {
+	f.state.Lock()
+	defer f.state.Unlock() // also if the machine panics
+	defer f.calling(&inRestore)()
 	f.broken = errors.New("cluster: a snapshot is being restored")
 	defer func() {
 		if err != nil {
@@ -338,6 +437,8 @@ func (f *fsm) restore(h snapshotHeader, t *table, chunks *chunkReader) (err erro
 		return err
 	}
 	f.table, f.time = t, h.time
+	f.countLocked()
+	f.identify(h.is)
 	f.clock.Store(h.time)
 	f.index.Store(h.index)
 	f.broken = nil

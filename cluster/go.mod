@@ -9,6 +9,7 @@ require (
 	github.com/hashicorp/raft-wal v0.4.1
 	github.com/stateio/stateio v0.1.0
 	github.com/stateio/stateio/durable v0.1.0
+	go.etcd.io/bbolt v1.3.6
 )
 
 require (
@@ -26,7 +27,6 @@ require (
 	github.com/mattn/go-colorable v0.1.12 // indirect
 	github.com/mattn/go-isatty v0.0.14 // indirect
 	github.com/tidwall/btree v1.8.2 // indirect
-	go.etcd.io/bbolt v1.3.6 // indirect
 	golang.org/x/exp v0.0.0-20220827204233-334a2380cb91 // indirect
 	golang.org/x/sys v0.47.0 // indirect
 )

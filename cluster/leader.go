@@ -37,6 +37,9 @@ func (n *Node) watchLeader(signs <-chan raft.Observation) {
 func (n *Node) look() {
 	now := n.leaderNow()
 	was := n.leader.Swap(now)
+	if now != nil {
+		n.noteLed()
+	}
 	if now != nil && now.self && n.fsm.term.Load() < now.term {
 		n.openTerm(now.term)
 	}
@@ -62,7 +65,7 @@ func (n *Node) leaderNow() *leader {
 		return &leader{self: true, id: n.opts.ID, addr: n.opts.Advertise, term: term}
 	}
 	addr, id := n.raft.LeaderWithID()
-	if addr == "" || string(id) == n.opts.ID {
+	if addr == "" || string(id) == n.opts.ID || n.lostLeader() {
 		return nil
 	}
 	return &leader{id: string(id), addr: string(addr)}
@@ -89,6 +92,25 @@ func (n *Node) openTerm(term uint64) {
 			n.opened.CompareAndSwap(term, 0)
 		}
 	})
+}
+
+// clockSlack is how far the last entry may be ahead of the clock without a word: clocks differ
+// a little.
+const clockSlack = time.Minute
+
+// entryTime returns the time of the next entry, which this node makes as the leader. Times do
+// not go back. If a leader had a clock that was ahead, it warns, once until this one's has
+// caught up.
+func (n *Node) entryTime() int64 {
+	now, last := time.Now(), n.fsm.clock.Load()
+	switch by := time.Duration(last - now.UnixNano()); {
+	case by <= 0:
+		n.ahead.Store(false)
+	case by > clockSlack && !n.ahead.Swap(true):
+		n.log.Warn("cluster: the last entry was made by a leader with a clock that was ahead of this node's: until that has caught up, entries keep that time, which ApplyAt gets, and nothing expires",
+			"node", n.opts.ID, "entry", time.Unix(0, last).UTC(), "clock", now.UTC(), "ahead", by)
+	}
+	return max(now.UnixNano(), last)
 }
 
 // dropLate gives up connections on which a leader has not answered for long.

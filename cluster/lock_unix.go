@@ -27,6 +27,19 @@ func lockFile(path string) (*os.File, error) {
 	return f, nil
 }
 
+// lockMeta locks the database of the log until f is closed. Bbolt would wait without end
+// for a node that has it open: one whose file LOCK was removed.
+func lockMeta(f *os.File) error {
+	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	if errors.Is(err, syscall.EWOULDBLOCK) {
+		return fmt.Errorf("%w: another process, or another node of this one, has %s open, though it does not hold the file LOCK of the directory, which was removed or replaced: close that node first", store.ErrLocked, f.Name())
+	}
+	if err != nil {
+		return fmt.Errorf("locking %s: %w", f.Name(), err)
+	}
+	return nil
+}
+
 func ignoreUnsupported(err error) error {
 	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
 		return nil

@@ -1,6 +1,8 @@
 package cluster
 
 import (
+	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -10,7 +12,9 @@ import (
 	wal "github.com/hashicorp/raft-wal"
 )
 
-// cacheBytes is how much of the end of the log is kept in memory, for followers.
+// cacheBytes is how much of the end of the log is kept in memory, for followers; more, if
+// that is less than the largest entries that are on their way. Raft reads the last entry
+// again with every call to a follower.
 const cacheBytes = 16 << 20
 
 // A logStore is the log and the few values that raft keeps on the disk, with three
@@ -19,9 +23,13 @@ const cacheBytes = 16 << 20
 type logStore struct {
 	walFile
 	before func() error // each write; nil: nothing
+	most   int          // bytes in cache
+	held   *heldLog     // looked at after each write; nil: nothing is
+	lost   func(error)  // is told that files are not where they were
+	quit   <-chan struct{}
 
 	busyMu sync.Mutex
-	busy   []time.Time // when the writes that are under way began; guarded by busyMu
+	busy   []*write // those that are under way; guarded by busyMu
 
 	mu    sync.Mutex
 	cache map[uint64]*raft.Log // entries low to high-1
@@ -41,44 +49,66 @@ func newLogStore(open func() (*wal.WAL, error), log *slog.Logger, before func() 
 	}
 	return &logStore{
 		walFile: walFile{open: open, log: log, wal: w, stop: make(chan struct{})},
-		before:  before, cache: map[uint64]*raft.Log{},
+		before:  before, most: cacheBytes, cache: map[uint64]*raft.Log{},
 	}, nil
 }
 
-// stuck returns how long the disk has not answered.
-func (s *logStore) stuck() time.Duration {
-	s.busyMu.Lock()
-	defer s.busyMu.Unlock()
-	if len(s.busy) == 0 {
-		return 0
-	}
-	return time.Since(s.busy[0])
+// A write is one that is under way.
+type write struct {
+	began time.Time
+	extra time.Duration // that it may take because it is large
 }
 
-// timed does what writes. Several goroutines of raft may.
-func (s *logStore) timed(write func() error) error {
+// slowDisk is what a disk writes in a second at least, if it answers.
+const slowDisk = 8 << 20
+
+// writeTime returns how long so many bytes take on a slow disk.
+func writeTime(size int) time.Duration { return time.Duration(size) * time.Second / slowDisk }
+
+// stuck returns how long the disk has not answered.
+func (s *logStore) stuck() (longest time.Duration) {
 	s.busyMu.Lock()
-	began := time.Now()
-	s.busy = append(s.busy, began)
+	defer s.busyMu.Unlock()
+	for _, w := range s.busy {
+		longest = max(longest, time.Since(w.began)-w.extra)
+	}
+	return longest
+}
+
+// timed does what writes so many bytes. Several goroutines of raft may.
+func (s *logStore) timed(size int, do func() error) error {
+	w := &write{time.Now(), writeTime(size)}
+	s.busyMu.Lock()
+	s.busy = append(s.busy, w)
 	s.busyMu.Unlock()
 	defer func() {
 		s.busyMu.Lock()
 		defer s.busyMu.Unlock()
-		i := slices.Index(s.busy, began)
+		i := slices.Index(s.busy, w)
 		s.busy = slices.Delete(s.busy, i, i+1)
 	}()
-	return write()
+	return do()
 }
 
-// change does what writes to the log.
-func (s *logStore) change(write func() error) error {
-	return s.timed(func() error {
+// change does what writes so many bytes to the log.
+func (s *logStore) change(what written, size int, write func() error) error {
+	return s.timed(size, func() (err error) {
+		defer func() {
+			if err != nil {
+				s.refusal.refused(s.log, what, err)
+			} else {
+				s.refusal.wrote(s.log, what)
+			}
+		}()
 		if s.before != nil {
 			if err := s.before(); err != nil {
 				return err
 			}
 		}
-		return write()
+		if err := write(); err != nil {
+			return err
+		}
+		return s.verify()
 	})
 }
 
@@ -87,7 +117,11 @@ func (s *logStore) StoreLog(l *raft.Log) error { return s.StoreLogs([]*raft.Log{
 
 // StoreLogs implements raft.LogStore.
 func (s *logStore) StoreLogs(logs []*raft.Log) error {
-	if err := s.change(func() error { return s.walFile.StoreLogs(withSums(logs)) }); err != nil {
+	size := 0
+	for _, l := range logs {
+		size += len(l.Data)
+	}
+	if err := s.change(inEntries, size, func() error { return s.walFile.StoreLogs(withSums(logs)) }); err != nil {
 		return err
 	}
 	s.mu.Lock()
@@ -102,7 +136,7 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 		s.high++
 		s.bytes += len(c.Data)
 	}
-	for s.bytes > cacheBytes {
+	for s.bytes > s.most {
 		s.bytes -= len(s.cache[s.low].Data)
 		delete(s.cache, s.low)
 		s.low++
@@ -178,7 +212,7 @@ func (s *logStore) DeleteRange(from, to uint64) error {
 		s.clearLocked(s.high)
 	}
 	s.mu.Unlock()
-	return s.change(func() error { return s.walFile.DeleteRange(from, to) })
+	return s.change(inDeletions, 0, func() error { return s.walFile.DeleteRange(from, to) })
 }
 
 // Set implements raft.StableStore.
@@ -193,9 +227,10 @@ func (s *logStore) SetUint64(key []byte, val uint64) error {
 
 // persist does what writes a term or a vote, until that succeeds: raft panics when it
 // does not. A disk that refuses counts as one that does not answer, so the others do
-// without this node meanwhile.
+// without this node meanwhile. A log that was closed ends it: Shutdown of raft does not
+// wait for a heartbeat that is being handled, and no connection is open to answer it.
 func (s *logStore) persist(write func() error) error {
-	return s.timed(func() error {
+	return s.timed(0, func() error {
 		for delay := 10 * time.Millisecond; ; delay = min(2*delay, time.Second) {
 			var err error
 			if s.before != nil {
@@ -205,10 +240,26 @@ func (s *logStore) persist(write func() error) error {
 				err = write()
 			}
 			if err == nil {
+				err = s.verify()
+			}
+			if err == nil {
+				s.refusal.wrote(s.log, inVotes)
 				return nil
 			}
-			s.log.Error("cluster: a term or a vote can't be written; this node waits until it can", "err", err)
-			<-time.After(delay)
+			if errors.Is(err, errLost) {
+				<-s.quit // nobody hears of it: this node is cut off
+				return nil
+			}
+			select {
+			case <-s.stop:
+				return nil
+			default:
+			}
+			s.refusal.refused(s.log, inVotes, fmt.Errorf("writing a term or a vote: %w", err))
+			select {
+			case <-s.stop:
+			case <-time.After(delay):
+			}
 		}
 	})
 }
@@ -217,13 +268,21 @@ func (s *logStore) persist(write func() error) error {
 // that they elect another leader.
 func (n *Node) watchDisk() {
 	for n.pause(min(n.opts.StallTimeout, n.opts.Heartbeat) / 4) {
+		if n.failedErr() != nil {
+			return
+		}
 		stalled := n.logs.stuck() >= n.opts.StallTimeout
 		if n.stalled.Swap(stalled) == stalled {
 			continue
 		}
 		n.mux.cut(stalled)
+		if n.failedErr() != nil { // meanwhile
+			n.stalled.Store(true)
+			n.mux.cut(true)
+			return
+		}
 		if stalled {
-			n.log.Error("cluster: the disk does not answer; this node is off until it does", "node", n.opts.ID, "dir", n.dir, "since", n.logs.stuck())
+			n.log.Error("cluster: the disk does not answer; this node is off until it does", "node", n.opts.ID, "dir", n.dir, "since", n.logs.stuck(), "err", n.logs.refusal.err())
 		} else {
 			n.log.Warn("cluster: the disk answers again", "node", n.opts.ID, "dir", n.dir)
 		}

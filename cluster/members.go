@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"path/filepath"
 	"time"
@@ -17,8 +18,12 @@ type ask struct {
 	Op    string
 	ID    string
 	Addr  string
-	Empty bool // op is askJoin, and the node's log is empty
-	Relay bool // pass it on to the leader
+	Empty bool   // op is askJoin, and the node's log is empty, or it was and the node was not let in yet
+	Had   bool   // op is askJoin, and the node's log says that it had a vote, or was removed
+	Run   string // op is askJoin or askAdmit: drawn when the node was opened
+	Index uint64 // op is askAdmit: of the entry by which the node was added
+	Gone  bool   // op is askRemove, and the member must not run
+	Relay bool   // pass it on to the leader
 }
 
 const (
@@ -27,6 +32,10 @@ const (
 	askJoin     = "join"
 	askRemove   = "remove"
 	askTransfer = "transfer"
+	askMember   = "member" // whether there is such a member
+	askRun      = "run"    // which process this is
+	askEmpty    = "empty"  // whether its log is
+	askAdmit    = "admit"  // the node is let in
 )
 
 // Add makes the node with the given ID, which others reach at addr, a member of the
@@ -35,8 +44,12 @@ const (
 // by then, opened with Join. Nodes that Join add themselves, so Add is for those
 // that can't reach the others first, and for a member whose address has changed.
 //
-// The error is ErrMember if the address is another member's, ErrNoQuorum, or that
-// of ctx; then the node may be a member without a vote, and Add can be called again.
+// The error is ErrMember if the address is another member's, no node with that ID answers
+// there, a member with that ID comes with an empty directory, or runs at its old address, or
+// the members that are up are no majority with the new one, or with the one that
+// moves; ErrOtherCluster if a node answers that has begun as one of another cluster: then
+// nothing has changed. Or it is ErrNoQuorum, or that of ctx; then the node may be a member
+// without a vote, and Add can be called again.
 func (n *Node) Add(ctx context.Context, id, addr string) error {
 	if id == "" || addr == "" {
 		return fmt.Errorf("%w: adding a member needs an ID and an address", ErrMember)
@@ -45,9 +58,12 @@ func (n *Node) Add(ctx context.Context, id, addr string) error {
 }
 
 // Remove removes a member for good, whether it is up or not. It may be called on any
-// node, also on the one to be removed. Close the removed node; its ID must not be
-// used again with its old directory. The error is ErrMember if there is no such
-// member or it is the last one, ErrNoQuorum, or that of ctx.
+// node, also on the one to be removed. Close the removed node: opened again, it
+// says ErrRemoved, at once or when it has asked the others, and does not come back by itself.
+// [Rejoin], or an empty directory, is the way back. The error is ErrMember if there is no such
+// member, it is the last one, or the members that are up are no majority without it, in
+// which case the text says which are down; ErrNoQuorum; or that of ctx. After the last two the
+// member may still be removed, or not: call it again, which says ErrMember if it was.
 func (n *Node) Remove(ctx context.Context, id string) error {
 	return n.change(ctx, "removing member "+id, ask{Op: askRemove, ID: id})
 }
@@ -71,13 +87,23 @@ func (n *Node) change(ctx context.Context, what string, a ask) error {
 }
 
 // askLeader has the leader do something, and tries again while there is none.
-func (n *Node) askLeader(ctx context.Context, a ask) error {
+func (n *Node) askLeader(ctx context.Context, a ask) error { return n.askLeaderUntil(ctx, nil, a) }
+
+// isUnreached reports whether err, of calling the leader, is that it could not be reached: it may
+// have ended, and raft has not noticed yet.
+func isUnreached(err error) bool {
+	var network *net.OpError
+	return errors.As(err, &network)
+}
+
+// askLeaderUntil is askLeader, but it does not look for a leader any more when end comes.
+func (n *Node) askLeaderUntil(ctx context.Context, end <-chan time.Time, a ask) error {
 	payload, err := json.Marshal(a)
 	if err != nil {
 		return err
 	}
 	for delay := firstRetry; ; delay = min(2*delay, lastRetry) {
-		changed := n.reads.changed()
+		changed, unreached := n.reads.changed(), false
 		switch to := n.leader.Load(); {
 		case to == nil:
 			err = errNotLeader
@@ -85,18 +111,24 @@ func (n *Node) askLeader(ctx context.Context, a ask) error {
 			err = n.doAsLeader(ctx, a)
 		default:
 			_, err = n.peers.call(ctx, to.addr, frameAsk, payload)
+			unreached = isUnreached(err)
 		}
-		if err == nil || !errors.Is(err, errNotLeader) && !errors.Is(err, errGone) && ctx.Err() == nil {
+		if err == nil || !errors.Is(err, errNotLeader) && !errors.Is(err, errGone) && !unreached && ctx.Err() == nil {
 			return err
 		}
 		wait := time.NewTimer(delay)
 		select {
 		case <-wait.C:
 		case <-changed:
+		case <-end:
+			err = &opError{msg: "the node that was asked has found no leader", errs: []error{ErrNoQuorum}}
 		case <-n.ctx.Done():
 		case <-ctx.Done():
 		}
 		wait.Stop()
+		if errors.Is(err, ErrNoQuorum) {
+			return err
+		}
 		if ctx.Err() != nil {
 			return n.why(ctx.Err())
 		}
@@ -113,10 +145,12 @@ func (n *Node) doAsLeader(ctx context.Context, a ask) error {
 	}
 	var err error
 	switch a.Op {
-	case askAdd, askJoin:
+	case askJoin:
+		err = n.letIn(ctx, a)
+	case askAdd:
 		err = n.addMember(ctx, a)
 	case askRemove:
-		err = n.removeMember(ctx, a.ID)
+		err = n.removeMember(ctx, a)
 	case askTransfer:
 		err = n.transfer(ctx)
 	default:
@@ -128,13 +162,13 @@ func (n *Node) doAsLeader(ctx context.Context, a ask) error {
 	return err
 }
 
-// members returns the latest configuration and its index.
-func (n *Node) members() (raft.Configuration, uint64, error) {
+// members returns the latest configuration, which may not be committed.
+func (n *Node) members() (raft.Configuration, error) {
 	f := n.raft.GetConfiguration()
 	if err := f.Error(); err != nil {
-		return raft.Configuration{}, 0, err
+		return raft.Configuration{}, err
 	}
-	return f.Configuration(), f.Index(), nil
+	return f.Configuration(), nil
 }
 
 // addMember adds a member without a vote, waits until it has caught up, and gives
@@ -143,31 +177,72 @@ func (n *Node) addMember(ctx context.Context, a ask) error {
 	if n.opts.TLS == nil && !isLoopback(a.Addr) {
 		return fmt.Errorf("%w: %s can't be reached without TLS: set Options.TLS on all nodes", ErrMember, a.Addr)
 	}
-	conf, index, err := n.members()
-	if err != nil {
+	return n.changeMembers(ctx, func(conf raft.Configuration, index uint64) error {
+		for _, s := range conf.Servers {
+			if string(s.ID) != a.ID && string(s.Address) == a.Addr {
+				return fmt.Errorf("%w: %s is the address of member %s: remove that one first, or use another address", ErrMember, a.Addr, s.ID)
+			}
+		}
+		s, known := memberOf(conf, a.ID)
+		if known && s.Suffrage == raft.Voter {
+			return n.moveMember(ctx, s, a, index)
+		}
+		if !known { // for certain: what it was before does not count any more
+			switch err := n.checkMember(ctx, a.ID); {
+			case err != nil && !errors.Is(err, errAbsent):
+				return err
+			case err != nil && a.Op == askJoin && a.Had:
+				return errRemovedHere
+			}
+		}
+		return n.addNew(ctx, a, index)
+	})
+}
+
+// moveMember has the others know a member with a vote by another address, if it has one.
+func (n *Node) moveMember(ctx context.Context, s raft.Server, a ask, index uint64) error {
+	switch {
+	case a.Empty:
+		return errEmptied(a.ID)
+	case string(s.Address) != a.Addr:
+		if err := n.mayMove(ctx, s, a); err != nil {
+			return err
+		}
+	case a.Op == askJoin:
+		return nil
+	}
+	if err := n.mustHaveBegun(ctx, a); err != nil || string(s.Address) == a.Addr {
 		return err
 	}
-	for _, s := range conf.Servers {
-		same := string(s.ID) == a.ID
-		switch {
-		case !same && string(s.Address) == a.Addr:
-			return fmt.Errorf("%w: %s is the address of member %s: remove that one first, or use another address", ErrMember, a.Addr, s.ID)
-		case same && s.Suffrage == raft.Voter && a.Empty:
-			return fmt.Errorf("%w: %s is a member already, and comes with an empty directory; what it had acknowledged is lost there: call Rejoin for its directory, or Remove it, and it can join", ErrMember, a.ID)
-		case same && s.Suffrage == raft.Voter && string(s.Address) == a.Addr:
-			return nil
-		case same && s.Suffrage == raft.Voter:
-			return n.await(ctx, n.raft.AddVoter(s.ID, raft.ServerAddress(a.Addr), index, 0).Error)
-		}
+	return n.addVoter(ctx, s.ID, raft.ServerAddress(a.Addr), index)
+}
+
+// addNew adds a member that has no vote yet.
+func (n *Node) addNew(ctx context.Context, a ask, index uint64) error {
+	if err := n.invite(ctx, a); err != nil {
+		return err
 	}
 	id, addr := raft.ServerID(a.ID), raft.ServerAddress(a.Addr)
-	if err := n.await(ctx, n.raft.AddNonvoter(id, addr, 0, 0).Error); err != nil {
+	var added raft.IndexFuture
+	if err := n.await(ctx, func() error { added = n.raft.AddNonvoter(id, addr, index, 0); return added.Error() }); err != nil {
 		return err
 	}
 	if err := n.catchUp(ctx, a.Addr); err != nil {
 		return err
 	}
-	return n.await(ctx, n.raft.AddVoter(id, addr, 0, 0).Error)
+	if err := n.admit(ctx, a, added.Index()); err != nil {
+		return err
+	}
+	return n.changeMembers(ctx, func(conf raft.Configuration, index uint64) error {
+		s, known := memberOf(conf, a.ID)
+		switch {
+		case !known || string(s.Address) != a.Addr:
+			return fmt.Errorf("%w: %s was removed, or was added at another address, before it had caught up at %s: add it again, if it is to be a member there", ErrMember, a.ID, a.Addr)
+		case s.Suffrage == raft.Voter:
+			return nil
+		}
+		return n.addVoter(ctx, s.ID, s.Address, index)
+	})
 }
 
 // catchUp waits until the node at addr has applied all but what has come within a
@@ -185,6 +260,9 @@ func (n *Node) catchUp(ctx context.Context, addr string) error {
 			if p, perr := parsePulse(b); err == nil && perr == nil && p.Applied >= target {
 				break
 			}
+			if errors.Is(err, errNotYet) {
+				n.inviteAgain(ctx, addr)
+			}
 			select {
 			case <-ctx.Done():
 				return fmt.Errorf("cluster: %s has not caught up: %w", addr, ctx.Err())
@@ -199,28 +277,30 @@ func (n *Node) catchUp(ctx context.Context, addr string) error {
 	}
 }
 
-func (n *Node) removeMember(ctx context.Context, id string) error {
-	conf, _, err := n.members()
-	if err != nil {
+// removeMember removes a member, and returns when that is committed. If it is in the log
+// already, and not committed, raft takes no other change until it is.
+func (n *Node) removeMember(ctx context.Context, a ask) error {
+	if err := n.changing.enter(ctx); err != nil {
 		return err
 	}
-	voters, found := 0, false
-	var suffrage raft.ServerSuffrage
-	for _, s := range conf.Servers {
-		if s.Suffrage == raft.Voter {
-			voters++
+	defer n.changing.leave()
+	return n.changeMembers(ctx, func(conf raft.Configuration, index uint64) error {
+		s, known := memberOf(conf, a.ID)
+		if !known {
+			if err := n.checkMember(ctx, a.ID); err != nil {
+				return err
+			} // it is being added: raft says that the members have changed, when it is
+		} else if err := n.mustBeGone(ctx, s, a); err != nil {
+			return err
 		}
-		if string(s.ID) == id {
-			found, suffrage = true, s.Suffrage
+		if err := n.mayRemove(ctx, conf, a.ID); err != nil {
+			return err
 		}
-	}
-	switch {
-	case !found:
-		return fmt.Errorf("%w %s", errAbsent, id)
-	case voters == 1 && suffrage == raft.Voter:
-		return fmt.Errorf("%w: %s is the last member", ErrMember, id)
-	}
-	return n.await(ctx, n.raft.RemoveServer(raft.ServerID(id), 0, 0).Error)
+		if known && s.Suffrage == raft.Voter && len(votersOf(conf)) == 1 {
+			return fmt.Errorf("%w: %s is the last member", ErrMember, a.ID)
+		}
+		return n.await(ctx, func() error { return n.raft.RemoveServer(raft.ServerID(a.ID), index, 0).Error() })
+	})
 }
 
 // transfer lets another member lead. No entry is on its way meanwhile, so that the
@@ -309,43 +389,4 @@ func (n *Node) enter() {
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
 		n.log.Error("cluster: joined, and could not note that", "node", n.opts.ID, "err", err)
 	}
-}
-
-// join asks the nodes of Options.Join to let this one in, until it has a vote and
-// they have its address.
-func (n *Node) join() {
-	for told := ""; ; {
-		for _, addr := range n.opts.Join {
-			if addr == n.opts.Advertise {
-				continue
-			}
-			if n.joined() {
-				return
-			}
-			payload, _ := json.Marshal(ask{
-				Op: askJoin, ID: n.opts.ID, Addr: n.opts.Advertise, Empty: n.raft.LastIndex() == 0, Relay: true,
-			}) // can't fail
-			if _, err := n.peers.call(n.ctx, addr, frameAsk, payload); err != nil && n.ctx.Err() == nil && err.Error() != told {
-				told = err.Error()
-				n.log.Warn("cluster: not a member yet", "node", n.opts.ID, "asked", addr, "err", err)
-			}
-		}
-		if n.joined() || !n.pause(n.opts.Heartbeat/5) {
-			return
-		}
-	}
-}
-
-// joined reports whether this node has a vote, at the address that it has.
-func (n *Node) joined() bool {
-	voters, err := n.voters()
-	if err != nil {
-		return false
-	}
-	for _, v := range voters {
-		if string(v.ID) == n.opts.ID && string(v.Address) == n.opts.Advertise {
-			return true
-		}
-	}
-	return false
 }

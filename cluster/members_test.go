@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -123,6 +124,89 @@ func TestAMemberMovesToAnotherAddress(t *testing.T) {
 	}
 }
 
+// TestALeaderMovesToAnotherAddress restarts all nodes, one of them at another address, so
+// that this one leads, and adds it, or lets it ask. It also refuses another process of its ID.
+func TestALeaderMovesToAnotherAddress(t *testing.T) {
+	for _, count := range []int{1, 3} {
+		for _, join := range []bool{false, true} {
+			if count == 1 && join {
+				continue // it has nobody to ask
+			}
+			t.Run(fmt.Sprintf("of %d, join %v", count, join), func(t *testing.T) {
+				var apart atomic.Bool // nobody asks to join
+				tr := startTrial(t, count, func(_ int, o *Options) { o.Members = o.Members[:count] })
+				update(t, tr.nodes[0], "add x")
+				lead := tr.leader()
+				eventually(t, "the node that is to move has all of the log", func() bool {
+					has, err := tr.nodes[0].logs.LastIndex()
+					all, lerr := tr.nodes[lead].logs.LastIndex()
+					return errors.Join(err, lerr) == nil && has == all
+				})
+				for i := count - 1; i > 0; i-- { // the leader after the other, so that no other leads
+					if i != lead {
+						tr.crash(i)
+					}
+				}
+				if lead != 0 {
+					tr.crash(lead)
+				}
+				tr.crash(0)
+				o := *tr.opts[0]
+				o.Listen, o.Members = freeAddrs(t, 1)[0], nil
+				if join {
+					apart.Store(true)
+					o.Join = tr.addrs[1:]
+					o.hooks.connect = func(kind byte, addr string) error {
+						if kind == connPeer && addr != "" && apart.Load() {
+							return errRefused
+						}
+						return nil
+					}
+				}
+				tr.opts[0] = &o
+				for i := range min(count, 2) { // a majority, of which only this node reaches the other
+					tr.start(i)
+				}
+				eventually(t, "the node that has moved leads", func() bool { return tr.leader() == 0 })
+				for i := 2; i < count; i++ {
+					tr.start(i)
+				}
+				a := ask{Op: askJoin, ID: "n0", Addr: o.Listen, Run: "another"}
+				if err := tr.nodes[0].addMember(within(t, time.Minute), a); !errors.Is(err, ErrIdentity) {
+					t.Errorf("another process of the ID of the leader: %v", err)
+				}
+				apart.Store(false)
+				if !join {
+					if err := tr.nodes[count-1].Add(within(t, time.Minute), "n0", o.Listen); err != nil {
+						t.Fatal(err)
+					}
+				}
+				eventually(t, "the others know the new address", func() bool {
+					return strings.Contains(fmt.Sprint(tr.nodes[count-1].voters()), o.Listen)
+				})
+				if got := update(t, tr.nodes[count-1], "add x"); got != 2 {
+					t.Errorf("the sum is %v", got)
+				}
+			})
+		}
+	}
+}
+
+// TestAChangeThatMeetsADeadLeaderIsMadeByTheNext asks for a change before it can be known that
+// the leader is gone.
+func TestAChangeThatMeetsADeadLeaderIsMadeByTheNext(t *testing.T) {
+	tr := startTrial(t, 3, nil)
+	update(t, tr.nodes[0], "add x")
+	lead := tr.leader()
+	n := tr.nodes[(lead+1)%3]
+	eventually(t, "the other one knows the leader", func() bool { return n.leader.Load() != nil })
+	tr.crash(lead)
+	if err := n.Remove(within(t, time.Minute), tr.opts[lead].ID); err != nil {
+		t.Fatal(err)
+	}
+	voters(t, n, 2)
+}
+
 func TestTheLeaderHandsOver(t *testing.T) {
 	tr := startTrial(t, 3, nil)
 	update(t, tr.nodes[0], "add x")
@@ -193,6 +277,7 @@ func TestOptionsThatCanNotBeAreRefused(t *testing.T) {
 		{ID: "a", Listen: "10.0.0.1:7000"},
 		{ID: "a", Listen: "127.0.0.1:0", Advertise: "example.org:7000"},
 		{ID: "a", Listen: "127.0.0.1:0", Join: []string{"10.0.0.1:7000"}},
+		{ID: "a", Listen: "127.0.0.1:7000", Join: []string{"127.0.0.1:7000"}},
 		{ID: "a", Listen: "127.0.0.1:0", TLS: &tls.Config{}},
 		{ID: "a", Listen: "127.0.0.1:0", Members: []Member{{"b", "127.0.0.1:1"}}},
 		{ID: "a", Listen: "127.0.0.1:0", Members: []Member{{"a", "127.0.0.1:1"}, {"b", "127.0.0.1:1"}}},

@@ -1,35 +1,19 @@
 package cluster
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
-	"crypto/subtle"
 	"crypto/tls"
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"net"
 	"sync"
+	"syscall"
 	"time"
 
 	"github.com/hashicorp/raft"
-)
-
-// A connection begins with a hello, and the other side answers with one byte.
-//
-//	hello = "statecl1" | kind uint8 | hash [32]byte of the token
-const (
-	helloMagic = "statecl1"
-	helloSize  = len(helloMagic) + 1 + sha256.Size
-
-	connRaft byte = 'R'
-	connPeer byte = 'P'
-
-	helloOK    = 0
-	helloToken = 1 // the tokens differ
-
-	helloTimeout = 5 * time.Second
 )
 
 // A mux is the only way in and out of a node: one listener, for raft and for what
@@ -39,31 +23,56 @@ type mux struct {
 	ln    net.Listener
 	tls   *tls.Config // nil: none
 	token [sha256.Size]byte
-	serve func(net.Conn) // a connection of kind connPeer; returns when it ends
+	self  *self
+	log   *slog.Logger
+	told  told
+	serve func(net.Conn)           // a connection of kind connPeer; returns when it ends
+	whois func(addr string) string // which member is at an address; empty: none that is known
+
+	process  string        // drawn when the node was opened; empty: no node
+	patience time.Duration // of claimNow
+	claimOf  func(ctx context.Context, id, run string) claim
 
 	raft chan net.Conn // accepted for raft
 	done chan struct{} // closed by close
 	wg   sync.WaitGroup
 
 	mu     sync.Mutex
-	conns  map[net.Conn]byte // all that are open, with their kind; 0: not known yet
+	conns  map[net.Conn]party // all that are open
 	closed bool
 	off    bool // raft is cut off
 	fault  func(kind byte, addr string) error
 }
 
-func newMux(ctx context.Context, ln net.Listener, opts *Options, serve func(net.Conn)) *mux {
+// A party is what is known of the other end of a connection.
+type party struct {
+	kind     byte // 0: not known yet
+	identity identity
+}
+
+func newMux(ctx context.Context, ln net.Listener, opts *Options, self *self, serve func(net.Conn)) *mux {
 	return &mux{
+		self: self, log: opts.Logger, whois: func(string) string { return "" },
+		patience: min(opts.Heartbeat, helloTimeout) / 4, claimOf: func(context.Context, string, string) claim { return unproven },
 		ctx: ctx, ln: ln, tls: opts.TLS, token: sha256.Sum256([]byte("stateio cluster token\n" + opts.Token)), serve: serve,
-		raft: make(chan net.Conn), done: make(chan struct{}), conns: map[net.Conn]byte{}, fault: opts.hooks.connect,
+		raft: make(chan net.Conn), done: make(chan struct{}), conns: map[net.Conn]party{}, fault: opts.hooks.connect,
 	}
 }
 
 // run accepts connections until close.
 func (m *mux) run() {
+	var said reminder
 	for {
 		conn, err := m.ln.Accept()
 		if err != nil {
+			select {
+			case <-m.done:
+				return
+			default:
+			}
+			if said.due(time.Now(), err.Error()) {
+				m.log.Error("cluster: this node can't take connections, and tries again", "node", m.self.id, "at", m.ln.Addr(), "err", err)
+			}
 			select {
 			case <-m.done:
 				return
@@ -74,7 +83,7 @@ func (m *mux) run() {
 		if m.tls != nil {
 			conn = tls.Server(conn, m.tls)
 		}
-		if m.keep(conn, 0) != nil {
+		if m.keep(conn, party{}) != nil {
 			continue
 		}
 		m.wg.Go(func() { m.greet(conn) })
@@ -83,52 +92,39 @@ func (m *mux) run() {
 
 // greet reads the hello of a connection and passes it on.
 func (m *mux) greet(conn net.Conn) {
-	kind, err := m.readHello(conn)
+	c, err := m.readHello(conn)
 	if err == nil && m.fault != nil {
-		err = m.fault(kind, "")
+		err = m.fault(c.kind, "")
 	}
 	if err == nil {
-		err = m.keep(conn, kind)
+		err = m.keep(conn, party{c.kind, c.identity})
 	}
-	if err != nil {
+	if err != nil || c.kind == connInvite {
 		m.drop(conn)
 		return
 	}
-	if kind == connPeer {
+	if c.kind == connPeer {
 		m.serve(conn)
 		m.drop(conn)
 		return
 	}
+	if c.claim == unproven {
+		m.wg.Go(func() { m.watchClaim(conn, c) })
+	}
 	select {
-	case m.raft <- &trackedConn{conn, m}:
+	case m.raft <- &trackedConn{conn, m, c.from}:
 	case <-m.done:
 		m.drop(conn)
 	}
 }
 
-func (m *mux) readHello(conn net.Conn) (kind byte, err error) {
-	_ = conn.SetDeadline(time.Now().Add(helloTimeout))
-	var b [helloSize]byte
-	if _, err := io.ReadFull(conn, b[:]); err != nil {
-		return 0, err
-	}
-	kind = b[len(helloMagic)]
-	if !bytes.HasPrefix(b[:], []byte(helloMagic)) || kind != connRaft && kind != connPeer {
-		return 0, errMalformed
-	}
-	answer := byte(helloOK)
-	if subtle.ConstantTimeCompare(b[len(helloMagic)+1:], m.token[:]) == 0 {
-		answer, err = helloToken, ErrIdentity
-	}
-	if _, werr := conn.Write([]byte{answer}); err == nil {
-		err = werr
-	}
-	_ = conn.SetDeadline(time.Time{})
-	return kind, err
+// dial connects to another node: to the member that is known to be at addr, if one is.
+func (m *mux) dial(ctx context.Context, kind byte, addr string) (net.Conn, error) {
+	return m.dialTo(ctx, kind, addr, m.whois(addr))
 }
 
-// dial connects to another node.
-func (m *mux) dial(ctx context.Context, kind byte, addr string) (net.Conn, error) {
+// dialTo connects to the node with an ID, or any if that is empty.
+func (m *mux) dialTo(ctx context.Context, kind byte, addr, id string) (net.Conn, error) {
 	if m.fault != nil {
 		if err := m.fault(kind, addr); err != nil {
 			return nil, err
@@ -150,51 +146,69 @@ func (m *mux) dial(ctx context.Context, kind byte, addr string) (net.Conn, error
 		}
 		conn = tls.Client(conn, c)
 	}
-	if err := m.keep(conn, kind); err != nil {
+	if err := m.keep(conn, party{kind: kind}); err != nil {
 		return nil, err
 	}
 	stop := context.AfterFunc(ctx, func() { _ = conn.SetDeadline(time.Unix(1, 0)) })
-	err = m.sayHello(conn, kind)
+	there, from, err := m.sayHello(conn, kind, addr, id)
 	if !stop() && err == nil {
 		err = ctx.Err()
 	}
+	if err == nil {
+		err = m.keep(conn, party{kind, there})
+	}
 	if err != nil {
 		m.drop(conn)
-		return nil, fmt.Errorf("cluster: greeting %s: %w", addr, err)
+		return nil, &greetingError{addr, hungUp(err, m.tls != nil), certified(conn)}
 	}
 	_ = conn.SetDeadline(time.Time{})
-	return &trackedConn{conn, m}, nil
+	return &trackedConn{conn, m, from}, nil
 }
 
-func (m *mux) sayHello(conn net.Conn, kind byte) error {
-	b := append([]byte(helloMagic), kind)
-	if _, err := conn.Write(append(b, m.token[:]...)); err != nil {
+// A greetingError says that somebody has taken a connection, and it has come to nothing.
+type greetingError struct {
+	addr      string
+	err       error
+	certified bool // by a certificate that is good for the address
+}
+
+// certified reports whether the other side of a connection has shown a certificate that is good.
+func certified(conn net.Conn) bool {
+	c, ok := conn.(*tls.Conn)
+	return ok && c.ConnectionState().HandshakeComplete
+}
+
+func (e *greetingError) Error() string { return fmt.Sprintf("cluster: greeting %s: %v", e.addr, e.err) }
+
+func (e *greetingError) Unwrap() error { return e.err }
+
+// hungUp says what may be the reason if the other side has ended the connection.
+func hungUp(err error, tls bool) error {
+	if !errors.Is(err, io.EOF) && !errors.Is(err, io.ErrUnexpectedEOF) && !errors.Is(err, syscall.ECONNRESET) {
 		return err
 	}
-	var answer [1]byte
-	if _, err := io.ReadFull(conn, answer[:]); err != nil {
-		return err
+	if tls {
+		return fmt.Errorf("%w (the connection was ended there: it is no node, or one without Options.TLS, or its log says why)", err)
 	}
-	if answer[0] != helloOK {
-		return fmt.Errorf("%w: it belongs to another cluster, or Options.Token differs", ErrIdentity)
-	}
-	return nil
+	return fmt.Errorf("%w (the connection was ended there: it is no node, or one with Options.TLS, which this one does not have)", err)
 }
 
 var errCut = errors.New("cluster: cut off, because the disk of this node does not answer")
 
 // keep remembers an open connection, or closes it if there may be none.
-func (m *mux) keep(conn net.Conn, kind byte) error {
+func (m *mux) keep(conn net.Conn, p party) error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	var err error
 	switch {
 	case m.closed:
 		err = net.ErrClosed
-	case m.off && kind == connRaft:
+	case m.off && p.kind == connRaft:
 		err = errCut
+	case m.self.identity().relationTo(p.identity) == unrelated: // which was learned meanwhile
+		err = ErrOtherCluster
 	default:
-		m.conns[conn] = kind
+		m.conns[conn] = p
 		return nil
 	}
 	delete(m.conns, conn)
@@ -217,8 +231,21 @@ func (m *mux) cut(off bool) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.off = off
-	for conn, kind := range m.conns {
-		if off && kind == connRaft {
+	for conn, p := range m.conns {
+		if off && p.kind == connRaft {
+			go hangUp(conn)
+		}
+	}
+}
+
+// found is told that this node has found out of which cluster it is. Among those that were
+// begun with the same list there may be one of another cluster, which has the list from
+// before its founders lost their directories.
+func (m *mux) found(is identity) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for conn, p := range m.conns {
+		if is.relationTo(p.identity) == unrelated {
 			go hangUp(conn)
 		}
 	}
@@ -245,7 +272,8 @@ func hangUp(conn net.Conn) { _ = conn.Close() }
 // A trackedConn is forgotten by its mux when it is closed.
 type trackedConn struct {
 	net.Conn
-	m *mux
+	m  *mux
+	to string // which node is at the other end
 }
 
 // Close implements net.Conn.
@@ -289,7 +317,7 @@ func (s *raftStream) Dial(addr raft.ServerAddress, timeout time.Duration) (net.C
 	defer cancel()
 	for end := time.Now().Add(s.patience); ; {
 		conn, err := s.dial(ctx, connRaft, string(addr))
-		if err == nil || errors.Is(err, errCut) || errors.Is(err, ErrIdentity) || errors.Is(err, net.ErrClosed) || time.Now().After(end) {
+		if err == nil || errors.Is(err, errCut) || errors.As(err, new(*refusedError)) || errors.Is(err, net.ErrClosed) || time.Now().After(end) {
 			return conn, err
 		}
 		wait := time.NewTimer(dialAgain)

@@ -3,6 +3,7 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"os"
 	"sync"
@@ -21,12 +22,15 @@ type Node struct {
 	dir  string
 	opts *Options
 	log  *slog.Logger
+	run  string // drawn by Open
 
 	ctx    context.Context // ends when Close begins to shut down
 	cancel context.CancelFunc
 	wg     sync.WaitGroup // the node's own goroutines
+	under  underway       // writes besides those of the log
 
 	lock  *os.File // of the directory
+	self  *self
 	logs  *logStore
 	mux   *mux
 	trans *transport
@@ -41,11 +45,30 @@ type Node struct {
 	leader  atomic.Pointer[leader] // nil: none is known
 	opened  atomic.Uint64          // the last term in which this node, leading, has made an entry
 	stalled atomic.Bool            // the disk does not answer
+	ahead   atomic.Bool            // it was said that the clock of a leader was ahead
 	gap     gaps
 	counts  nodeCounters
 
+	failure  atomic.Pointer[opError] // why the node takes no part any more
+	failed   chan struct{}           // closed when that is set
+	failOnce sync.Once
+
+	changing gate // entered, on the leader, while voters are changed
+	joining  joiners
+
+	admitting sync.Mutex // held while this node is let in
+
+	rejoining bool          // as Rejoin has written
+	unsure    bool          // whether Options.Join has nodes of this cluster
+	removal   sync.Mutex    // held while removed is written
+	removed   atomic.Bool   // from the cluster: the leader says so
+	noting    chan struct{} // has an element if removed has changed
+
 	snapshotMu sync.Mutex // held while a snapshot is made
 	snapshot   snapshotStats
+
+	listening sync.Once
+	ready     chan struct{} // closed when calls of other nodes can be answered
 
 	closeOnce sync.Once
 	closing   atomic.Bool
@@ -94,17 +117,37 @@ func (n *Node) down() error {
 	if err := n.closedErr("update not made"); err != nil {
 		return err
 	}
+	if err := n.failedErr(); err != nil {
+		return notMade(err)
+	}
 	if n.stalled.Load() {
-		return notMade(ErrStalled)
+		return notMade(n.diskErr(ErrStalled))
+	}
+	if n.removed.Load() {
+		return notMade(errRemovedHere)
 	}
 	return nil
+}
+
+// diskErr adds to kind the error with which this node's log can't be written, if it can't.
+func (n *Node) diskErr(kind error) error {
+	if err := n.logs.refusal.err(); err != nil {
+		return fmt.Errorf("%w: the log of this node can't be written: %w", kind, err)
+	}
+	return kind
 }
 
 // why adds to the error of a context that there was no leader, if so.
 func (n *Node) why(err error) error {
 	switch {
+	case n.failedErr() != nil:
+		return n.failedErr()
 	case n.stalled.Load():
-		return &opError{msg: "waiting for the cluster", errs: []error{ErrStalled, err}}
+		return &opError{msg: "waiting for the cluster", errs: []error{err, n.diskErr(ErrStalled)}}
+	case n.removed.Load():
+		return &opError{msg: "waiting for the cluster, from which this node was removed (close it, and use another one)", errs: []error{ErrRemoved, err}}
+	case n.leader.Load() == nil && n.logs.refusal.err() != nil:
+		return &opError{msg: "waiting for the cluster: no leader can be reached", errs: []error{err, n.diskErr(ErrNoQuorum)}}
 	case n.leader.Load() == nil:
 		return &opError{msg: "waiting for the cluster: no leader can be reached (a majority of the members must be up, and reach each other)", errs: []error{ErrNoQuorum, err}}
 	}
@@ -119,8 +162,10 @@ func (n *Node) Index() uint64 { return n.fsm.index.Load() }
 // Close leaves the cluster in good order: if this node leads, it hands over first.
 // It waits seconds at most. An update on its way may get an error that is
 // store.ErrUnknown. A second call waits for the first and returns the same. The
-// error says what could not be closed; what was acknowledged is durable in any
-// case. This node remains a member; see Remove.
+// error says what could not be closed, and what was waited for in vain: it is ErrStalled if that
+// is the disk, and names the function of the machine, or View, if that has not returned. What was acknowledged is durable in any
+// case, but for an error that is store.ErrFailed, which says that the directory was
+// removed or replaced. This node remains a member; see Remove.
 func (n *Node) Close() error { return n.CloseContext(context.Background()) }
 
 // CloseContext is Close for a caller that does not wait longer than ctx: after that
@@ -161,7 +206,8 @@ func (n *Node) handOver() {
 	}
 }
 
-// closeMost is how long Close waits for raft, which waits for its disk.
+// closeMost is how long Close waits for raft, which waits for its disk and the machine, and for
+// what else is written.
 const closeMost = 10 * time.Second
 
 // shutDown stops everything. The order matters: raft waits for calls to other nodes,
@@ -171,22 +217,24 @@ func (n *Node) shutDown() error {
 	n.prop.close(n.opts.Heartbeat)
 	n.cancel()
 	n.peers.close()
-	n.mux.close()
-	err := n.closeRaft()
-	n.wg.Wait()
+	err := n.closeRest()
 	n.reads.moved()
 	n.fsm.recent.close()
 	return err
 }
 
-// closeRaft shuts raft down, closes the log, and then lets go of the directory. It
-// does not wait for a disk that hangs: the rest follows when the disk answers.
-func (n *Node) closeRaft() error {
+// closeRest ends the connections, shuts raft down, closes the log, waits for the node's own
+// goroutines, and then lets go of the directory. It does not wait long for a disk that hangs,
+// or for a function of the machine or of View: the rest follows when those return.
+func (n *Node) closeRest() error {
 	down := make(chan error, 1)
 	go func() {
+		n.mux.close()
 		err := n.raft.Shutdown().Error()
 		_ = n.trans.Close() // shut down by raft
-		down <- errors.Join(err, n.logs.Close(), n.lock.Close())
+		err = errors.Join(err, n.verify(), n.logs.Close())
+		n.wg.Wait()
+		down <- errors.Join(err, n.lock.Close())
 	}()
 	patience := time.NewTimer(n.opts.hooks.closing())
 	defer patience.Stop()
@@ -197,6 +245,6 @@ func (n *Node) closeRaft() error {
 		}
 		return nil
 	case <-patience.C:
-		return &opError{msg: "closing " + n.dir + ": the directory stays locked until the disk answers", errs: []error{ErrStalled}}
+		return n.lateErr()
 	}
 }

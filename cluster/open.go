@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"crypto/rand"
 	"errors"
 	"fmt"
 	"net"
@@ -22,7 +23,9 @@ import (
 // then, and Sync waits for it. See [Options] for how a cluster begins.
 //
 // The error is store.ErrLocked if the directory is open elsewhere; ErrIdentity if it
-// is another node's; store.ErrCorrupt if the log or a snapshot is damaged or gone, see
+// is another node's, or a store's; ErrOtherCluster if the node has begun, and Join says
+// nodes of another cluster; ErrRemoved if the node knows that it was removed; ErrUnfinished if an Import was interrupted there;
+// store.ErrCorrupt if the log or a snapshot is damaged or gone, see
 // [Rejoin]; what Restore returns; or one of options, of the network and of the file
 // system. After an error m may hold any part of the state.
 func Open(dir string, m store.Machine, opts *Options) (*Node, error) {
@@ -33,15 +36,22 @@ func Open(dir string, m store.Machine, opts *Options) (*Node, error) {
 	if m == nil {
 		return nil, errors.New("cluster: no machine")
 	}
-	n := &Node{dir: dir, opts: o, log: o.Logger, closed: make(chan struct{})}
+	n := &Node{dir: dir, opts: o, log: o.Logger, ready: make(chan struct{}), closed: make(chan struct{}), failed: make(chan struct{})}
+	n.run, n.noting = rand.Text(), make(chan struct{}, 1)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.out = newOutbox(o.MaxPending, n.leader.Load, n.transmit)
 	n.fsm = newFSM(m, n.out)
 	n.fsm.again, n.fsm.recent.most = o.hooks.again, o.KeepUpdates
+	opened := false
+	defer func() {
+		if !opened { // the machine may also have panicked
+			n.abandon()
+		}
+	}()
 	if err := n.open(); err != nil {
-		n.abandon()
-		return nil, &opError{msg: "opening " + dir, errs: []error{err}}
+		return nil, &opError{msg: "opening " + dir, errs: []error{advised(err, toRejoin)}}
 	}
+	opened = true
 	return n, nil
 }
 
@@ -55,7 +65,8 @@ func (n *Node) open() error {
 		return err
 	}
 	n.fillAddresses(ln.Addr())
-	n.mux = newMux(n.ctx, ln, n.opts, n.serve)
+	n.mux = newMux(n.ctx, ln, n.opts, n.self, n.serve)
+	n.mux.whois, n.mux.claimOf, n.mux.process = n.memberAt, n.claimOf, n.run
 	n.peers = newPeers(n.ctx, func(ctx context.Context, addr string) (net.Conn, error) {
 		return n.mux.dial(ctx, connPeer, addr)
 	})
@@ -76,37 +87,60 @@ func (n *Node) fillAddresses(listening net.Addr) {
 	}
 }
 
-// openDir makes and locks the directory, and makes sure that it is this node's.
-func (n *Node) openDir() (err error) {
-	for _, d := range []string{"", "wal", "snapshots"} {
-		if err := makeDir(filepath.Join(n.dir, d)); err != nil {
-			return err
-		}
-	}
-	if n.lock, err = lockFile(filepath.Join(n.dir, "LOCK")); err != nil {
+// openDir makes and locks the directory, and makes sure that it is this node's, and has its
+// parts, before it changes anything.
+func (n *Node) openDir() error {
+	if err := n.checkMine(); err != nil {
 		return err
 	}
-	if err := errors.Join(sweep(n.dir), n.readJoin()); err != nil {
+	if err := n.lockDir(); err != nil {
 		return err
 	}
-	path := filepath.Join(n.dir, "NODE")
-	id, err := os.ReadFile(path)
-	if errors.Is(err, os.ErrNotExist) {
-		return writeDurably(path, []byte(n.opts.ID+"\n"))
-	}
-	if err != nil {
+	if err := n.checkMine(); err != nil { // what was there before it was locked is not certain
 		return err
 	}
-	if got := strings.TrimSuffix(string(id), "\n"); got != n.opts.ID {
-		return fmt.Errorf("%w: the directory is that of node %q, and Options.ID is %q", ErrIdentity, got, n.opts.ID)
+	if err := errors.Join(checkNotRemoved(n.dir), n.readJoin()); err != nil {
+		return err
 	}
-	return nil
+	if err := n.checkWhole(); err != nil {
+		return err
+	}
+	if err := n.makeDirs(); err != nil {
+		return err
+	}
+	return n.sweep()
+}
+
+// checkMine makes sure that the directory is this node's, if it is anybody's.
+func (n *Node) checkMine() (err error) {
+	if err := checkDir(n.dir); err != nil {
+		return err
+	}
+	n.self, err = readSelf(filepath.Join(n.dir, nodeFile), n.opts.ID)
+	return err
+}
+
+// lockDir makes the directory, and locks it.
+func (n *Node) lockDir() (err error) {
+	if err := makeDir(n.dir); err != nil {
+		return err
+	}
+	n.lock, err = lockFile(filepath.Join(n.dir, "LOCK"))
+	return err
+}
+
+func (n *Node) makeDirs() error {
+	return errors.Join(makeDir(filepath.Join(n.dir, "wal")), makeDir(filepath.Join(n.dir, "snapshots")))
 }
 
 // sweep removes what a crash has left of snapshots and backups that were being made.
-// Raft ignores such snapshots, and leaves them.
-func sweep(dir string) error {
-	for place, prefix := range map[string]string{dir: "backup-", filepath.Join(dir, "snapshots"): ""} {
+// Raft ignores such snapshots, and leaves them. A directory without the file NODE has none,
+// or they are not this node's.
+func (n *Node) sweep() error {
+	if there, err := exists(n.self.path); err != nil || !there {
+		return err
+	}
+	for place, prefix := range map[string]string{n.dir: "backup-", filepath.Join(n.dir, "snapshots"): ""} {
 		list, err := os.ReadDir(place)
 		if err != nil && !errors.Is(err, os.ErrNotExist) {
 			return err
@@ -194,10 +228,11 @@ func (n *Node) openRaft() error {
 	}
 	// One call at a time to each follower: with more, raft can stop sending entries to
 	// a follower for good after its disk has failed once (raft's issue 612).
-	n.trans = newTransport(n.ctx, n.opts.Heartbeat/4, &raft.NetworkTransportConfig{
+	n.trans = newTransport(n.ctx, n.opts.Heartbeat/4, n.self.isGuest, &raft.NetworkTransportConfig{
 		Stream: &raftStream{n.mux, n.opts.Advertise, 2 * n.opts.Heartbeat}, MaxPool: 3, MaxRPCsInFlight: 1,
 		Timeout: max(10*time.Second, 4*n.opts.Heartbeat), Logger: logger,
 	})
+	n.fsm.self, n.fsm.found = n.self, n.found
 	n.fsm.installed = func(index, term uint64) {
 		if !snaps.opening.Load() {
 			n.logs.restored(index, term)
@@ -207,6 +242,9 @@ func (n *Node) openRaft() error {
 	conf.Logger = logger
 	if err := n.bootstrap(conf, snaps); err != nil {
 		return err
+	}
+	if n.self.isGuest() {
+		conf.HeartbeatTimeout, conf.ElectionTimeout = noElection, noElection
 	}
 	n.raft, err = raft.NewRaft(conf, n.fsm, n.logs, n.logs, snaps, n.trans)
 	if err != nil && snaps.refused != nil {
@@ -220,18 +258,20 @@ func (n *Node) openRaft() error {
 	return nil
 }
 
-const keepSnapshots = 2
+const (
+	keepSnapshots = 2
+	raftBytes     = 256 << 20 // of entries that raft has in memory at once, about
+)
 
 func (n *Node) raftConfig() *raft.Config {
 	c := raft.DefaultConfig()
 	c.LocalID = raft.ServerID(n.opts.ID)
-	// A follower of raft looks at times that are 1 to 2 timeouts apart whether it has
-	// heard nothing for 1 timeout. It notices after 1.8 of them on average, so this
-	// makes the average of one follower about Heartbeat.
-	patience := n.opts.Heartbeat * 3 / 5
+	patience := n.patience()
 	c.HeartbeatTimeout, c.ElectionTimeout, c.LeaderLeaseTimeout = patience, patience, patience
 	c.CommitTimeout = 25 * time.Millisecond
-	c.MaxAppendEntries = 64 // of which each is maxEntryBytes at most, if its updates are
+	// Raft reads so many entries into memory to send them, or to apply them, each of which
+	// is maxEntryBytes, or one update.
+	c.MaxAppendEntries = min(64, max(4, raftBytes/n.opts.MaxUpdate))
 	c.BatchApplyCh = true
 	c.SnapshotThreshold = 1 << 62 // by bytes, in snapshotLoop
 	c.SnapshotInterval = time.Hour
@@ -240,35 +280,14 @@ func (n *Node) raftConfig() *raft.Config {
 	return c
 }
 
-// bootstrap writes the first configuration of a new cluster.
-func (n *Node) bootstrap(conf *raft.Config, snaps raft.SnapshotStore) error {
-	has, err := raft.HasExistingState(n.logs, n.logs, snaps)
-	if err != nil {
-		return fmt.Errorf("cluster: looking at the log: %w", err)
-	}
-	if has {
-		return n.begun()
-	}
-	if len(n.opts.Join) > 0 {
-		return nil // there is something to lose when it has joined
-	}
-	members := n.opts.Members
-	if len(members) == 0 {
-		members = []Member{{n.opts.ID, n.opts.Advertise}}
-	}
-	var first raft.Configuration
-	for _, m := range members {
-		first.Servers = append(first.Servers, raft.Server{ID: raft.ServerID(m.ID), Address: raft.ServerAddress(m.Addr)})
-	}
-	if err := raft.BootstrapCluster(conf, n.logs, n.logs, snaps, n.trans, first); err != nil {
-		return fmt.Errorf("cluster: beginning a cluster: %w", err)
-	}
-	return n.begun()
-}
+// patience is raft's timeout. A follower of raft looks at times that are 1 to 2 timeouts apart
+// whether it has heard nothing for 1 timeout. It notices after 1.8 of them on average, so this
+// makes the average of one follower about Heartbeat.
+func (n *Node) patience() time.Duration { return n.opts.Heartbeat * 3 / 5 }
 
 // begin starts what runs until the node is closed.
 func (n *Node) begin() {
-	n.prop = &proposer{raft: n.raft, now: func() int64 { return max(time.Now().UnixNano(), n.fsm.clock.Load()) }}
+	n.prop = &proposer{raft: n.raft, first: n.firstGroup, now: n.entryTime}
 	signs := make(chan raft.Observation, 16)
 	n.raft.RegisterObserver(raft.NewObserver(signs, false, func(o *raft.Observation) bool {
 		switch o.Data.(type) {
@@ -277,11 +296,19 @@ func (n *Node) begin() {
 		}
 		return false
 	}))
-	n.wg.Go(n.mux.run)
+	close(n.ready)
+	n.listen()
 	n.wg.Go(func() { n.watchLeader(signs) })
 	n.wg.Go(n.watchDisk)
+	n.wg.Go(n.watchFiles)
 	n.wg.Go(n.snapshotLoop)
-	if len(n.opts.Join) > 0 {
+	n.wg.Go(n.watchRemoval)
+	n.wg.Go(n.keepNotes)
+	n.warnOfMoved()
+	if n.unsure {
+		n.wg.Go(n.goOnChecking)
+	}
+	if len(n.opts.Join) > 0 || n.self.isGuest() {
 		n.wg.Go(n.enter)
 	}
 }

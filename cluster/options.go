@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"net"
 	"net/netip"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -20,19 +22,21 @@ type Options struct {
 	// port serves everything. Port 0 is for tests.
 	Listen string
 
-	// Advertise is the address that the others use, if it is not Listen: as where
-	// Listen is ":7000", or a port is forwarded.
+	// Advertise is the address that the others use, if it is not Listen: where
+	// Listen is ":7000", which needs it, or a port is forwarded.
 	Advertise string
 
 	// Members are the first members of a new cluster, with this node among them:
 	// every one of them must be opened with the same list. Once the cluster is
-	// there, the list is ignored. Never open a node with a list again whose
+	// there, the list is ignored. Nodes with another list, or none, are of another
+	// cluster, and refuse each other. Never open a node with a list again whose
 	// directory was lost: remove it and let it Join.
 	Members []Member
 
 	// Join are addresses of nodes of a cluster that this one is to become a member
 	// of. Once it is a member, they are ignored. Without Join and Members, a node
-	// whose directory is empty begins a cluster of its own.
+	// whose directory is empty begins a cluster of its own: opened with Join after that,
+	// it is refused (ErrOtherCluster), since what it has would be lost.
 	Join []string
 
 	// Token is a secret that all nodes of a cluster share. Nodes with another one
@@ -57,7 +61,8 @@ type Options struct {
 	StallTimeout time.Duration
 
 	// MaxUpdate is the size of the largest update, in bytes; the default is 4 MiB,
-	// and the most 32 MiB. All nodes should have the same.
+	// and the most 8 MiB: while larger ones are copied, heartbeats are late, and the
+	// leader is voted out. All nodes should have the same.
 	MaxUpdate int
 
 	// MaxPending is how many bytes of updates may wait on this node; further calls
@@ -101,6 +106,8 @@ type hooks struct {
 	connect    func(kind byte, addr string) error // before a connection to addr, and after one from elsewhere, with no addr
 	store      func() error                       // before each write to the disk
 	patience   time.Duration                      // of Close, with raft; 0: the default
+	importing  func(step string)                  // after each step of Import
+	noting     func(removed bool) error           // before the file REMOVED is made or removed
 	keepLogs   uint64                             // bytes of log kept before a snapshot; 0: the default
 }
 
@@ -109,6 +116,12 @@ func (h hooks) trailing(normal uint64) uint64 {
 		return h.keepLogs
 	}
 	return normal
+}
+
+func (h hooks) at(step string) {
+	if h.importing != nil {
+		h.importing(step)
+	}
 }
 
 func (h hooks) closing() time.Duration {
@@ -123,7 +136,7 @@ const (
 	minHeartbeat     = 50 * time.Millisecond
 	defaultStall     = 2 * time.Second
 	defaultMaxUpdate = 4 << 20
-	maxMaxUpdate     = 32 << 20
+	maxMaxUpdate     = 8 << 20
 	defaultPending   = 4 << 20
 	defaultKeep      = 16 << 20
 	defaultSnapshot  = 64 << 20
@@ -160,6 +173,8 @@ func (o *Options) checkNumbers() error {
 	switch {
 	case o.ID == "" || len(o.ID) > maxID:
 		return fmt.Errorf("cluster: Options.ID is %q: it must be a name of 1 to %d bytes", o.ID, maxID)
+	case strings.ContainsAny(o.ID, "\r\n"):
+		return fmt.Errorf("cluster: Options.ID is %q: it must be one line", o.ID)
 	case o.Listen == "":
 		return fmt.Errorf("cluster: Options.Listen is empty: it must be an address like 10.0.0.1:7000")
 	case o.Heartbeat < minHeartbeat:
@@ -182,6 +197,10 @@ func (o *Options) checkMembers() error {
 	if len(o.Members) > 0 && len(o.Join) > 0 {
 		return fmt.Errorf("cluster: Options.Members and Options.Join are both set: a node is one of the first members, or joins")
 	}
+	own := func(addr string) bool { return addr == o.Advertise || addr == o.Listen }
+	if len(o.Join) > 0 && !slices.ContainsFunc(o.Join, func(addr string) bool { return !own(addr) }) {
+		return fmt.Errorf("cluster: Options.Join has no address but that of this node, %s: leave it empty for the first node of a cluster, and else say where others are", o.Advertise)
+	}
 	ids, addrs := map[string]bool{}, map[string]bool{}
 	for _, m := range o.Members {
 		if m.ID == "" || m.Addr == "" || ids[m.ID] || addrs[m.Addr] {
@@ -192,7 +211,7 @@ func (o *Options) checkMembers() error {
 	if len(o.Members) > 0 && !ids[o.ID] {
 		return fmt.Errorf("cluster: Options.Members does not have this node, %q", o.ID)
 	}
-	return nil
+	return o.checkAddresses()
 }
 
 // checkTLS makes sure that nothing leaves this machine in the clear, or is taken

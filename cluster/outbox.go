@@ -263,12 +263,12 @@ func (o *outbox) moved(to *leader) {
 	o.dispatch()
 }
 
-// late returns the leaders that have not answered since before.
+// late returns the leaders that have not answered since before; a large group has more time.
 func (o *outbox) late(before time.Time) (tos []*leader) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for p := range o.flying {
-		if !p.to.self && p.since.Before(before) {
+		if large := writeTime(len(p.body)); !p.to.self && p.since.Add(large).Before(before) {
 			tos = append(tos, p.to)
 		}
 	}
@@ -388,7 +388,11 @@ func (o *outbox) restored(t *table) uint64 {
 }
 
 // close ends all waits.
-func (o *outbox) close() {
+func (o *outbox) close() { o.end(errClosed("update not made"), store.ErrClosed) }
+
+// end ends all waits, with notSent for updates that were not sent, and with cause as the
+// reason why it is not known what has become of the others.
+func (o *outbox) end(notSent, cause error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.closed = true
@@ -397,9 +401,9 @@ func (o *outbox) close() {
 	}
 	for _, w := range o.open {
 		if w.sent == 0 {
-			w.err = errClosed("update not made")
+			w.err = notSent
 		} else {
-			w.err = unknown(store.ErrClosed)
+			w.err = unknown(cause)
 		}
 		o.removeLocked(w)
 		close(w.done)

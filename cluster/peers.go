@@ -99,8 +99,7 @@ func (l *link) write(conn net.Conn) {
 		}
 		buf, l.out = l.out, buf[:0]
 		l.mu.Unlock()
-		_ = conn.SetWriteDeadline(time.Now().Add(writeTimeout))
-		if _, err := conn.Write(buf); err != nil {
+		if err := writeInPieces(conn, buf); err != nil {
 			l.end(err)
 			return
 		}
@@ -108,6 +107,19 @@ func (l *link) write(conn net.Conn) {
 			buf = nil
 		}
 	}
+}
+
+// writeInPieces writes what may be large: each piece has its own time.
+func writeInPieces(conn net.Conn, b []byte) error {
+	for len(b) > 0 {
+		_ = conn.SetWriteDeadline(time.Now().Add(writeTimeout))
+		n, err := conn.Write(b[:min(len(b), 1<<20)])
+		if err != nil {
+			return err
+		}
+		b = b[n:]
+	}
+	return nil
 }
 
 // readAnswers passes answers on to those that wait for them, until the link ends.

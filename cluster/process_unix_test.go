@@ -74,6 +74,13 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
+	if s := os.Getenv(importEnv); s != "" {
+		if err := importUntil(s); err != nil {
+			fmt.Fprintln(os.Stderr, "import:", err)
+			os.Exit(1)
+		}
+		return
+	}
 	os.Exit(m.Run())
 }
 

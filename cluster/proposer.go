@@ -15,8 +15,9 @@ const entriesInFlight = 2
 // A proposer makes raft entries of the groups that nodes have sent to the leader.
 // Groups that come while entries are on their way go into the next one together.
 type proposer struct {
-	raft *raft.Raft
-	now  func() int64 // time of the next entry
+	raft  *raft.Raft
+	now   func() int64  // time of the next entry
+	first func() []byte // groups that each entry begins with
 
 	mu       sync.Mutex
 	waiting  []proposal
@@ -71,7 +72,8 @@ func (p *proposer) pump() {
 		for _, q := range batch {
 			size += len(q.groups)
 		}
-		entry := appendEntryHeader(make([]byte, 0, size), p.now())
+		first := p.first()
+		entry := append(appendEntryHeader(make([]byte, 0, size+len(first)), p.now()), first...)
 		for _, q := range batch {
 			entry = append(entry, q.groups...)
 		}

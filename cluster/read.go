@@ -89,12 +89,17 @@ func (r *reads) changed() <-chan struct{} {
 // readIndex returns a read index. It tries until ctx ends or the node is closed.
 func (n *Node) readIndex(ctx context.Context) (uint64, error) {
 	for delay := firstRetry; ; delay = min(2*delay, lastRetry) {
+		if n.removed.Load() {
+			return 0, &opError{msg: "reading", errs: []error{errRemovedHere}}
+		}
 		changed := n.reads.changed()
 		r := n.reads.join()
 		select {
 		case <-r.done:
 		case <-ctx.Done():
 			return 0, n.why(ctx.Err())
+		case <-n.failed:
+			return 0, n.failedErr()
 		case <-n.ctx.Done():
 			return 0, errClosed("reading")
 		}
@@ -105,6 +110,7 @@ func (n *Node) readIndex(ctx context.Context) (uint64, error) {
 		select {
 		case <-wait.C:
 		case <-changed:
+		case <-n.failed:
 		case <-ctx.Done():
 		case <-n.ctx.Done():
 		}
@@ -241,12 +247,17 @@ func (n *Node) voters() (voters []raft.Server, err error) {
 	if err := f.Error(); err != nil {
 		return nil, fmt.Errorf("cluster: looking at the members: %w", err)
 	}
-	for _, s := range f.Configuration().Servers {
+	return votersOf(f.Configuration()), nil
+}
+
+// votersOf returns the members that have a vote.
+func votersOf(conf raft.Configuration) (voters []raft.Server) {
+	for _, s := range conf.Servers {
 		if s.Suffrage == raft.Voter {
 			voters = append(voters, s)
 		}
 	}
-	return voters, nil
+	return voters
 }
 
 // View calls read while no update is applied, so that it can read the machine's
@@ -255,8 +266,10 @@ func (n *Node) voters() (voters []raft.Server, err error) {
 //
 // View asks the leader, and the leader a majority, for which many calls share one
 // round. Without a majority it waits until ctx ends, and then returns an error that
-// is ErrNoQuorum and that of ctx; see [Node.ViewLocal]. Other errors are
-// store.ErrClosed, and store.ErrFailed if a snapshot could not be restored.
+// is ErrNoQuorum and that of ctx; see [Node.ViewLocal]. Nor does it wait longer than ctx for
+// the machine, while that applies an update, or a snapshot is made or restored. Other errors
+// are store.ErrClosed, and store.ErrFailed if a snapshot could not be restored, or the
+// directory was removed.
 //
 // read must not keep references to what Apply changes, nor call methods of the
 // node that wait for updates.
@@ -264,12 +277,18 @@ func (n *Node) View(ctx context.Context, read func() error) error {
 	if err := n.Sync(ctx); err != nil {
 		return err
 	}
-	return n.fsm.read(read)
+	if !n.fsm.state.rLockContext(ctx, n.ctx.Done()) {
+		if err := ctx.Err(); err != nil {
+			return &opError{msg: "reading: an update is being applied, or a snapshot is made or restored", errs: []error{err}}
+		}
+		return errClosed("reading")
+	}
+	return n.fsm.readLocked(read)
 }
 
 // ViewLocal calls read like View, with the state of this node as it is: it may lack
 // the latest updates, without bound if this node can't reach the others. It asks
-// nobody, and works without a majority, and on a closed node. Stats.Lag says how much is
+// nobody, waits for the machine while that applies an update or restores a snapshot, and works without a majority, and on a closed node. Stats.Lag says how much is
 // known to be missing.
 func (n *Node) ViewLocal(read func() error) error { return n.fsm.read(read) }
 
@@ -278,6 +297,9 @@ func (n *Node) ViewLocal(read func() error) error { return n.fsm.read(read) }
 // those of View.
 func (n *Node) Sync(ctx context.Context) error {
 	if err := n.closedErr("reading"); err != nil {
+		return err
+	}
+	if err := n.failedErr(); err != nil {
 		return err
 	}
 	i, err := n.readIndex(ctx)

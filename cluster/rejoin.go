@@ -8,8 +8,11 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
+
+	"github.com/stateio/stateio/store"
 )
 
 // joinFile has the addresses, one a line, of the members by which a node is let in
@@ -24,8 +27,11 @@ const joinFile = "JOIN"
 // Join say where the others are. Remove what was set aside when it is of no use.
 //
 // It needs a majority of the members to be up, and the node not to run. After an
-// error or a crash, call it again. The errors are those of options; store.ErrLocked;
-// ErrNoQuorum with that of ctx; and those of the file system.
+// error or a crash, call it again. The errors are those of options; ErrIdentity if dir is
+// that of another node, or of a store, if the member runs elsewhere, or may do so, since its
+// address does not answer (Remove it first if it is gone), or tokens differ;
+// ErrOtherCluster if the others are of another cluster than dir; store.ErrLocked; ErrNoQuorum with that
+// of ctx; and those of the file system.
 func Rejoin(ctx context.Context, dir string, opts *Options) (aside string, err error) {
 	o, err := opts.withDefaults()
 	if err != nil {
@@ -35,20 +41,37 @@ func Rejoin(ctx context.Context, dir string, opts *Options) (aside string, err e
 	if len(addrs) == 0 {
 		return "", errors.New("cluster: rejoining needs the addresses of other members: set Options.Members or Options.Join")
 	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", &opError{msg: "rejoining with " + dir, errs: []error{err}}
-	}
-	lock, err := lockFile(filepath.Join(dir, "LOCK"))
-	if err == nil {
-		if err = removeAtOthers(ctx, o, addrs); err == nil {
-			aside, err = setAside(dir, addrs)
-		}
-		err = errors.Join(err, lock.Close())
+	n := &Node{dir: dir, opts: o}
+	aside, err = n.rejoin(ctx, addrs)
+	if n.lock != nil {
+		err = errors.Join(err, n.lock.Close())
 	}
 	if err != nil {
 		return "", &opError{msg: "rejoining with " + dir, errs: []error{err}}
 	}
 	return aside, nil
+}
+
+// rejoin is Rejoin, with options that are good.
+func (n *Node) rejoin(ctx context.Context, addrs []string) (aside string, err error) {
+	if err := n.checkMine(); err != nil && !errors.Is(err, store.ErrCorrupt) {
+		return "", err
+	}
+	if err := n.lockDir(); err != nil {
+		return "", err
+	}
+	if err := n.checkMine(); err != nil && !errors.Is(err, store.ErrCorrupt) {
+		return "", err
+	}
+	// One that knows of which cluster it is goes back to that one.
+	asker := &self{id: n.opts.ID}
+	if n.self != nil {
+		asker.is = n.self.identity()
+	}
+	if err := removeAtOthers(ctx, n.opts, asker, addrs); err != nil {
+		return "", err
+	}
+	return setAside(n.dir, addrs, asker)
 }
 
 // others returns where other members may be.
@@ -67,18 +90,21 @@ func others(o *Options) (addrs []string) {
 }
 
 // removeAtOthers has the others remove this node, if they have it.
-func removeAtOthers(ctx context.Context, o *Options, addrs []string) error {
+func removeAtOthers(ctx context.Context, o *Options, asker *self, addrs []string) error {
 	ln, err := net.Listen("tcp", o.Listen) // nobody else is this node now
+	if err == nil {
+		err = ln.Close() // the leader calls, and must find nobody
+	}
 	if err != nil {
 		return err
 	}
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	m := newMux(ctx, ln, o, func(net.Conn) {})
+	m := newMux(ctx, ln, o, asker, func(net.Conn) {})
 	defer m.close()
 	p := newPeers(ctx, func(ctx context.Context, addr string) (net.Conn, error) { return m.dial(ctx, connPeer, addr) })
 	defer p.close()
-	payload, err := json.Marshal(ask{Op: askRemove, ID: o.ID, Relay: true})
+	payload, err := json.Marshal(ask{Op: askRemove, ID: o.ID, Gone: true, Relay: true})
 	if err != nil {
 		return err
 	}
@@ -88,8 +114,11 @@ func removeAtOthers(ctx context.Context, o *Options, addrs []string) error {
 			call, cancel := context.WithTimeout(ctx, max(10*o.Heartbeat, helloTimeout))
 			_, err := p.call(call, a, frameAsk, payload)
 			cancel()
-			if err == nil || errors.Is(err, errAbsent) {
+			switch {
+			case err == nil || errors.Is(err, errAbsent):
 				return nil
+			case errors.Is(err, ErrOtherCluster), errors.Is(err, ErrIdentity):
+				return err
 			}
 			failed = errors.Join(failed, fmt.Errorf("asking %s to remove member %s: %w", a, o.ID, err))
 		}
@@ -102,12 +131,13 @@ func removeAtOthers(ctx context.Context, o *Options, addrs []string) error {
 }
 
 // setAside moves what is in dir into a directory in it. The addresses are written
-// first: with them, Open never begins a cluster.
-func setAside(dir string, addrs []string) (aside string, err error) {
+// first: with them, Open never begins a cluster. Of the cluster, the node is still: that
+// is written last, and learned from the others if it is not there.
+func setAside(dir string, addrs []string, is *self) (aside string, err error) {
 	if err := writeDurably(filepath.Join(dir, joinFile), []byte(strings.Join(addrs, "\n")+"\n")); err != nil {
 		return "", err
 	}
-	for _, name := range []string{"wal", "snapshots", "NODE", begunFile} {
+	for _, name := range []string{"wal", "snapshots", nodeFile, begunFile, removedFile} {
 		from := filepath.Join(dir, name)
 		if _, err := os.Lstat(from); errors.Is(err, os.ErrNotExist) {
 			continue
@@ -121,10 +151,18 @@ func setAside(dir string, addrs []string) (aside string, err error) {
 			return "", err
 		}
 	}
-	return aside, syncDir(dir)
+	if err := syncDir(dir); err != nil {
+		return "", err
+	}
+	if i := is.identity(); i.known() {
+		is.path = filepath.Join(dir, nodeFile)
+		return aside, is.become(i, true)
+	}
+	return aside, nil
 }
 
-// readJoin has the node join as Rejoin has written, until it has joined.
+// readJoin has the node join by the addresses that Rejoin has written, and by those that
+// Options have, to which the others may have moved since, until it has joined.
 func (n *Node) readJoin() error {
 	b, err := os.ReadFile(filepath.Join(n.dir, joinFile))
 	if errors.Is(err, os.ErrNotExist) {
@@ -133,6 +171,13 @@ func (n *Node) readJoin() error {
 	if err != nil {
 		return err
 	}
-	n.opts.Members, n.opts.Join = nil, strings.Fields(string(b))
+	n.rejoining = true
+	join := strings.Fields(string(b))
+	for _, addr := range others(n.opts) {
+		if !slices.Contains(join, addr) {
+			join = append(join, addr)
+		}
+	}
+	n.opts.Members, n.opts.Join = nil, join
 	return nil
 }

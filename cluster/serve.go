@@ -6,11 +6,17 @@ import (
 	"encoding/binary"
 	"encoding/json"
 	"net"
+	"strconv"
 	"sync"
 )
 
 // serve answers another node until the connection ends.
 func (n *Node) serve(conn net.Conn) {
+	select {
+	case <-n.ready:
+	case <-n.ctx.Done():
+		return
+	}
 	l := newLink()
 	_ = l.start(conn)
 	var wg sync.WaitGroup
@@ -51,7 +57,7 @@ func (n *Node) serve(conn net.Conn) {
 func (n *Node) pulse() pulse {
 	_, leads := n.leads()
 	return pulse{
-		Term: n.raft.CurrentTerm(), Applied: n.fsm.applied.Load(), Commit: n.raft.CommitIndex(),
+		Term: n.promised(), Applied: n.fsm.applied.Load(), Commit: n.raft.CommitIndex(),
 		Leads: leads, Stalled: n.stalled.Load(),
 	}
 }
@@ -98,12 +104,21 @@ func (n *Node) answerAsk(ctx context.Context, payload []byte) ([]byte, error) {
 	if err := json.Unmarshal(payload, &a); err != nil {
 		return nil, errMalformed
 	}
-	if a.Op == askStatus {
+	switch a.Op {
+	case askStatus:
 		return json.Marshal(n.describe())
+	case askRun:
+		return []byte(n.run), nil
+	case askEmpty:
+		return strconv.AppendBool(nil, n.isEmpty()), nil
+	case askAdmit:
+		return nil, n.admitted(a)
+	case askMember:
+		return nil, n.answerMember(ctx, a)
 	}
 	if a.Relay {
 		a.Relay = false
-		return nil, n.askLeader(ctx, a)
+		return nil, n.relay(ctx, a)
 	}
 	return nil, n.doAsLeader(ctx, a)
 }

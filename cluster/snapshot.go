@@ -17,7 +17,8 @@ import (
 // A snapshot is chunks of
 //
 //	magic [8]byte | version uint32 = 1
-//	| index uint64 | time int64 | applied uint64 | term uint64 | table | state
+//	| index uint64 | time int64 | applied uint64 | term uint64
+//	| cluster [16]byte | founders [16]byte | table | state
 //
 // where state is what the machine has written.
 const (
@@ -31,15 +32,16 @@ type snapshotHeader struct {
 	time    int64  // of the last entry
 	applied uint64 // raft index of the last entry
 	term    uint64 // and its term
+	is      identity
 }
 
 func (h snapshotHeader) encode() []byte {
-	b := append(make([]byte, 0, 64), snapshotMagic...)
+	b := append(make([]byte, 0, 128), snapshotMagic...)
 	b = binary.LittleEndian.AppendUint32(b, snapshotVersion)
 	for _, v := range []uint64{h.index, uint64(h.time), h.applied, h.term} {
 		b = binary.LittleEndian.AppendUint64(b, v)
 	}
-	return b
+	return appendIdentity(b, h.is)
 }
 
 // readSnapshotHead reads what precedes the machine's state.
@@ -56,7 +58,7 @@ func readSnapshotHead(r io.Reader) (h snapshotHeader, t *table, err error) {
 		return h, nil, fmt.Errorf("cluster: the snapshot has version %d, and this program knows only %d: use the newer version of the program on this node, too: %w", v, snapshotVersion, store.ErrVersion)
 	}
 	get := func(i int) uint64 { return binary.LittleEndian.Uint64(b[4+8*i:]) }
-	h = snapshotHeader{index: get(0), time: int64(get(1)), applied: get(2), term: get(3)}
+	h = snapshotHeader{index: get(0), time: int64(get(1)), applied: get(2), term: get(3), is: parseIdentity(b[4+8*4:])}
 	t, err = readTable(r)
 	return h, t, err
 }
@@ -74,9 +76,20 @@ type capturedState struct {
 
 // Snapshot implements raft.FSM.
 func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
+	returned := false
+	defer func() {
+		if !returned {
+			mustReturn("Snapshot", recover())
+		}
+	}()
 	f.state.Lock()
 	defer f.state.Unlock()
-	return f.captureLocked()
+	c, err := f.captureLocked()
+	returned = true
+	if err != nil {
+		return nil, err
+	}
+	return c, nil
 }
 
 // captureLocked captures the state. It is called with state held.
@@ -84,20 +97,36 @@ func (f *fsm) captureLocked() (*capturedState, error) {
 	if f.broken != nil {
 		return nil, f.broken
 	}
+	defer f.calling(&inSnapshot)()
 	state, err := f.m.Snapshot()
 	if err != nil {
 		return nil, fmt.Errorf("cluster: the machine can't make a snapshot: %w", err)
 	}
+	if state == nil {
+		return nil, errNoState
+	}
 	return &capturedState{
-		header: snapshotHeader{index: f.index.Load(), time: f.time, applied: f.applied.Load(), term: f.term.Load()},
+		header: snapshotHeader{index: f.index.Load(), time: f.time, applied: f.applied.Load(), term: f.term.Load(), is: f.self.identity()},
 		table:  f.table.capture(), state: state,
 		cut: f, bytes: f.bytes.Load(), count: f.entries.Load(),
 	}, nil
 }
 
+var errNoState = errors.New("cluster: Snapshot of the machine returned neither a snapshot nor an error")
+
 // Persist implements raft.FSMSnapshot.
 func (c *capturedState) Persist(sink raft.SnapshotSink) error {
-	if err := c.writeTo(sink); err != nil {
+	returned := false
+	defer func() {
+		if !returned {
+			mustReturn("WriteTo of a snapshot", recover())
+		}
+	}()
+	c.cut.persisting.Add(1)
+	defer c.cut.persisting.Add(-1)
+	err := c.writeTo(sink)
+	returned = true
+	if err != nil {
 		return errors.Join(fmt.Errorf("cluster: writing a snapshot: %w", err), sink.Cancel())
 	}
 	if err := sink.Close(); err != nil {
@@ -129,7 +158,7 @@ func (c *capturedState) writeTo(w io.Writer) error {
 // Release implements raft.FSMSnapshot.
 func (c *capturedState) Release() {
 	if closer, ok := c.state.(io.Closer); ok {
-		_ = closer.Close() // there is nobody to tell
+		_ = guarded("Close of the captured state", closer.Close) // there is nobody to tell
 	}
 }
 
@@ -151,6 +180,9 @@ func (n *Node) makeSnapshot() error {
 	n.snapshotMu.Lock()
 	defer n.snapshotMu.Unlock()
 	began := time.Now()
+	if err := n.verify(); err != nil { // raft would make the directory again
+		return err
+	}
 	if err := n.keepLogs(); err != nil {
 		return err
 	}
@@ -162,6 +194,9 @@ func (n *Node) makeSnapshot() error {
 	var size int64
 	if err == nil {
 		size, err = readBack(f)
+	}
+	if err == nil {
+		err = n.verify()
 	}
 	n.snapshotDone(size, err, time.Since(began))
 	return err

@@ -113,7 +113,8 @@ func TestSnapshotsAreMadeByThemselvesAndTheLogIsDropped(t *testing.T) {
 }
 
 func TestWhatACrashLeavesOfSnapshotsAndBackupsIsRemoved(t *testing.T) {
-	tr := newTrial(t, 1, nil)
+	tr := startTrial(t, 1, nil)
+	tr.stop(0)
 	left := []string{filepath.Join(tr.path(0), "backup-1.tmp"), filepath.Join(tr.path(0), "snapshots", "2-5-1.tmp")}
 	for _, dir := range left {
 		mkdir(t, dir)

@@ -14,6 +14,7 @@ import (
 // A Status is what a node knows about its cluster.
 type Status struct {
 	ID      string // of this node
+	Cluster string // which one it is, drawn when it began; empty: it has not begun
 	Leader  string // ID; empty: none is known
 	Term    uint64 // raft's
 	Stalled bool   // the disk of this node does not answer
@@ -40,10 +41,13 @@ type MemberStatus struct {
 // heartbeat.
 func (n *Node) Status() Status {
 	s := Status{ID: n.opts.ID, Term: n.raft.CurrentTerm(), Stalled: n.stalled.Load(), FailoverGap: n.gap.last()}
+	if is := n.self.identity(); is.known() {
+		s.Cluster = is.String()
+	}
 	if l := n.leader.Load(); l != nil {
 		s.Leader = l.id
 	}
-	conf, _, err := n.members()
+	conf, err := n.members()
 	if err != nil {
 		return s
 	}
@@ -141,13 +145,13 @@ type Stats struct {
 	SinceSnapshot   int64         // bytes of log applied after it
 	Restores        uint64        // snapshots restored: at Open, and from the leader
 
-	Err error // why this node takes no updates: store.ErrClosed or ErrStalled
+	Err error // why this node takes no updates: store.ErrClosed, store.ErrFailed, ErrStalled or ErrRemoved; or the error of its disk, while its log can't be written
 }
 
 // nodeCounters are what a node counts besides its machine.
 type nodeCounters struct{ forwarded atomic.Uint64 }
 
-// Stats returns the figures as they are now.
+// Stats returns the figures as they are now. It waits for nothing.
 func (n *Node) Stats() Stats {
 	f := n.fsm
 	s := Stats{
@@ -157,11 +161,12 @@ func (n *Node) Stats() Stats {
 		Forwarded: n.counts.forwarded.Load(), SinceSnapshot: f.bytes.Load(), Restores: f.restores.Load(),
 		Err: n.down(),
 	}
+	if err := n.logs.refusal.err(); err != nil && s.Err == nil {
+		s.Err = fmt.Errorf("cluster: the log of this node can't be written: %w", err)
+	}
 	s.Lag = s.Commit - min(s.Commit, s.Applied)
 	s.Pending, s.Waiting, s.Retries = n.out.pending()
-	f.state.RLock()
-	s.Keys, s.Sessions = len(f.table.order), len(f.table.sessions)
-	f.state.RUnlock()
+	s.Keys, s.Sessions = int(f.keys.Load()), int(f.sessions.Load())
 	n.snapshot.fill(&s)
 	return s
 }

@@ -4,6 +4,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"fmt"
+	"log/slog"
 	"os"
 	"sync"
 	"time"
@@ -14,8 +15,8 @@ import (
 // good for servers and for clients, and for the host in the address of its node.
 //
 // When certificate and key are replaced, connections that are made afterwards use
-// the new ones, without a restart. Replace each by a rename; while they do not match,
-// the former pair is used.
+// the new ones, without a restart. Replace each by a rename; while they do not match, or can't
+// be loaded, the former pair is used, and slog.Default() has a warning, ever more seldom.
 func LoadTLS(certFile, keyFile, caFile string) (*tls.Config, error) {
 	pem, err := os.ReadFile(caFile)
 	if err != nil {
@@ -44,6 +45,7 @@ type keyPair struct {
 	mu     sync.Mutex
 	loaded *tls.Certificate
 	stamp  [2]fileStamp
+	said   reminder
 }
 
 type fileStamp struct {
@@ -74,9 +76,13 @@ func (k *keyPair) get() (*tls.Certificate, error) {
 	return k.loaded, nil
 }
 
+// former returns the pair that was loaded before, if one was, and says so.
 func (k *keyPair) former(err error) (*tls.Certificate, error) {
 	if k.loaded == nil {
 		return nil, err
+	}
+	if k.said.due(time.Now(), err.Error()) {
+		slog.Warn("cluster: the certificate can't be loaded again; the former one is used, until it has expired", "cert", k.certFile, "key", k.keyFile, "err", err)
 	}
 	return k.loaded, nil
 }

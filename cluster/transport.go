@@ -19,6 +19,8 @@ type transport struct {
 	*raft.NetworkTransport
 	ctx   context.Context // of the node
 	every time.Duration   // how often a call that is held looks whether that has a point
+	guest func() bool     // whether this node takes no part in elections
+	whole chan raft.RPC   // what others ask for, with entries that are whole
 
 	raft atomic.Pointer[raft.Raft] // nil: it is being opened
 
@@ -41,17 +43,54 @@ const holdMost = 10 * time.Minute
 // fullMost is the longest wait before entries are sent again to a member whose disk is full.
 const fullMost = 2 * time.Second
 
-func newTransport(ctx context.Context, every time.Duration, c *raft.NetworkTransportConfig) *transport {
-	return &transport{
-		NetworkTransport: raft.NewNetworkTransportWithConfig(c),
-		ctx:              ctx, every: every, held: map[*heldCall]struct{}{}, full: map[raft.ServerID]time.Duration{},
+func newTransport(ctx context.Context, every time.Duration, guest func() bool, c *raft.NetworkTransportConfig) *transport {
+	t := &transport{
+		NetworkTransport: raft.NewNetworkTransportWithConfig(c), whole: make(chan raft.RPC),
+		ctx: ctx, guest: guest, every: every, held: map[*heldCall]struct{}{}, full: map[raft.ServerID]time.Duration{},
 	}
+	go t.join()
+	return t
+}
+
+// Consumer implements raft.Transport.
+func (t *transport) Consumer() <-chan raft.RPC { return t.whole }
+
+// join hands to raft what others ask for, until the node is closed.
+func (t *transport) join() {
+	for {
+		select {
+		case rpc := <-t.NetworkTransport.Consumer():
+			if isElection(rpc.Command) && t.guest() {
+				rpc.Respond(nil, errGuest)
+				continue
+			}
+			if req, ok := rpc.Command.(*raft.AppendEntriesRequest); ok {
+				req.Entries = joined(req.Entries)
+			}
+			select {
+			case t.whole <- rpc:
+			case <-t.ctx.Done():
+				return
+			}
+		case <-t.ctx.Done():
+			return
+		}
+	}
+}
+
+// send sends entries, or the first of them, which raft finds in the request: it sends the
+// others next.
+func (t *transport) send(id raft.ServerID, addr raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	req.Entries = upToBytes(req.Entries, maxCallBytes)
+	sent := *req
+	sent.Entries = inParts(req.Entries)
+	return t.NetworkTransport.AppendEntries(id, addr, &sent, resp)
 }
 
 // AppendEntries implements raft.Transport. Entries that could not be sent are sent once
 // more when the member can be reached; raft hears of the second failure.
 func (t *transport) AppendEntries(id raft.ServerID, addr raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
-	err := t.NetworkTransport.AppendEntries(id, addr, req, resp)
+	err := t.send(id, addr, req, resp)
 	if isHeartbeat(req) {
 		if err == nil {
 			t.reached(id, addr)
@@ -60,7 +99,7 @@ func (t *transport) AppendEntries(id raft.ServerID, addr raft.ServerAddress, req
 	}
 	if err != nil && t.hold(id, addr, req.Term) {
 		*resp = raft.AppendEntriesResponse{} // the first answer may have come in part
-		err = t.NetworkTransport.AppendEntries(id, addr, req, resp)
+		err = t.send(id, addr, req, resp)
 	}
 	if err == nil && resp.Term <= req.Term {
 		t.answered(id, resp)

@@ -7,6 +7,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/stateio/stateio/store"
 )
 
@@ -53,12 +55,13 @@ func TestAnUpdateOfALaterReleaseStopsTheNode(t *testing.T) {
 		t.Fatalf("an update that Apply refuses: %v", err)
 	}
 	defer func() {
-		if told := fmt.Sprint(recover()); !strings.Contains(told, "update 2 was made by another release") || !strings.Contains(told, "version 2") {
+		if told := fmt.Sprint(recover()); !strings.Contains(told, "entry 7: update 2 was made by another release") || !strings.Contains(told, "version 2") {
 			t.Errorf("the node ends with: %s", told)
 		}
 	}()
-	_, err := f.apply(totalUpdate(t, 2, 5))
-	t.Errorf("it goes on, with: %v", err)
+	session := f.table.begin([nonceSize]byte{1}, 0)
+	entry := append(appendEntryHeader(nil, 1), encodeGroup(session, 1, encodedUpdate{seq: 1, data: totalUpdate(t, 2, 5)})...)
+	t.Errorf("it goes on, with: %v", f.ApplyBatch([]*raft.Log{{Index: 7, Type: raft.LogCommand, Data: entry}}))
 }
 
 // Nobody can stop the nodes by an update that none of them understands: it is not sent.

@@ -16,7 +16,7 @@ import (
 //
 // When Apply refuses the update, its error is returned as it is, and nothing has
 // happened. These errors also say that the update was not applied and will not be:
-// ErrTooLarge, ErrStalled, store.ErrClosed, that of a [store.UpdateChecker], and that of
+// ErrTooLarge, ErrStalled, ErrRemoved, store.ErrClosed, that of a [store.UpdateChecker], and that of
 // ctx, if it ended before the update was sent. An error that is store.ErrUnknown says that it was sent, and may
 // or may not be applied, or may be yet: because ctx ended or the node was closed;
 // or because this node was away for so long that the others have sent it their

@@ -3,6 +3,8 @@ package cluster
 import (
 	"context"
 	"errors"
+	"log/slog"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -242,6 +244,28 @@ func TestCloseDoesNotWaitForADiskThatHangs(t *testing.T) {
 	})
 }
 
+// TestATermThatComesDuringCloseIsNotWaitedFor: a heartbeat with a new term may still be
+// handled when the log is closed, and would try to write the term for ever.
+func TestATermThatComesDuringCloseIsNotWaitedFor(t *testing.T) {
+	tr := startTrial(t, 1, nil)
+	n := tr.nodes[0]
+	update(t, n, "add x")
+	term := n.raft.CurrentTerm()
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	done := make(chan error, 1)
+	go func() { done <- n.logs.SetUint64([]byte("CurrentTerm"), term+1) }()
+	select {
+	case err := <-done: // raft panics at an error
+		if err != nil {
+			t.Error(err)
+		}
+	case <-time.After(10 * time.Second):
+		t.Fatal("the term is waited for")
+	}
+}
+
 // TestANodeGoesOnAfterErrorsOfItsDisk: with pipelining, raft stops sending to a
 // follower for good (its issue 612). A leader gives way.
 func TestANodeGoesOnAfterErrorsOfItsDisk(t *testing.T) {
@@ -279,4 +303,114 @@ func TestANodeGoesOnAfterErrorsOfItsDisk(t *testing.T) {
 	cancel()
 	wg.Wait()
 	equalStates(t, tr)
+}
+
+// TestAFullDiskIsNamed has a node that is alone find no room for its log.
+func TestAFullDiskIsNamed(t *testing.T) {
+	errFull := errors.New("no space left on the disk")
+	var full atomic.Bool
+	var log lines
+	tr := startTrial(t, 1, func(_ int, o *Options) {
+		o.Logger = slog.New(slog.NewTextHandler(&log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+		o.hooks.store = func() error {
+			if full.Load() {
+				return errFull
+			}
+			return nil
+		}
+	})
+	n := tr.nodes[0]
+	update(t, n, "add x")
+	full.Store(true)
+	for range 3 {
+		_, err := n.Update(within(t, time.Second), []byte("add x"))
+		if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "can't be written: ") || !errors.Is(err, errFull) {
+			t.Errorf("the error of Update is %v", err)
+		}
+	}
+	if err := n.Stats().Err; !errors.Is(err, errFull) {
+		t.Errorf("the error of Stats is %v", err)
+	}
+	if got := strings.Count(log.String(), "can't be written"); got < 1 || got > 4 {
+		t.Errorf("it was said %d times:\n%s", got, log.String())
+	}
+	full.Store(false)
+	eventually(t, "the log can be written", func() bool { return n.Stats().Err == nil })
+	update(t, n, "add x")
+}
+
+// TestEntriesThatCanNotBeWrittenAreNamedWhileVotesCanBe: a node that is alone is elected again
+// and again, and writes its vote each time.
+func TestEntriesThatCanNotBeWrittenAreNamedWhileVotesCanBe(t *testing.T) {
+	errInput := errors.New("input/output error")
+	var bad atomic.Bool
+	var log lines
+	tr := startTrial(t, 1, func(_ int, o *Options) {
+		o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		o.hooks.store = func() error {
+			if bad.Load() && strings.Contains(string(ownStack()), ".StoreLogs(") {
+				return errInput
+			}
+			return nil
+		}
+	})
+	n := tr.nodes[0]
+	update(t, n, "add x")
+	term := n.raft.CurrentTerm()
+	bad.Store(true)
+	ticket, err := n.Submit([]byte("add x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the node knows that its log can't be written", func() bool { return n.Stats().Err != nil })
+	eventually(t, "it has voted for itself again", func() bool {
+		if err := n.Stats().Err; !errors.Is(err, errInput) {
+			t.Fatalf("the error of Stats is %v", err)
+		}
+		return n.raft.CurrentTerm() > term+2
+	})
+	if strings.Contains(log.String(), "can be written again") {
+		t.Errorf("no entry was written:\n%s", log.String())
+	}
+	bad.Store(false)
+	if err := ticket.Wait(within(t, time.Minute)); err != nil {
+		t.Error(err)
+	}
+	if err := n.Stats().Err; err != nil || !strings.Contains(log.String(), "can be written again") {
+		t.Errorf("then it can be written: %v\n%s", err, log.String())
+	}
+}
+
+// ownStack is the stack of this goroutine.
+func ownStack() []byte {
+	buf := make([]byte, 64<<10)
+	return buf[:runtime.Stack(buf, false)]
+}
+
+// TestWhatIsRefusedIsKnownByPart: what can be written says nothing of what else can.
+func TestWhatIsRefusedIsKnownByPart(t *testing.T) {
+	errDisk := errors.New("an error of the disk")
+	for _, c := range []struct{ refused, wrote, still written }{
+		{inEntries, inVotes, inEntries},
+		{inEntries, inDeletions, inEntries},
+		{inVotes, inEntries, inVotes},
+		{inOpening, inVotes, inOpening},
+		{inEntries, inEntries, writtenParts},
+		{inDeletions, inEntries, writtenParts},
+		{inVotes, inVotes, writtenParts},
+		{inOpening, inOpening, writtenParts},
+	} {
+		var d diskRefusal
+		var log lines
+		to := slog.New(slog.NewTextHandler(&log, nil))
+		d.refused(to, c.refused, errDisk)
+		if !errors.Is(d.err(), errDisk) {
+			t.Errorf("part %d was refused: %v", c.refused, d.err())
+		}
+		d.wrote(to, c.wrote)
+		again := strings.Contains(log.String(), "can be written again")
+		if refused := d.err() != nil; refused != (c.still != writtenParts) || again == refused {
+			t.Errorf("part %d was refused, and part %d was written: %v, and the log says:\n%s", c.refused, c.wrote, d.err(), log.String())
+		}
+	}
 }

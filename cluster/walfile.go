@@ -2,8 +2,10 @@ package cluster
 
 import (
 	"errors"
+	"fmt"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -22,6 +24,65 @@ type walFile struct {
 
 	mu  sync.RWMutex // held by all that use wal
 	wal *wal.WAL
+
+	refusal diskRefusal
+}
+
+// A written is a part of the log. Each may be writable while another is not: entries are in
+// files of their own, the rest in a database.
+type written int
+
+const (
+	inEntries   written = iota // entries that are added
+	inDeletions                // entries that are deleted
+	inVotes                    // the term, and for whom this node has voted
+	inOpening                  // all, while the log has to be opened again
+	writtenParts
+)
+
+// A diskRefusal is the errors with which the parts of the log could not be written last, until
+// they can be.
+type diskRefusal struct {
+	now [writtenParts]atomic.Pointer[error]
+
+	mu   sync.Mutex
+	said reminder
+}
+
+// err returns an error; nil: the log can be written, as far as is known.
+func (d *diskRefusal) err() error {
+	for i := range d.now {
+		if err := d.now[i].Load(); err != nil {
+			return *err
+		}
+	}
+	return nil
+}
+
+// refused notes an error, and warns of it, ever more seldom.
+func (d *diskRefusal) refused(log *slog.Logger, what written, err error) {
+	if errors.Is(err, errLost) || errors.Is(err, wal.ErrClosed) {
+		return
+	}
+	d.now[what].Store(&err)
+	d.mu.Lock()
+	due := d.said.due(time.Now(), err.Error())
+	d.mu.Unlock()
+	if due {
+		log.Warn("cluster: the log of this node can't be written: it leads nobody, and acknowledges nothing, until it can (make room on the disk, or look at it)", "err", err)
+	}
+}
+
+// wrote notes that a part of the log can be written. After entries were added, those that could
+// not be deleted do not matter: they are tried again when that is due.
+func (d *diskRefusal) wrote(log *slog.Logger, what written) {
+	cleared := d.now[what].Load() != nil && d.now[what].Swap(nil) != nil
+	if what == inEntries && d.now[inDeletions].Load() != nil {
+		cleared = d.now[inDeletions].Swap(nil) != nil || cleared
+	}
+	if cleared && d.err() == nil {
+		log.Info("cluster: the log of this node can be written again")
+	}
 }
 
 // again closes the log and opens it, as often as it takes. A disk that refuses counts
@@ -42,9 +103,10 @@ func (f *walFile) again(cause error) {
 		}
 		if oerr == nil {
 			f.wal = w
+			f.refusal.wrote(f.log, inOpening)
 			return
 		}
-		f.log.Error("cluster: the log can't be opened again; this node waits until it can", "err", errors.Join(err, oerr))
+		f.refusal.refused(f.log, inOpening, fmt.Errorf("opening the log again: %w", errors.Join(err, oerr)))
 		select {
 		case <-f.stop:
 			return

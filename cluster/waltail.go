@@ -9,6 +9,7 @@ import (
 	"hash/crc32"
 	"io"
 	"os"
+	"path/filepath"
 	"time"
 
 	"github.com/hashicorp/go-hclog"
@@ -90,6 +91,9 @@ type walMeta struct {
 // Load implements types.MetaStore.
 func (m *walMeta) Load(dir string) (types.PersistentState, error) {
 	state, err := m.MetaStore.Load(dir)
+	if err == nil {
+		err = checkKnown(dir, m.files, state.NextSegmentID)
+	}
 	if err != nil || len(state.Segments) == 0 {
 		return state, err
 	}
@@ -113,6 +117,24 @@ func (m *walMeta) Load(dir string) (types.PersistentState, error) {
 		state.NextSegmentID++
 	}
 	return state, m.CommitState(state) // so that what was read is durable
+}
+
+// checkKnown makes sure that the database has heard of the files in dir. Raft-wal notes a
+// file before it makes it, and removes, when it is opened, those that the database does not
+// have any more, but also those of a later database: an earlier copy is in its place, or the
+// files are those of another log.
+func checkKnown(dir string, files types.VFS, next uint64) error {
+	names, err := files.ListDir(dir)
+	if err != nil {
+		return err
+	}
+	for _, name := range names {
+		var base, id uint64
+		if n, err := fmt.Sscanf(name, "%d-%x.wal", &base, &id); err == nil && n == 2 && id >= next {
+			return fmt.Errorf("%w: %s was made after the database of the log, which does not have it: the files and the database are not of the same time, or of two logs", types.ErrCorrupt, filepath.Join(dir, name))
+		}
+	}
+	return nil
 }
 
 // tidy wipes out what follows the acknowledged part of a file.

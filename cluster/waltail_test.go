@@ -141,9 +141,9 @@ func TestTheOldestWriteTellsHowLongTheDiskIsStuck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		s := &logStore{}
 		first, second := make(chan error), make(chan error)
-		go func() { _ = s.timed(func() error { return <-first }) }()
+		go func() { _ = s.timed(0, func() error { return <-first }) }()
 		synctest.Wait()
-		go func() { _ = s.timed(func() error { return <-second }) }()
+		go func() { _ = s.timed(0, func() error { return <-second }) }()
 		synctest.Wait()
 		time.Sleep(time.Second) // of the bubble's clock
 		first <- nil

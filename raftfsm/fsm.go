@@ -2,6 +2,7 @@ package raftfsm
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"io"
 	"time"
@@ -18,6 +19,11 @@ import (
 // A TimedMachine gets the time at which the leader has appended the command, which raft
 // replicates, and which never goes back here, also when leaders' clocks differ. Snapshots
 // begin with 24 bytes for the index and that time, so they are not those of m alone.
+//
+// After a Restore of m that has failed, its state may be any part of the snapshot. Until
+// another Restore succeeds, Snapshot is an error, and Apply panics, which is the only way that
+// raft has for an FSM that can't go on. So does runtime.Goexit in a function of m, as t.FailNow
+// calls it: raft would never apply anything again.
 func FSM(m store.Machine) raft.FSM {
 	f := &fsm{m: m}
 	f.timed, _ = m.(store.TimedMachine)
@@ -29,10 +35,38 @@ type fsm struct {
 	timed store.TimedMachine // m, if it is one
 	index uint64             // of the last update
 	at    int64              // its time, in nanoseconds since 1970
+
+	broken error // why the state of m is not to be used
+}
+
+// returns calls do, which calls a function of the machine. One that ends its goroutine would
+// end raft's.
+func returns(function string, do func()) {
+	returned := false
+	defer func() {
+		if returned {
+			return
+		}
+		if r := recover(); r != nil {
+			panic(r)
+		}
+		panic("raftfsm: " + function + " of the machine has called runtime.Goexit, as t.FailNow does: it must return")
+	}()
+	do()
+	returned = true
 }
 
 // Apply implements raft.FSM.
-func (f *fsm) Apply(l *raft.Log) any {
+func (f *fsm) Apply(l *raft.Log) (result any) {
+	if f.broken != nil {
+		panic(fmt.Sprintf("raftfsm: raft applies entry %d to a state that is not whole: %v; start this node again, or have the leader send it a snapshot", l.Index, f.broken))
+	}
+	returns("Apply", func() { result = f.apply(l) })
+	return result
+}
+
+// apply is Apply, of a machine that returns.
+func (f *fsm) apply(l *raft.Log) any {
 	at := f.at
 	if !l.AppendedAt.IsZero() {
 		at = max(at, l.AppendedAt.UnixNano())
@@ -59,7 +93,12 @@ const (
 
 // Snapshot implements raft.FSM.
 func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
-	state, err := f.m.Snapshot()
+	if f.broken != nil {
+		return nil, fmt.Errorf("raftfsm: no snapshot is made of a state that is not whole: %w", f.broken)
+	}
+	var state io.WriterTo
+	var err error
+	returns("Snapshot", func() { state, err = f.m.Snapshot() })
 	if err != nil {
 		return nil, err
 	}
@@ -79,9 +118,14 @@ func (f *fsm) Restore(r io.ReadCloser) error {
 	if string(head[:len(magic)]) != magic {
 		return fmt.Errorf("raftfsm: the snapshot was not made by this package: it begins with %q", head[:len(magic)])
 	}
-	if err := f.m.Restore(r); err != nil {
+	f.broken = errors.New("a snapshot is being restored")
+	var err error
+	returns("Restore", func() { err = f.m.Restore(r) })
+	if err != nil {
+		f.broken = fmt.Errorf("a snapshot could not be restored: %w", err)
 		return err
 	}
+	f.broken = nil
 	f.index = binary.LittleEndian.Uint64(head[len(magic):])
 	f.at = int64(binary.LittleEndian.Uint64(head[len(magic)+8:]))
 	return nil
@@ -97,7 +141,7 @@ type snapshot struct {
 func (s *snapshot) Persist(sink raft.SnapshotSink) error {
 	_, err := sink.Write(s.head)
 	if err == nil {
-		_, err = s.state.WriteTo(sink)
+		returns("WriteTo of a snapshot", func() { _, err = s.state.WriteTo(sink) })
 	}
 	if err != nil {
 		_ = sink.Cancel() // err says why

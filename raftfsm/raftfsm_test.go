@@ -1,12 +1,15 @@
 package raftfsm_test
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
+	"runtime"
 	"strings"
 	"testing"
+	"testing/iotest"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -218,4 +221,121 @@ func ExampleFSM() {
 	fsm := raftfsm.FSM(&journal{}) // for raft.NewRaft
 	fmt.Println(fsm.Apply(&raft.Log{Data: []byte("update")}))
 	// Output: 1
+}
+
+// half is a machine that restores a byte at a time.
+type half struct {
+	state string
+	does  func() // in each function; nil: nothing
+}
+
+func (h *half) do() {
+	if h.does != nil {
+		h.does()
+	}
+}
+
+func (h *half) Apply(u []byte) (any, error) { h.do(); h.state += string(u); return nil, nil }
+
+func (h *half) Snapshot() (io.WriterTo, error) {
+	h.do()
+	state := h.state
+	return store.WriterFunc(func(w io.Writer) error { h.do(); _, err := io.WriteString(w, state); return err }), nil
+}
+
+func (h *half) Restore(r io.Reader) error {
+	h.do()
+	h.state = ""
+	for b := make([]byte, 1); ; h.state += string(b) {
+		if _, err := io.ReadFull(r, b); err == io.EOF {
+			return nil
+		} else if err != nil {
+			return err
+		}
+	}
+}
+
+// A sink is raft's, in memory.
+type sink struct{ bytes.Buffer }
+
+func (*sink) Close() error  { return nil }
+func (*sink) Cancel() error { return nil }
+func (*sink) ID() string    { return "" }
+
+// panics returns what do panics with.
+func panics(do func()) (r any) {
+	defer func() { r = recover() }()
+	do()
+	return nil
+}
+
+// TestAStateThatIsNotWholeIsNotUsed has a Restore fail in the middle.
+func TestAStateThatIsNotWholeIsNotUsed(t *testing.T) {
+	whole := raftfsm.FSM(&half{state: "abcd"})
+	c, err := whole.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s sink
+	if err := c.Persist(&s); err != nil {
+		t.Fatal(err)
+	}
+	restore := func(f raft.FSM, r io.Reader) error { return f.Restore(io.NopCloser(r)) }
+	m := &half{state: "x"}
+	f := raftfsm.FSM(m)
+	torn := io.MultiReader(bytes.NewReader(s.Bytes()[:s.Len()-2]), iotest.ErrReader(errRefused))
+	if err := restore(f, torn); !errors.Is(err, errRefused) {
+		t.Errorf("the error of Restore is %v", err)
+	}
+	apply := func() { f.Apply(&raft.Log{Index: 9, Data: []byte("y")}) }
+	if got := fmt.Sprint(panics(apply)); !strings.Contains(got, "not whole") || !strings.Contains(got, errRefused.Error()) {
+		t.Errorf("Apply panics with %v", got)
+	}
+	if _, err := f.Snapshot(); !errors.Is(err, errRefused) {
+		t.Errorf("the error of Snapshot is %v", err)
+	}
+	if err := restore(f, strings.NewReader("foreign")); err == nil {
+		t.Error("what is no snapshot is restored")
+	}
+	if panics(apply) == nil {
+		t.Error("Apply goes on after a snapshot that has not touched the state")
+	}
+	if err := restore(f, bytes.NewReader(s.Bytes())); err != nil {
+		t.Fatal(err)
+	}
+	if apply(); m.state != "abcdy" {
+		t.Errorf("the state is %q", m.state)
+	}
+}
+
+func TestAMachineThatDoesNotReturnPanics(t *testing.T) {
+	m := &half{}
+	f := raftfsm.FSM(m)
+	c, err := f.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var s sink
+	if err := c.Persist(&s); err != nil {
+		t.Fatal(err)
+	}
+	m.does = runtime.Goexit
+	for _, c := range []struct {
+		name string
+		do   func()
+	}{
+		{"Apply", func() { f.Apply(&raft.Log{}) }},
+		{"Snapshot", func() { _, _ = f.Snapshot() }},
+		{"WriteTo", func() { _ = c.Persist(&sink{}) }},
+		{"Restore", func() { _ = f.Restore(io.NopCloser(bytes.NewReader(s.Bytes()))) }}, // then the state is not whole
+	} {
+		got := make(chan any, 1)
+		go func() {
+			defer func() { got <- recover() }() // Goexit goes on after that
+			c.do()
+		}()
+		if r := fmt.Sprint(<-got); !strings.Contains(r, c.name) || !strings.Contains(r, "must return") {
+			t.Errorf("%s: %v", c.name, r)
+		}
+	}
 }

@@ -1,0 +1,54 @@
+package cluster
+
+import (
+	"fmt"
+	"net"
+	"net/netip"
+)
+
+// checkAddresses refuses addresses by which a node can't be reached, only listened at.
+func (o *Options) checkAddresses() error {
+	if everywhere(o.Advertise) {
+		return fmt.Errorf("cluster: Options.Listen is %s and Options.Advertise is %s, by which other nodes can't reach this one: set Advertise to the address that they are to use, like 10.0.0.1:7000", o.Listen, o.Advertise)
+	}
+	for _, m := range o.Members {
+		if everywhere(m.Addr) {
+			return fmt.Errorf("cluster: Options.Members has %q at %s, by which other nodes can't reach it: it must be an address like 10.0.0.1:7000", m.ID, m.Addr)
+		}
+	}
+	return nil
+}
+
+// everywhere reports whether addr is no place: every address of whichever machine.
+func everywhere(addr string) bool {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return false
+	}
+	ip, err := netip.ParseAddr(host)
+	return host == "" || err == nil && ip.IsUnspecified()
+}
+
+// checkListed makes sure that the others will look for this node where it is.
+func (n *Node) checkListed(members []Member) error {
+	for _, m := range members {
+		if m.ID == n.opts.ID && m.Addr != n.opts.Advertise {
+			return fmt.Errorf("cluster: Options.Members has this node, %q, at %s, and the others are to reach it at %s, by Options.Advertise or Options.Listen: make them the same, in the lists of all nodes", m.ID, m.Addr, n.opts.Advertise)
+		}
+	}
+	return nil
+}
+
+// warnOfMoved says that the others know this node by another address, unless it tells them.
+func (n *Node) warnOfMoved() {
+	conf, err := n.members()
+	if err != nil || len(n.opts.Join) > 0 {
+		return
+	}
+	for _, s := range conf.Servers {
+		if string(s.ID) == n.opts.ID && string(s.Address) != n.opts.Advertise {
+			n.log.Warn("cluster: the others know this node by another address, and may not reach it: set Options.Join to addresses of theirs, and it tells them; or call Add with the new one on any member",
+				"node", n.opts.ID, "known", string(s.Address), "now", n.opts.Advertise)
+		}
+	}
+}

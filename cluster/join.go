@@ -1,0 +1,273 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"regexp"
+	"sync"
+	"time"
+
+	"github.com/hashicorp/raft"
+)
+
+// askBound is how long a node that wants something of another one waits for an answer.
+func askBound(heartbeat time.Duration) time.Duration { return max(10*heartbeat, helloTimeout) }
+
+// leaderPatience is how many heartbeats a node that was asked looks for a leader, and how
+// many the leader makes a node wait that it is adding. It is less than askBound.
+const leaderPatience = 4
+
+// join asks other nodes to let this one in, until it has a vote for certain, and they have its
+// address. The leader may change meanwhile, and it may take long until the state is sent.
+func (n *Node) join() {
+	said, asked := map[string]*reminder{}, false
+	for {
+		has, sure := n.hasVote()
+		if sure {
+			break
+		}
+		if !has {
+			n.askAll(said)
+			asked = true
+		}
+		if !n.pause(n.opts.Heartbeat / 5) {
+			return
+		}
+	}
+	if asked {
+		n.log.Info("cluster: this node is a member, with a vote", "node", n.opts.ID)
+	}
+}
+
+// askAll asks one node after the other to let this one in, until one does. It logs what
+// becomes of that, ever more seldom.
+func (n *Node) askAll(said map[string]*reminder) {
+	for _, addr := range n.whomToAsk() {
+		if has, _ := n.hasVote(); has {
+			return
+		}
+		err := n.askToJoin(addr)
+		if n.ctx.Err() != nil {
+			return
+		}
+		if errors.Is(err, ErrRemoved) {
+			n.noteRemoved()
+		}
+		r := said[addr]
+		if r == nil {
+			r = &reminder{}
+			said[addr] = r
+		}
+		switch {
+		case err == nil && r.due(time.Now(), ""):
+			n.log.Info("cluster: this node is being added, and has no vote yet", "node", n.opts.ID, "asked", addr, "applied", n.fsm.applied.Load())
+		case err != nil && r.due(time.Now(), err.Error()):
+			n.log.Warn("cluster: not a member yet, and asking on", "node", n.opts.ID, "asked", addr, "err", err)
+		}
+		if err == nil {
+			return
+		}
+	}
+}
+
+// whomToAsk returns where the other nodes may be: as Options.Join says, or else the log.
+func (n *Node) whomToAsk() (addrs []string) {
+	if len(n.opts.Join) > 0 {
+		return others(n.opts)
+	}
+	conf, err := n.members()
+	if err != nil {
+		return nil
+	}
+	for _, s := range conf.Servers {
+		if string(s.ID) != n.opts.ID {
+			addrs = append(addrs, string(s.Address))
+		}
+	}
+	return addrs
+}
+
+// askToJoin asks the node at addr to let this one in. One that does not answer, as a paused
+// process, is given up.
+func (n *Node) askToJoin(addr string) error {
+	payload, err := json.Marshal(ask{
+		Op: askJoin, ID: n.opts.ID, Addr: n.opts.Advertise, Empty: n.isEmpty(), Had: n.hadVote(), Run: n.run, Relay: true,
+	})
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(n.ctx, askBound(n.opts.Heartbeat))
+	defer cancel()
+	_, err = n.callAnyone(ctx, addr, payload)
+	if errors.Is(err, context.DeadlineExceeded) {
+		n.peers.drop(addr)
+		err = &opError{msg: "the node does not answer", errs: []error{err}}
+	}
+	return err
+}
+
+// hadVote reports whether this node was a member with a vote, as far as its log says, or was
+// removed. One that is being added has no log, or is a member without a vote there; the log
+// that a guest is sent says what was once.
+func (n *Node) hadVote() bool {
+	conf, err := n.members()
+	if err != nil || n.raft.LastIndex() == 0 || n.self.isGuest() {
+		return false
+	}
+	for _, s := range conf.Servers {
+		if string(s.ID) == n.opts.ID {
+			return s.Suffrage == raft.Voter
+		}
+	}
+	return true
+}
+
+// joined reports whether this node has a vote for certain, at the address that it has.
+func (n *Node) joined() bool {
+	_, sure := n.hasVote()
+	return sure
+}
+
+// hasVote reports whether this node has a vote, at the address that it has, as far as its log
+// says, and whether that is committed: else it can be lost with the leader that has given it. A
+// guest has none: its log may say that it had one once.
+func (n *Node) hasVote() (has, sure bool) {
+	if n.self.isGuest() {
+		return false, false
+	}
+	latest, err := n.members()
+	if err != nil {
+		return false, false
+	}
+	settled, _ := n.fsm.members.get()
+	has = n.isVoterIn(latest)
+	return has, has && n.isVoterIn(settled)
+}
+
+// isVoterIn reports whether this node is among the members, with a vote and its address.
+func (n *Node) isVoterIn(conf raft.Configuration) bool {
+	s, known := memberOf(conf, n.opts.ID)
+	return known && s.Suffrage == raft.Voter && string(s.Address) == n.opts.Advertise
+}
+
+// A reminder tells when to say the same again: ever more seldom.
+type reminder struct {
+	text string
+	last time.Time
+	wait time.Duration
+}
+
+const (
+	firstReminder = 5 * time.Second
+	lastReminder  = 10 * time.Minute
+)
+
+// ownPort is how an error of a connection says which port this side had: another one each time.
+var ownPort = regexp.MustCompile(`\S+->`)
+
+// due reports whether to say text now: if it is new, and then after twice as long each time.
+// Texts that change each time are not new more often than every firstReminder.
+func (r *reminder) due(now time.Time, text string) bool {
+	since, text := now.Sub(r.last), ownPort.ReplaceAllString(text, "")
+	switch {
+	case r.last.IsZero(), text != r.text && since >= firstReminder:
+		r.wait = firstReminder
+	case since >= r.wait:
+	default:
+		return false
+	}
+	r.text, r.last, r.wait = text, now, min(2*r.wait, lastReminder)
+	return true
+}
+
+// relay has the leader do what another node has asked this one for. If there is none, that
+// node is told, and asks somebody else.
+func (n *Node) relay(ctx context.Context, a ask) error {
+	search := time.NewTimer(leaderPatience * n.opts.Heartbeat)
+	defer search.Stop()
+	return n.askLeaderUntil(ctx, search.C, a)
+}
+
+// joiners are the nodes that have asked to join, and that the leader is adding. Each is
+// added once, however often it asks, also by way of several nodes.
+type joiners struct {
+	mu      sync.Mutex
+	all     map[string]*joiner // by ID
+	refused map[string]*reminder
+}
+
+// remind reports whether to say that a node was refused, with mu held.
+func (j *joiners) remind(a ask, err error) bool {
+	if !errors.Is(err, ErrIdentity) {
+		return false
+	}
+	if j.refused == nil || len(j.refused) >= mostTold {
+		j.refused = map[string]*reminder{}
+	}
+	who := a.ID + " " + a.Addr
+	if j.refused[who] == nil {
+		j.refused[who] = &reminder{}
+	}
+	return j.refused[who].due(time.Now(), err.Error())
+}
+
+// A joiner is a node that is being added, until it does not ask any more.
+type joiner struct {
+	addr, run string
+	cancel    context.CancelFunc
+	done      chan struct{} // closed when err is set
+	err       error
+	asking    *time.Timer
+}
+
+// letIn adds a node that wants to join. It returns nil when that goes on after a while: the
+// node asks again until it has its vote.
+func (n *Node) letIn(ctx context.Context, a ask) error {
+	d := n.joiner(a)
+	wait := time.NewTimer(leaderPatience * n.opts.Heartbeat)
+	defer wait.Stop()
+	select {
+	case <-d.done:
+		return d.err
+	case <-wait.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// joiner returns the node that is being added, or begins to add it.
+func (n *Node) joiner(a ask) *joiner {
+	patience := 4 * askBound(n.opts.Heartbeat)
+	n.joining.mu.Lock()
+	defer n.joining.mu.Unlock()
+	if d := n.joining.all[a.ID]; d != nil {
+		if d.addr == a.Addr && d.run == a.Run {
+			d.asking.Reset(patience)
+			return d
+		}
+		d.cancel() // the node was opened again
+	}
+	ctx, cancel := context.WithCancel(n.ctx)
+	d := &joiner{addr: a.Addr, run: a.Run, cancel: cancel, done: make(chan struct{}), asking: time.AfterFunc(patience, cancel)}
+	if n.joining.all == nil {
+		n.joining.all = map[string]*joiner{}
+	}
+	n.joining.all[a.ID] = d
+	n.wg.Go(func() { // Close waits for connections, which come here, before it waits for wg
+		d.err = n.addMember(ctx, a)
+		n.joining.mu.Lock()
+		if n.joining.remind(a, d.err) {
+			n.log.Warn("cluster: a node that wants to be a member was refused", "node", n.opts.ID, "asked", a.ID, "at", a.Addr, "err", d.err)
+		}
+		if n.joining.all[a.ID] == d {
+			delete(n.joining.all, a.ID)
+		}
+		n.joining.mu.Unlock()
+		d.asking.Stop()
+		cancel()
+		close(d.done)
+	})
+	return d
+}

@@ -1,0 +1,157 @@
+package cluster
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"time"
+)
+
+// errRemovedHere says what to do about a node that was removed.
+var errRemovedHere = fmt.Errorf("%w from its cluster: close it, and use another one; to have it back, call Rejoin for its directory, or remove that, and open it with Join", ErrRemoved)
+
+// removedFile is there once the node knows that it was removed: it does not come back by
+// itself, when a program opens it as always.
+const removedFile = "REMOVED"
+
+// checkNotRemoved refuses the directory of a node that was removed.
+func checkNotRemoved(dir string) error {
+	path := filepath.Join(dir, removedFile)
+	there, err := exists(path)
+	if err == nil && there {
+		err = fmt.Errorf("%w (%s says so)", errRemovedHere, path)
+	}
+	return err
+}
+
+// noteRemoved notes that this node was removed, unless a leader counts it as a member.
+func (n *Node) noteRemoved() {
+	n.removal.Lock()
+	was := n.leader.Load() != nil || n.removed.Swap(true)
+	n.removal.Unlock()
+	if was {
+		return
+	}
+	n.reads.moved()
+	n.log.Error("cluster: no member any more", "node", n.opts.ID, "err", errRemovedHere)
+	n.wakeNotes()
+}
+
+// noteLed notes that a leader counts this node as a member. It may have been added again.
+func (n *Node) noteLed() {
+	n.removal.Lock()
+	was := n.removed.Swap(false)
+	n.removal.Unlock()
+	if was {
+		n.wakeNotes()
+	}
+}
+
+func (n *Node) wakeNotes() {
+	select {
+	case n.noting <- struct{}{}:
+	default:
+	}
+}
+
+// keepNotes has the file REMOVED say what is known, until the node is closed, and then once
+// more. The disk may hang, which nobody else waits for. What fails is tried again.
+func (n *Node) keepNotes() {
+	tick := time.NewTicker(n.opts.Heartbeat)
+	defer tick.Stop()
+	var said reminder
+	noted, sure := false, true
+	for open := true; open; {
+		select {
+		case <-n.noting:
+		case <-tick.C:
+		case <-n.ctx.Done():
+			open = false
+		}
+		want := n.removed.Load()
+		if sure && noted == want {
+			continue
+		}
+		err := n.writeNote(want)
+		if noted, sure = want, err == nil; err != nil && said.due(time.Now(), err.Error()) {
+			n.log.Error("cluster: could not note whether this node was removed, and tries again", "node", n.opts.ID, "removed", want, "err", err)
+		}
+	}
+}
+
+// writeNote makes the file REMOVED, or removes it.
+func (n *Node) writeNote(removed bool) error {
+	path := filepath.Join(n.dir, removedFile)
+	defer n.under.begin("writing " + path)()
+	if f := n.opts.hooks.noting; f != nil {
+		if err := f(removed); err != nil {
+			return err
+		}
+	}
+	if removed {
+		return writeDurably(path, []byte("this node was removed from its cluster\n"))
+	}
+	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return syncDir(n.dir)
+}
+
+// watchRemoval finds out, while no leader is known, whether that is because this node was
+// removed: raft does not tell it.
+func (n *Node) watchRemoval() {
+	for n.pause(2 * n.opts.Heartbeat) {
+		if n.self.isGuest() { // no member yet: it asks to be one
+			continue
+		}
+		if n.leader.Load() != nil || n.removed.Load() || !n.isAbsent() || n.leader.Load() != nil {
+			continue
+		}
+		n.noteRemoved()
+	}
+}
+
+// isAbsent asks those that this node knows as members, and reports whether the leader says
+// that this node is none.
+func (n *Node) isAbsent() bool {
+	conf, err := n.members()
+	payload, jerr := json.Marshal(ask{Op: askMember, ID: n.opts.ID, Relay: true})
+	if err != nil || jerr != nil {
+		return false
+	}
+	for _, s := range conf.Servers {
+		if string(s.ID) == n.opts.ID {
+			continue
+		}
+		ctx, cancel := context.WithTimeout(n.ctx, max(4*n.opts.Heartbeat, time.Second))
+		_, err := n.callAnyone(ctx, string(s.Address), payload)
+		cancel()
+		if err == nil || errors.Is(err, errAbsent) {
+			return err != nil
+		}
+	}
+	return false
+}
+
+// answerMember says whether there is a member. Only a leader knows, and only while it
+// leads: the call is passed on to it.
+func (n *Node) answerMember(ctx context.Context, a ask) error {
+	switch to := n.leader.Load(); {
+	case to == nil || !to.self && !a.Relay:
+		return errNotLeader
+	case !to.self:
+		a.Relay = false
+		payload, err := json.Marshal(a)
+		if err != nil {
+			return err
+		}
+		ctx, cancel := context.WithTimeout(ctx, max(4*n.opts.Heartbeat, time.Second))
+		defer cancel()
+		_, err = n.peers.call(ctx, to.addr, frameAsk, payload)
+		return err
+	}
+	return n.checkMember(ctx, a.ID)
+}
