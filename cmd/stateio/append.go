@@ -10,8 +10,13 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// pause is how long input may rest before what came is made durable.
-const pause = 100 * time.Millisecond
+const (
+	// pause is how long input may rest before what came is made durable.
+	pause = 100 * time.Millisecond
+	// maxBatch is how many bytes at most wait for the rest of their batch, but for the
+	// update that comes last, with overhead for what an update takes in memory.
+	maxBatch, overhead = 8 << 20, 48
+)
 
 const appendHelp = `append makes each line of standard input one update of the current epoch, without
 the newline at its end. The file is created if there is none, with permissions
@@ -25,7 +30,8 @@ If FILE is a directory, the updates are appended to the store in it, or to a new
 one if the directory is empty. No program may have it open meanwhile.
 
 An update is durable when it was fsynced. With --batch N, one fsync covers up to N
-updates; input that pauses for 0.1 s is not left waiting for the rest of a batch.
+updates, or 8 MiB of them; input that pauses for 0.1 s is not left waiting for the rest
+of a batch.
 --ack prints, after each fsync, how many updates of this run are durable: what
 was counted survives. On an error or a signal, the same is told on standard error.
 
@@ -92,7 +98,8 @@ func runAppend(cmd *cobra.Command, path string, o appendOptions) error {
 // A journal is what updates and snapshots are appended to: a state file or a
 // store.
 type journal interface {
-	// add appends an update, to be made durable by the next commit.
+	// add appends an update, to be made durable by the next commit. It may keep the
+	// slice until then.
 	add(update []byte) error
 	// commit makes durable what was added.
 	commit() error
@@ -132,7 +139,9 @@ func (o appendOptions) pieces(ctx context.Context, r io.Reader) <-chan piece {
 func appendAll(ctx context.Context, j journal, pieces <-chan piece, batch int, ack io.Writer) error {
 	timer := time.NewTimer(pause)
 	defer timer.Stop()
+	size := 0 // of what is pending
 	commit := func() error {
+		size = 0
 		if _, pending := j.progress(); pending == 0 {
 			return nil
 		}
@@ -153,7 +162,8 @@ func appendAll(ctx context.Context, j journal, pieces <-chan piece, batch int, a
 				return err
 			}
 			timer.Reset(pause)
-			if _, pending := j.progress(); pending < batch {
+			size += len(p.update) + overhead
+			if _, pending := j.progress(); pending < batch && size < maxBatch {
 				continue
 			}
 		case <-timer.C:

@@ -20,7 +20,7 @@ func (v *verifier) backup(ctx context.Context, path string, file *os.File, size 
 	case ctx.Err() != nil:
 		return verdict{}, fmt.Errorf("%w: verifying %s is not complete", context.Cause(ctx), path)
 	case errors.As(err, &damage):
-		err = v.say(path, fmt.Sprintf("damaged: offset %d: %s", damage.Offset, escaped(damage.Err.Error())))
+		err = v.say(red, path, fmt.Sprintf("damaged: offset %d: %s", damage.Offset, escaped(damage.Err.Error())))
 	}
 	if err != nil {
 		return verdict{}, err
@@ -37,6 +37,9 @@ func restoreBackup(cmd *cobra.Command, path string, file *os.File, size int64, o
 	if o.state == "" {
 		return usageError{fmt.Errorf("%s is a backup, which holds a state and no updates: use --state", path)}
 	}
+	if o.updates != "" && o.updates != "-" {
+		return usageError{fmt.Errorf("%s is a backup, which holds a state and no updates: leave out --updates", path)}
+	}
 	out, err := o.outputs.open(o.state)
 	if err != nil {
 		return err
@@ -50,7 +53,7 @@ func restoreBackup(cmd *cobra.Command, path string, file *os.File, size int64, o
 		if cmd.Context().Err() != nil {
 			return notComplete(cmd.Context(), path)
 		}
-		return err
+		return ofOutput(err)
 	}
 	o.told.Kind, o.told.Index, o.told.State = "backup", &info.Index, &restoredState{o.state, info.Bytes}
 	return out.commit()

@@ -10,7 +10,7 @@ import (
 	"slices"
 	"strings"
 
-	"github.com/stateio/stateio/internal/osfile"
+	"github.com/stateio/stateio"
 )
 
 // A bench works in a directory of its own, whose name says so, and holds a lock in it as
@@ -29,25 +29,27 @@ type benchDir struct {
 // newBenchDir makes a directory for a bench in parent, and tells warn of those that it
 // removed, or that are in the way.
 func newBenchDir(parent string, warn io.Writer) (*benchDir, error) {
-	removeOldBenches(parent, warn)
 	for {
 		path, err := os.MkdirTemp(parent, benchPrefix+"*")
 		if err != nil {
 			return nil, err
 		}
-		lock, err := os.OpenFile(filepath.Join(path, benchLock), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
+		file, err := os.OpenFile(filepath.Join(path, benchLock), os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // another bench took it for one that was left, just now
 		}
 		if err != nil {
 			return nil, errors.Join(err, os.RemoveAll(path))
 		}
-		// Where there are no locks, nobody removes it either.
-		if err := osfile.Lock(lock); errors.Is(err, osfile.ErrLocked) || !isAt(lock, lock.Name()) {
-			_ = lock.Close() // it is about to be removed
+		locked, err := lock(file)
+		if errors.Is(err, stateio.ErrLocked) || !isAt(file, file.Name()) {
+			_ = file.Close() // it is about to be removed
 			continue
 		}
-		return &benchDir{path, lock}, nil
+		if locked { // where there are no locks, nobody removes anything
+			removeOldBenches(parent, warn)
+		}
+		return &benchDir{path, file}, nil
 	}
 }
 
@@ -60,7 +62,7 @@ func (d *benchDir) remove() error {
 // else.
 func removeOldBenches(parent string, warn io.Writer) {
 	entries, err := os.ReadDir(parent)
-	if err != nil || !osfile.CanLock {
+	if err != nil {
 		return
 	}
 	for _, e := range entries {
@@ -97,7 +99,7 @@ func removeOldBench(path string) (removed bool, err error) {
 		return false, fmt.Errorf("it has no lock: %w", err)
 	}
 	defer lock.Close()
-	if err := osfile.Lock(lock); err != nil || !isAt(lock, lock.Name()) {
+	if err := stateio.Lock(lock); err != nil || !isAt(lock, lock.Name()) {
 		return false, nil //nolint:nilerr // a bench that runs holds it
 	}
 	return true, os.RemoveAll(path)

@@ -9,7 +9,6 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/stateio/stateio"
-	"github.com/stateio/stateio/internal/osfile"
 )
 
 const compactHelp = `compact writes the current epoch of SRC, and nothing else, to the new file DST. A
@@ -101,21 +100,9 @@ func compactTo(ctx context.Context, src, dst string, to outputs) error {
 
 // compact writes the current epoch of src to out, and checks what it wrote.
 func compact(ctx context.Context, src *os.File, size int64, out *output, stdout, stderr io.Writer) error {
-	epoch, err := current(src, size)
-	if err != nil {
-		return advise(err, src.Name())
-	}
-	// Every byte is written, and then compared.
-	bar := newProgress(stdout, stderr, "compact "+src.Name(), 2*(epoch.End-int64(epoch.Offset)))
+	bar := newProgress(stdout, stderr, "compact "+src.Name(), 0)
 	defer bar.finish()
-	n, err := stateio.Compact(&watched{ctx, out, bar, 0}, src, size)
-	if err == nil {
-		err = out.sync()
-	}
-	if err == nil {
-		osfile.Forget(out.file, 0) // what is on the disk counts
-		err = sameState(ctx, src, epoch, out.file, n, func(off int64) { bar.at(n + off) })
-	}
+	n, err := stateio.CompactFile(ctx, out.file, src, &stateio.CompactOptions{Progress: bar.of})
 	switch {
 	case ctx.Err() != nil:
 		return fmt.Errorf("%w: nothing was changed", context.Cause(ctx))
@@ -130,22 +117,4 @@ func compact(ctx context.Context, src *os.File, size int64, out *output, stdout,
 	bar.finish()
 	_, err = fmt.Fprintf(stdout, "%s: %s, of %d in %s\n", printable(out.path), count(n, "byte"), size, printable(src.Name()))
 	return err
-}
-
-// A watched writer shows its progress and fails when its context ends.
-type watched struct {
-	ctx context.Context
-	io.Writer
-	bar *progress
-	n   int64
-}
-
-func (w *watched) Write(b []byte) (int, error) {
-	if w.ctx.Err() != nil {
-		return 0, context.Cause(w.ctx)
-	}
-	n, err := w.Writer.Write(b)
-	w.n += int64(n)
-	w.bar.at(w.n)
-	return n, err
 }

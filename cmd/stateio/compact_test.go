@@ -41,37 +41,6 @@ func stateFile(t *testing.T, payloads ...string) (*os.File, int64) {
 	return file, int64(b.Len())
 }
 
-func TestCompactComparesWhatItWrote(t *testing.T) {
-	src, size := stateFile(t, "old", "=state", "one", "two")
-	epoch, err := current(src, size)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for name, c := range map[string]struct {
-		entries []string
-		cut     int64
-		same    bool
-	}{
-		"the same":            {[]string{"=state", "one", "two"}, 0, true},
-		"another state":       {[]string{"=stale", "one", "two"}, 0, false},
-		"another update":      {[]string{"=state", "one", "too"}, 0, false},
-		"one update less":     {[]string{"=state", "one"}, 0, false},
-		"one update more":     {[]string{"=state", "one", "two", "three"}, 0, false},
-		"split otherwise":     {[]string{"=state", "onet", "wo"}, 0, false},
-		"no state":            {[]string{"one", "two"}, 0, false},
-		"more than one epoch": {[]string{"=old", "=state", "one", "two"}, 0, false},
-		"cut short":           {[]string{"=state", "one", "two"}, 1, false},
-		"an entry is cut off": {[]string{"=state", "one", "two"}, 27, false},
-		"nothing":             {nil, 0, false},
-		"zeros after":         {[]string{"=state", "one", "two"}, -20, false},
-	} {
-		dst, n := stateFile(t, c.entries...)
-		if err := sameState(t.Context(), src, epoch, dst, n-c.cut, func(int64) {}); (err == nil) != c.same {
-			t.Errorf("%s: %v", name, err)
-		}
-	}
-}
-
 func TestAFileThatWasReplacedIsNotWrittenTo(t *testing.T) {
 	src, _ := stateFile(t, "=state", "one")
 	file, err := openDirect(src.Name(), false)
@@ -82,8 +51,8 @@ func TestAFileThatWasReplacedIsNotWrittenTo(t *testing.T) {
 	if err := compactInPlace(t.Context(), src.Name(), io.Discard, io.Discard); err != nil {
 		t.Fatal(err)
 	}
-	if held, err := (opening{}).lock(file, src.Name()); held || err != nil {
-		t.Fatalf("%v, %v", held, err)
+	if w, err := (opening{}).writer(file, src.Name()); w != nil || err != nil {
+		t.Fatalf("%v, %v", w, err)
 	}
 }
 

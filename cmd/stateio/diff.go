@@ -24,7 +24,7 @@ other, and 1 if there is one.
 --json prints an object with the fields differs, from (the first index that was compared),
 equal (the number of updates that are the same from there on), and a and b: each with path,
 more (it has further updates) and, where there is a difference, update (index, time, size,
-preview, hex, value), as log prints them.`
+preview, hex, value), as log prints them; and error, if they could not be compared to the end.`
 
 const diffExample = `  stateio diff /var/lib/app /backup/app`
 
@@ -38,12 +38,13 @@ func newDiff() *cobra.Command {
 		Args:    arguments("A", "B"),
 		RunE: func(cmd *cobra.Command, args []string) error {
 			d, err := compare(cmd.Context(), args[0], args[1], cmd.OutOrStdout(), cmd.ErrOrStderr())
-			if err != nil {
-				return err
-			}
-			if asJSON {
-				err = writeJSON(cmd.OutOrStdout(), d.object())
-			} else {
+			switch {
+			case asJSON:
+				if err != nil {
+					d.Error = err.Error()
+				}
+				err = errors.Join(err, writeJSON(cmd.OutOrStdout(), d.object()))
+			case err == nil:
 				err = d.tell(cmd.OutOrStdout())
 			}
 			if d.Differs {
@@ -63,6 +64,7 @@ type difference struct {
 	Equal   uint64   `json:"equal"` // the number of updates from there on that are the same
 	A       diffSide `json:"a"`
 	B       diffSide `json:"b"`
+	Error   string   `json:"error,omitempty"`
 }
 
 // A diffSide is what was found out about one of them.

@@ -1,6 +1,8 @@
 package main
 
 import (
+	"errors"
+	"io/fs"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -59,5 +61,16 @@ func TestFileSizeLimitIsAnError(t *testing.T) {
 	}
 	if restored, _ := runStateio(t, 0, nil, "restore", path); restored != numbered(0, lastCount(t, string(acks))) {
 		t.Fatal("what was restored is not what was acknowledged")
+	}
+}
+
+// A new name is made durable where that can be done: procfs has no sync of directories, and
+// says so with EINVAL.
+func TestADirectoryThatCannotBeSyncedIsNoFailure(t *testing.T) {
+	if err := errors.Join(syncName("/proc/self/status"), syncName(filepath.Join(t.TempDir(), "any"))); err != nil {
+		t.Error(err)
+	}
+	if err := syncName(filepath.Join(t.TempDir(), "none", "any")); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a directory that is not there: %v", err)
 	}
 }

@@ -119,6 +119,7 @@ func TestHostileNamesAndPayloadsAreInert(t *testing.T) {
 	paths := []string{"file", "torn", "bad", "incomplete", "store", "other", "broken", "missing", "missing/in"}
 	forms := map[string][][]string{
 		"append":   {{"append"}, {"append", "--ack", "--batch", "0"}},
+		"backup":   {{"backup", "--json", "PATH", "DIR/copy" + hostile}, {"backup", "PATH", "DIR/copy2" + hostile}},
 		"bench":    {{"bench", "--time", "1ns"}},
 		"compact":  {{"compact"}},
 		"diff":     {{"diff", "DIR/other"}, {"diff", "--json", "DIR/other"}},

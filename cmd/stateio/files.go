@@ -9,17 +9,42 @@ import (
 	"path/filepath"
 
 	"github.com/stateio/stateio"
-	"github.com/stateio/stateio/internal/osfile"
+	"github.com/stateio/stateio/inspect"
 	"github.com/stateio/stateio/store"
 )
 
-var errNoName = usageError{errors.New("the name of the file is empty")}
+// openJudged is openRead for what is taken as a whole, a state file or a backup. A log or a
+// snapshot of a store is neither: one that is cut would pass for whole.
+func openJudged(path string) (*os.File, int64, error) {
+	file, size, err := openRead(path)
+	if err != nil {
+		return nil, 0, err
+	}
+	if err := ofNoStore(path, file, size); err != nil {
+		return nil, 0, errors.Join(err, file.Close())
+	}
+	return file, size, nil
+}
+
+// ofNoStore returns an error if a file is a log or a snapshot of a store, by its header.
+func ofNoStore(path string, file *os.File, size int64) error {
+	ours, err := inspect.BelongsToStore(file)
+	if err != nil || !ours {
+		return err
+	}
+	is, err := store.IsBackup(file, size)
+	if err != nil || is {
+		return err
+	}
+	whole, err := inspect.HasEntry(file, size)
+	if err != nil || !whole {
+		return err
+	}
+	return fmt.Errorf("%s is a file of a store: name the directory that it is in", path)
+}
 
 // openRead opens a state file for reading, and returns its size.
 func openRead(path string) (*os.File, int64, error) {
-	if path == "" {
-		return nil, 0, errNoName
-	}
 	info, err := os.Stat(path) // before it is opened: opening a FIFO would wait
 	if err != nil {
 		return nil, 0, missing(err)
@@ -44,52 +69,54 @@ type opening struct {
 	warn   io.Writer // told what was cut, and what may surprise
 }
 
-// openWrite opens a state file for writing and locks it.
-func openWrite(path string, how opening) (*os.File, error) {
+// openWrite opens a state file for writing.
+func openWrite(path string, how opening) (*os.File, *stateio.Writer, error) {
 	for {
 		file, err := openDirect(path, how.create)
 		if err != nil {
-			return nil, err
+			return nil, nil, err
 		}
-		held, err := how.lock(file, path)
-		if held && err == nil {
-			return file, nil
+		w, err := how.writer(file, path)
+		if w != nil && err == nil {
+			return file, w, nil
 		}
 		if err := errors.Join(err, file.Close()); err != nil {
-			return nil, err
+			return nil, nil, err
 		}
 	}
 }
 
-// lock makes an open state file ready for appending. It reports false if path
-// names another file by now: stateio compact has replaced it before it was
-// locked.
-func (how opening) lock(file *os.File, path string) (bool, error) {
+// writer returns the writer of an open state file. It is nil if path names another file by
+// now: stateio compact has replaced it before it was locked.
+func (how opening) writer(file *os.File, path string) (*stateio.Writer, error) {
 	cut := false
-	if err := osfile.Lock(file); err == nil { // of another error NewFileWriter tells
+	if _, err := lock(file); err == nil { // of another error NewFileWriter tells
 		info, err := file.Stat()
 		if err == nil {
 			err = complete(file, info.Size())
 		}
 		if cut = how.cut && errors.Is(err, errIncomplete); err != nil && !cut {
-			return false, err
+			return nil, err
 		}
 	}
-	// The writer is not used: it syncs every entry by itself.
-	_, err := stateio.NewFileWriter(file)
+	w, err := stateio.NewFileWriter(file)
 	switch {
 	case errors.Is(err, stateio.ErrLocked):
-		return false, fmt.Errorf("%w; wait for it to end, or stop it", err)
+		return nil, fmt.Errorf("%w; wait for it to end, or stop it", err)
 	case errors.Is(err, stateio.ErrTaken):
-		return false, nil
+		return nil, nil
 	case err != nil:
-		return false, advise(err, path)
+		return nil, advise(err, path)
 	case !isAt(file, path):
-		return false, nil
-	case cut:
-		return true, how.empty(file)
+		return nil, nil
+	case !cut:
+		return w, nil
 	}
-	return true, nil
+	// What NewFileWriter has not refused would be cut off with the first update.
+	if err := how.empty(file); err != nil {
+		return nil, err
+	}
+	return stateio.NewFileWriter(file)
 }
 
 // empty cuts off all that a file holds, and says so.
@@ -113,11 +140,8 @@ func openLocked(path string) (*os.File, error) {
 		if err != nil {
 			return nil, err
 		}
-		err = osfile.Lock(file)
-		if errors.Is(err, osfile.ErrLocked) {
+		if _, err = lock(file); errors.Is(err, stateio.ErrLocked) {
 			err = fmt.Errorf("%s is %w by another writer; wait for it to end, or stop it", path, stateio.ErrLocked)
-		} else if err != nil {
-			err = fmt.Errorf("locking %s: %w: without a lock a writer would not be kept out", path, err)
 		}
 		if err == nil && isAt(file, path) {
 			return file, nil
@@ -131,9 +155,6 @@ func openLocked(path string) (*os.File, error) {
 // openDirect opens path for reading and writing unless it is a symbolic link, no
 // regular file, or one of a store.
 func openDirect(path string, create bool) (*os.File, error) {
-	if path == "" {
-		return nil, errNoName
-	}
 	info, err := os.Lstat(path)
 	switch {
 	case err == nil:
@@ -202,11 +223,17 @@ func missing(err error) error {
 
 // advise adds to an error about damage to a file what to do about it.
 func advise(err error, path string) error {
-	if !errors.Is(err, stateio.ErrCorrupt) {
+	var has advised
+	if !errors.Is(err, stateio.ErrCorrupt) || errors.As(err, &has) {
 		return err
 	}
-	return fmt.Errorf("%w; stateio verify %s lists all of the damage, stateio epochs what restore --epoch gives back", err, path)
+	return advised{fmt.Errorf("%w; stateio verify %s lists all of the damage, stateio epochs what restore --epoch gives back", err, path)}
 }
+
+// An advised is an error that has been given its advice.
+type advised struct{ error }
+
+func (e advised) Unwrap() error { return e.error }
 
 // adviseStore does the same for a store.
 func adviseStore(err error, dir string) error {

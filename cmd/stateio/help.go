@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -16,6 +17,9 @@ func newHelp() *cobra.Command {
 		ValidArgsFunction: completeCommands,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			about, rest, err := cmd.Root().Find(args)
+			if err == nil && len(rest) > 0 && about != cmd.Root() {
+				return usageError{fmt.Errorf("there is an argument too many: %s", rest[0])}
+			}
 			if err != nil || len(rest) > 0 {
 				return unknownCommand(cmd.Root(), args)
 			}

@@ -110,3 +110,28 @@ func TestBatchIsCommittedWhenFullWhenInputPausesAndOnASignal(t *testing.T) {
 		}
 	})
 }
+
+// What waits for the rest of a batch has a limit, however large the batch may be.
+func TestABatchIsCommittedWhenItIsLong(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		pieces := make(chan piece)
+		j := &countingJournal{}
+		var acks strings.Builder
+		done := make(chan error, 1)
+		go func() { done <- appendAll(t.Context(), j, pieces, 1_000_000, &acks) }()
+		for range 7 {
+			pieces <- piece{update: make([]byte, maxBatch*3/8)}
+		}
+		for range maxBatch/overhead + 10 { // those of no bytes take memory as well
+			pieces <- piece{}
+		}
+		pieces <- piece{err: io.EOF}
+		if err := <-done; err != nil {
+			t.Fatal(err)
+		}
+		rest := j.commits[len(j.commits)-1]
+		if len(j.commits) != 4 || j.commits[0] != 3 || j.commits[1] != 3 || rest <= 10 || rest > maxBatch/overhead || strings.Count(acks.String(), "\n") != 4 {
+			t.Errorf("batches of %d, acknowledged as %q", j.commits, acks.String())
+		}
+	})
+}

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"path/filepath"
@@ -79,8 +80,11 @@ func tellFile(w io.Writer, f store.File, first bool) error {
 		updates = fmt.Sprintf("%d-%d", f.First, f.Last)
 	}
 	note := ""
-	if f.Err != nil {
-		note = "  DAMAGED"
+	switch {
+	case errors.Is(f.Err, store.ErrCorrupt):
+		note = "  " + red.in(w, "DAMAGED")
+	case f.Err != nil:
+		note = "  " + red.in(w, "NOT READ") // the error comes after the list
 	}
 	_, err := fmt.Fprintf(w, "%-25s  %21s  %-24s  %-24s  %12d%s\n", filepath.Base(f.Path), updates, orDash(f.From), orDash(f.Until), f.Size, note)
 	return err

@@ -12,6 +12,7 @@ import (
 
 	"github.com/spf13/cobra"
 	"github.com/stateio/stateio/inspect"
+	"github.com/stateio/stateio/store"
 	"golang.org/x/term"
 )
 
@@ -23,14 +24,15 @@ append cuts off, is no damage.
 The file may be in use. With --json each line is an object, with the fields
 offset, end, kind (update or snapshot), epoch, previous (of a snapshot), size, preview,
 hex (if the payload does not begin with valid UTF-8) and value (the payload, if it is
-JSON of up to 1 MiB); or offset, end, kind (damage or torn tail), place and reason.
+JSON of up to 1 MiB that readers of JSON take); or offset, end, kind (damage or torn tail), place and reason.
 
 If FILE is a directory, log prints the updates and snapshots of the store in it:
 index, time of the commit, kind, size, and the payload or the name of the snapshot's
 file. It ends where there is damage. --from and --to say which: by index, or by time
-(2006-01-02T15:04:05Z, 2006-01-02 15:04, or -10m for ten minutes ago). --follow goes on
-at the end with what the program that uses the store makes later. The files of a store are state files, with a header and
-tags in them, and can be looked at one by one.`
+(2006-01-02T15:04:05Z, 2006-01-02 15:04, or -10m for ten minutes ago). A time is in UTC,
+as times are printed, unless it has a zone, as in 2006-01-02T15:04:05+01:00. --follow goes
+on at the end with what the program that uses the store makes later. The files of a store
+are state files, with a header and tags in them, and can be looked at one by one.`
 
 const logExample = `  stateio log app.state
   stateio log app.state | tail -n 3
@@ -57,8 +59,8 @@ func newLog() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.BoolVar(&o.json, "json", false, "print a JSON object for each entry")
-	f.StringVar(&o.from, "from", "", "begin with the update `INDEX|TIME`")
-	f.StringVar(&o.to, "to", "", "end with the update `INDEX|TIME`")
+	f.StringVar(&o.from, "from", "", "begin with the update `INDEX|TIME` (UTC)")
+	f.StringVar(&o.to, "to", "", "end with the update `INDEX|TIME` (UTC)")
 	f.BoolVarP(&o.follow, "follow", "f", false, "go on with updates that are made later")
 	noValues(cmd, "from", "to")
 	return cmd
@@ -75,16 +77,19 @@ type logOptions struct {
 func (o logOptions) bounds(ctx context.Context, dir string, oldest uint64) (first, last uint64, err error) {
 	first, last = oldest, math.MaxUint64
 	if o.from != "" {
-		if first, err = indexOf(ctx, dir, "--from", o.from); err != nil {
-			return 0, 0, err
+		if at, ok := momentOf(o.from); ok {
+			first, err = store.IndexAt(ctx, dir, at.Add(-1))
+			first++ // what was made at that time is printed, too
+		} else {
+			first, _, err = indexOf(ctx, dir, "--from", o.from)
 		}
-		if _, perr := strconv.ParseUint(o.from, 10, 64); perr != nil {
-			first++ // a time: what was made after it
+		if err != nil {
+			return 0, 0, err
 		}
 		first = max(first, 1)
 	}
 	if o.to != "" {
-		if last, err = indexOf(ctx, dir, "--to", o.to); err != nil {
+		if last, _, err = indexOf(ctx, dir, "--to", o.to); err != nil {
 			return 0, 0, err
 		}
 	}
@@ -93,12 +98,18 @@ func (o logOptions) bounds(ctx context.Context, dir string, oldest uint64) (firs
 
 // ordered returns an error if the updates to print end before they begin.
 func (o logOptions) ordered(dir string, first, last uint64) error {
-	_, fromErr := strconv.ParseUint(o.from, 10, 64)
-	_, toErr := strconv.ParseUint(o.to, 10, 64)
+	fromIndex, fromErr := strconv.ParseUint(o.from, 10, 64)
+	toIndex, toErr := strconv.ParseUint(o.to, 10, 64)
 	byIndex := fromErr == nil && toErr == nil
+	from, isFrom := momentOf(o.from)
+	to, isTo := momentOf(o.to)
 	switch {
+	case isFrom && isTo && from.After(to):
+		return usageError{fmt.Errorf("--from %s is after --to %s", o.from, o.to)}
 	case first <= last, first == last+1 && !byIndex: // nothing was made between two times
 		return nil
+	case byIndex && fromIndex <= toIndex:
+		return usageError{fmt.Errorf("--to %s: the first update has index 1", o.to)}
 	case o.from == "":
 		return usageError{fmt.Errorf("--to %s is update %d, and the oldest one that %s still has is %d", o.to, last, dir, first)}
 	case byIndex:

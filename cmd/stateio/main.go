@@ -57,6 +57,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	root.SetIn(stdin)
 	root.SetOut(stdout)
 	root.SetErr(stderr)
+	initCompletion(root)
 	command, err := root.ExecuteContextC(ctx)
 	if out, ok := stdout.(interface{ failure() error }); ok && err == nil {
 		err = out.failure()
@@ -71,6 +72,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			line = strings.TrimPrefix(line, name)
 		}
 		message.WriteString("stateio: " + line + "\n")
+	}
+	if command.Name() == "help" {
+		command = command.Root()
 	}
 	if status == exitUsage {
 		message.WriteString("Run " + command.CommandPath() + " --help for how it is used.\n")

@@ -10,8 +10,9 @@ import (
 	"path/filepath"
 	"runtime"
 	"strings"
+	"syscall"
 
-	"github.com/stateio/stateio/internal/osfile"
+	"github.com/stateio/stateio"
 )
 
 // An output is where a command writes data to: standard output, a device, pipe or
@@ -28,6 +29,44 @@ type output struct {
 	terminal *terminalWriter // nil: standard output is no terminal, or this is something else
 }
 
+// An outputError is the error of writing an output. What calls code that writes may take it
+// for its own failure, as a store does in a replay: nothing is wrong with what is read.
+type outputError struct {
+	path string
+	err  error
+}
+
+func (e *outputError) Error() string { return fmt.Sprintf("writing %s: %v", e.path, e.err) }
+
+func (e *outputError) Unwrap() error { return e.err }
+
+// ofOutput returns the error of writing an output that err was made of, or err.
+func ofOutput(err error) error {
+	var out *outputError
+	if errors.As(err, &out) {
+		return out
+	}
+	return err
+}
+
+// newBuffer returns a buffer before w, whose errors are outputErrors.
+func newBuffer(w io.Writer, path string) *bufio.Writer {
+	return bufio.NewWriterSize(outputWriter{w, path}, 64<<10)
+}
+
+type outputWriter struct {
+	w    io.Writer
+	path string
+}
+
+func (o outputWriter) Write(b []byte) (int, error) {
+	n, err := o.w.Write(b)
+	if err != nil {
+		err = &outputError{o.path, err}
+	}
+	return n, err
+}
+
 // outputs says how to make outputs.
 type outputs struct {
 	stdout, stderr io.Writer
@@ -41,6 +80,9 @@ func (o outputs) open(path string) (*output, error) {
 	}
 	if fd, ok := descriptor(path); ok {
 		return o.openDescriptor(path, fd)
+	}
+	if err := notAStoresName(path); err != nil {
+		return nil, err
 	}
 	info, err := os.Lstat(path)
 	if err == nil && info.Mode()&fs.ModeSymlink != 0 {
@@ -65,7 +107,7 @@ func (o outputs) open(path string) (*output, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &output{Writer: bufio.NewWriterSize(file, 64<<10), path: path, file: file}, nil
+	return &output{Writer: newBuffer(file, path), path: path, file: file}, nil
 }
 
 // progress returns where progress is shown while data is written to these paths.
@@ -88,10 +130,10 @@ func (o outputs) progress(paths ...string) io.Writer {
 // obey it.
 func (o outputs) standard() *output {
 	if !isTerminal(o.stdout) {
-		return &output{Writer: bufio.NewWriterSize(o.stdout, 64<<10)}
+		return &output{Writer: newBuffer(o.stdout, "to standard output")}
 	}
 	t := &terminalWriter{w: o.stdout}
-	return &output{Writer: bufio.NewWriterSize(t, 64<<10), terminal: t}
+	return &output{Writer: newBuffer(t, "to standard output"), terminal: t}
 }
 
 // isStream reports whether info is that of a device or a pipe.
@@ -115,7 +157,7 @@ func (o outputs) openDescriptor(path string, fd uintptr) (*output, error) {
 	if !info.Mode().IsRegular() && info.Mode()&fs.ModeSocket == 0 && !isStream(info) {
 		return nil, fmt.Errorf("%s is neither a file, a device, a socket nor a pipe", path)
 	}
-	return &output{Writer: bufio.NewWriterSize(file, 64<<10), path: path, file: file}, nil
+	return &output{Writer: newBuffer(file, path), path: path, file: file}, nil
 }
 
 // tempSuffix ends the names of temporary files.
@@ -124,19 +166,21 @@ const tempSuffix = ".stateio-tmp"
 // newTemp returns an output to a temporary file next to path. It is locked, so that
 // others know that it is in use, and removes those that nobody uses any more.
 func newTemp(path string, replace bool, warn io.Writer) (*output, error) {
-	removeStale(path, warn)
 	for {
 		file, err := os.CreateTemp(filepath.Dir(path), tempPrefix(path)+"*"+tempSuffix)
 		if err != nil {
 			return nil, fmt.Errorf("%s: creating a temporary file next to it: %w", path, err)
 		}
-		// Where there are no locks, nobody removes it either.
-		if err := osfile.Lock(file); errors.Is(err, osfile.ErrLocked) || !isAt(file, file.Name()) {
+		locked, err := lock(file)
+		if errors.Is(err, stateio.ErrLocked) || !isAt(file, file.Name()) {
 			_ = file.Close() // another process takes it for stale, just now
 			continue
 		}
+		if locked { // where there are no locks, nobody removes anything
+			removeStale(path, warn)
+		}
 		return &output{
-			Writer: bufio.NewWriterSize(file, 64<<10), path: path, file: file,
+			Writer: newBuffer(file, path), path: path, file: file,
 			temp: true, replace: replace, warn: warn,
 		}, nil
 	}
@@ -152,7 +196,7 @@ func tempPrefix(path string) string {
 // so. Whether somebody uses one its lock tells.
 func removeStale(path string, warn io.Writer) {
 	entries, err := os.ReadDir(filepath.Dir(path))
-	if err != nil || !osfile.CanLock {
+	if err != nil {
 		return
 	}
 	for _, e := range entries {
@@ -176,7 +220,7 @@ func removeUnused(name string) bool {
 		return false
 	}
 	defer file.Close()
-	if osfile.Lock(file) != nil || !isAt(file, name) {
+	if stateio.Lock(file) != nil || !isAt(file, name) {
 		return false
 	}
 	if runtime.GOOS == "windows" { // no open file can be removed there
@@ -236,7 +280,26 @@ func (o *output) rename() error {
 			return err
 		}
 	}
-	return osfile.SyncDir(o.path)
+	return syncName(o.path)
+}
+
+// syncName makes the name at path durable, where there is a way to: some file systems have
+// none for directories, and say so with EINVAL or EBADF. Where the directory may not be read,
+// the whole file system is synced, if the platform can do that.
+func syncName(path string) error {
+	dir, err := os.Open(filepath.Dir(path))
+	if errors.Is(err, fs.ErrPermission) {
+		return syncFileSystem(path)
+	}
+	if err == nil {
+		err = errors.Join(dir.Sync(), dir.Close())
+	}
+	for _, excuse := range []error{errors.ErrUnsupported, fs.ErrPermission, syscall.EINVAL, syscall.EBADF} {
+		if errors.Is(err, excuse) {
+			return nil
+		}
+	}
+	return err
 }
 
 // discard gives up an output that was not committed. Standard output has got

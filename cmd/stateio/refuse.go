@@ -1,7 +1,9 @@
 package main
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -63,6 +65,26 @@ func ofStore(name string, file *os.File) (bool, error) {
 	}
 	has, err := hasEntry(file)
 	return !has, err
+}
+
+// notAStoresName returns an error if a store has files of that name, and no state file has it:
+// a file that comes there would be taken for one of the store's, or replace one.
+func notAStoresName(path string) error {
+	name := filepath.Base(path)
+	if !isLock(name) && !storeName(name) {
+		return nil
+	}
+	file, err := os.Open(path)
+	if err == nil {
+		defer file.Close()
+	} else if file = nil; !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	belongs, err := ofStore(name, file)
+	if !belongs || err != nil {
+		return err
+	}
+	return fmt.Errorf("%s is the name of a file of a store: name another file. Nothing was changed", path)
 }
 
 // isLock reports whether a store has its lock under that name.

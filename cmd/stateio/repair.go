@@ -24,8 +24,9 @@ the program refuses in a replay.
 
 The exit status is 0 when nothing was lost, and 1 when something was, or nothing can be
 had: then no line says what is in DST, and there is none. It is 3 if an update to drop is
-not there, and 1 if that shows only when DST is made. --json prints an object with the
-fields snapshot, updates, index, exact, lost (first, last, known, after, before), dropped,
+not there, and 1 if that shows only when DST is made. A repair that fails after it has
+begun, as on a full disk, leaves a DST that programs refuse to open: remove it. --json prints an object with the
+fields snapshot, updates, index, exact, state_lost, lost (first, last, known, after, before), dropped,
 not_dropped and damage (path, offset, reason).`
 
 const repairExample = `  stateio repair /var/lib/app /var/lib/app.repaired
@@ -114,7 +115,10 @@ func notDropped(rep store.RepairReport, drop []uint64) []uint64 {
 // dropped.
 func notWhole(src, dst string, rep store.RepairReport, drop []uint64) error {
 	var err error
-	if len(rep.Lost) > 0 {
+	switch {
+	case rep.StateLost:
+		err = fmt.Errorf("%s: %w: the state before the first update is not in %s", src, errDamage, dst)
+	case len(rep.Lost) > 0:
 		err = fmt.Errorf("%s: %w: some updates are not in %s", src, errDamage, dst)
 	}
 	for _, index := range notDropped(rep, drop) {
@@ -134,8 +138,12 @@ func tellRepair(w io.Writer, dst string, rep store.RepairReport, drop []uint64) 
 			_, err = fmt.Fprintf(w, format+"\n", args...)
 		}
 	}
+	lost := red.in(w, "lost")
 	for _, d := range rep.Damage {
-		say("damage: %s, offset %d: %s", printable(d.Path), d.Offset, escaped(d.Err.Error()))
+		say(red.in(w, "damage")+": %s, offset %d: %s", printable(d.Path), d.Offset, escaped(d.Err.Error()))
+	}
+	if rep.StateLost {
+		say(lost + ": the state that the updates were made on: no snapshot of it can be read")
 	}
 	for _, l := range rep.Lost {
 		what := "can't be read"
@@ -146,10 +154,10 @@ func tellRepair(w io.Writer, dst string, rep store.RepairReport, drop []uint64) 
 			}
 		}
 		if l.Last == 0 {
-			say("lost: all updates from %d on, if there were any: the log is missing%s", l.First, between(l.After, l.Before))
+			say(lost+": all updates from %d on, if there were any: the log is missing or can't be read%s", l.First, between(l.After, l.Before))
 			continue
 		}
-		say("lost: %s, which %s%s", updatesOf(l.First, l.Last), what, between(l.After, l.Before))
+		say(lost+": %s, which %s%s", updatesOf(l.First, l.Last), what, between(l.After, l.Before))
 	}
 	for _, index := range rep.Dropped {
 		say("dropped: update %d", index)
@@ -158,6 +166,9 @@ func tellRepair(w io.Writer, dst string, rep store.RepairReport, drop []uint64) 
 		say("not dropped: update %d, which is not among those after the snapshot", index)
 	}
 	from := "the beginning"
+	if rep.StateLost {
+		from = "no state"
+	}
 	if rep.Snapshot > 0 {
 		from = fmt.Sprintf("a snapshot of index %d", rep.Snapshot)
 	}
@@ -214,6 +225,7 @@ type jsonRepair struct {
 	Updates  uint64       `json:"updates"`
 	Index    uint64       `json:"index"`
 	Exact    bool         `json:"exact"`
+	NoState  bool         `json:"state_lost"`
 	Lost     []jsonLoss   `json:"lost"`
 	Dropped  []uint64     `json:"dropped"`
 	Missed   []uint64     `json:"not_dropped"`
@@ -222,7 +234,7 @@ type jsonRepair struct {
 
 // jsonReport returns what --json prints.
 func jsonReport(rep store.RepairReport, drop []uint64) jsonRepair {
-	out := jsonRepair{rep.Snapshot, rep.Updates, rep.Index, rep.Exact, []jsonLoss{}, []uint64{}, notDropped(rep, drop), []jsonDamage{}}
+	out := jsonRepair{rep.Snapshot, rep.Updates, rep.Index, rep.Exact, rep.StateLost, []jsonLoss{}, []uint64{}, notDropped(rep, drop), []jsonDamage{}}
 	for _, l := range rep.Lost {
 		out.Lost = append(out.Lost, jsonLoss{l.First, l.Last, l.Known, known(l.After), known(l.Before)})
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 
@@ -33,7 +34,10 @@ An epoch without a snapshot has no state: then --state writes no file and says s
 If FILE is a directory, the store in it is restored, which may be in use: the state
 is then in the form in which the program that uses the store writes it. --at gives
 the newest snapshot up to the update with that index, and the updates up to it; or up to
-a time, such as 2006-01-02T15:04:05Z, 2006-01-02 15:04, or -10m for ten minutes ago.
+a time, such as 2006-01-02T15:04:05Z, 2006-01-02 15:04, or -10m for ten minutes ago. It
+is in UTC, as times are printed, unless it has a zone, as in 2006-01-02T15:04:05+01:00.
+A line on standard error tells which update that was; before the first one there was
+nothing to restore, and nothing comes out.
 
 --json, for which --state and --updates must name files, prints an object when all is
 written, with the fields path, kind (file, store or backup), epoch or index (of what was
@@ -84,7 +88,11 @@ func newRestore() *cobra.Command {
 			}
 			o.outputs = outputs{cmd.OutOrStdout(), cmd.ErrOrStderr(), o.force}
 			o.told = &restored{Path: args[0]}
-			if err := runRestore(cmd, args[0], o); err != nil || !o.json {
+			err := runRestore(cmd, args[0], o)
+			if file := o.file(); file != "" && err != nil && onlyClosed(err) {
+				return fmt.Errorf("the reader of standard output has gone: %s was not written, or not all of it", file)
+			}
+			if err != nil || !o.json {
 				return err
 			}
 			return writeJSON(cmd.OutOrStdout(), o.told)
@@ -92,7 +100,7 @@ func newRestore() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.Uint64Var(&o.epoch, "epoch", 0, "restore the epoch at `OFFSET` instead of the current one")
-	f.StringVar(&o.moment, "at", "", "restore a store as it was after update `INDEX`, or at a TIME")
+	f.StringVar(&o.moment, "at", "", "restore a store as it was after update `INDEX`, or at a TIME (UTC)")
 	f.StringVar(&o.state, "state", "", "write the snapshot to `OUT`, - for standard output")
 	f.StringVar(&o.updates, "updates", "", "write the updates to `OUT`, - for standard output")
 	f.BoolVarP(&o.null, "null", "0", false, "end updates with a NUL byte instead of a newline")
@@ -102,6 +110,16 @@ func newRestore() *cobra.Command {
 	return cmd
 }
 
+// file returns what is written elsewhere than to standard output, or nothing.
+func (o restoreOptions) file() string {
+	for _, path := range []string{o.state, o.updates} {
+		if path != "" && !toStandard(path) {
+			return path
+		}
+	}
+	return ""
+}
+
 func runRestore(cmd *cobra.Command, path string, o restoreOptions) error {
 	if isDir(path) {
 		return restoreStore(cmd, path, o)
@@ -109,7 +127,7 @@ func runRestore(cmd *cobra.Command, path string, o restoreOptions) error {
 	if o.past {
 		return usageError{fmt.Errorf("--at is for stores, and %s is no directory: a file has --epoch", path)}
 	}
-	file, size, err := openRead(path)
+	file, size, err := openJudged(path)
 	if err != nil {
 		return err
 	}
@@ -134,7 +152,7 @@ func runRestore(cmd *cobra.Command, path string, o restoreOptions) error {
 		o.noState(cmd, path+" has no snapshot in this epoch")
 	}
 	if err == nil && o.updates != "" {
-		err = o.writeUpdates(cmd.Context(), &out, updates, path, newEpochWalk(bar, file, size, o.told.epoch, state))
+		err = o.writeUpdates(cmd.Context(), &out, updates, path, bar)
 	}
 	if err != nil {
 		return err
@@ -205,7 +223,7 @@ func (o restoreOptions) writeUpdate(out *output, update []byte) error {
 }
 
 // writeUpdates writes all updates to where they are wanted. A new file has no name yet.
-func (o restoreOptions) writeUpdates(ctx context.Context, to *written, updates *stateio.Reader, path string, w *epochWalk) error {
+func (o restoreOptions) writeUpdates(ctx context.Context, to *written, updates *stateio.Reader, path string, bar *progress) error {
 	out, err := o.openUpdates(to)
 	if err != nil {
 		return err
@@ -225,7 +243,7 @@ func (o restoreOptions) writeUpdates(ctx context.Context, to *written, updates *
 		if err := o.writeUpdate(out, update); err != nil {
 			return err
 		}
-		w.read(update)
+		bar.of(updates.Progress())
 	}
 }
 
@@ -276,6 +294,11 @@ func samePath(a, b string) bool {
 		return true
 	}
 	first, err := os.Stat(a)
+	if errors.Is(err, fs.ErrNotExist) && filepath.Base(a) == filepath.Base(b) {
+		in, err := os.Stat(filepath.Dir(a))
+		also, berr := os.Stat(filepath.Dir(b))
+		return err == nil && berr == nil && os.SameFile(in, also)
+	}
 	if err != nil {
 		return false
 	}

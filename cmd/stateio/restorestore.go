@@ -6,6 +6,7 @@ import (
 	"io"
 	"iter"
 	"math"
+	"time"
 
 	"github.com/spf13/cobra"
 	"github.com/stateio/stateio/store"
@@ -49,7 +50,7 @@ func restoreStore(cmd *cobra.Command, dir string, o restoreOptions) error {
 	case r.ctx.Err() != nil:
 		return notComplete(r.ctx, dir) // and not that the machine refused an update
 	case err != nil:
-		return adviseStore(err, dir)
+		return adviseStore(ofOutput(err), dir)
 	}
 	o.told.Kind, o.told.Index = "store", &r.o.at
 	return r.commit(cmd)
@@ -75,7 +76,20 @@ func (r *storeRestore) limit() (uint64, error) {
 	if !r.o.past {
 		return math.MaxUint64, nil
 	}
-	return indexOf(r.ctx, r.dir, "--at", r.o.moment)
+	index, at, err := indexOf(r.ctx, r.dir, "--at", r.o.moment)
+	if err == nil && !at.IsZero() {
+		r.tellMoment(index, at)
+	}
+	return index, err
+}
+
+// tellMoment says what a time stands for.
+func (r *storeRestore) tellMoment(index uint64, at time.Time) {
+	then := fmt.Sprintf("after update %d", index)
+	if index == 0 {
+		then = "before its first update"
+	}
+	_, _ = fmt.Fprintf(r.o.outputs.stderr, "stateio: --at %s is %s: %s %s\n", escaped(r.o.moment), stamp(at), printable(r.dir), then)
 }
 
 // open opens what is written to, before anything is read for it.

@@ -3,9 +3,11 @@ package main
 import (
 	"fmt"
 	"runtime"
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
+	"github.com/spf13/pflag"
 )
 
 const rootHelp = `stateio keeps the state of a program in a file: a log of snapshots of the state
@@ -30,7 +32,10 @@ func newRoot() *cobra.Command {
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args:          unknownCommand,
-		Version:       version(),
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
+			return noEmptyFlag(cmd.Flags())
+		},
+		Version: version(),
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			return cmd.Help()
 		},
@@ -40,7 +45,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		newAppend(), newSnapshot(), newRestore(),
-		newLog(), newEpochs(), newVerify(), newFiles(), newStat(), newDiff(), newRepair(), newBench(), newView(),
+		newLog(), newEpochs(), newVerify(), newFiles(), newStat(), newDiff(), newBackup(), newRepair(), newBench(), newView(),
 		newTruncate(), newCompact(), newVersion(),
 	)
 	root.SetHelpCommand(newHelp())
@@ -61,8 +66,21 @@ func unknownCommand(cmd *cobra.Command, args []string) error {
 	return usageError{fmt.Errorf("there is no command %q", args[0])}
 }
 
-// arguments returns a check that there are arguments as named: the last are
-// optional in brackets, and any number if they end with dots.
+// noEmptyFlag returns an error for a flag that is given without a value, as by a shell whose
+// variable is empty: what was meant was not the default.
+func noEmptyFlag(flags *pflag.FlagSet) error {
+	var err error
+	flags.Visit(func(f *pflag.Flag) {
+		_, list := f.Value.(pflag.SliceValue)
+		if value := f.Value.String(); value == "" || list && value == "[]" {
+			err = usageError{fmt.Errorf("the value of --%s is empty", f.Name)}
+		}
+	})
+	return err
+}
+
+// arguments returns a check that there are arguments as named, none of them empty: the last
+// are optional in brackets, and any number if they end with dots.
 func arguments(names ...string) cobra.PositionalArgs {
 	needed := 0
 	for _, name := range names {
@@ -77,6 +95,9 @@ func arguments(names ...string) cobra.PositionalArgs {
 			return usageError{fmt.Errorf("%s is missing", strings.TrimRight(names[len(args)], "."))}
 		case len(args) > len(names) && !many:
 			return usageError{fmt.Errorf("there is an argument too many: %s", args[len(names)])}
+		}
+		if i := slices.Index(args, ""); i >= 0 {
+			return usageError{fmt.Errorf("%s is empty", strings.Trim(names[min(i, len(names)-1)], "[]."))}
 		}
 		return nil
 	}

@@ -24,6 +24,7 @@ var schemas = []struct {
 	{"files", jsonFile{}},
 	{"diff", difference{}},
 	{"epochs", epochLine{}},
+	{"backup", jsonBackup{}},
 	{"repair", jsonRepair{}},
 	{"restore", restored{}},
 	{"bench", benchResult{}},

@@ -47,12 +47,14 @@ func newStat() *cobra.Command {
 			}
 			s := &stat{Path: args[0], Sizes: []kindSize{}}
 			text := &statText{w: cmd.OutOrStdout(), quiet: asJSON}
-			if err := s.find(cmd, keep, text); err != nil {
+			err := s.find(cmd, keep, text)
+			switch {
+			case err != nil && !errors.Is(err, errIncomplete): // of such a file it is known what there is
 				return err
-			}
-			err := text.rest(s)
-			if asJSON {
-				err = writeJSON(cmd.OutOrStdout(), s)
+			case asJSON:
+				err = errors.Join(err, writeJSON(cmd.OutOrStdout(), s))
+			case err == nil:
+				err = text.rest(s)
 			}
 			if s.Damaged > 0 {
 				err = errors.Join(err, fmt.Errorf("%s: %w in %s; stateio verify %[1]s lists all of it", s.Path, errDamage, count(s.Damaged, "place")))

@@ -35,7 +35,10 @@ func (s *stat) ofStore(cmd *cobra.Command, keep int, text *statText) error {
 		return err
 	}
 	bar := newProgress(cmd.OutOrStdout(), cmd.ErrOrStderr(), "stat "+s.Path, s.Size)
-	u := updateCounter{s: s, last: files[0].First - 1}
+	u := updateCounter{s: s, last: files[0].First}
+	if !files[0].Snapshot {
+		u.last-- // the first one of the log comes
+	}
 	reports, err := store.Check(ctx, s.Path, &store.CheckOptions{Progress: bar.of, Update: u.add})
 	bar.finish()
 	if ctx.Err() != nil {

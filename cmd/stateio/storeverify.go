@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/stateio/stateio/store"
@@ -45,9 +47,7 @@ func (v *verifier) store(ctx context.Context, dir string) (verdict, error) {
 	found.Damaged = int64(len(found.Damage))
 	found.Sound = found.Damaged == 0
 	holds := fmt.Sprintf("%s in %s, and %s", count(int64(found.Updates), "update"), count(logs, "log"), count(found.Snapshots, "snapshot"))
-	bar = newProgress(v.stdout, v.stderr, "restore "+dir, 0)
-	found.conclude(ctx, bar, holds, reports)
-	bar.finish()
+	found.conclude(ctx, holds, reports)
 	if ctx.Err() != nil {
 		return verdict{}, fmt.Errorf("%w: verifying %s is not complete", context.Cause(ctx), dir)
 	}
@@ -57,19 +57,19 @@ func (v *verifier) store(ctx context.Context, dir string) (verdict, error) {
 // describeFile prints what is wrong with a file of a store.
 func (v *verifier) describeFile(r store.FileReport) error {
 	for _, d := range r.Damage {
-		if err := v.say(d.Path, fmt.Sprintf("damaged: offset %d: %s", d.Offset, escaped(d.Err.Error()))); err != nil {
+		if err := v.say(red, d.Path, fmt.Sprintf("damaged: offset %d: %s", d.Offset, escaped(d.Err.Error()))); err != nil {
 			return err
 		}
 	}
 	if r.Torn == 0 {
 		return nil
 	}
-	return v.say(r.Path, fmt.Sprintf("torn tail: %s (not acknowledged): what a commit has left that a crash cut short", count(r.Torn, "byte")))
+	return v.say(yellow, r.Path, fmt.Sprintf("torn tail: %s (not acknowledged): what a commit has left that a crash cut short", count(r.Torn, "byte")))
 }
 
 // conclude says whether a store still has its current state, and what can be had if it has
-// not. It shows in bar how far it is.
-func (v *verdict) conclude(ctx context.Context, bar *progress, holds string, reports []store.FileReport) {
+// not.
+func (v *verdict) conclude(ctx context.Context, holds string, reports []store.FileReport) {
 	at, ok := store.LastIntact(reports)
 	if v.Sound {
 		v.Verdict, v.Summary = verdictOK, "ok: "+holds
@@ -78,10 +78,7 @@ func (v *verdict) conclude(ctx context.Context, bar *progress, holds string, rep
 		}
 		return
 	}
-	last, err := lastIndex(ctx, v.Path)
-	if err == nil {
-		err = store.RestoreAt(ctx, v.Path, &blindMachine{}, last, &store.RestoreOptions{Progress: bar.of})
-	}
+	last, err := store.Load(ctx, v.Path, &blindMachine{})
 	if err == nil {
 		v.Verdict, v.Index = verdictDamaged, &last
 		v.Summary = fmt.Sprintf("damaged, but the current state, after update %d, is intact: %s", last, holds)
@@ -89,10 +86,33 @@ func (v *verdict) conclude(ctx context.Context, bar *progress, holds string, rep
 	}
 	const damaged = "DAMAGED, the current state too: the store can't be opened. Keep a copy; "
 	v.Verdict = verdictLost
+	if named := lastNamed(reports); ok && named > at {
+		holds := "; updates up to at least %d were there, and are lost from %d on, unless repair --salvage can read some"
+		defer func() { v.Summary += fmt.Sprintf(holds, named, at+1) }()
+	} else if ok && unread(reports) {
+		defer func() {
+			v.Summary += fmt.Sprintf("; how many updates there were from %d on, which are lost, nothing tells", at+1)
+		}()
+	}
 	if ok {
 		v.Intact = &at
 		v.Summary = fmt.Sprintf("%sstateio repair %s NEWDIR makes a store of the newest state that is whole, after update %d; stateio restore --at %d gives it back", damaged, printable(v.Path), at, at)
 		return
 	}
 	v.Summary = damaged + fmt.Sprintf("no state in it is whole; stateio repair --salvage %s NEWDIR keeps what can be read", printable(v.Path))
+}
+
+// unread reports whether nothing could be read of a log that may have been the newest.
+func unread(reports []store.FileReport) bool {
+	return slices.ContainsFunc(reports, func(r store.FileReport) bool {
+		return filepath.Ext(r.Path) == ".log" && r.Updates == 0 && len(r.Damage) > 0 && r.Damage[0].Offset == 0 && r.Index >= lastNamed(reports)
+	})
+}
+
+// lastNamed returns the last update that was there, as the names of the files tell.
+func lastNamed(reports []store.FileReport) (last uint64) {
+	for _, r := range reports {
+		last = max(last, r.Index, r.Reaches)
+	}
+	return last
 }

@@ -5,6 +5,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"testing"
@@ -96,4 +97,38 @@ func TestProgressIsForTerminals(t *testing.T) {
 	if elsewhere.Len() > 0 {
 		t.Errorf("no terminal is shown %q", &elsewhere)
 	}
+}
+
+// On a terminal, verdicts have colours, unless its user wants none. Elsewhere there are none.
+func TestVerdictsHaveColours(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "app")
+	mustRun(t, "state", "append", mustMake(t, dir))
+	t.Setenv("TERM", "xterm")
+	t.Setenv("NO_COLOR", "")
+	if got := onTerminal(t, "verify", dir); !strings.Contains(got, "\x1b[32mok: 1 update") || !strings.HasSuffix(got, "\x1b[0m\n") {
+		t.Errorf("on a terminal: %q", got)
+	}
+	t.Setenv("NO_COLOR", "1")
+	if got := onTerminal(t, "verify", dir); strings.Contains(got, "\x1b") || !strings.Contains(got, "ok: 1 update") {
+		t.Errorf("without colours: %q", got)
+	}
+	t.Setenv("NO_COLOR", "")
+	t.Setenv("TERM", "dumb")
+	if got := onTerminal(t, "verify", dir); strings.Contains(got, "\x1b") {
+		t.Errorf("on a dumb terminal: %q", got)
+	}
+	var out, errs bytes.Buffer
+	t.Setenv("TERM", "xterm")
+	if status := run(t.Context(), []string{"verify", dir}, strings.NewReader(""), &out, &errs); status != exitOK || strings.Contains(out.String(), "\x1b") {
+		t.Errorf("elsewhere: %d, %q", status, out.String())
+	}
+}
+
+// mustMake makes a directory.
+func mustMake(t *testing.T, dir string) string {
+	t.Helper()
+	if err := os.Mkdir(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	return dir
 }

@@ -94,7 +94,7 @@ func (v *verifier) one(ctx context.Context, path string) (verdict, error) {
 	if isDir(path) {
 		return v.store(ctx, path)
 	}
-	file, size, err := openRead(path)
+	file, size, err := openJudged(path)
 	if err != nil {
 		return verdict{}, err
 	}
@@ -117,7 +117,11 @@ func (v *verifier) file(ctx context.Context, path string, file *os.File, size in
 		Progress: bar.at,
 		Found: func(d inspect.Damage) {
 			bar.hide()
-			printErr = errors.Join(printErr, v.say(path, describe(d)))
+			c := red
+			if d.Place == inspect.TornTail {
+				c = yellow
+			}
+			printErr = errors.Join(printErr, v.say(c, path, describe(d)))
 		},
 	})
 	bar.finish()
@@ -131,17 +135,24 @@ func (v *verifier) file(ctx context.Context, path string, file *os.File, size in
 }
 
 // say prints a line about a path, unless all is told in JSON.
-func (v *verifier) say(path, what string) error {
+func (v *verifier) say(c color, path, what string) error {
 	if v.json {
 		return nil
 	}
-	_, err := fmt.Fprintf(v.stdout, "%s: %s\n", printable(path), what)
+	_, err := fmt.Fprintf(v.stdout, "%s: %s\n", printable(path), c.in(v.stdout.w, what))
 	return err
 }
 
 // conclude tells the verdict.
 func (v *verifier) conclude(found verdict) error {
-	err := v.say(found.Path, found.Summary)
+	c := red
+	switch {
+	case found.Sound:
+		c = green
+	case found.Verdict == verdictDamaged:
+		c = yellow
+	}
+	err := v.say(c, found.Path, found.Summary)
 	if v.json {
 		err = writeJSON(v.stdout, found)
 	}

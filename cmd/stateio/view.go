@@ -47,6 +47,10 @@ func newView() *cobra.Command {
 			if host, _, err := net.SplitHostPort(listen); err == nil && host != "" {
 				opts.Hosts = []string{host}
 			}
+			if addr, ok := l.Addr().(*net.TCPAddr); ok && !addr.IP.IsLoopback() {
+				cmd.PrintErrf("stateio: listening at %s: everybody in the network who has the URL, with the token in it, can read all data in %s; what is sent is not encrypted\n",
+					addr, printable(args[0]))
+			}
 			return serveView(cmd.Context(), l, args[0], opts, cmd.OutOrStdout())
 		},
 	}

@@ -53,6 +53,33 @@ func TestView(t *testing.T) {
 	}
 }
 
+// Who can reach the page from elsewhere is told when it is served.
+func TestViewSaysWhenOthersCanReachIt(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app.state")
+	if status := run(t.Context(), []string{"append", path}, strings.NewReader("one\n"), io.Discard, io.Discard); status != exitOK {
+		t.Fatalf("append: exit status %d", status)
+	}
+	for listen, told := range map[string]bool{":0": true, "0.0.0.0:0": true, "127.0.0.1:0": false, "localhost:0": false} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		var stderr strings.Builder
+		stdout := afterWrite(func() { cancel(interrupted{os.Interrupt}) })
+		if status := run(ctx, []string{"view", path, "--listen", listen}, nil, stdout, &stderr); status != 130 {
+			t.Errorf("--listen %s: exit status %d", listen, status)
+		}
+		if strings.Contains(stderr.String(), "everybody in the network who has the URL") != told {
+			t.Errorf("--listen %s: %s", listen, stderr.String())
+		}
+	}
+}
+
+// An afterWrite is called when something was written.
+type afterWrite func()
+
+func (f afterWrite) Write(b []byte) (int, error) {
+	f()
+	return len(b), nil
+}
+
 // What is not there is told at once.
 func TestViewOfNothing(t *testing.T) {
 	var stderr strings.Builder

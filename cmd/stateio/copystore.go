@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"os"
+
+	"github.com/spf13/cobra"
+
+	"github.com/stateio/stateio/store"
+)
+
+const backupHelp = `backup copies the store in the directory DIR to the new directory COPY, and verifies the
+copy. The program that uses the store may go on: the copy has all that was durable when
+the command began, and maybe more. It has the newest snapshot and the updates after it,
+with their indexes, times and the identity of the store, so it can take the place of DIR.
+
+The exit status is 1 if what is to be copied is damaged, for which there is repair, and 3
+for other failures: then do not use what is in COPY.
+--json prints an object with the fields path, index (of the last update), snapshot (index
+of the snapshot; absent if there is none), updates (after it) and size.
+
+A state file is copied by compact.`
+
+const backupExample = `  stateio backup /var/lib/app /backup/app-$(date +%F)`
+
+func newBackup() *cobra.Command {
+	var asJSON bool
+	cmd := &cobra.Command{
+		Use:     "backup DIR COPY",
+		Short:   "Copy a store, in use or not, and verify the copy",
+		Long:    backupHelp,
+		Example: backupExample,
+		Args:    arguments("DIR", "COPY"),
+		RunE: func(cmd *cobra.Command, args []string) error {
+			if info, err := os.Stat(args[0]); err == nil && !info.IsDir() {
+				return usageError{fmt.Errorf("%s is no directory: backup is for stores; compact copies a state file", args[0])}
+			}
+			made, err := backup(cmd, args[0], args[1])
+			if err != nil {
+				return err
+			}
+			if asJSON {
+				return writeJSON(cmd.OutOrStdout(), made)
+			}
+			return made.tell(cmd)
+		},
+	}
+	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
+	return cmd
+}
+
+// A jsonBackup is what --json prints of a copy.
+type jsonBackup struct {
+	Path     string  `json:"path"`
+	Index    uint64  `json:"index"`
+	Snapshot *uint64 `json:"snapshot,omitempty"`
+	Updates  uint64  `json:"updates"`
+	Size     int64   `json:"size"`
+}
+
+// backup makes the copy.
+func backup(cmd *cobra.Command, dir, to string) (*jsonBackup, error) {
+	bar := newProgress(cmd.OutOrStdout(), cmd.ErrOrStderr(), "backup "+dir, 0)
+	index, err := store.Copy(cmd.Context(), dir, to, &store.CopyOptions{Progress: bar.of})
+	bar.finish()
+	if cause := context.Cause(cmd.Context()); err != nil && cause != nil {
+		return nil, fmt.Errorf("%w: the copy of %s is not complete: remove %s before you copy again", cause, dir, to)
+	}
+	if err != nil {
+		return nil, err
+	}
+	files, err := store.Files(to)
+	if err != nil {
+		return nil, err
+	}
+	made := &jsonBackup{Path: to, Index: index, Updates: index}
+	for _, f := range files {
+		made.Size += f.Size
+		if f.Snapshot {
+			made.Snapshot, made.Updates = &f.Last, index-f.Last
+		}
+	}
+	return made, nil
+}
+
+// tell says what was made.
+func (b *jsonBackup) tell(cmd *cobra.Command) error {
+	from := "the beginning"
+	if b.Snapshot != nil {
+		from = fmt.Sprintf("a snapshot of index %d", *b.Snapshot)
+	}
+	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: index %d, %s after %s, %s; verified\n",
+		printable(b.Path), b.Index, count(int64(b.Updates), "update"), from, count(b.Size, "byte"))
+	return err
+}
