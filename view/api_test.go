@@ -1,6 +1,7 @@
 package view
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -101,6 +102,35 @@ func compareVerdict(t *testing.T, dir string) (level string) {
 		t.Errorf("%s: the verdict is %+v with %+v, Check finds %+v, Open says %v", dir, s.Verdict, s.Damages, reports, oerr)
 	}
 	return level
+}
+
+// A backup is whole, or it is none: what was cut off, its entries do not tell.
+func TestVerdictOnABackup(t *testing.T) {
+	m := newBank()
+	s, err := store.Open(bankStore(t, 50), m, &store.Options{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var whole bytes.Buffer
+	if _, err := s.Backup(t.Context(), &whole); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, n := range []int{whole.Len(), whole.Len() - 1, whole.Len() - 100, whole.Len() / 2} {
+		path := filepath.Join(t.TempDir(), "bank.backup")
+		if err := os.WriteFile(path, whole.Bytes()[:n], 0o600); err != nil {
+			t.Fatal(err)
+		}
+		level, text := "bad", "This backup is not whole: "
+		if n == whole.Len() {
+			level, text = "ok", "Sound"
+		}
+		if v := settled(t, Handler(path, nil)).Verdict; v.Level != level || !strings.HasPrefix(v.Text, text) {
+			t.Errorf("of %d bytes %d: the verdict is %+v", whole.Len(), n, v)
+		}
+	}
 }
 
 // A store whose newest state is damaged names the updates that are lost, and what to do.

@@ -114,7 +114,16 @@ func searchTheList(browser context.Context, t *testing.T) {
 	if bytes := eval[string](b, `document.querySelector("#list tr.open pre").textContent`); !strings.HasPrefix(bytes, "00000000  7b 22") {
 		t.Errorf("the bytes are %.60q", bytes)
 	}
-	b.do(chromedp.SendKeys(chromedp.CSS("#goto"), "77"+kb.Enter))
+	const odd = `{"b": 9007199254740993,"a":1e400,"a":[ ],"s":"x\",{","n":{}, "l":[1,{"k":null}]}`
+	const indented = "{\n  \"b\": 9007199254740993,\n  \"a\": 1e400,\n  \"a\": [],\n  \"s\": \"x\\\",{\",\n  \"n\": {},\n  \"l\": [\n    1,\n    {\n      \"k\": null\n    }\n  ]\n}"
+	b.do(chromedp.Evaluate[chromedp.Void](fmt.Sprintf(`void import("./format.js").then((m) => { window.out = m.indented(%q); })`, odd)))
+	b.wait(`typeof window.out === "string"`)
+	if got := eval[string](b, `window.out`); got != indented {
+		t.Errorf("as JSON it is\n%s\nand not\n%s", got, indented)
+	}
+	b.do(chromedp.SendKeys(chromedp.CSS("#goto"), "2026-03-02 07:31"+kb.Enter))
+	b.wait(`/^2026-03-02 07:31.*Z$/.test(document.querySelector("#list tr.item td:nth-child(2)")?.textContent)`)
+	b.do(chromedp.SendKeys(chromedp.CSS("#goto"), strings.Repeat(kb.Backspace, 20)+"77"+kb.Enter))
 	b.wait(`document.querySelector("#list tr.item td")?.textContent === "77"`)
 	b.do(chromedp.Click(chromedp.CSS("#newer")))
 	b.wait(`document.querySelector("#list tr.item td")?.textContent === "127"`)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -37,7 +38,8 @@ type source struct {
 	edition uint64 // counts when files were replaced, or all are to be read again
 }
 
-// A stateCheck says whether the current state can be had, of a store with damage.
+// A stateCheck says whether the current state can be had, of a store with damage, or all of a
+// backup.
 type stateCheck struct {
 	edition uint64 // of the source, when it was looked
 	damages int
@@ -159,38 +161,42 @@ func (s *source) read(m *inspect.Map, indexes []*index) {
 }
 
 // check finds out whether a damaged store still has its current state, as stateio verify
-// does: by restoring it.
+// does, by loading it; and whether a backup is whole, which its entries do not tell.
 func (s *source) check(m *inspect.Map, indexes []*index) {
 	n := len(s.damages(indexes))
 	s.mu.Lock()
 	known, edition := s.state.damages == n && s.state.edition == s.edition, s.edition
 	s.mu.Unlock()
-	if !m.Store || n == 0 || known {
+	if m.Store && n == 0 || known {
 		return
 	}
 	c := stateCheck{edition: edition, damages: n, known: true}
-	if c.last, c.err = lastIndex(m); c.err == nil {
-		c.err = store.RestoreAt(context.Background(), m.Path, blind{}, c.last, nil)
+	if m.Store {
+		c.last, c.err = store.Load(context.Background(), m.Path, blind{})
+	} else {
+		c.err = verifyBackup(m.Path)
 	}
 	s.mu.Lock()
 	s.state = c
 	s.mu.Unlock()
 }
 
-// lastIndex returns the index of the last update in a store.
-func lastIndex(m *inspect.Map) (last uint64, err error) {
-	for _, f := range m.Files {
-		if f.Kind == inspect.LogFile {
-			last = f.Base
-		}
+// verifyBackup returns an error if a file is a backup that is not whole.
+func verifyBackup(path string) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return nil // reading it says so
 	}
-	for u, err := range store.ReadUpdates(context.Background(), m.Path, last+1) {
-		if err != nil {
-			return 0, err
-		}
-		last = u.Index
+	defer file.Close()
+	info, err := file.Stat()
+	if err != nil {
+		return nil
 	}
-	return last, nil
+	if is, err := store.IsBackup(file, info.Size()); err != nil || !is {
+		return nil
+	}
+	_, err = store.VerifyBackup(context.Background(), file, info.Size())
+	return err
 }
 
 // A blind machine is one without a state.

@@ -44,6 +44,8 @@ func (h *handler) judge(s *summary, check stateCheck, failed error) verdict {
 		return verdict{"bad", "Not all of it could be read: " + failed.Error(), "Look at dmesg for errors of the disk, and at ls -l for " + todoPermitted + "."}
 	case len(s.Damages) > 0 && s.Store:
 		return ofStore(s, check)
+	case !s.Store && check.known && check.err != nil:
+		return verdict{"bad", "This backup is not whole: " + check.err.Error(), "Make another one, and keep no copy that stateio verify refuses."}
 	case len(s.Damages) > 0:
 		return ofFile(s)
 	case !s.Whole:

@@ -4,15 +4,13 @@
 
 const color = (name) => getComputedStyle(document.documentElement).getPropertyValue("--" + name).trim();
 
-const two = (n) => String(n).padStart(2, "0");
-
-// clock writes times below an axis, and the day where it changes.
+// clock writes times below an axis, in UTC, and the day where it changes.
 function clock(u, splits, axis, space, step) {
   let day = "";
   return splits.map((t) => {
     const d = new Date(Math.round(t / 1000) * 1000);
-    const today = `${d.getFullYear()}-${two(d.getMonth() + 1)}-${two(d.getDate())}`;
-    const hour = `${two(d.getHours())}:${two(d.getMinutes())}${step < 60000 ? `:${two(d.getSeconds())}` : ""}`;
+    const today = d.toISOString().slice(0, 10);
+    const hour = d.toISOString().slice(11, step < 60000 ? 19 : 16);
     const text = step >= 86400000 ? today : today === day || u.height < 170 ? hour : `${hour}\n${today}`;
     day = today;
     return text;
@@ -26,7 +24,7 @@ export function line(parent, name, height, extra = {}) {
     chart?.destroy();
     const axis = { stroke: color("dim"), grid: { stroke: color("line"), width: 1 }, ticks: { show: false }, font: "12px system-ui, sans-serif" };
     chart = new uPlot({
-      width: parent.clientWidth, height, ms: 1,
+      width: parent.clientWidth, height, ms: 1, tzDate: (t) => uPlot.tzDate(new Date(t), "Etc/UTC"),
       legend: { show: false },
       cursor: { y: false, points: { size: 6 } },
       scales: { x: { time: extra.time !== false }, y: { range: (u, min, max) => [0, max > 0 ? max * 1.15 : 1] } },

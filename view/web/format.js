@@ -21,13 +21,28 @@ export function duration(ns) {
   return `${(ns / 1e9).toPrecision(3)} s`;
 }
 
-const two = (n) => String(n).padStart(2, "0");
+// time returns a time in UTC, as 2006-01-02 15:04:05.000Z: the command prints and takes times
+// in UTC, too, and those who look at one page together may be anywhere.
+export const time = (t) => (t ? new Date(t).toISOString().replace("T", " ") : "");
 
-// time returns a time of this computer's zone, as 2006-01-02 15:04:05.000.
-export function time(t) {
-  if (!t) return "";
-  const d = new Date(t);
-  return `${d.getFullYear()}-${two(d.getMonth() + 1)}-${two(d.getDate())} ${two(d.getHours())}:${two(d.getMinutes())}:${two(d.getSeconds())}.${String(d.getMilliseconds()).padStart(3, "0")}`;
+// indented returns a text of JSON with a line for each value. Numbers, members that stand
+// twice and their order stay as they are, which JSON.parse would change.
+export function indented(text) {
+  JSON.parse(text); // it is none: an error
+  let out = "", depth = 0;
+  const line = () => "\n" + "  ".repeat(depth);
+  for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g)) {
+    if (token === "{" || token === "[") {
+      depth++;
+      out += token + line();
+    } else if (token === "}" || token === "]") {
+      depth--;
+      const empty = out.trimEnd();
+      out = (empty.endsWith("{") || empty.endsWith("[") ? empty : out + line()) + token;
+    } else if (token === ",") out += token + line();
+    else out += token === ":" ? ": " : token;
+  }
+  return out;
 }
 
 export function span(ms) {

@@ -1,7 +1,7 @@
 // The list of updates: pages of it, a search, and the payload of each.
 
 import { ask } from "./api.js";
-import { contents, contentOf, number, size, time, plural, bytesOf, textOf, visible, dump, oneLine, element } from "./format.js";
+import { contents, contentOf, number, size, time, plural, bytesOf, textOf, visible, indented, dump, oneLine, element } from "./format.js";
 import { zoomTo } from "./map.js";
 
 const $ = (id) => document.getElementById(id);
@@ -65,7 +65,8 @@ function goto() {
   before = [];
   atEnd = false;
   if (/^\d+$/.test(text)) return load({ index: Number(text) });
-  const t = Date.parse(text.includes("T") ? text : text.replace(" ", "T"));
+  const zoned = /(Z|[-+]\d\d:?\d\d)$/i.test(text) || !text.includes(":") ? text : text + "Z";
+  const t = Date.parse(zoned.includes("T") ? zoned : zoned.replace(" ", "T"));
   if (Number.isNaN(t)) { $("list-says").textContent = `${text} is neither an index nor a time like 2006-01-02 15:04`; return; }
   load({ at: t });
 }
@@ -222,7 +223,7 @@ async function payload(r, tabs, pre) {
   const text = textOf(bytes, cut);
   const forms = { hex: () => dump(bytes, 0) };
   if (text !== null) forms.text = () => visible(text);
-  try { const v = JSON.parse(text); if (text !== null && !cut) forms.JSON = () => visible(JSON.stringify(v, null, 2)); } catch { /* not JSON */ }
+  try { if (text !== null && !cut) { const json = indented(text); forms.JSON = () => visible(json); } } catch { /* not JSON */ }
   const show = (name) => {
     pre.textContent = forms[name]() + (cut ? `\n… ${size(p.size - bytes.length)} more` : "");
     [...tabs.children].forEach((b) => b.setAttribute("aria-pressed", String(b.textContent === name)));

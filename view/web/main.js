@@ -22,7 +22,7 @@ function verdict(s) {
   if (rest > 0) $("damages").append(element("li", {}, `and ${plural(rest, "more range")}`));
   $("read").hidden = !s.whole || !s.begun;
   $("read").dataset.begun = s.begun || "";
-  if (s.begun) $("read-says").textContent = `Read since ${time(s.begun).slice(0, 19)}.`;
+  if (s.begun) $("read-says").textContent = `Read since ${time(s.begun).slice(0, 19)} UTC.`;
   $("reading").hidden = s.whole;
   $("reading").firstChild.style.width = `${(100 * s.read) / Math.max(1, s.size)}%`;
 }
@@ -40,8 +40,8 @@ function tiles(s) {
     ["Updates", number(s.updates), s.updates ? `${number(s.first)} to ${number(s.last)}` : "none yet"],
     ["Files", number(s.files.length), `${plural(logs, "log")}, ${plural(snaps, "snapshot")}`],
     ["On the disk", size(s.size), newest ? `snapshot: ${size(newest.size)}` : "no snapshot yet"],
-    ["Last commit", s.until ? time(s.until).slice(11, 19) : "–", s.until ? time(s.until).slice(0, 10) : ""],
-    ["Goes back", s.since && s.until ? span(Date.parse(s.until) - Date.parse(s.since)) : "–", s.since ? `to ${time(s.since).slice(0, 16)}` : ""],
+    ["Last commit", s.until ? time(s.until).slice(11, 19) : "–", s.until ? `UTC, ${time(s.until).slice(0, 10)}` : ""],
+    ["Goes back", s.since && s.until ? span(Date.parse(s.until) - Date.parse(s.since)) : "–", s.since ? `to ${time(s.since).slice(0, 16)} UTC` : ""],
   ] : [
     ["Updates", number(s.updates), plural(s.files[0].states, "snapshot")],
     ["Size", size(s.size), ""],
