@@ -65,12 +65,15 @@ func TestCloseContextWaitsNoLongerThanItsContext(t *testing.T) {
 		"value": {v.Store(), v.CloseContext, func() error { return v.Update(context.Background(), func(n *int) error { *n++; return nil }) }},
 	} {
 		entered, leave, left := make(chan struct{}), make(chan struct{}), make(chan error)
-		go func() { left <- c.s.View(func() error { close(entered); <-leave; return nil }) }()
+		go func() {
+			_, err := c.s.Change(t.Context(), func(*store.Tx) error { close(entered); <-leave; return nil })
+			left <- err
+		}()
 		<-entered
 		ctx, cancel := context.WithCancel(t.Context())
 		cancel()
 		if err := c.close(ctx); !errors.Is(err, context.Canceled) {
-			t.Errorf("%s: CloseContext while a View runs: %v", name, err)
+			t.Errorf("%s: CloseContext while a change is made: %v", name, err)
 		}
 		if err := c.change(); !errors.Is(err, store.ErrClosed) {
 			t.Errorf("%s: a change afterwards: %v", name, err)

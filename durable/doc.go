@@ -52,7 +52,7 @@
 // # Codecs
 //
 // Values are encoded by [store.JSON], which is strict: what encoding/json would lose
-// in silence is an error. Any [store.Codec] will do instead. [String] and [Bytes] are
+// in silence when it decodes is an error. Any [store.Codec] will do instead. [String] and [Bytes] are
 // for values that are encoded already. Keys are strings or numbers, and have an encoding
 // of their own.
 package durable

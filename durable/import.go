@@ -16,9 +16,10 @@ import (
 const importBatch = 256 << 10
 
 // ImportJSONL sets the keys and values that r has, as ExportJSONL has written them, and
-// returns how many it has set, which are on the disk. What else is in the map stays, and
-// of two lines with the same key the later one counts. A line of any map may have a
-// member "value", which is decoded as by [store.JSON]. Empty lines are passed over.
+// returns how many it has set, which are on the disk. What else is in the map stays. Two
+// lines with the same key are an error: only one of their values would be kept. A line of any
+// map may have a member "value", which is decoded as by [store.JSON]. Empty lines are passed
+// over.
 //
 // An import is not one transaction: it is made in pieces of up to some hundred kilobytes,
 // or of what an update may have, if that is less. If there is an error, the lines before it
@@ -26,7 +27,7 @@ const importBatch = 256 << 10
 // errors name the line; they are those of r, of the codec and of [Map.Put]:
 // [store.ErrTooLarge] for a line that alone is larger than an update may be.
 func (m *Map[K, V]) ImportJSONL(ctx context.Context, r io.Reader) (n int, err error) {
-	i := importer[K, V]{m: m, limit: importBatch}
+	i := importer[K, V]{m: m, limit: importBatch, first: map[K]int{}}
 	in := bufio.NewReaderSize(r, 64<<10)
 	for number := 1; ; number++ {
 		text, rerr := in.ReadBytes('\n')
@@ -63,10 +64,15 @@ type importer[K cmp.Ordered, V any] struct {
 	size  int           // of them, as one update
 	limit int           // of size, unless there is one line only
 	n     int           // lines set
+	first map[K]int     // the numbers of all lines that were added, by key
 }
 
 // add sets the key of l, at the latest with flush.
 func (i *importer[K, V]) add(ctx context.Context, l imported[K]) error {
+	if first, again := i.first[l.key]; again {
+		return fmt.Errorf("durable: importing line %d: its key is that of line %d: remove one of the two lines", l.number, first)
+	}
+	i.first[l.key] = l.number
 	size := i.m.m.keys.bytes(l.key) + len(l.value) + perLine
 	if i.size+size > i.limit {
 		if err := i.flush(ctx); err != nil {

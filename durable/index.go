@@ -17,6 +17,13 @@ type Index[I, K cmp.Ordered, V any] struct {
 	// Guarded by m.mu.
 	entries *btree.BTreeG[entry[I, K]]
 	frozen  *indexView[I, K, V] // a copy, or nil
+	edits   []edit[I, K]        // that commit makes
+}
+
+// An edit adds an entry to an index, or removes it.
+type edit[I, K cmp.Ordered] struct {
+	entry[I, K]
+	add bool
 }
 
 // An entry says that the function of an index has returned term for key.
@@ -32,9 +39,14 @@ type indexView[I, K cmp.Ordered, V any] struct {
 }
 
 // An indexer is an Index of any I. Its methods are called with mu locked.
+//
+// What an update changes is prepared first, for all of its changes, and then made: only what
+// prepares calls the user, and may panic.
 type indexer[K cmp.Ordered, V any] interface {
-	change(c change[K, V], old V, had bool)
-	rebuild(t *tree[K, V])
+	begin()
+	prepare(c change[K, V], old V, had bool)
+	commit()
+	rebuild(t *tree[K, V]) (commit func())
 }
 
 // NewIndex makes an index of m. For each key and value, terms returns by what they are
@@ -43,7 +55,8 @@ type indexer[K cmp.Ordered, V any] interface {
 // must return the same for the same key and value, must not use the map, and should be
 // quick. It may change its arguments, which are copies. A panic in it is one of
 // [store.Machine]'s Apply, and fails the map, also when a key is deleted whose time has
-// come, where there is no caller for it to go on to; on a cluster, it ends the process.
+// come, where there is no caller for it to go on to; on a cluster, it ends the process. A map
+// that has failed stays as it was before the update, all of it, and can be read.
 //
 //	byMail := durable.NewIndex(users, func(_ string, u User) []string { return u.Mails })
 //	for name, u := range byMail.Get("ann@example.com") { ... }
@@ -51,41 +64,55 @@ func NewIndex[I, K cmp.Ordered, V any](m *Map[K, V], terms func(key K, value V) 
 	x := &Index[I, K, V]{m: m.m, terms: terms}
 	x.m.mu.Lock()
 	defer x.m.mu.Unlock()
-	x.rebuild(x.m.tree)
+	x.rebuild(x.m.tree)()
 	x.m.indexes = append(x.m.indexes, x)
 	return x
 }
 
-// rebuild makes the index of t.
-func (x *Index[I, K, V]) rebuild(t *tree[K, V]) {
+// rebuild makes the index of t. It is in use once commit is called.
+func (x *Index[I, K, V]) rebuild(t *tree[K, V]) (commit func()) {
 	less := func(a, b entry[I, K]) bool {
 		if c := cmp.Compare(a.term, b.term); c != 0 {
 			return c < 0
 		}
 		return a.key < b.key
 	}
-	x.entries = btree.NewBTreeGOptions(less, btree.Options{NoLocks: true})
-	x.frozen = nil
+	entries := btree.NewBTreeGOptions(less, btree.Options{NoLocks: true})
 	t.Scan(func(key K, c cell[V]) bool {
-		x.add(key, c.v)
+		for _, term := range x.terms(key, x.m.clone.of(c.v)) {
+			entries.Set(entry[I, K]{term, key})
+		}
 		return true
 	})
+	return func() { x.entries, x.frozen = entries, nil }
 }
 
-func (x *Index[I, K, V]) change(c change[K, V], old V, had bool) {
+func (x *Index[I, K, V]) begin() { x.edits = x.edits[:0] }
+
+func (x *Index[I, K, V]) prepare(c change[K, V], old V, had bool) {
 	if had {
 		for _, term := range x.terms(c.key, x.m.clone.of(old)) {
-			x.entries.Delete(entry[I, K]{term, c.key})
+			x.edits = append(x.edits, edit[I, K]{entry: entry[I, K]{term, c.key}})
 		}
 	}
 	if !c.delete {
-		x.add(c.key, c.value)
+		for _, term := range x.terms(c.key, x.m.clone.of(c.value)) {
+			x.edits = append(x.edits, edit[I, K]{entry[I, K]{term, c.key}, true})
+		}
 	}
 }
 
-func (x *Index[I, K, V]) add(key K, value V) {
-	for _, term := range x.terms(key, x.m.clone.of(value)) {
-		x.entries.Set(entry[I, K]{term, key})
+func (x *Index[I, K, V]) commit() {
+	for _, e := range x.edits {
+		if e.add {
+			x.entries.Set(e.entry)
+		} else {
+			x.entries.Delete(e.entry)
+		}
+	}
+	clear(x.edits) // which may hold a lot of memory
+	if cap(x.edits) > 1024 {
+		x.edits = nil
 	}
 }
 

@@ -2,13 +2,16 @@ package durable_test
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"math/rand/v2"
 	"slices"
 	"testing"
 
 	"github.com/stateio/stateio/durable"
+	"github.com/stateio/stateio/store"
 )
 
 // modulo are the terms of an index: some values have none, some two.
@@ -91,6 +94,76 @@ func TestIndex(t *testing.T) {
 }
 
 // Keys below the zero value are found, too.
+// When the function of an index panics, the map fails, and what can still be read of it is
+// what it was before the update, all of it.
+func TestAPanicInAnIndexLeavesNoHalfOfAnUpdate(t *testing.T) {
+	m, err := durable.OpenMap[string, int](t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"a", "b"} {
+		put(t, m, key, 100)
+	}
+	fine := durable.NewIndex(m, func(_ string, v int) []int { return []int{v} })
+	bad := durable.NewIndex(m, func(_ string, v int) []int {
+		if v == 150 {
+			panic("150")
+		}
+		return []int{v}
+	})
+	func() {
+		defer func() {
+			if v := recover(); v != "150" {
+				t.Errorf("the panic is %v", v)
+			}
+		}()
+		err := m.Txn(t.Context(), func(tx *durable.Tx[string, int]) error {
+			tx.Put("a", 50)
+			tx.Put("b", 150)
+			return nil
+		})
+		t.Errorf("the transaction returns %v", err)
+	}()
+	for _, key := range []string{"a", "b"} {
+		if v, _ := m.Get(key); v != 100 {
+			t.Errorf("%s is %d", key, v)
+		}
+	}
+	for _, x := range []*durable.Index[int, string, int]{fine, bad} {
+		if got := maps.Collect(x.Range(0, 1000)); len(got) != 2 || got["a"] != 100 || got["b"] != 100 {
+			t.Errorf("by index: %v", got)
+		}
+	}
+	if err := m.Close(); !errors.Is(err, store.ErrFailed) {
+		t.Errorf("Close returns %v", err)
+	}
+}
+
+// Of a key that one update changes several times, the last value counts.
+func TestAnIndexOfAKeyThatChangesTwice(t *testing.T) {
+	m, err := durable.OpenMap[string, int](t.TempDir(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	x := durable.NewIndex(m, func(_ string, v int) []int { return []int{v} })
+	put(t, m, "a", 1)
+	err = m.Txn(t.Context(), func(tx *durable.Tx[string, int]) error {
+		for i, v := range []int{2, 2, 3, 4, 2} {
+			tx.Put([]string{"a", "b"}[i%2], v)
+		}
+		tx.Put("c", 5)
+		tx.Delete("c")
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := maps.Collect(x.Range(0, 1000)); len(got) != 2 || got["a"] != 2 || got["b"] != 4 {
+		t.Errorf("by index: %v", got)
+	}
+}
+
 func TestIndexOfNegativeKeys(t *testing.T) {
 	m := openMap[int, string](t, t.TempDir(), nil)
 	x := durable.NewIndex(m, func(_ int, v string) []string { return []string{v} })

@@ -3,6 +3,7 @@ package durable_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"testing/iotest"
+	"time"
 
 	"github.com/stateio/stateio/durable"
 	"github.com/stateio/stateio/store"
@@ -191,7 +193,7 @@ func TestImportNamesTheLineThatIsWrong(t *testing.T) {
 		`{`, `{}`, `[]`, `"a"`, `{"key":"a"}`, `{"value":1}`, `{"key":null,"value":1}`, `{"key":1,"value":1}`,
 		`{"key":"a","value":"x"}`, `{"key":"a","value":1,"more":1}`, `{"key":"a","key":"b","value":1}`,
 		`{"key":"a","key64":"YQ==","value":1}`, `{"key":"a","value":1,"data":"MQ=="}`, `{"key":"a","data":"eA=="}`,
-		`{"key":"a","value":1} {"key":"b","value":1}`, "{\"key\":\"\xff\",\"value\":1}",
+		`{"key":"a","value":1} {"key":"b","value":1}`, `{"key":"a","value":null}`, `{"key":"a","value": null }`, "{\"key\":\"\xff\",\"value\":1}",
 	} {
 		m := openMap[string, int](t, t.TempDir(), nil)
 		n, err := m.ImportJSONL(t.Context(), strings.NewReader(`{"key":"first","value":1}`+"\n"+wrong+"\n"))
@@ -202,6 +204,10 @@ func TestImportNamesTheLineThatIsWrong(t *testing.T) {
 	ints := openMap[int, int](t, t.TempDir(), nil)
 	if _, err := ints.ImportJSONL(t.Context(), strings.NewReader(`{"key64":"YQ==","value":1}`)); err == nil {
 		t.Error("key64 for keys that are no text: no error")
+	}
+	lists := openMap[string, []int](t, t.TempDir(), nil)
+	if n, err := lists.ImportJSONL(t.Context(), strings.NewReader(`{"key":"a","value":null}`)); n != 1 || err != nil {
+		t.Errorf("null for a list: %d, %v", n, err)
 	}
 }
 
@@ -229,3 +235,65 @@ func TestImportTellsWhatWentWrong(t *testing.T) {
 type failingWriter struct{}
 
 func (failingWriter) Write([]byte) (int, error) { return 0, io.ErrShortWrite }
+
+type (
+	folded string // whose text is that of other keys
+	hidden int    // whose JSON tells nothing
+)
+
+func (f folded) MarshalText() ([]byte, error)  { return []byte(strings.ToLower(string(f))), nil }
+func (f *folded) UnmarshalText(b []byte) error { *f = folded(strings.ToUpper(string(b))); return nil }
+func (hidden) MarshalJSON() ([]byte, error)    { return []byte(`"***"`), nil }
+func (*hidden) UnmarshalJSON([]byte) error     { return nil }
+
+// The methods of the type of keys, which may make one text of two of them, have no part in lines.
+func TestLinesHaveTheKeysThatTheMapHas(t *testing.T) {
+	testKeys[folded](t, "ann", "Ann", "ANN", "\xff")
+	testKeys[hidden](t, 1, 2, -3)
+	testKeys[json.Number](t, "", "0", "1e2", "100")
+	testKeys[time.Duration](t, time.Second, -1)
+	testKeys[float32](t, 0.1, -1, math.MaxFloat32, math.SmallestNonzeroFloat32)
+	m := openMap[folded, int](t, t.TempDir(), nil)
+	put(t, m, "Ann", 1)
+	expect(t, "a line", exported(t, m), `{"key":"Ann","value":1}`+"\n")
+	hide := openMap[hidden, int](t, t.TempDir(), nil)
+	put(t, hide, 7, 1)
+	expect(t, "a line", exported(t, hide), `{"key":7,"value":1}`+"\n")
+}
+
+// A key that the map can't hold exactly is refused, and not cut.
+func TestImportRefusesKeysThatDoNotFit(t *testing.T) {
+	refuses := func(of string, imp func(io.Reader) error, keys ...string) {
+		for _, key := range keys {
+			err := imp(strings.NewReader(`{"key":` + key + `,"value":1}`))
+			if err == nil || !strings.Contains(err.Error(), "importing line 1: the key "+key+":") {
+				t.Errorf("%s, key %s: %v", of, key, err)
+			}
+		}
+	}
+	small, whole := openMap[int8, int](t, t.TempDir(), nil), openMap[uint16, int](t, t.TempDir(), nil)
+	short, long := openMap[float32, int](t, t.TempDir(), nil), openMap[float64, int](t, t.TempDir(), nil)
+	text := openMap[string, int](t, t.TempDir(), nil)
+	refuses("int8", func(r io.Reader) error { _, err := small.ImportJSONL(t.Context(), r); return err }, `128`, `1.5`, `"1"`, `1e1`, `99999999999999999999`)
+	refuses("uint16", func(r io.Reader) error { _, err := whole.ImportJSONL(t.Context(), r); return err }, `65536`, `-1`, `[]`)
+	refuses("float32", func(r io.Reader) error { _, err := short.ImportJSONL(t.Context(), r); return err }, `1e39`, `16777217`, `"1"`)
+	refuses("float64", func(r io.Reader) error { _, err := long.ImportJSONL(t.Context(), r); return err }, `9007199254740993`)
+	refuses("string", func(r io.Reader) error { _, err := text.ImportJSONL(t.Context(), r); return err }, `"\ud800"`, `1`, `true`, `{"a":1}`)
+}
+
+// Of two lines with one key only one would be kept.
+func TestImportRefusesAKeyThatIsThereTwice(t *testing.T) {
+	m := openMap[string, int](t, t.TempDir(), nil)
+	n, err := m.ImportJSONL(t.Context(), strings.NewReader(`{"key":"a","value":1}`+"\n"+`{"key":"b","value":2}`+"\n"+`{"key64":"YQ==","value":3}`))
+	if err == nil || !strings.Contains(err.Error(), "importing line 3: its key is that of line 1") || n != 0 {
+		t.Errorf("%d, %v", n, err)
+	}
+	zeros := openMap[float64, int](t, t.TempDir(), nil)
+	if _, err := zeros.ImportJSONL(t.Context(), strings.NewReader(`{"key":0,"value":1}`+"\n"+`{"key":-0,"value":2}`)); err == nil || !strings.Contains(err.Error(), "line 2") {
+		t.Errorf("0 and -0: %v", err)
+	}
+	put(t, m, "a", 1)
+	if n, err := m.ImportJSONL(t.Context(), strings.NewReader(`{"key":"a","value":2}`)); n != 1 || err != nil {
+		t.Errorf("a key that the map has already: %d, %v", n, err)
+	}
+}

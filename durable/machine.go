@@ -142,7 +142,7 @@ func (m *machine[K, V]) applyOne(at time.Time, index uint64, k kind, body []byte
 			return errAbsent
 		}
 	}
-	m.change(c, at)
+	m.make([]change[K, V]{c}, at)
 	m.changed(index)
 	return nil
 }
@@ -203,9 +203,7 @@ func (m *machine[K, V]) applyMany(at time.Time, index uint64, k kind, body []byt
 			return err
 		}
 	}
-	for _, c := range changes {
-		m.change(c, at)
-	}
+	m.make(changes, at)
 	m.changed(index)
 	if t != nil {
 		t.done()
@@ -213,17 +211,48 @@ func (m *machine[K, V]) applyMany(at time.Time, index uint64, k kind, body []byt
 	return nil
 }
 
-// change makes one change, of an update of that time. The caller holds mu.
+// make makes the changes of one update, of that time, all of them or, if the function of an
+// index panics, none. The caller holds mu.
+func (m *machine[K, V]) make(changes []change[K, V], at time.Time) {
+	if len(m.indexes) > 0 {
+		m.prepare(changes)
+	}
+	for _, c := range changes {
+		m.change(c, at)
+	}
+	for _, x := range m.indexes {
+		x.commit()
+	}
+}
+
+// prepare finds out what the changes are for the indexes, which calls their functions.
+func (m *machine[K, V]) prepare(changes []change[K, V]) {
+	for _, x := range m.indexes {
+		x.begin()
+	}
+	var before map[K]change[K, V] // the last one of each key
+	if len(changes) > 1 {
+		before = make(map[K]change[K, V], len(changes))
+	}
+	for _, c := range changes {
+		old, had := m.find(c.key)
+		if b, ok := before[c.key]; ok {
+			old.v, had = b.value, !b.delete
+		}
+		for _, x := range m.indexes {
+			x.prepare(c, old.v, had)
+		}
+		if before != nil {
+			before[c.key] = c
+		}
+	}
+}
+
+// change makes one change in all but the indexes. The caller holds mu.
 func (m *machine[K, V]) change(c change[K, V], at time.Time) {
 	if m.txn != nil {
 		m.txn.keep(m.tree)
 		m.txn.written = append(m.txn.written, c.key)
-	}
-	if len(m.indexes) > 0 {
-		old, had := m.find(c.key)
-		for _, x := range m.indexes {
-			x.change(c, old.v, had)
-		}
 	}
 	if m.history != nil {
 		m.history.note(c.key)

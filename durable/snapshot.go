@@ -163,6 +163,10 @@ func (m *machine[K, V]) Restore(snapshot io.Reader) error {
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	var rebuilt []func()
+	for _, x := range m.indexes { // first, since the user's functions may panic
+		rebuilt = append(rebuilt, x.rebuild(tree))
+	}
 	if m.txn != nil { // a state that the store's Replace installs
 		m.txn.keep(m.tree)
 		m.txn.replaced = true
@@ -170,8 +174,8 @@ func (m *machine[K, V]) Restore(snapshot io.Reader) error {
 	m.tree, m.hash, m.deadlines, m.history = tree, hash, d, h
 	m.index, m.located = 0, false
 	m.frozen.Store(nil)
-	for _, x := range m.indexes {
-		x.rebuild(tree)
+	for _, commit := range rebuilt {
+		commit()
 	}
 	d.changed() // now that these are the machine's
 	return nil

@@ -236,9 +236,11 @@ func (m *machine[K, V]) applyExpire(at time.Time, index uint64, body []byte) err
 			return errNotDue
 		}
 	}
-	for _, key := range keys {
-		m.change(change[K, V]{key: key, delete: true}, at)
+	changes := make([]change[K, V], len(keys))
+	for i, key := range keys {
+		changes[i] = change[K, V]{key: key, delete: true}
 	}
+	m.make(changes, at)
 	m.changed(index)
 	return nil
 }

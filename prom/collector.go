@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"reflect"
 	"sync"
 	"unicode/utf8"
 
@@ -41,7 +42,7 @@ func (c *Collector) Add(name string, s Source) error {
 	if name == "" || !utf8.ValidString(name) {
 		return fmt.Errorf("prom: adding a store as %q: the name must be UTF-8 text, and not empty", name)
 	}
-	if s == nil {
+	if v := reflect.ValueOf(s); !v.IsValid() || v.Kind() == reflect.Pointer && v.IsNil() {
 		return fmt.Errorf("prom: adding a store as %q: it is nil", name)
 	}
 	c.mu.Lock()

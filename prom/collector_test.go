@@ -253,6 +253,10 @@ func TestAddRefuses(t *testing.T) {
 	if c.Add("two", nil) == nil {
 		t.Error("nil was added as a store")
 	}
+	var none *store.Store // as Store of a map of a cluster returns
+	if c.Add("two", none) == nil {
+		t.Error("a nil store was added")
+	}
 	c.Remove("one")
 	c.Remove("never there")
 	check(t, c.Add("one", &fixed{}))

@@ -41,16 +41,40 @@ var (
 // held is how many updates a fake that is late holds back: more than are made at once.
 const held = 32
 
+// recordSize is the size of a checksum and an update. No record of a fake spans two pages:
+// a kill may cut a write that does between them, and a fake that isn't tolerant would then
+// refuse what it acknowledged.
+const recordSize = 4 + updateSize
+
+// padding returns how many zeros come before a record at this offset: all to the end of a
+// page with no room for it.
+func padding(at int64) int {
+	if room := pageSize - int(at%pageSize); room < recordSize {
+		return room
+	}
+	return 0
+}
+
+const pageSize = 4096
+
 type fakeDB struct {
 	fake
 	mu      sync.Mutex
 	file    *os.File
+	at      int64 // the end of the file
 	pending [][]byte
 }
 
 func (f fake) open(dir string, _ engine.Options) (engine.DB, error) {
 	file, err := os.OpenFile(filepath.Join(dir, "log"), os.O_RDWR|os.O_CREATE|os.O_APPEND, 0o600)
-	return &fakeDB{fake: f, file: file}, err
+	if err != nil {
+		return nil, err
+	}
+	info, err := file.Stat()
+	if err != nil {
+		return nil, errors.Join(err, file.Close())
+	}
+	return &fakeDB{fake: f, file: file, at: info.Size()}, nil
 }
 
 func (db *fakeDB) Write(update []byte) error {
@@ -64,14 +88,27 @@ func (db *fakeDB) Write(update []byte) error {
 			record, db.pending = db.pending[0], db.pending[1:]
 		}
 	}
-	_, err := db.file.Write(record)
+	if len(record) == 0 {
+		return nil
+	}
+	if err := db.append(make([]byte, padding(db.at))); err != nil {
+		return err
+	}
+	return db.append(record)
+}
+
+func (db *fakeDB) append(b []byte) error {
+	n, err := db.file.Write(b)
+	db.at += int64(n)
 	return err
 }
 
 func (db *fakeDB) Read(each func(update []byte) error) error {
 	in := bufio.NewReader(db.file)
-	record := make([]byte, 4+updateSize)
-	for {
+	record := make([]byte, recordSize)
+	for at := int64(0); ; at += recordSize {
+		skipped, _ := in.Discard(padding(at)) // an error comes again from what follows
+		at += int64(skipped)
 		_, err := io.ReadFull(in, record)
 		if errors.Is(err, io.EOF) {
 			return nil
