@@ -297,14 +297,23 @@ func TestTheUnitStartsANode(t *testing.T) {
 		}
 	}
 	for key, want := range map[string]string{
-		"Service.Restart":                  "on-failure",
-		"Service.RestartPreventExitStatus": fmt.Sprint(exitCode(fmt.Errorf("opening: %w", store.ErrCorrupt))),
-		"Service.StateDirectory":           "stateio",
-		"Unit.StartLimitIntervalSec":       "0",
-		"Install.WantedBy":                 "multi-user.target",
+		"Service.Restart":            "on-failure",
+		"Service.StateDirectory":     "stateio",
+		"Unit.StartLimitIntervalSec": "0",
+		"Install.WantedBy":           "multi-user.target",
 	} {
 		if unit[key] != want {
 			t.Errorf("%s is %q, and should be %q", key, unit[key], want)
+		}
+	}
+	// What does not pass by itself is not tried again every 2 s for ever.
+	for err, prevented := range map[error]bool{
+		store.ErrCorrupt: true, cluster.ErrRemoved: true, cluster.ErrIdentity: true, cluster.ErrOtherCluster: true,
+		store.ErrLocked: false, store.ErrFailed: false, cluster.ErrNoQuorum: false,
+	} {
+		code := fmt.Sprint(exitCode(fmt.Errorf("opening: %w", err)))
+		if (code == unit["Service.RestartPreventExitStatus"]) != prevented {
+			t.Errorf("%v: the program ends with %s, and the unit does not start it again after %s", err, code, unit["Service.RestartPreventExitStatus"])
 		}
 	}
 	env := map[string]string{"ID": "a", "LISTEN": "10.0.0.1:7000", "PAGE": "10.0.0.1:8080", "MEMBERS": "a=10.0.0.1:7000,b=10.0.0.2:7000,c=10.0.0.3:7000"}

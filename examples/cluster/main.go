@@ -21,6 +21,7 @@ import (
 	"os"
 	"time"
 
+	"github.com/stateio/stateio/cluster"
 	"github.com/stateio/stateio/store"
 )
 
@@ -33,10 +34,13 @@ func main() {
 	}
 }
 
-// exitCode is 3 if starting again is of no use: the node must rejoin.
+// exitCode is 3 if starting again is of no use, until somebody has done what the error says:
+// the node must rejoin, or has a directory that is not its own.
 func exitCode(err error) int {
-	if errors.Is(err, store.ErrCorrupt) {
-		return 3
+	for _, lasting := range []error{store.ErrCorrupt, cluster.ErrRemoved, cluster.ErrIdentity, cluster.ErrOtherCluster, cluster.ErrUnfinished} {
+		if errors.Is(err, lasting) {
+			return 3
+		}
 	}
 	return 1
 }

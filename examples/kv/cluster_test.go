@@ -279,7 +279,7 @@ func TestFlagsOfANodeNeedItsName(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.open(); !errors.Is(err, os.ErrNotExist) {
+	if _, err := c.open(t.Context()); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a token that is not there: %v", err)
 	}
 }

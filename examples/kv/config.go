@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"flag"
 	"fmt"
@@ -19,6 +20,8 @@ type config struct {
 	// Of a node of a cluster:
 	node          cluster.Options // without an ID: it is none
 	join, token   string
+	from          string // directory of a store, or of another node
+	rejoin        bool   // only have the others rebuild this node
 	cert, key, ca string
 }
 
@@ -33,7 +36,10 @@ func parse(args []string) (*config, error) {
 	flags.StringVar(&c.listen, "listen", defaultAddress, "address to listen on; the default is another port if this one is taken")
 	flags.StringVar(&c.node.ID, "id", "", "be a node of a cluster, of this name")
 	flags.StringVar(&c.node.Listen, "raft", "", "address for the other nodes, host:port")
+	flags.StringVar(&c.node.Advertise, "advertise", "", "address by which the other nodes reach this one, if that is not -raft")
 	flags.StringVar(&c.join, "join", "", "addresses for nodes of the cluster that are there, `ADDR,...`; without it, a new directory begins a cluster")
+	flags.StringVar(&c.from, "from", "", "`directory` of a kv that was none, or of the last node of a lost cluster (with its -id), to begin a cluster with its data; it is left as it is")
+	flags.BoolVar(&c.rejoin, "rejoin", false, "only prepare a node whose directory is damaged, or that was removed: what is there is set aside, and the next start joins anew (needs -join)")
 	flags.StringVar(&c.token, "token", "", "`file` with a secret that all nodes have")
 	flags.StringVar(&c.cert, "cert", "", "`file` with the certificate of this node; needed off loopback")
 	flags.StringVar(&c.key, "key", "", "`file` with its key")
@@ -55,14 +61,50 @@ func parse(args []string) (*config, error) {
 	if err == nil && c.node.ID != "" && c.node.Listen == "" {
 		err = errors.New("a node of a cluster needs -raft, the address for the other nodes")
 	}
+	if err == nil && c.from != "" && c.join != "" {
+		err = errors.New("-from begins a cluster, and -join joins one: begin it on one node, and let the others join that")
+	}
+	if err == nil && c.rejoin && (c.join == "" || c.from != "") {
+		err = errors.New("-rejoin has the members rebuild this node: -join says where they are, and -from is of no use")
+	}
 	return c, err
 }
 
-// open opens the map, in a store or on a node.
-func (c *config) open() (keys, error) {
+// open opens the map, in a store or on a node. It waits no longer than ctx: what goes on then
+// ends with the program, as by kill -9.
+func (c *config) open(ctx context.Context) (keys, error) {
 	if c.node.ID == "" {
-		return open(c.dir, store.Options{})
+		return openUntil(ctx, func() (keys, error) { return open(c.dir, store.Options{}) })
 	}
+	o, err := c.options()
+	if err != nil {
+		return keys{}, err
+	}
+	if c.from != "" {
+		if err := beginFrom(ctx, c.from, c.dir, o); err != nil {
+			return keys{}, err
+		}
+	}
+	return openUntil(ctx, func() (keys, error) { return openNode(c.dir, o) })
+}
+
+// openUntil calls open, and does not wait longer than ctx.
+func openUntil(ctx context.Context, open func() (keys, error)) (k keys, err error) {
+	opened := make(chan struct{})
+	go func() {
+		defer close(opened)
+		k, err = open()
+	}()
+	select {
+	case <-opened:
+		return k, err
+	case <-ctx.Done():
+		return keys{}, ctx.Err()
+	}
+}
+
+// options are those of the node.
+func (c *config) options() (*cluster.Options, error) {
 	o := c.node
 	if c.join != "" {
 		o.Join = strings.Split(c.join, ",")
@@ -70,15 +112,15 @@ func (c *config) open() (keys, error) {
 	if c.token != "" {
 		b, err := os.ReadFile(c.token)
 		if err != nil {
-			return keys{}, err
+			return nil, err
 		}
 		o.Token = string(bytes.TrimSpace(b))
 	}
 	if c.cert != "" || c.key != "" || c.ca != "" {
 		var err error
 		if o.TLS, err = cluster.LoadTLS(c.cert, c.key, c.ca); err != nil {
-			return keys{}, err
+			return nil, err
 		}
 	}
-	return openNode(c.dir, &o)
+	return &o, nil
 }

@@ -23,10 +23,15 @@ func open(dir string, opts store.Options) (keys, error) {
 	return keys{Map: m}, err
 }
 
+// mapOptions are those of the map on a node.
+func mapOptions() *durable.MapOptions[string, []byte] {
+	return &durable.MapOptions[string, []byte]{Codec: durable.Bytes{}}
+}
+
 // openNode opens the map in dir as a node of a cluster.
 func openNode(dir string, opts *cluster.Options) (keys, error) {
 	var node *cluster.Node
-	m, err := durable.OpenMapOn(&durable.MapOptions[string, []byte]{Codec: durable.Bytes{}}, func(m store.Machine) (store.Keeper, error) {
+	m, err := durable.OpenMapOn(mapOptions(), func(m store.Machine) (store.Keeper, error) {
 		var err error
 		node, err = cluster.Open(dir, m, opts)
 		return node, err

@@ -10,7 +10,9 @@
 //	go run ./examples/kv -dir kv-b -listen 127.0.0.1:8082 -id b -raft 127.0.0.1:7002 -join 127.0.0.1:7001
 //	go run ./examples/kv -dir kv-c -listen 127.0.0.1:8083 -id c -raft 127.0.0.1:7003 -join 127.0.0.1:7001
 //
-// Any node takes any request. Off loopback nodes need certificates: -cert, -key and -ca.
+// The data of a kv that was no node goes along, with -from st on the first node, where st
+// was its -dir. If all nodes but one are lost for good, -from does the same for the directory
+// of that one, in a new -dir. Any node takes any request. Off loopback nodes need certificates: -cert, -key and -ca.
 //
 //	GET    /                  what follows, as text
 //	PUT    /kv/KEY            set a value: the body, at most 1 MiB
@@ -21,6 +23,7 @@
 //	GET    /stats             figures about the store, as JSON
 //	GET    /metrics           the same for Prometheus
 //	GET    /healthz           200 while the store takes changes, else 503
+//	DELETE /members/ID        remove a node from its cluster
 //
 // A watch shows changes when they are durable, from now on or, with from=INDEX,
 // from an earlier one; each carries its index, so a client goes on where it
@@ -30,12 +33,21 @@
 //
 // When the store fails, say because the disk does, kv ends with exit status 1 and
 // tells why on standard error: a supervisor starts it again. A request shows it, and
-// /healthz is one that a supervisor makes anyway. A node that can't reach a majority
+// /healthz is one that a supervisor makes anyway. While the disk is full, changes are
+// answered with 507 and /healthz with 503, for ten seconds after the last one that was
+// refused: then it lets a load balancer try again. To start kv again is of no use. A node that can't reach a majority
 // answers 503, and goes on when it can.
+//
+// If to start again is of no use, the exit status is 3, so that a supervisor can leave it: the
+// data is damaged, or the directory is another node's, or that of a node that was removed. The
+// others rebuild a node that is damaged, or was removed, after kv -rejoin with its flags and
+// -join, which ends, and a start without -rejoin. A node that is gone for good with its computer
+// is removed by DELETE /members/ID at another one. A node that has moved is started with
+// its new -raft, or -advertise, and -join.
 //
 // A key is any UTF-8 text of up to 1 KiB, percent-encoded. There is no
 // authentication: listen on other than loopback addresses only where everybody
-// may read and write.
+// may read and write, and remove nodes.
 package main
 
 import (
@@ -64,10 +76,14 @@ func main() {
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
-	if err := run(ctx, c); err != nil {
+	err = run(ctx, c)
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "kv:", err)
-		os.Exit(1)
+		if hint := hint(err, c.node.ID != ""); hint != "" {
+			fmt.Fprintln(os.Stderr, "kv:", hint)
+		}
 	}
+	os.Exit(exitCode(err))
 }
 
 // defaultAddress is where to listen unless another port has to do.
@@ -85,7 +101,13 @@ func listenAt(address string) (net.Listener, error) {
 // run serves the data until ctx ends or the store fails, which is the error then. It
 // tells how to use it.
 func run(ctx context.Context, c *config) (err error) {
-	k, err := c.open()
+	if c.rejoin {
+		return rejoin(ctx, c)
+	}
+	k, err := c.open(ctx)
+	if err != nil && ctx.Err() != nil {
+		return fmt.Errorf("%w: %w", errEnded, err)
+	}
 	if err != nil {
 		return err
 	}

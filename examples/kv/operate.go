@@ -1,7 +1,10 @@
 package main
 
 import (
+	"cmp"
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"time"
@@ -12,6 +15,7 @@ import (
 
 	"github.com/stateio/stateio/cluster"
 	"github.com/stateio/stateio/prom"
+	"github.com/stateio/stateio/store"
 )
 
 // stats answers with the figures of the store or the node.
@@ -52,22 +56,37 @@ func statusOf(n *cluster.Node) nodeStatus {
 // healthTime is how long a node may take to find that it has the latest state.
 const healthTime = 2 * time.Second
 
+// fullTime is how long after a change that there was no space for none is taken, as far as
+// anybody knows: then somebody has to try again.
+const fullTime = 10 * time.Second
+
 // healthz tells a load balancer or a supervisor whether changes are taken. If the store
 // has failed, the program ends.
 func (s *server) healthz(w http.ResponseWriter, r *http.Request) {
-	var err error
-	if n := s.keys.node; n != nil {
-		ctx, cancel := context.WithTimeout(r.Context(), healthTime)
-		defer cancel()
-		err = n.Sync(ctx)
-	} else {
-		err = s.keys.Store().Stats().Err
+	err := s.takesChanges(r.Context())
+	if errors.Is(err, store.ErrNoSpace) {
+		http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		return
 	}
 	if err != nil {
 		s.fail(w, err)
 		return
 	}
 	_, _ = io.WriteString(w, "ok\n") // the client may be gone
+}
+
+// takesChanges returns why changes are not taken.
+func (s *server) takesChanges(ctx context.Context) error {
+	if full := s.full.Load(); full != nil && time.Since(full.at) < fullTime {
+		return fmt.Errorf("changes are refused: %w", full.err)
+	}
+	if n := s.keys.node; n != nil {
+		ctx, cancel := context.WithTimeout(ctx, healthTime)
+		defer cancel()
+		return n.Sync(ctx)
+	}
+	stats := s.keys.Store().Stats()
+	return cmp.Or(stats.Err, stats.SpaceError)
 }
 
 // metrics answers Prometheus: with the figures of the store or the node, and with those of

@@ -3,12 +3,15 @@ package main
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stateio/stateio/store"
 )
@@ -60,6 +63,32 @@ func TestMetrics(t *testing.T) {
 	} {
 		if !strings.Contains(body, "\n"+line+"\n") {
 			t.Errorf("there is no %s in\n%s", line, body)
+		}
+	}
+}
+
+// While changes are refused for lack of space, /healthz says so, and why.
+func TestHealthzOfAFullDisk(t *testing.T) {
+	s := startServer(t, t.TempDir(), 0)
+	answer := httptest.NewRecorder()
+	s.fail(answer, fmt.Errorf("putting a key: %w", store.ErrNoSpace))
+	if answer.Code != http.StatusInsufficientStorage {
+		t.Errorf("a change for which there is no space: %d", answer.Code)
+	}
+	if status, body := do(t, "GET", s.URL+"/healthz", ""); status != http.StatusServiceUnavailable || !strings.Contains(body, "changes are refused: putting a key") {
+		t.Errorf("then: %d %q", status, body)
+	}
+	s.full.Store(&refusal{store.ErrNoSpace, time.Now().Add(-fullTime)})
+	if status, body := do(t, "GET", s.URL+"/healthz", ""); status != http.StatusOK {
+		t.Errorf("when somebody has to try again: %d %q", status, body)
+	}
+	for _, change := range []string{"PUT", "DELETE"} {
+		s.fail(httptest.NewRecorder(), store.ErrNoSpace)
+		if status, _ := do(t, change, s.URL+"/kv/a", ""); status >= 300 {
+			t.Errorf("%s: %d", change, status)
+		}
+		if status, body := do(t, "GET", s.URL+"/healthz", ""); status != http.StatusOK {
+			t.Errorf("after a %s that succeeds: %d %q", change, status, body)
 		}
 	}
 }

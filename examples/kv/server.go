@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"sync/atomic"
 	"time"
 	"unicode/utf8"
 
@@ -24,6 +25,13 @@ type server struct {
 	ending   context.Context // ends when the server is to shut down
 	stop     func()          // ends it: the store has failed
 	patience time.Duration   // how long a line of a watch may take to reach the client
+	full     atomic.Pointer[refusal]
+}
+
+// A refusal is of a change for which there was no space.
+type refusal struct {
+	err error
+	at  time.Time
 }
 
 var errNoKey = errors.New("no such key")
@@ -38,6 +46,7 @@ func (s *server) handler() http.Handler {
 	mux.HandleFunc("GET /watch", s.watch)
 	mux.HandleFunc("GET /stats", s.stats)
 	mux.HandleFunc("GET /healthz", s.healthz)
+	mux.HandleFunc("DELETE /members/{id}", inTime(s.removeMember))
 	mux.Handle("GET /metrics", s.metrics())
 	return mux
 }
@@ -65,6 +74,7 @@ GET    /watch?prefix=P    follow changes, one JSON object a line
 GET    /stats             figures about the store, as JSON
 GET    /metrics           the same for Prometheus
 GET    /healthz           200 while the store takes changes, else 503
+DELETE /members/ID        remove a node from its cluster
 `, s.keys.Len()) // the client may be gone
 }
 
@@ -113,6 +123,9 @@ func (s *server) put(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	existed, err := s.keys.set(r.Context(), key, value)
+	if err == nil {
+		s.full.Store(nil)
+	}
 	switch {
 	case err != nil:
 		s.fail(w, err)
@@ -136,6 +149,7 @@ func (s *server) remove(w http.ResponseWriter, r *http.Request) {
 		s.fail(w, err)
 		return
 	}
+	s.full.Store(nil)
 	w.WriteHeader(http.StatusNoContent)
 }
 
@@ -169,6 +183,7 @@ func (s *server) fail(w http.ResponseWriter, err error) {
 	case errors.Is(err, errNoKey):
 		status = http.StatusNotFound
 	case errors.Is(err, store.ErrNoSpace):
+		s.full.Store(&refusal{err, time.Now()})
 		status = http.StatusInsufficientStorage
 	}
 	http.Error(w, err.Error(), status)

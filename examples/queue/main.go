@@ -25,6 +25,7 @@ import (
 	"sync"
 	"syscall"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stateio/stateio/store"
 )
@@ -52,6 +53,9 @@ func main() {
 // lease is how long a job may take.
 const lease = time.Minute
 
+// maxText is how long the text of a job may be, in bytes.
+const maxText = 1 << 20
+
 // A queue is the store with what it keeps.
 type queue struct {
 	store *store.Typed[update, job]
@@ -69,25 +73,40 @@ func open(dir string, opts *store.Options) (*queue, error) {
 
 // read adds the jobs in r, and acknowledges each of them.
 func (q *queue) read(ctx context.Context, r io.Reader, acks io.Writer) error {
-	lines := bufio.NewScanner(r)
-	for lines.Scan() {
-		after, text, _ := strings.Cut(lines.Text(), " ")
+	lines := bufio.NewReader(r)
+	for {
+		line, err := lines.ReadString('\n')
+		if err == io.EOF && line == "" {
+			return nil
+		}
+		if err != nil && err != io.EOF {
+			return err
+		}
+		line = strings.TrimRight(line, "\r\n")
+		after, text, _ := strings.Cut(line, " ")
+		if len(text) > maxText {
+			_ = q.write(acks, "not a job: it has %d bytes, and the limit is %d", len(text), maxText)
+			continue
+		}
+		if !utf8.ValidString(text) { // which the codec of updates would refuse
+			_ = q.write(acks, "not a job: %q: it is not valid UTF-8", line)
+			continue
+		}
 		d, err := time.ParseDuration(after)
 		if err != nil {
-			q.write(acks, "not a job: %v: begin with how long to wait, like 1m30s", err)
+			_ = q.write(acks, "not a job: %v: begin with how long to wait, like 1m30s", err)
 			continue
 		}
 		j, err := q.store.Update(ctx, update{Add: &add{Text: text, After: d}})
 		if err != nil {
 			return err
 		}
-		q.write(acks, "%d: due at %s", j.ID, j.Due.Local().Format(time.DateTime))
+		_ = q.write(acks, "%d: due at %s", j.ID, j.Due.Local().Format(time.DateTime)) // it is kept, read or not
 		select {
 		case q.added <- struct{}{}:
 		default: // there is one already
 		}
 	}
-	return lines.Err()
 }
 
 // run writes the jobs that are due, until ctx ends.
@@ -96,7 +115,9 @@ func (q *queue) run(ctx context.Context, out io.Writer) error {
 		j, err := q.store.Update(ctx, update{Take: &take{Lease: lease}})
 		switch {
 		case err == nil:
-			q.write(out, "%s", j.Text)
+			if err = q.write(out, "%s", j.Text); err != nil {
+				return fmt.Errorf("writing job %d, which stays in the queue: %w", j.ID, err)
+			}
 			if _, err = q.store.Update(ctx, update{Done: &done{j.ID, j.Attempt}}); errors.Is(err, errGone) {
 				err = nil // it took longer than its lease
 			}
@@ -132,8 +153,9 @@ func (q *queue) wait(ctx context.Context) {
 }
 
 // write writes a line.
-func (q *queue) write(w io.Writer, format string, args ...any) {
+func (q *queue) write(w io.Writer, format string, args ...any) error {
 	q.mu.Lock()
 	defer q.mu.Unlock()
-	_, _ = fmt.Fprintf(w, format+"\n", args...) // nobody may be there to read it
+	_, err := fmt.Fprintf(w, format+"\n", args...)
+	return err
 }

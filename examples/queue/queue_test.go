@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -100,6 +101,48 @@ func openQueue(t *testing.T, dir string) *queue {
 	}
 	return q
 }
+
+// A line that can't be a job is told of, and those after it are taken.
+func TestALineThatIsNoJobIsToldOf(t *testing.T) {
+	q := openQueue(t, t.TempDir())
+	var acks strings.Builder
+	long := strings.Repeat("x", maxText)
+	in := "1h caf\xe9\n\xff\n1h " + long + "y\n1h " + long + "\r\n\n1h last"
+	if err := q.read(t.Context(), strings.NewReader(in), &acks); err != nil {
+		t.Fatal(err)
+	}
+	got := strings.Split(acks.String(), "\n")
+	for i, want := range []string{`not a job: "1h caf\xe9": it is not valid UTF-8`, "not a job: ", "not a job: it has 1048577 bytes", "1: due at ", "not a job: ", "2: due at "} {
+		if i >= len(got) || !strings.HasPrefix(got[i], want) {
+			t.Errorf("line %d of the answers is not %q:\n%s", i+1, want, acks.String())
+		}
+	}
+	if err := q.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A job that can't be written stays in the queue.
+func TestAJobThatIsNotWrittenIsNotDone(t *testing.T) {
+	q := openQueue(t, t.TempDir())
+	if err := q.read(t.Context(), strings.NewReader("0s job\n"), io.Discard); err != nil {
+		t.Fatal(err)
+	}
+	if err := q.run(t.Context(), full{}); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("run returned %v", err)
+	}
+	if n := len(q.jobs.waiting); n != 1 {
+		t.Errorf("%d jobs are left", n)
+	}
+	if err := q.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// full is an output without space.
+type full struct{}
+
+func (full) Write([]byte) (int, error) { return 0, syscall.ENOSPC }
 
 // Jobs that were acknowledged are run by a later use, in the order in which they are
 // due, and once.

@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -43,9 +44,18 @@ func there(ctx context.Context, from, to string) (n int, err error) {
 }
 
 func fill(ctx context.Context, users *durable.Map[string, user], from string) (n int, err error) {
-	paths, err := filepath.Glob(filepath.Join(from, "*"+suffix))
+	names, err := fs.Glob(os.DirFS(from), "*"+suffix) // from may hold characters of a pattern
+	paths := make([]string, len(names))
+	for i, name := range names {
+		paths[i] = filepath.Join(from, name)
+	}
 	if err == nil && len(paths) == 0 {
 		err = fmt.Errorf("there are no files %s", filepath.Join(from, "*"+suffix))
+	}
+	for _, path := range paths {
+		if !isName(key(path)) {
+			err = errors.Join(err, fmt.Errorf("%s has nothing before %s, which could not be moved back: rename it", path, suffix))
+		}
 	}
 	if err != nil {
 		return 0, err
@@ -77,6 +87,9 @@ func fill(ctx context.Context, users *durable.Map[string, user], from string) (n
 
 func key(path string) string { return strings.TrimSuffix(filepath.Base(path), suffix) }
 
+// isName reports whether the file of a key can have its name.
+func isName(key string) bool { return key == filepath.Base(key) }
+
 func readFile(path string) (user, error) {
 	b, err := os.ReadFile(path)
 	if err != nil {
@@ -101,7 +114,7 @@ func back(_ context.Context, from, to string) (n int, err error) {
 			return err
 		}
 		for name, u := range users.All() {
-			if name != filepath.Base(name) {
+			if !isName(name) {
 				return fmt.Errorf("the key %q is no name of a file: leave it out, or escape it", name)
 			}
 			b, err := json.MarshalIndent(u, "", "\t")

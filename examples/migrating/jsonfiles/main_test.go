@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/stateio/stateio/durable"
+	"github.com/stateio/stateio/examples/migrating/internal/move"
 	"github.com/stateio/stateio/examples/migrating/internal/move/movetest"
 )
 
@@ -38,6 +39,22 @@ func TestFilesMoveThereAndBack(t *testing.T) {
 	}
 }
 
+// A directory is no pattern.
+func TestADirectoryWithANameLikeAPatternMoves(t *testing.T) {
+	top := t.TempDir()
+	from := filepath.Join(top, "users[1]")
+	for dir, name := range map[string]string{from: "Ann", filepath.Join(top, "users1"): "Another"} {
+		if err := os.Mkdir(dir, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		write(t, dir, "ann.json", `{"Name": "`+name+`"}`)
+	}
+	_, returned := movetest.Run(t, from, "1", there, back)
+	if ann, err := readFile(filepath.Join(returned, "ann.json")); err != nil || ann.Name != "Ann" {
+		t.Errorf("ann is %+v, %v", ann, err)
+	}
+}
+
 // What the type does not have would be lost.
 func TestAFieldThatWouldBeLostIsRefused(t *testing.T) {
 	from := t.TempDir()
@@ -45,6 +62,23 @@ func TestAFieldThatWouldBeLostIsRefused(t *testing.T) {
 	err := movetest.Refused(t, from, there)
 	if !strings.Contains(err.Error(), "ann.json") || !strings.Contains(err.Error(), "Phone") {
 		t.Error(err)
+	}
+}
+
+// What could not be moved back is not moved there.
+func TestAFileWithoutANameIsRefused(t *testing.T) {
+	from := t.TempDir()
+	write(t, from, "ann.json", `{"Name": "Ann"}`)
+	write(t, from, ".json", `{"Name": "Nobody"}`)
+	if err := movetest.Refused(t, from, there); !strings.Contains(err.Error(), ".json has nothing before") {
+		t.Error(err)
+	}
+}
+
+func TestHelpIsNoFailure(t *testing.T) {
+	var stdout, stderr strings.Builder
+	if err := move.Run(t.Context(), []string{"jsonfiles", "-h"}, &stdout, &stderr, there, back); err != nil || !strings.Contains(stderr.String(), "-back") {
+		t.Errorf("%v, %q", err, stderr.String())
 	}
 }
 

@@ -54,6 +54,9 @@ func there(ctx context.Context, from, to string) (n int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	if last == 0 {
+		return 0, fmt.Errorf("there is no entry of a log in %s", from)
+	}
 	if first > 1 {
 		return 0, fmt.Errorf("the log begins with entry %d: the state before it is elsewhere; make the store of that with store.Create, and make updates of the entries after it", first)
 	}

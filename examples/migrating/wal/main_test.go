@@ -73,6 +73,12 @@ func TestALogWithoutItsBeginningIsRefused(t *testing.T) {
 }
 
 // A log holds what was applied: a machine that refuses some of it is not that of the log.
+func TestADirectoryWithoutALogIsRefused(t *testing.T) {
+	if err := movetest.Refused(t, t.TempDir(), there); !strings.Contains(err.Error(), "no entry") {
+		t.Error(err)
+	}
+}
+
 func TestAnEntryThatTheMachineRefusesIsNotLost(t *testing.T) {
 	from := entries(t, 5, 1, func(i uint64) string { return strings.Repeat("x", int(i)%4) })
 	if err := movetest.Refused(t, from, there); !strings.Contains(err.Error(), "entry 4") {

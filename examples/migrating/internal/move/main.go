@@ -2,6 +2,7 @@ package move
 
 import (
 	"context"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -31,7 +32,9 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer, there, ba
 	from := flags.String("from", "", "what to read; nothing else may write it")
 	to := flags.String("to", "", "what to make; it must not be there")
 	isBack := flags.Bool("back", false, "move from a directory of this project to what was before it")
-	if err := flags.Parse(args[1:]); err != nil {
+	if err := flags.Parse(args[1:]); errors.Is(err, flag.ErrHelp) {
+		return nil // it was printed
+	} else if err != nil {
 		return err
 	}
 	if *from == "" || *to == "" || flags.NArg() > 0 {
@@ -45,6 +48,10 @@ func Run(ctx context.Context, args []string, stdout, stderr io.Writer, there, ba
 	if err != nil {
 		return fmt.Errorf("moving %s to %s: %w", *from, *to, err)
 	}
-	_, err = fmt.Fprintf(stdout, "moved %d to %s, and compared them\n", n, *to)
+	compared := ", and compared them"
+	if *isBack {
+		compared = ""
+	}
+	_, err = fmt.Fprintf(stdout, "moved %d to %s%s\n", n, *to, compared)
 	return err
 }
