@@ -120,8 +120,8 @@ cover: ## coverage by statements of each package, cover.out and cover.html
 	@go tool cover -func cover.out | tail -n 1
 
 .PHONY: cover-check
-cover-check: ## coverage of logio, stateio and store: at least 95 % of the statements of each
-	go test -vet=off -short -timeout $(TIMEOUT) -coverpkg ./logio,.,./store -coverprofile cover.out $(TESTFLAGS) . ./logio ./inspect ./statetest ./store
+cover-check: ## coverage of logio, stateio, store and its internal/storedir: at least 95 % of the statements of each
+	go test -vet=off -short -timeout $(TIMEOUT) -coverpkg ./logio,.,./store,./internal/storedir -coverprofile cover.out $(TESTFLAGS) . ./logio ./inspect ./statetest ./store ./internal/storedir
 	@awk -v min=95 -f tools/coverage.awk cover.out
 
 .PHONY: shots
