@@ -5,6 +5,8 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+
+	"github.com/stateio/stateio/store"
 )
 
 // A raft entry carries the updates of many callers. Integers are little endian.
@@ -59,7 +61,7 @@ func parseEntry(b []byte) (time int64, groups []byte, err error) {
 		return 0, nil, errMalformed
 	}
 	if b[0] != entryVersion {
-		return 0, nil, fmt.Errorf("cluster: an entry has version %d, and this program knows only %d: use the newer version of the program on this node, too", b[0], entryVersion)
+		return 0, nil, fmt.Errorf("cluster: an entry has version %d, and this program knows only %d: use the newer version of the program on this node, too: %w", b[0], entryVersion, store.ErrVersion)
 	}
 	return int64(binary.LittleEndian.Uint64(b[1:])), b[entryHeaderSize:], nil
 }

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"testing"
+
+	"github.com/stateio/stateio/store"
 )
 
 // encodeGroup makes a group as an outbox does.
@@ -49,7 +51,7 @@ func TestAnEntryIsDecodedToWhatItWasEncodedFrom(t *testing.T) {
 func TestAnEntryOfALaterVersionSaysSo(t *testing.T) {
 	b := appendEntryHeader(nil, 1)
 	b[0] = entryVersion + 1
-	if _, _, err := parseEntry(b); err == nil || errors.Is(err, errMalformed) {
+	if _, _, err := parseEntry(b); !errors.Is(err, store.ErrVersion) || errors.Is(err, errMalformed) {
 		t.Errorf("the error is %v", err)
 	}
 }

@@ -8,8 +8,8 @@ import (
 )
 
 // What errors.Is finds in the errors of this package, besides those of package
-// store: store.ErrUnknown, store.ErrClosed and store.ErrFailed mean what they mean
-// there.
+// store: ErrUnknown, ErrClosed, ErrFailed, ErrCorrupt, ErrLocked, ErrVersion and
+// ErrNotRetained of store mean what they mean there.
 var (
 	// ErrNoQuorum reports that no leader could be reached: a majority of the
 	// members is down or can't reach each other, or this node can't reach them.

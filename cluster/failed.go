@@ -19,6 +19,7 @@ func (n *Node) fail(cause error) {
 		n.stalled.Store(true)
 		n.mux.cut(true)
 		n.out.end(notMade(err), err)
+		n.fsm.recent.end(func(what string) error { return &opError{msg: what, errs: []error{err}} })
 		close(n.failed)
 	})
 }

@@ -41,6 +41,10 @@ func TestNothingIsAcknowledgedOnceTheDirectoryIsGone(t *testing.T) {
 			tr := startTrial(t, 1, nil)
 			n := tr.nodes[0]
 			update(t, n, "add x")
+			follower, err := n.Follow(t.Context(), newLedger())
+			if err != nil {
+				t.Fatal(err)
+			}
 			if err := harm(tr.path(0)); err != nil {
 				t.Fatal(err)
 			}
@@ -53,6 +57,14 @@ func TestNothingIsAcknowledgedOnceTheDirectoryIsGone(t *testing.T) {
 			mustFail(t, "View", n.View(ctx, func() error { return nil }))
 			mustFail(t, "Snapshot", n.Snapshot(ctx))
 			mustFail(t, "Stats", n.Stats().Err)
+			// What waits for more than the node will ever have does not wait for its context.
+			mustFail(t, "WaitIndex", n.WaitIndex(context.Background(), 100))
+			for _, err := range n.Updates(context.Background(), 2) {
+				mustFail(t, "Updates", err)
+			}
+			mustFail(t, "Remove", n.Remove(context.Background(), "n9"))
+			<-follower.Done()
+			mustFail(t, "Follow", follower.Err())
 			tr.nodes[0] = nil
 			mustFail(t, "Close", n.Close())
 			if _, err := os.Stat(tr.path(0)); name == "removed" && !errors.Is(err, os.ErrNotExist) {

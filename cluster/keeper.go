@@ -138,7 +138,11 @@ func (t *Typed[U, R]) Updates(ctx context.Context, from uint64) iter.Seq2[store.
 	return func(yield func(store.TypedUpdate[U], error) bool) {
 		for u, err := range t.Keeper.Updates(ctx, from) {
 			typed := store.TypedUpdate[U]{Index: u.Index, Time: u.Time}
-			if err == nil {
+			switch {
+			case err != nil:
+			case u.State:
+				typed.State = u.Data
+			default:
 				if typed.Value, err = t.codec.Decode(u.Data); err != nil {
 					err = &opError{msg: fmt.Sprintf("decoding update %d", u.Index), errs: []error{err}}
 				}

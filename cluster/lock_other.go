@@ -30,6 +30,3 @@ func lockMeta(f *os.File) error {
 	}
 	return db.Close()
 }
-
-// ignoreUnsupported returns nil: directories can't be synced on these systems.
-func ignoreUnsupported(error) error { return nil }

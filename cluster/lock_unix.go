@@ -39,10 +39,3 @@ func lockMeta(f *os.File) error {
 	}
 	return nil
 }
-
-func ignoreUnsupported(err error) error {
-	if errors.Is(err, syscall.EINVAL) || errors.Is(err, syscall.ENOTSUP) {
-		return nil
-	}
-	return err
-}

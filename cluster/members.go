@@ -103,6 +103,9 @@ func (n *Node) askLeaderUntil(ctx context.Context, end <-chan time.Time, a ask) 
 		return err
 	}
 	for delay := firstRetry; ; delay = min(2*delay, lastRetry) {
+		if err := n.failedErr(); err != nil {
+			return err
+		}
 		changed, unreached := n.reads.changed(), false
 		switch to := n.leader.Load(); {
 		case to == nil:
@@ -122,6 +125,7 @@ func (n *Node) askLeaderUntil(ctx context.Context, end <-chan time.Time, a ask) 
 		case <-changed:
 		case <-end:
 			err = &opError{msg: "the node that was asked has found no leader", errs: []error{ErrNoQuorum}}
+		case <-n.failed:
 		case <-n.ctx.Done():
 		case <-ctx.Done():
 		}

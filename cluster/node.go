@@ -219,7 +219,7 @@ func (n *Node) shutDown() error {
 	n.peers.close()
 	err := n.closeRest()
 	n.reads.moved()
-	n.fsm.recent.close()
+	n.fsm.recent.end(errClosed)
 	return err
 }
 

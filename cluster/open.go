@@ -13,6 +13,7 @@ import (
 
 	"github.com/hashicorp/raft"
 
+	"github.com/stateio/stateio/internal/fsys"
 	"github.com/stateio/stateio/store"
 )
 
@@ -173,15 +174,7 @@ func makeDir(dir string) error {
 			return err
 		}
 	}
-	return syncParent(parent)
-}
-
-// syncParent syncs a directory, unless it is another user's, who may have made it.
-func syncParent(dir string) error {
-	if err := syncDir(dir); !errors.Is(err, os.ErrPermission) {
-		return err
-	}
-	return nil
+	return fsys.OS{}.SyncName(dir)
 }
 
 // writeDurably makes a small file, or leaves none.
@@ -207,14 +200,7 @@ func writeDurably(path string, data []byte) error {
 	return err
 }
 
-func syncDir(dir string) error {
-	d, err := os.Open(dir)
-	if err != nil {
-		return err
-	}
-	defer d.Close()
-	return ignoreUnsupported(d.Sync())
-}
+func syncDir(dir string) error { return fsys.OS{}.SyncDir(dir) }
 
 // openRaft opens the log and the snapshots, and starts raft.
 func (n *Node) openRaft() error {

@@ -17,11 +17,11 @@ type recent struct {
 	most int // bytes kept, at least the latest update
 
 	mu      sync.Mutex
-	list    []store.Update // without gaps; nobody changes their data
-	last    uint64         // index of the last update applied, which ends list
-	bytes   int            // of list
-	closed  bool
-	changed chan struct{} // closed when one of these changes; nil: nobody waits
+	list    []store.Update          // without gaps; nobody changes their data
+	last    uint64                  // index of the last update applied, which ends list
+	bytes   int                     // of list
+	ended   func(what string) error // the error of waiting for more, once nothing more comes; nil before
+	changed chan struct{}           // closed when one of these changes; nil: nobody waits
 }
 
 // recentOverhead is what an update takes besides its data.
@@ -56,11 +56,11 @@ func (r *recent) reset(last uint64) {
 	r.announceLocked()
 }
 
-// close lets nobody wait any more.
-func (r *recent) close() {
+// end lets nobody wait any more: err says why, of what waits.
+func (r *recent) end(err func(what string) error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.closed = true
+	r.ended = err
 	r.announceLocked()
 }
 
@@ -86,8 +86,8 @@ func (r *recent) after(from uint64) ([]store.Update, <-chan struct{}, error) {
 	case from <= r.last:
 		got := r.list[from-first:]
 		return slices.Clone(got[:min(len(got), recentBatch)]), nil, nil
-	case r.closed:
-		return nil, nil, errClosed("reading updates")
+	case r.ended != nil:
+		return nil, nil, r.ended("reading updates")
 	}
 	return nil, r.changedLocked(), nil
 }
@@ -100,8 +100,8 @@ func (r *recent) until(index uint64) (changed <-chan struct{}, err error) {
 	switch {
 	case r.last >= index:
 		return nil, nil
-	case r.closed:
-		return nil, errClosed(fmt.Sprintf("waiting for update %d", index))
+	case r.ended != nil:
+		return nil, r.ended(fmt.Sprintf("waiting for update %d", index))
 	}
 	return r.changedLocked(), nil
 }
@@ -115,8 +115,9 @@ func (r *recent) changedLocked() <-chan struct{} {
 
 // WaitIndex waits until this node has applied update index, which is on the disks of a
 // majority then: ViewLocal sees what a writer was told on another node. One that is not
-// made yet is waited for. The errors are store.ErrClosed, when the node is closed, and
-// that of ctx.
+// made yet is waited for, also on a node that was removed, which may be added again. The
+// errors are store.ErrClosed, when the node is closed, store.ErrFailed, when it has failed,
+// and that of ctx.
 func (n *Node) WaitIndex(ctx context.Context, index uint64) error {
 	for {
 		changed, err := n.fsm.recent.until(index)
@@ -141,8 +142,9 @@ func (n *Node) WaitIndex(ctx context.Context, index uint64) error {
 // The node keeps the latest ones in memory, as many as Options.KeepUpdates says. An
 // error ends the sequence: store.ErrNotRetained if the next update is not kept any
 // more, because from is too old, or the caller too slow, or this node was away for so
-// long that it was sent the state; and store.ErrClosed when the node is closed, and
-// all were returned.
+// long that it was sent the state; and store.ErrClosed when the node is closed, or
+// store.ErrFailed when it has failed, and all were returned. On a node that was removed, the
+// sequence waits: the node may be added again.
 //
 // The sequence can be used again, from any goroutine, and starts anew.
 func (n *Node) Updates(ctx context.Context, from uint64) iter.Seq2[store.Update, error] {

@@ -176,6 +176,25 @@ func (shouting) Decode(b []byte) (string, error) {
 	return strings.ToUpper(string(b)), nil
 }
 
+// Typed updates of a store come with the bytes of a state that was installed, and without a value.
+func TestAStateAmongTypedUpdatesIsNotDecoded(t *testing.T) {
+	s, err := store.Open(t.TempDir(), newLedger(), &store.Options{Logger: quiet(t)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	const state = `{"Sums":{"x":7}}`
+	if _, err := s.Replace(t.Context(), strings.NewReader(state)); err != nil {
+		t.Fatal(err)
+	}
+	for u, err := range NewTyped[string, any](s, shouting{}).Updates(t.Context(), 1) {
+		if string(u.State) != state || u.Value != "" || err != nil {
+			t.Errorf("%+v, %v", u, err)
+		}
+		break
+	}
+}
+
 func TestTypedUpdatesThatCanNotBeCodedAreErrors(t *testing.T) {
 	tr := startTrial(t, 1, nil)
 	typed := NewTyped[string, any](tr.nodes[0], shouting{})

@@ -52,7 +52,7 @@ func newValue[T any](m *valueMachine[T], k store.Keeper) *Value[T] {
 }
 
 // Close makes all updates durable and closes the value, with what keeps it. Get goes on to
-// work; Update returns [store.ErrClosed].
+// work; an Update that changes the value returns [store.ErrClosed].
 func (v *Value[T]) Close() error { return v.keeper.Close() }
 
 // CloseContext is Close for a caller that does not wait longer than ctx: after that the

@@ -68,8 +68,9 @@ type Map struct {
 // OpenMap reads which files there are at path, a state file or the directory of a store:
 // of those of a store the names and headers. [Map.Parts] reads the rest. It takes no lock,
 // changes nothing, and works while the store is open: files that go meanwhile are left out.
-// Errors are those of the file system, that there is no store in a directory, and one that
-// is [github.com/stateio/stateio/store.ErrCorrupt] where the making of a store was interrupted.
+// Errors are those of the file system; fs.ErrNotExist, if there is no store in a directory; and
+// one that is [github.com/stateio/stateio/store.ErrCorrupt] where the making of a store was
+// interrupted.
 func OpenMap(path string) (*Map, error) {
 	m := &Map{Path: path, dir: storefile.Dir{FS: storefs.For(path), Path: path}}
 	if _, real := m.dir.FS.(fsys.OS); real {
@@ -93,7 +94,7 @@ func OpenMap(path string) (*Map, error) {
 		return nil, err
 	}
 	if l.Empty() {
-		return nil, fmt.Errorf("inspect: there is no store in %s: name the directory that has the *.log files", path)
+		return nil, fmt.Errorf("inspect: there is no store in %s: name the directory that has the *.log files: %w", path, fs.ErrNotExist)
 	}
 	for i, base := range l.Logs {
 		m.add(MapFile{Path: m.dir.Log(base), Kind: LogFile, Base: base, later: l.Logs[i+1:]}, m.dir.LogHeader)

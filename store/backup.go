@@ -220,16 +220,35 @@ func RestoreBackup(ctx context.Context, w io.Writer, r io.ReaderAt, limit int64)
 // When Import returns nil, the store is durable. After an error or a crash there is no
 // store, Open refuses what was begun, and Import can be called again.
 //
-// The errors are a [*CorruptError], which is also [stateio.ErrCorrupt] for a state
-// file, if the file is not whole or damaged; fs.ErrExist if there is a store;
-// ErrTooLarge, ErrLocked, ErrNoSpace and others of the file system.
+// The errors are ErrCorrupt if the file is not whole or damaged: a [*CorruptError] where the
+// place is known, which wraps a [*stateio.CorruptError] for damage within a state file; ErrVersion if a newer version of
+// this package wrote the backup; fs.ErrExist if there is a store; ErrTooLarge for an update
+// of more than 1 GiB; ErrLocked, ErrNoSpace and others of the file system.
 func Import(dir string, r io.ReaderAt, limit int64) error {
 	src, err := openSource(r, limit)
 	if err != nil {
-		return fmt.Errorf("store: importing into %s: %w", dir, err)
+		return damagedSource(fmt.Errorf("store: importing into %s: %w", dir, err))
 	}
-	return makeStore(dir, nil, src)
+	return damagedSource(makeStore(dir, nil, src))
 }
+
+// damagedSource makes an error that is of damage to a state file one of this package as well.
+func damagedSource(err error) error {
+	var c *stateio.CorruptError
+	if !errors.As(err, &c) {
+		return err
+	}
+	return &damagedFile{err, &CorruptError{Path: c.Path, Offset: c.Offset, Err: c}}
+}
+
+// A damagedFile is an error of damage to a state file.
+type damagedFile struct {
+	error
+	corrupt *CorruptError
+}
+
+// Unwrap returns what the error wraps, and what else it is.
+func (e *damagedFile) Unwrap() []error { return []error{e.error, e.corrupt} }
 
 // Create makes a store in directory dir whose state at index 0 is what state
 // writes: the way in for a program that has kept its state elsewhere. Its machine

@@ -43,7 +43,8 @@ type FileReport struct {
 // in files that Open would not read. A missing file has a report of its own.
 //
 // Check takes no lock and changes nothing, and works while the store is
-// open. Damage is no error; errors are those of ctx and of reading.
+// open. Damage is no error; errors are those of ctx and of reading, and fs.ErrNotExist
+// if there is no store in dir.
 func Check(ctx context.Context, dir string, opts *CheckOptions) ([]FileReport, error) {
 	c := &checker{ctx: ctx, dir: filesIn(dir)}
 	if opts != nil {
@@ -387,7 +388,7 @@ type File struct {
 // Files returns the logs and then the snapshots of the store in directory dir, each by
 // index. It reads names and headers, takes no lock and changes nothing; [Check] reads the
 // rest. Files that are dropped meanwhile are left out. Errors are those of reading the
-// directory, and that there is no store.
+// directory, and fs.ErrNotExist if there is no store in it.
 func Files(dir string) ([]File, error) {
 	in := filesIn(dir)
 	l, err := in.Find()

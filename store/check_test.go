@@ -6,12 +6,14 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"iter"
 	"maps"
 	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stateio/stateio/internal/fsys"
 	"github.com/stateio/stateio/internal/fsys/faultfs"
@@ -336,16 +338,49 @@ func TestCheckAllowsForALogThatIsNotInUse(t *testing.T) {
 	}
 }
 
-func TestCheckOfNoStoreIsAnError(t *testing.T) {
+// Whatever reads a store says with one error that there is none: the directory may be missing,
+// or be the empty one that a volume is to be mounted on.
+func TestNoStoreIsErrNotExist(t *testing.T) {
 	memory(t, "/none")
-	if _, err := store.Check(t.Context(), "/none", nil); !errors.Is(err, fs.ErrNotExist) {
-		t.Errorf("of a directory that is missing: %v", err)
+	const nothing = "/nothing"
+	mount(t, nothing, files{"notes.txt": nil, "LOCK": nil}.mem(t, nothing))
+	last := func(updates iter.Seq2[store.Update, error]) (last error) {
+		for _, err := range updates {
+			last = err
+		}
+		return last
 	}
-	const dir = "/nothing"
-	mem := files{"notes.txt": nil}.mem(t, dir)
-	mount(t, dir, mem)
-	if r, err := store.Check(t.Context(), dir, nil); err == nil || !strings.Contains(err.Error(), "no store in "+dir) || len(r) > 0 {
-		t.Errorf("of a directory without a store: %v, %v", r, err)
+	for name, f := range map[string]func(dir string) error{
+		"Check":       func(dir string) error { _, err := store.Check(t.Context(), dir, nil); return err },
+		"Files":       func(dir string) error { _, err := store.Files(dir); return err },
+		"Load":        func(dir string) error { _, err := store.Load(t.Context(), dir, &journal{}); return err },
+		"Follow":      func(dir string) error { _, err := store.Follow(t.Context(), dir, &journal{}, nil); return err },
+		"RestoreAt":   func(dir string) error { return store.RestoreAt(t.Context(), dir, &journal{}, 1, nil) },
+		"IndexAt":     func(dir string) error { _, err := store.IndexAt(t.Context(), dir, time.Now()); return err },
+		"ReadUpdates": func(dir string) error { return last(store.ReadUpdates(t.Context(), dir, 1)) },
+		"TailUpdates": func(dir string) error { return last(store.TailUpdates(t.Context(), dir, 1)) },
+		"Copy": func(dir string) error {
+			_, err := store.Copy(t.Context(), dir, filepath.Join(t.TempDir(), "copy"), nil)
+			return err
+		},
+		"Repair": func(dir string) error {
+			_, err := store.Repair(t.Context(), dir, filepath.Join(t.TempDir(), "repaired"), nil)
+			return err
+		},
+		"Bisect": func(dir string) error {
+			_, err := store.Bisect(t.Context(), dir, func() store.Machine { return &journal{} }, func(store.Machine) bool { return false })
+			return err
+		},
+		"MustExist": func(dir string) error {
+			_, err := store.Open(dir, &journal{}, &store.Options{MustExist: true})
+			return err
+		},
+	} {
+		for _, dir := range []string{"/none", nothing} {
+			if err := f(dir); !errors.Is(err, fs.ErrNotExist) || errors.Is(err, store.ErrNotRetained) || !strings.Contains(err.Error(), dir) {
+				t.Errorf("%s of %s: %v", name, dir, err)
+			}
+		}
 	}
 }
 

@@ -31,8 +31,9 @@ type CopyOptions struct {
 // When Copy returns nil, the copy is durable, and [Check] has found nothing wrong with it. index
 // is that of the last update in it. Nil opts are the defaults.
 //
-// The errors are fs.ErrExist, if there is something at dst; [ErrCorrupt], if what is to be copied
-// is damaged, for which there is [Repair]; that of ctx; and those of reading and writing. After
+// The errors are fs.ErrExist, if there is something at dst; fs.ErrNotExist, if there is no store
+// in src; [ErrCorrupt], if what is to be copied is damaged, for which there is [Repair]; that of
+// ctx; and those of reading and writing. After
 // an error, do not use what is in dst: Open refuses it, unless only the check of a complete
 // copy has failed or was ended.
 func Copy(ctx context.Context, src, dst string, opts *CopyOptions) (index uint64, err error) {

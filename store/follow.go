@@ -86,8 +86,8 @@ func (s *Store) Updates(ctx context.Context, from uint64) iter.Seq2[Update, erro
 // ReadUpdates returns the updates in the store in directory dir from index
 // from on, up to the end of what is there. It takes no lock and changes nothing,
 // so it works while the store is open, whose last updates it may or may not
-// see, durable or not. Errors are those of [Store.Updates], and *CorruptError
-// for damage.
+// see, durable or not. Errors are those of [Store.Updates], *CorruptError
+// for damage, and fs.ErrNotExist if there is no store in dir.
 func ReadUpdates(ctx context.Context, dir string, from uint64) iter.Seq2[Update, error] {
 	return func(yield func(Update, error) bool) {
 		c := &cursor{dir: filesIn(dir), next: max(from, 1)}
@@ -296,7 +296,9 @@ func (c *cursor) open() error {
 		if err := l.Interrupted(c.dir.Path); err != nil {
 			return err
 		}
-		err = c.openOf(l)
+		if err = c.dir.NoStore(); !l.Empty() {
+			err = c.openOf(l)
+		}
 		gone := errors.Is(err, fs.ErrNotExist)
 		if !gone && !errors.Is(err, ErrNotRetained) && !errors.Is(err, ErrCorrupt) {
 			return err

@@ -105,9 +105,10 @@ func Follow(ctx context.Context, dir string, m Machine, opts *FollowOptions) (*F
 // takes no lock, so it works while the store is open, of which it may see updates some
 // moments before they are durable.
 //
-// The errors are that of ctx, when that ends meanwhile; [ErrCorrupt] for damage that is in
-// the way; those of Restore, and a [*ReplayError]; and those of reading. After an error m
-// may hold any part of the state.
+// The errors are fs.ErrNotExist if there is no store in dir; that of ctx, when that ends
+// meanwhile; [ErrCorrupt] for damage that is in the way; [ErrVersion] if a newer version of
+// this package wrote the store; those of Restore, and a [*ReplayError]; and those of reading.
+// After an error m may hold any part of the state.
 func Load(ctx context.Context, dir string, m Machine) (index uint64, err error) {
 	f, err := newFollower(ctx, dir, m)
 	if err != nil {

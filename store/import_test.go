@@ -227,6 +227,10 @@ func TestImportRefusesADamagedFile(t *testing.T) {
 		file[at] ^= 1
 		err := store.Import(dir, bytes.NewReader(file), int64(len(file)))
 		wantIs(t, err, stateio.ErrCorrupt)
+		var damage *store.CorruptError
+		if wantIs(t, err, store.ErrCorrupt); !errors.As(err, &damage) || damage.Offset > int64(at) {
+			t.Errorf("damage at offset %d: %v", at, err)
+		}
 		file[at] ^= 1
 		if err := store.Import(dir, bytes.NewReader(whole), int64(len(whole))); err != nil {
 			t.Errorf("of the whole file afterwards: %v", err)

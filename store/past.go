@@ -35,7 +35,8 @@ type RestoreOptions struct {
 // The error is ErrNotRetained if that state can no longer be had, or not yet:
 // Options.KeepSnapshots says what is kept. It is that of ctx when that ends meanwhile, be
 // it while a snapshot is verified, while the machine reads it, or between two updates.
-// Otherwise errors are those of Open. After an error m may hold any part of a state.
+// It is fs.ErrNotExist if there is no store in dir. Otherwise errors are those of Open.
+// After an error m may hold any part of a state.
 func RestoreAt(ctx context.Context, dir string, m Machine, index uint64, opts *RestoreOptions) error {
 	if m == nil {
 		return errors.New("store: restoring needs a Machine, not nil")
@@ -109,8 +110,9 @@ func undamaged(ctx context.Context, dir string) (bool, error) {
 // was ahead when it was made, and those that follow bear it, too: what of them was made
 // before t nobody knows, and the error is ErrClockAhead.
 //
-// The error is ErrNotRetained if updates that far back are no longer kept; otherwise it is
-// that of ctx, when that ends meanwhile, or one of [ReadUpdates].
+// The error is ErrNotRetained if updates that far back are no longer kept, and fs.ErrNotExist
+// if there is no store in dir; otherwise it is that of ctx, when that ends meanwhile, or one of
+// [ReadUpdates].
 func IndexAt(ctx context.Context, dir string, t time.Time) (index uint64, err error) {
 	return indexAt(ctx, filesIn(dir), t)
 }

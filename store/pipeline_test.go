@@ -399,10 +399,14 @@ func TestCloseEndsTheWaitForSpace(t *testing.T) {
 		ticket, err := s.Submit([]byte("two"))
 		check(t, err)
 		synctest.Wait()
-		wantIs(t, s.Close(), store.ErrFailed)
+		closed := s.Close()
+		wantIs(t, closed, store.ErrFailed)
 		err = ticket.Wait(t.Context())
 		wantIs(t, err, store.ErrUnknown)
 		wantIs(t, err, store.ErrFailed)
+		if errors.Is(closed, store.ErrNoSpace) || errors.Is(err, store.ErrNoSpace) {
+			t.Errorf("an update that was applied is said not to be: Close: %v; Wait: %v", closed, err)
+		}
 		fs.Heal()
 		wantUpdates(t, dir, "one")
 	})

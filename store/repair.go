@@ -72,8 +72,8 @@ type Loss struct {
 // with it. Open refuses one whose making failed or was interrupted; one whose check was
 // interrupted is complete, and Open takes it, so call Check before you use that. The report
 // is also returned with an error that came after reading. Errors are fs.ErrExist, if there
-// is something at dst; [ErrLocked], if src is open; [ErrCorrupt], if no exact state can be
-// had; that of ctx, and of reading and writing.
+// is something at dst; fs.ErrNotExist, if there is no store in src; [ErrLocked], if src is
+// open; [ErrCorrupt], if no exact state can be had; that of ctx, and of reading and writing.
 func Repair(ctx context.Context, src, dst string, opts *RepairOptions) (RepairReport, error) {
 	r := &repair{ctx: ctx, src: src}
 	if opts != nil {

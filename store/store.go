@@ -452,7 +452,8 @@ func (s *Store) close() error {
 	s.gather()
 	err := s.commitPending()
 	if b := s.flightLost(err); b != nil {
-		err = s.lose(b, err)
+		// Not by wrap: it is no ErrNoSpace, which says that nothing was applied.
+		err = s.lose(b, fmt.Errorf("the store was closed before there was space: %v", err)) //nolint:errorlint // see above
 	}
 	if err == nil {
 		err = s.protect()

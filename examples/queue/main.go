@@ -39,7 +39,7 @@ func main() {
 	if err != nil {
 		log.Fatal("queue: ", err)
 	}
-	go func() { // which may wait for input for ever
+	go func() { // it may wait for input for ever
 		if err := q.read(ctx, os.Stdin, os.Stderr); err != nil {
 			log.Fatal("queue: ", err)
 		}
@@ -71,7 +71,7 @@ func open(dir string, opts *store.Options) (*queue, error) {
 	return q, err
 }
 
-// read adds the jobs in r, and acknowledges each of them.
+// read adds the jobs in r, and acknowledges each of them, until ctx ends.
 func (q *queue) read(ctx context.Context, r io.Reader, acks io.Writer) error {
 	lines := bufio.NewReader(r)
 	for {
@@ -98,6 +98,9 @@ func (q *queue) read(ctx context.Context, r io.Reader, acks io.Writer) error {
 			continue
 		}
 		j, err := q.store.Update(ctx, update{Add: &add{Text: text, After: d}})
+		if ctx.Err() != nil && err != nil {
+			return nil
+		}
 		if err != nil {
 			return err
 		}
@@ -137,7 +140,7 @@ func (q *queue) run(ctx context.Context, out io.Writer) error {
 // wait waits until a job may be due.
 func (q *queue) wait(ctx context.Context) {
 	wait := time.Hour
-	_ = q.store.View(func() error { // which returns what the function does
+	_ = q.store.View(func() error { // it returns what the function returns: nil
 		if len(q.jobs.waiting) > 0 {
 			wait = max(time.Until(q.jobs.waiting[0].Due), time.Millisecond)
 		}

@@ -122,6 +122,27 @@ func TestALineThatIsNoJobIsToldOf(t *testing.T) {
 	}
 }
 
+// A signal that comes while a line is read ends the program without an error.
+func TestTheEndOfReadingIsNoError(t *testing.T) {
+	q := openQueue(t, t.TempDir())
+	ctx, cancel := context.WithCancel(t.Context())
+	in := io.MultiReader(strings.NewReader("1h kept\n"), readerFunc(func(p []byte) (int, error) {
+		cancel()
+		return copy(p, "1h too late\n"), nil
+	}))
+	if err := q.read(ctx, in, io.Discard); err != nil || len(q.jobs.waiting) != 1 {
+		t.Errorf("%d jobs, %v", len(q.jobs.waiting), err)
+	}
+	if err := q.store.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A readerFunc is a reader.
+type readerFunc func(p []byte) (int, error)
+
+func (f readerFunc) Read(p []byte) (int, error) { return f(p) }
+
 // A job that can't be written stays in the queue.
 func TestAJobThatIsNotWrittenIsNotDone(t *testing.T) {
 	q := openQueue(t, t.TempDir())

@@ -114,7 +114,7 @@ type FS interface {
 	// the call. It says nothing about the bytes in the files, nor about the name
 	// of dir in its own parent. Where directories can't be synced, it only
 	// checks that dir is a directory: on Windows, and on file systems that say so
-	// (EINVAL, ENOTSUP: CIFS, 9p and vboxsf are among them; EROFS). Names reach
+	// (EINVAL, EBADF, ENOTSUP: CIFS, 9p and vboxsf are among them; EROFS). Names reach
 	// the disk there when the file system or its server gets around to it.
 	SyncDir(dir string) error
 

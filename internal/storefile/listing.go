@@ -2,6 +2,7 @@ package storefile
 
 import (
 	"fmt"
+	"io/fs"
 	"path/filepath"
 	"slices"
 	"strconv"
@@ -97,16 +98,22 @@ func (l *Listing) Interrupted(dir string) error {
 	return Corrupt(filepath.Join(dir, l.Making), 0, "the store was being made of another file (import, create, repair) when that failed or was interrupted: do it again, after a repair into another directory; or, to begin with nothing, remove %s", dir)
 }
 
-// Find is List, for a directory that must hold a store.
+// Find is List, for a directory that must hold a store. If there is none, the error is
+// fs.ErrNotExist, whether there is a directory or not.
 func (d Dir) Find() (*Listing, error) {
 	l, err := d.List()
 	if err == nil {
 		err = l.Interrupted(d.Path)
 	}
 	if err == nil && l.Empty() {
-		err = fmt.Errorf("store: there is no store in %s", d.Path)
+		err = d.NoStore()
 	}
 	return l, err
+}
+
+// NoStore returns the error that says so of a directory without one.
+func (d Dir) NoStore() error {
+	return &Error{Is: fs.ErrNotExist, Msg: fmt.Sprintf("there is no store in %s: look whether the path is right and the volume mounted", d.Path)}
 }
 
 // parseName decodes the name of a log or snapshot. tmp is the suffix of a file that was
