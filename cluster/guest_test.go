@@ -60,6 +60,7 @@ type lostFounder struct {
 // The beginning of the log that it is sent says that it is the only member. Then the leader is
 // killed, or the node is cut off.
 func TestAFounderThatIsRebuiltDoesNotLeadAlone(t *testing.T) {
+	noLeaks(t)
 	for name, how := range map[string]lostFounder{
 		"removed, with an empty directory": {},
 		"by Rejoin":                        {rejoin: true},
@@ -67,7 +68,7 @@ func TestAFounderThatIsRebuiltDoesNotLeadAlone(t *testing.T) {
 		"by Rejoin, and it was imported":   {rejoin: true, imported: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			noLeaks(t)
+			t.Parallel()
 			d := &smallDisk{few: 6}
 			tr := newTrial(t, 3, func(i int, o *Options) {
 				if o.Members = nil; i == 0 {
@@ -153,6 +154,7 @@ func lose(t *testing.T, tr *trial, lead int, rejoin bool) {
 // the others count as a member still: the removal was not committed. What the node has
 // acknowledged is on one other node only.
 func TestANodeThatIsToBeRebuiltDoesNotVote(t *testing.T) {
+	t.Parallel()
 	tr := startTrial(t, 3, nil)
 	adds(t, tr.nodes[0], 3, "a")
 	lead := tr.leader()
@@ -235,6 +237,7 @@ func TestANodeThatWasLetInVotesBeforeItKnowsOfItsVote(t *testing.T) {
 // TestANodeThatIsRebuiltGetsItsVote changes the leader while a founder is sent the log, the
 // beginning of which says that it has a vote.
 func TestANodeThatIsRebuiltGetsItsVote(t *testing.T) {
+	t.Parallel()
 	d := &smallDisk{few: 6}
 	var log lines
 	tr := startTrial(t, 3, func(i int, o *Options) {

@@ -275,19 +275,25 @@ func stacks() []byte {
 	return buf[:runtime.Stack(buf, true)]
 }
 
-// freeAddrs returns addresses that nobody listens on.
+// freeAddrs returns addresses that nobody listens on, and that it has not returned before: a
+// node that is stopped finds its own free when it starts again, whatever other tests begin.
 func freeAddrs(t testing.TB, n int) (addrs []string) {
 	t.Helper()
-	for range n {
+	for len(addrs) < n {
 		ln, err := net.Listen("tcp", "127.0.0.1:0")
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer ln.Close()
-		addrs = append(addrs, ln.Addr().String())
+		addr := ln.Addr().String()
+		if _, given := givenAddrs.LoadOrStore(addr, true); !given {
+			addrs = append(addrs, addr)
+		}
 	}
 	return addrs
 }
+
+var givenAddrs sync.Map
 
 // quiet returns a logger that the tests have, with -v and STATEIO_LOG set.
 func quiet(t testing.TB) *slog.Logger {

@@ -43,6 +43,7 @@ func outrun(t *testing.T, tr *trial, n *Node) {
 }
 
 func TestANodeThatWasAwayGetsASnapshot(t *testing.T) {
+	t.Parallel()
 	tr := startTrial(t, 3, small)
 	lead, away := tr.leader(), tr.follower()
 	update(t, tr.nodes[away], "add x")
@@ -61,6 +62,7 @@ func TestANodeThatWasAwayGetsASnapshot(t *testing.T) {
 // TestAnUpdateThatArrivesInASnapshotIsUnknown cuts a follower off while its update is
 // on its way, so that it gets the update in a snapshot, without its result.
 func TestAnUpdateThatArrivesInASnapshotIsUnknown(t *testing.T) {
+	t.Parallel()
 	tr := startTrial(t, 3, small)
 	lead, away := tr.leader(), tr.follower()
 	n := tr.nodes[away]
@@ -91,6 +93,7 @@ func TestAnUpdateThatArrivesInASnapshotIsUnknown(t *testing.T) {
 }
 
 func TestSnapshotsAreMadeByThemselvesAndTheLogIsDropped(t *testing.T) {
+	t.Parallel()
 	tr := startTrial(t, 1, func(i int, o *Options) {
 		small(i, o)
 		o.SnapshotBytes = 64 << 10
