@@ -3,7 +3,6 @@ package store
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -322,16 +321,20 @@ type Tx struct {
 // Append adds an update, in order. The slice is the caller's. An error says that the
 // update is not added, and the function passed to Change returns an error, or goes on with
 // what was added: ErrTooLarge, for an update larger than Options.MaxUpdate or when all of
-// them together are; ErrNoSpace and others of making room on the disk.
+// them together are, each with its length before it; ErrNoSpace and others of making room on the disk.
 func (tx *Tx) Append(update []byte) error {
 	s := tx.s
 	if s == nil {
 		return errors.New("store: a Tx was used after the function passed to Change had returned")
 	}
-	n := len(tx.group) + binary.MaxVarintLen64 + len(update)
-	if n-binary.MaxVarintLen64 > s.opts.MaxUpdate {
-		return &storefile.Error{Is: ErrTooLarge, Msg: fmt.Sprintf("the updates of a change take %d bytes, and Options.MaxUpdate is %d", n-binary.MaxVarintLen64, s.opts.MaxUpdate)}
+	size := int64(len(update)) // of the entry; one update alone is no group
+	if tx.count > 0 {
+		size = storefile.GroupSize(tx.group, update)
 	}
+	if size > int64(s.opts.MaxUpdate) {
+		return &storefile.Error{Is: ErrTooLarge, Msg: fmt.Sprintf("the updates of a change take %d bytes, and Options.MaxUpdate is %d", size, s.opts.MaxUpdate)}
+	}
+	n := int(size)
 	if !s.hasSpace(n) {
 		if err := s.makeSpace(n); err != nil {
 			s.hadNoSpace(err)
