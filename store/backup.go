@@ -322,6 +322,9 @@ func openStateFile(r io.ReaderAt, limit int64) (*source, error) {
 	}
 	src := &source{next: func() (logged, error) {
 		update, err := updates.Read()
+		if err == nil && storefile.IsBackupEnd(update) {
+			err = backupEndError{}
+		}
 		return logged{data: update}, err
 	}}
 	if state != nil {
@@ -329,6 +332,16 @@ func openStateFile(r io.ReaderAt, limit int64) (*source, error) {
 	}
 	return src, nil
 }
+
+// A backupEndError says that a state file is none. The log of a store may hold an update that
+// looks like the end of a backup, as it may hold any.
+type backupEndError struct{}
+
+func (backupEndError) Error() string {
+	return "it is the end of a backup, so the file is a backup whose beginning is damaged"
+}
+
+func (backupEndError) Is(target error) bool { return target == ErrCorrupt }
 
 // wholeStart makes sure that the file begins with a whole entry, or a hole that
 // stateio.Truncate has left: a backup whose header is damaged is no state file.
@@ -505,8 +518,8 @@ func importUpdates(d *storedir.Dir, log *storedir.Log, src *source) error {
 			return fmt.Errorf("store: importing update %d: %w", index, err)
 		}
 		if err == nil {
-			if err := importable(u.data, index); err != nil {
-				return err
+			if len(u.data) > maxMaxUpdate {
+				return &storefile.Error{Is: ErrTooLarge, Msg: fmt.Sprintf("importing update %d of %d bytes: the most is %d", index, len(u.data), maxMaxUpdate)}
 			}
 			tag := storefile.Tag{Index: index, Timed: true, Time: u.at, State: u.state}
 			if u.at == 0 {
@@ -526,15 +539,4 @@ func importUpdates(d *storedir.Dir, log *storedir.Log, src *source) error {
 			return storedir.Wrap("importing", log.File.Truncate(log.End))
 		}
 	}
-}
-
-// importable says why an update of a state file can't be imported.
-func importable(update []byte, index uint64) error {
-	switch {
-	case len(update) > maxMaxUpdate:
-		return &storefile.Error{Is: ErrTooLarge, Msg: fmt.Sprintf("importing update %d of %d bytes: the most is %d", index, len(update), maxMaxUpdate)}
-	case storefile.IsBackupEnd(update):
-		return &storefile.Error{Is: ErrCorrupt, Msg: fmt.Sprintf("importing update %d: it is the end of a backup, so the file is a backup whose beginning is damaged", index)}
-	}
-	return nil
 }

@@ -36,6 +36,10 @@ func held(t *testing.T, dir string, index uint64) (all []string) {
 
 // A copy has the state, the updates after the newest snapshot, indexes, times and the
 // identity, whether or not the store is open, and goes on by itself.
+// likeABackupEnd is an update that would be taken for the end of a backup, if a state file
+// held it: a program may let its users choose what is in an update.
+const likeABackupEnd = "stateio\n\x01\x00E, as a backup ends"
+
 func TestCopy(t *testing.T) {
 	const src, dst, again = "/copysrc", "/copydst", "/copyagain"
 	for name, prepare := range map[string]func(s *store.Store, m *journal){
@@ -61,6 +65,10 @@ func TestCopy(t *testing.T) {
 		},
 		"a state that was replaced": func(s *store.Store, _ *journal) {
 			update(t, s, "a")
+		"an update like the end of a backup": func(s *store.Store, _ *journal) {
+			update(t, s, likeABackupEnd)
+			update(t, s, "b")
+		},
 			_, err := s.Replace(t.Context(), journalState{"whole"})
 			check(t, err)
 			update(t, s, "b")
