@@ -2,6 +2,7 @@ package durable
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 	"time"
 
@@ -92,3 +93,19 @@ func TestTheBytesOfUpdatesAndSnapshots(t *testing.T) {
 		t.Errorf("the states are %q and %d keys", v.get(), m.len())
 	}
 }
+	if err := v.Restore(strings.NewReader("dval\x02")); err != nil || v.get() != "initial" {
+		t.Errorf("the state before the first update is %q, %v", v.get(), err)
+	}
+	w, err := v.Snapshot()
+	var b bytes.Buffer
+	if err == nil {
+		_, err = w.WriteTo(&b)
+	}
+	if err != nil || b.String() != "dval\x02" {
+		t.Errorf("the snapshot of that is %q, %v", b.String(), err)
+	}
+	for _, wrong := range []string{"dval", "dval\x00", "dval\x02x", "dval\x03x"} {
+		if v.Restore(strings.NewReader(wrong)) == nil {
+			t.Errorf("%q is read", wrong)
+		}
+	}
