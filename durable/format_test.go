@@ -70,6 +70,7 @@ func TestTheBytesOfUpdatesAndSnapshots(t *testing.T) {
 		snapshot      string
 	}{
 		{m, "\x01\x01kone", "\x03\x01\x01k\x03two\x05\x01l\x02\x01x", "dmap\x01\x00\x02\x00\x00\x00\x00\x00\x00\x00\x0a\x01k\x03two\x01l\x01x\x00\x03\x01l\x04\x00"},
+		{m, "\x05\x01k\x02\x06one", "\x04\x05\x01k\x02\x01x\x01\x01l\x00\x08\x08", "dmap\x01\x00\x02\x00\x00\x00\x00\x00\x00\x00\x07\x01k\x01x\x01l\x00\x00\x03\x01k\x0c\x00"},
 		{v, "\x08one", "\x10\x01two", "dval\x01two"},
 	} {
 		for i, u := range []string{c.first, c.second} {
@@ -92,7 +93,6 @@ func TestTheBytesOfUpdatesAndSnapshots(t *testing.T) {
 	if v.get() != "two" || m.len() != 2 {
 		t.Errorf("the states are %q and %d keys", v.get(), m.len())
 	}
-}
 	if err := v.Restore(strings.NewReader("dval\x02")); err != nil || v.get() != "initial" {
 		t.Errorf("the state before the first update is %q, %v", v.get(), err)
 	}
@@ -109,3 +109,4 @@ func TestTheBytesOfUpdatesAndSnapshots(t *testing.T) {
 			t.Errorf("%q is read", wrong)
 		}
 	}
+}

@@ -13,8 +13,10 @@ import (
 )
 
 // PutTTL sets the value of key as Put does, and has the key deleted when ttl has passed
-// since then, by the clock of the log, which never goes back: that of the store, or of the
-// node that leads. A later Put of the key takes that back.
+// since the call, and not before, by the clock of the log, which never goes back: that of
+// the store, or of the node that leads, where ttl counts from when that has the call. A
+// later Put of the key takes that back. On a keeper of another kind it counts from the time
+// that [store.TimedMachine] gets.
 //
 // So while the clock of the machine is ahead, keys are deleted that are due by it. When it
 // is set right after a change, the time of the log stands still, and a deadline counts from
@@ -38,6 +40,22 @@ func (tx *Tx[K, V]) PutTTL(key K, value V, ttl time.Duration) {
 		tx.err = errTTL(ttl)
 	}
 	tx.put(key, value, ttl)
+}
+
+// asked returns when an update with that time to live is asked for, or 0; see ops.go.
+func (m *Map[K, V]) asked(ttl time.Duration) int64 {
+	if ttl <= 0 || m.store == nil {
+		return 0
+	}
+	return time.Now().UnixNano()
+}
+
+// later returns the time from which the times to live of an update of that time count.
+func later(at time.Time, asked int64) time.Time {
+	if t := time.Unix(0, asked); asked > 0 && t.After(at) {
+		return t
+	}
+	return at
 }
 
 func errTTL(ttl time.Duration) error {

@@ -122,6 +122,7 @@ func (m *Map[K, V]) try(ctx context.Context, tx *Tx[K, V], f func(*Tx[K, V]) err
 	case m.m.conflicting(tx.reads):
 		return false, errConflict
 	}
+	tx.ops.end(time.Now())
 	_, err = m.store.Update(ctx, tx.ops.buf)
 	return false, err
 }

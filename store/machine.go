@@ -69,7 +69,9 @@ type UpdateChecker interface {
 // What is said of Apply holds for ApplyAt. The time is that of the commit that makes
 // the update durable, by the clock of the machine on which it was made; it is fixed
 // before the first update of the commit is applied, written with it, and the same
-// whenever the update is replayed. It never goes back within a store, whatever the
+// whenever the update is replayed. So it may be before the call that made the update: by as
+// long as the commit has taken updates by then, which it does until the one before it is on
+// the disk and Options.SyncInterval is over. It never goes back within a store, whatever the
 // clock does, also after [Import] on another machine: after a commit made with a clock
 // that was ahead, it stays until the clock has caught up, and a warning is logged. Of a
 // clock after 2262 it is the last time that files can hold; of one before 1970 in a new

@@ -102,9 +102,11 @@ func undamaged(ctx context.Context, dir string) (bool, error) {
 
 // IndexAt returns the index of the last update in the store in directory dir that was
 // made at time t or before, which [RestoreAt] takes: 0 if the first was made later. Times
-// are those of the commits, by the clock of the machine on which they were made. It reads
-// the log of that time, changes nothing and takes no lock, so it works while the store is
-// open; updates that are not yet durable may count.
+// are those of the commits, by the clock of the machine on which they were made: a commit
+// has the time at which its first update was applied, and others that joined it later count
+// with that one; see [TimedMachine]. It reads the log of that time, changes nothing and
+// takes no lock, so it works while the store is open; updates that are not yet durable may
+// count.
 //
 // Times never go back in a store. If an update bears one that is still to come, the clock
 // was ahead when it was made, and those that follow bear it, too: what of them was made

@@ -169,11 +169,11 @@ type Options struct {
 	KeepSnapshots int
 
 	// KeepFor keeps snapshots and updates beyond KeepSnapshots, as many as are needed to
-	// go back to any state of that time before now: see [RestoreAt] and [IndexAt]. Now is
-	// what the machine's clock says: one that jumps ahead keeps less, but never less than
-	// KeepSnapshots. Snapshots whose time is still to come, since a clock was ahead when
-	// they were made, count from when their files were changed last. 0, the default, keeps
-	// no more.
+	// go back to any state of that time before now, by the times of commits: see
+	// [RestoreAt] and [IndexAt]. Now is what the machine's clock says: one that jumps ahead
+	// keeps less, but never less than KeepSnapshots. Snapshots whose time is still to come,
+	// since a clock was ahead when they were made, count from when their files were changed
+	// last. 0, the default, keeps no more.
 	KeepFor time.Duration
 
 	// MaxUpdate is the size of the largest update, in bytes; the default is
@@ -188,7 +188,8 @@ type Options struct {
 	// SyncInterval is the least time from one commit to the next. 0, the default,
 	// commits each batch at once. With more, Update takes up to that much longer,
 	// and the disk does less: useful with many writers or with Submit. A batch of
-	// MaxPending bytes does not wait for it, nor do Sync, Flush, Backup and Close.
+	// MaxPending bytes does not wait for it, nor do Sync, Flush, Backup and Close. All
+	// updates of a commit have the time of its first one: see [TimedMachine].
 	// [Store.SetSyncInterval] changes it.
 	SyncInterval time.Duration
 
