@@ -111,7 +111,8 @@ func syncOpenDir(f *os.File) error {
 	return err
 }
 
-func lstat(at spot) (Info, error) {
+// fstatat is lstat where there is nothing better.
+func fstatat(at spot) (Info, error) {
 	var st unix.Stat_t
 	if err := retry(func() error { return unix.Fstatat(at.dir, at.name, &st, unix.AT_SYMLINK_NOFOLLOW) }); err != nil {
 		return Info{}, err
