@@ -23,7 +23,8 @@ import (
 // that: keys that are put then stay longer, until the clock has caught up.
 //
 // A key is deleted within moments of its time, or a second on a cluster, by an update of
-// the map's own that readers and Watch see like any other: until then it is there. What
+// the map's own that readers and Watch see like any other: until then it is there. After the
+// clock was set forward, or the machine has slept, it takes up to ten seconds more. What
 // falls due while the map is not open is deleted when it is. The error is that of Put, or
 // says that ttl is not positive.
 func (m *Map[K, V]) PutTTL(ctx context.Context, key K, value V, ttl time.Duration) error {
@@ -157,9 +158,8 @@ func keeperDone(k store.Keeper) <-chan struct{} {
 // sweep deletes the keys that are due, until the map is closed, or its keeper is.
 func (m *Map[K, V]) sweep(ctx context.Context) {
 	const (
-		atMost = time.Hour   // until the next look, since clocks are set
-		retry  = time.Second // after an error, such as that of a full disk
-		soon   = 10 * time.Millisecond
+		retry = time.Second // after an error, such as that of a full disk
+		soon  = 10 * time.Millisecond
 	)
 	pause := soon // after a refusal; longer and longer, as when the clock of the log is slow
 	most := sweepBatch
@@ -167,7 +167,7 @@ func (m *Map[K, V]) sweep(ctx context.Context) {
 	for {
 		now := time.Now().UnixNano()
 		keys, next := m.m.due(now, most)
-		wait := min(atMost, time.Duration(next-now)) + m.grace()
+		wait := untilLook(now, next) + m.grace()
 		if len(keys) > 0 {
 			switch err := m.expire(ctx, keys); {
 			case err == nil:
@@ -195,6 +195,20 @@ func (m *Map[K, V]) sweep(ctx context.Context) {
 		}
 		timer.Stop()
 	}
+}
+
+// untilLook returns how long to wait until deadlines are looked at again, of which the next is
+// at that time. Timers stand still while the machine sleeps, and know nothing of a clock that
+// is set: so it is never long, unless there is none.
+func untilLook(now, next int64) time.Duration {
+	const atMost, idle = 10 * time.Second, time.Hour
+	switch {
+	case next == math.MaxInt64: // a new one wakes the sweeper
+		return idle
+	case next > now+int64(atMost):
+		return atMost
+	}
+	return max(0, time.Duration(next-now))
 }
 
 // grace is how much later than at its time this Map deletes a key: where several do that,
