@@ -87,6 +87,10 @@ func unlink(at spot) error {
 	return retry(func() error { return unix.Unlinkat(at.dir, at.name, 0) })
 }
 
+func rmdir(path string) error {
+	return retry(func() error { return unix.Rmdir(path) })
+}
+
 func openDir(dir string) (*os.File, error) {
 	return os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 }
