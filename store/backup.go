@@ -218,7 +218,7 @@ func RestoreBackup(ctx context.Context, w io.Writer, r io.ReaderAt, limit int64)
 // is a backup without its end, is refused: it may have been cut.
 //
 // When Import returns nil, the store is durable. After an error or a crash there is no
-// store, Open refuses what was begun, and Import can be called again.
+// store: dir is as it was, or Open refuses what was begun. Import can be called again.
 //
 // The errors are ErrCorrupt if the file is not whole or damaged: a [*CorruptError] where the
 // place is known, which wraps a [*stateio.CorruptError] for damage within a state file; ErrVersion if a newer version of
@@ -229,7 +229,8 @@ func Import(dir string, r io.ReaderAt, limit int64) error {
 	if err != nil {
 		return damagedSource(fmt.Errorf("store: importing into %s: %w", dir, err))
 	}
-	return damagedSource(makeStore(dir, nil, src))
+	_, err = makeStore(dir, nil, src, false)
+	return damagedSource(err)
 }
 
 // damagedSource makes an error that is of damage to a state file one of this package as well.
@@ -257,7 +258,7 @@ func (e *damagedFile) Unwrap() []error { return []error{e.error, e.corrupt} }
 // DirMode count, and nil opts are the defaults.
 //
 // When Create returns nil, the store is durable. After an error or a crash there is no
-// store, Open refuses what was begun, and Create can be called again.
+// store: dir is as it was, or Open refuses what was begun. Create can be called again.
 //
 // The errors are that of WriteTo; fs.ErrExist if there is a store; ErrLocked,
 // ErrNoSpace and others of the file system.
@@ -265,7 +266,8 @@ func Create(dir string, state io.WriterTo, opts *Options) error {
 	if state == nil {
 		return errors.New("store: creating a store needs a state, not nil: Open makes one without")
 	}
-	return makeStore(dir, opts, &source{state: state})
+	_, err := makeStore(dir, opts, &source{state: state}, false)
+	return err
 }
 
 // A source is what a store is made of.
@@ -351,22 +353,27 @@ type readerState struct{ io.Reader }
 
 func (s readerState) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, s.Reader) }
 
-// makeStore makes a store of src in dir.
-func makeStore(dir string, opts *Options, src *source) error {
+// makeStore makes a store of src in dir, which must not exist if it is to be fresh. made says
+// that dir is there now and was not before.
+func makeStore(dir string, opts *Options, src *source, fresh bool) (made bool, err error) {
 	o, err := opts.withDefaults()
 	if err != nil {
-		return err
+		return false, err
 	}
 	if dir == "" {
-		return errNoDir
+		return false, errNoDir
 	}
 	d := storedir.New(storefs.For(dir), dir, o.FileMode, o.DirMode, latelog.New(o.Logger))
-	if err := d.Acquire(false); err != nil {
-		return err
+	made, err = d.AcquireNew(markOf(&d, src), fresh)
+	if err != nil {
+		return made, err
 	}
 	defer d.Release()
-	return importSource(&d, src)
+	return made, importSource(&d, src)
 }
+
+// markOf returns the path of the first log of a store that is made of src, while it is made.
+func markOf(d *storedir.Dir, src *source) string { return d.Log(src.index) + storefile.MakeSuffix }
 
 // importSource makes the files of a new store.
 //
@@ -388,7 +395,7 @@ func importSource(d *storedir.Dir, src *source) error {
 		return err
 	}
 	path := d.Log(src.index)
-	mark, returned := path+storefile.MakeSuffix, false
+	mark, returned := markOf(d, src), false
 	defer func() {
 		if !returned { // the user's code has panicked, or ended the goroutine
 			_ = d.MarkUnmade(mark)
@@ -431,6 +438,10 @@ func makeFiles(d *storedir.Dir, path string, files *storefile.Listing, src *sour
 func giveUpNew(d *storedir.Dir, log *storedir.Log, src *source, err error) error {
 	if rerr := d.Remove([]uint64{src.index}, storefile.SnapSuffix); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
 		return errors.Join(err, rerr, log.File.Close())
+	}
+	if errors.Is(err, storedir.ErrStays) {
+		_ = log.File.Close() // it is not to be used, but without the mark it must not go
+		return err
 	}
 	return d.Discard(log, err)
 }

@@ -58,7 +58,7 @@ func Copy(ctx context.Context, src, dst string, opts *CopyOptions) (index uint64
 	if err == nil {
 		return index, nil
 	}
-	if c.begun {
+	if c.begun && !others(err) {
 		err = fmt.Errorf("%w; do not use what is in %s: remove it before you copy again", err, dst)
 	}
 	return 0, fmt.Errorf("store: copying %s: %w", src, err)
@@ -69,7 +69,7 @@ type copying struct {
 	ctx      context.Context
 	in       storefile.Dir
 	progress func(done, total int64)
-	begun    bool  // something was made
+	begun    bool  // dst is there, and was not before
 	size     int64 // of what is read, in bytes
 	told     int64
 }
@@ -114,8 +114,8 @@ func (c *copying) make(dst string) (index uint64, err error) {
 		state.meter = r.meter
 	}
 	src.store, src.next = r.cursor.r.Header.Store, r.next
-	c.begun = true
-	err = makeStore(dst, nil, src)
+	made, err := makeStore(dst, nil, src, !c.begun)
+	c.begun = c.begun || made
 	return r.cursor.next - 1, err
 }
 

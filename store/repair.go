@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -90,11 +91,11 @@ func Repair(ctx context.Context, src, dst string, opts *RepairOptions) (RepairRe
 	if err := r.look(); err != nil {
 		return r.report, err
 	}
-	err = r.make(dst)
+	made, err := r.make(dst)
 	switch {
 	case err == nil:
 		err = r.verify(dst)
-	case !errors.Is(err, fs.ErrExist) && !errors.Is(err, ErrLocked): // somebody else's, made just now
+	case made && !others(err):
 		err = fmt.Errorf("%w; there is no store in %s: remove it before you repair again", err, dst)
 	}
 	if err == nil && r.opts.Progress != nil {
@@ -102,6 +103,10 @@ func Repair(ctx context.Context, src, dst string, opts *RepairOptions) (RepairRe
 	}
 	return r.report, err
 }
+
+// others reports whether err says that what is in the new directory is somebody else's, made
+// or taken just now: nobody is to remove that.
+func others(err error) bool { return errors.Is(err, fs.ErrExist) || errors.Is(err, ErrLocked) }
 
 // mayMake returns an error unless a store may be made in dst of the one in src: dst must not
 // exist, and not be in src.
@@ -114,12 +119,30 @@ func mayMake(doing, src, dst string) error {
 	}
 	_, err := storefs.For(dst).Stat(dst)
 	if err == nil {
-		return &storefile.Error{Is: fs.ErrExist, Msg: fmt.Sprintf("%s into %s: it exists already; name a directory that does not, and remove this one if an attempt that was interrupted has left it", doing, dst)}
+		return &storefile.Error{Is: fs.ErrExist, Msg: fmt.Sprintf("%s into %s: %s", doing, dst, inTheWay(src, dst))}
 	}
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil
 	}
 	return err
+}
+
+// inTheWay says what is at dst, and what to do: only what an attempt has left is to be removed.
+func inTheWay(src, dst string) string {
+	if l, err := filesIn(dst).List(); err == nil && l.Interrupted(dst) != nil {
+		return "a store is being made there, or an attempt to do so that failed or was interrupted has left it: name another directory, or remove this one if nobody is at work there"
+	}
+	if from, to := followed(src), followed(dst); from == to || sameDir(from, to) {
+		return "it is the store itself: name another directory, which does not exist"
+	}
+	return "it exists already: name a directory that does not"
+}
+
+// sameDir reports whether two paths are of one directory.
+func sameDir(a, b string) bool {
+	x, err := os.Stat(a)
+	y, yerr := os.Stat(b)
+	return err == nil && yerr == nil && os.SameFile(x, y)
 }
 
 // within reports whether dst would be in the directory src, by whatever names.
@@ -297,14 +320,14 @@ func (r *repair) source() (*source, io.Closer, error) {
 	return src, opened, nil
 }
 
-// make makes the new store.
-func (r *repair) make(dst string) (err error) {
+// make makes the new store, and reports whether dst is there now.
+func (r *repair) make(dst string) (made bool, err error) {
 	source, opened, err := r.source()
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer func() { err = errors.Join(err, opened.Close()) }() // also when Progress panics
-	return makeStore(dst, nil, source)
+	return makeStore(dst, nil, source, true)
 }
 
 // verify makes sure that the new store is what the report says.

@@ -72,11 +72,18 @@ func (d *Dir) PublishLog(log *Log, path string, base uint64, at int64) error {
 	}
 	tmp := log.Path
 	log.Path = path
-	if err = d.FS.Rename(tmp, path); err != nil {
-		_ = d.FS.Remove(tmp) // whatever happened, it has one of the names
-	} else {
+	making := strings.HasSuffix(tmp, storefile.MakeSuffix)
+	if err = d.FS.Rename(tmp, path); err == nil {
 		log.File.Renamed(path)
 		err = d.FS.SyncDir(d.Path)
+	} else if !making {
+		_ = d.FS.Remove(tmp) // whatever happened, it has one of the names
+	}
+	if err != nil && making {
+		// Nobody must find the directory without the log and without the mark.
+		if merr := d.MarkUnmade(tmp); merr != nil {
+			return fmt.Errorf("store: making a log: %w; %s: %w: %w", err, log.Path, ErrStays, merr)
+		}
 	}
 	if err != nil {
 		return d.unpublish(log, err)

@@ -88,14 +88,14 @@ func (d Dir) List() (*Listing, error) {
 	return l, nil
 }
 
-// Interrupted returns an error if the making of a store, by Import, Create or Repair, failed
+// Interrupted returns an error if the making of a store, by Import, Create, Repair or Copy, failed
 // or was interrupted before there was one: what is there must not be taken for an empty
 // store.
 func (l *Listing) Interrupted(dir string) error {
 	if l.Making == "" || len(l.Logs) > 0 {
 		return nil
 	}
-	return Corrupt(filepath.Join(dir, l.Making), 0, "the store was being made of another file (import, create, repair) when that failed or was interrupted: do it again, after a repair into another directory; or, to begin with nothing, remove %s", dir)
+	return Corrupt(filepath.Join(dir, l.Making), 0, "the store was being made of something else (import, create, repair, backup) when that failed or was interrupted: do it again, a repair or backup into another directory; or, to begin with nothing, remove %s", dir)
 }
 
 // Find is List, for a directory that must hold a store. If there is none, the error is
