@@ -327,6 +327,7 @@ func (c *cursor) openOf(l *storefile.Listing) error {
 	if err != nil {
 		return err
 	}
+	r.Track(c.mark)
 	c.r = r
 	if err := c.sameStore(r.Header, r.Path); err != nil {
 		c.shut()
@@ -402,7 +403,7 @@ func (c *cursor) gap(l *storefile.Listing, i int) error {
 	}
 	dropped := len(l.Snaps) > 0 && c.next <= l.Snaps[0]
 	if c.mark.Index > 0 && !dropped && (i >= 0 || !l.Passes(c.mark.Index)) {
-		held, sealed, err := c.dir.HasMarked(c.mark)
+		held, sealed, err := c.dir.HasMarked(l, c.mark)
 		switch {
 		case err != nil:
 			return err
