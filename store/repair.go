@@ -6,8 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -15,7 +13,6 @@ import (
 	"github.com/stateio/stateio/internal/fsys"
 	"github.com/stateio/stateio/internal/meter"
 	"github.com/stateio/stateio/internal/storefile"
-	"github.com/stateio/stateio/internal/storefs"
 )
 
 // RepairOptions change what [Repair] does. The zero value keeps the newest exact state.
@@ -67,7 +64,7 @@ type Loss struct {
 // That is the newest state which is exactly one that the store had, as [LastIntact] tells
 // it, with the updates that lead there from the oldest snapshot that they begin with; or
 // what the options say. It changes nothing in src, and needs no machine. dst must not
-// exist. The program that has src open should be stopped before.
+// exist; what is made there gets the permissions of src, less the umask. The program that has src open should be stopped before.
 //
 // When Repair returns nil, the new store is durable, and [Check] has found nothing wrong
 // with it. Open refuses one whose making failed or was interrupted; one whose check was
@@ -102,71 +99,6 @@ func Repair(ctx context.Context, src, dst string, opts *RepairOptions) (RepairRe
 		r.opts.Progress(r.work.begun, r.work.begun)
 	}
 	return r.report, err
-}
-
-// others reports whether err says that what is in the new directory is somebody else's, made
-// or taken just now: nobody is to remove that.
-func others(err error) bool { return errors.Is(err, fs.ErrExist) || errors.Is(err, ErrLocked) }
-
-// mayMake returns an error unless a store may be made in dst of the one in src: dst must not
-// exist, and not be in src.
-func mayMake(doing, src, dst string) error {
-	if dst == "" {
-		return errNoDir
-	}
-	if within(src, dst) {
-		return fmt.Errorf("store: %s into %s: it would be within %s, which is not to be changed: name a directory elsewhere", doing, dst, src)
-	}
-	_, err := storefs.For(dst).Stat(dst)
-	if err == nil {
-		return &storefile.Error{Is: fs.ErrExist, Msg: fmt.Sprintf("%s into %s: %s", doing, dst, inTheWay(src, dst))}
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
-}
-
-// inTheWay says what is at dst, and what to do: only what an attempt has left is to be removed.
-func inTheWay(src, dst string) string {
-	if l, err := filesIn(dst).List(); err == nil && l.Interrupted(dst) != nil {
-		return "a store is being made there, or an attempt to do so that failed or was interrupted has left it: name another directory, or remove this one if nobody is at work there"
-	}
-	if from, to := followed(src), followed(dst); from == to || sameDir(from, to) {
-		return "it is the store itself: name another directory, which does not exist"
-	}
-	return "it exists already: name a directory that does not"
-}
-
-// sameDir reports whether two paths are of one directory.
-func sameDir(a, b string) bool {
-	x, err := os.Stat(a)
-	y, yerr := os.Stat(b)
-	return err == nil && yerr == nil && os.SameFile(x, y)
-}
-
-// within reports whether dst would be in the directory src, by whatever names.
-func within(src, dst string) bool {
-	return below(src, dst) || below(followed(src), filepath.Join(followed(filepath.Dir(dst)), filepath.Base(dst)))
-}
-
-// followed returns path without symbolic links, or as it is if that can't be found out.
-func followed(path string) string {
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		return real
-	}
-	return path
-}
-
-// below reports whether the path dst leads into src.
-func below(src, dst string) bool {
-	s, err := filepath.Abs(src)
-	d, derr := filepath.Abs(dst)
-	if err != nil || derr != nil {
-		return false
-	}
-	rel, err := filepath.Rel(s, d)
-	return err == nil && rel != "." && filepath.IsLocal(rel)
 }
 
 // lock makes sure that no process has the old store open, by the lock of its newest log,
@@ -327,7 +259,7 @@ func (r *repair) make(dst string) (made bool, err error) {
 		return false, err
 	}
 	defer func() { err = errors.Join(err, opened.Close()) }() // also when Progress panics
-	return makeStore(dst, nil, source, true)
+	return makeStore(dst, modesOf(filesIn(r.src)), source, true)
 }
 
 // verify makes sure that the new store is what the report says.

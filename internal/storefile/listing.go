@@ -116,6 +116,12 @@ func (d Dir) NoStore() error {
 	return &Error{Is: fs.ErrNotExist, Msg: fmt.Sprintf("there is no store in %s: look whether the path is right and the volume mounted", d.Path)}
 }
 
+// IsFileName reports whether a store's files are named so, LOCK among them.
+func IsFileName(name string) bool {
+	_, _, _, ok := parseName(name)
+	return ok || name == LockName
+}
+
 // parseName decodes the name of a log or snapshot. tmp is the suffix of a file that was
 // being written; "": it has its name.
 func parseName(name string) (index uint64, suffix, tmp string, ok bool) {
