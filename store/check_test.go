@@ -586,6 +586,38 @@ func TestFilesThatGoWhileTheyAreListed(t *testing.T) {
 	}
 }
 
+// A store drops the logs before a snapshot, so where nothing leads to the oldest log, the
+// snapshot is missing: that is damage, and not that something was dropped.
+func TestAStoreWithoutItsSnapshotIsDamaged(t *testing.T) {
+	const dir, log2, snap2 = "/headless", "00000000000000000002.log", "00000000000000000002.snap"
+	whole, _ := build(t, dir, 1, 20, 30, snapshot, 40)
+	whole = files{log2: whole[log2], snap2: whole[snap2]}
+	headless := files{log2: whole[log2]}
+	for name, read := range map[string]func() error{
+		"RestoreAt": func() error { return store.RestoreAt(t.Context(), dir, &journal{}, 3, nil) },
+		"Load":      func() error { _, err := store.Load(t.Context(), dir, &journal{}); return err },
+		"Open":      func() error { _, err := store.Open(dir, &journal{}, nil); return err },
+		"Copy": func() error {
+			_, err := store.Copy(t.Context(), dir, filepath.Join(t.TempDir(), "copy"), nil)
+			return err
+		},
+	} {
+		unmount := storefs.Mount(dir, headless.mem(t, dir))
+		err := read()
+		unmount()
+		var damage *store.CorruptError
+		if !errors.As(err, &damage) || filepath.Base(damage.Path) != log0 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// A listing that has missed a snapshot is none.
+	unmount := storefs.Mount(dir, &goingDisk{FS: headless.mem(t, dir), then: whole.mem(t, dir)})
+	defer unmount()
+	if err := store.RestoreAt(t.Context(), dir, &journal{}, 1, nil); !errors.Is(err, store.ErrNotRetained) {
+		t.Errorf("a snapshot that has come meanwhile: %v", err)
+	}
+}
+
 // A goingDisk is another one from its first listing on.
 type goingDisk struct {
 	fsys.FS

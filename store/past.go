@@ -60,6 +60,9 @@ func (l *loader) restoreAt() error {
 		return err
 	}
 	if !files.Reaches(index) {
+		if err := l.dir.HasBeginning(files); err != nil {
+			return err
+		}
 		return &storefile.Error{Is: ErrNotRetained, Msg: fmt.Sprintf("the state of update %d is older than what is kept in %s", index, dir)}
 	}
 	l.list = files
