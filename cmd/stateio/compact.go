@@ -116,5 +116,5 @@ func compact(ctx context.Context, src *os.File, size int64, out *output, stdout,
 	}
 	bar.finish()
 	_, err = fmt.Fprintf(stdout, "%s: %s, of %d in %s\n", printable(out.path), count(n, "byte"), size, printable(src.Name()))
-	return err
+	return untold(err, out.path+" is written, and durable")
 }

@@ -68,7 +68,7 @@ func newRepair() *cobra.Command {
 			} else {
 				err = tellRepair(cmd.OutOrStdout(), args[1], rep, o.Drop)
 			}
-			return errors.Join(err, notWhole(args[0], args[1], rep, o.Drop))
+			return errors.Join(untold(err, args[1]+" is made"), notWhole(args[0], args[1], rep, o.Drop))
 		},
 	}
 	cmd.Flags().BoolVar(&o.Salvage, "salvage", false, "keep every update that can be read")

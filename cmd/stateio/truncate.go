@@ -65,5 +65,5 @@ func runTruncate(ctx context.Context, path string, stdout, stderr io.Writer) err
 		return advise(err, path)
 	}
 	_, err = fmt.Fprintf(stdout, "%s: %s given back\n", printable(path), count(freed, "byte"))
-	return err
+	return untold(err, count(freed, "byte")+" of "+path+" were given back")
 }
