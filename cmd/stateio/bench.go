@@ -36,7 +36,7 @@ survives a power cut. bench says so, and can't tell which.
 output.
 
 What bench makes is in a directory of its own in DIR, which it removes in the end. If it
-was killed, the next one there does.
+was killed, the next one there does. DIR may be that of a store, or of one to be made.
 
 --json prints one object, with the fields time, dir, system, sync (p50_ns, p90_ns, p99_ns,
 max_ns, count, percentiles (percent, ns)), rates (size, writers, updates_per_second, bound_per_second, p50_ns, p99_ns), replay

@@ -29,7 +29,7 @@ type Listing struct {
 	Logs, Snaps []uint64 // base indexes, ascending
 	Tmps        []string // names of files that were being written
 	Making      string   // of Tmps, the log of a store that was being made of another file; "": none
-	Foreign     []string // names of what no store has made
+	Foreign     []string // names of what no store has made, and that belongs elsewhere
 	Lock        bool
 }
 
@@ -63,7 +63,7 @@ func (d Dir) List() (*Listing, error) {
 		index, suffix, tmp, ok := parseName(e.Name)
 		switch {
 		case !ok && e.Name != LockName:
-			if e.Name != "lost+found" {
+			if !tolerated(e) {
 				l.Foreign = append(l.Foreign, e.Name)
 			}
 			continue
@@ -86,6 +86,12 @@ func (d Dir) List() (*Listing, error) {
 	slices.Sort(l.Logs)
 	slices.Sort(l.Snaps)
 	return l, nil
+}
+
+// tolerated reports whether e may be beside a store that is made: what a new file system holds,
+// and the directory in which stateio bench measures the disk before.
+func tolerated(e fsys.Entry) bool {
+	return e.Name == "lost+found" || strings.HasPrefix(e.Name, ".stateio-bench-") && e.Type.IsDir()
 }
 
 // Interrupted returns an error if the making of a store, by Import, Create or Repair, failed
