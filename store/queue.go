@@ -136,13 +136,6 @@ func (q *queue) waits() int {
 	return q.length - q.gone
 }
 
-// alone reports whether nothing but r waits, which does.
-func (q *queue) alone(r *request) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.length-q.gone == 1 // which is r: it is there, and what was withdrawn does not count
-}
-
 // withdraw takes r back, unless it was claimed. A queue that is not worked on
 // does not grow with those that gave up.
 func (q *queue) withdraw(r *request) bool {
@@ -175,15 +168,6 @@ func (q *queue) sweepLocked() {
 			q.length++
 		}
 		r = next
-	}
-}
-
-// poke makes the callers of all that is queued look at their requests.
-func (q *queue) poke() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for r := q.head; r != nil; r = r.queued {
-		r.poke()
 	}
 }
 

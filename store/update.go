@@ -88,12 +88,26 @@ func (s *Store) enter(r *request, patient, mayLead bool) {
 			go s.outlive(r)
 		}
 	}()
-	if mayLead && s.commit.TryLock() {
+	if mayLead && s.tryLead() {
 		s.lead(r)
 	} else if s.queue.add(r) {
 		s.help(r, patient, helpRounds)
 	}
 	returned = true
+}
+
+// tryLead locks commit for a caller that is to lead, and reports whether it has. One that
+// is within a call of the user's must not lead: it may be who the last commit tells next,
+// and it has to be told that it would wait for itself, whatever the disk does.
+func (s *Store) tryLead() bool {
+	if !s.commit.TryLock() {
+		return false
+	}
+	if s.within(inApply, inCapture, inView, inHeldWrite) {
+		s.endCommit() // others may have found it locked
+		return false
+	}
+	return true
 }
 
 // outlive does what the caller of r, which is gone, would do when it is told.
@@ -172,13 +186,13 @@ func (s *Store) rejoin(r *request) {
 // await waits until r is told. An error says that ctx ended before that, or that
 // r can't be told; then r is not used any more.
 func (s *Store) await(ctx context.Context, r *request) error {
-	for asked := s.queue.alone(r); r.phase.Load() != told; asked = true {
-		if asked && s.within(inApply, inCapture, inView, inHeldWrite) && s.queue.withdraw(r) {
+	for phase := r.phase.Load(); phase != told; phase = r.phase.Load() {
+		if phase == queued && s.within(inApply, inCapture, inView, inHeldWrite) && s.queue.withdraw(r) {
 			return errReentrant
 		}
 		s.watch.arm()
 		select {
-		case <-r.wake: // it is told, or the watchdog asks
+		case <-r.wake: // it is told
 		case <-ctx.Done():
 			if err := s.giveUp(ctx, r); err != nil {
 				return err
