@@ -182,6 +182,7 @@ type request struct {
 	wake   chan struct{}   // holds a token when the caller is to look at phase
 	came   time.Time       // when it was queued; zero: it is not timed
 	async  bool            // the caller is told when the update is applied, not when it is durable
+	ends   <-chan struct{} // closed when the caller waits no longer; nil: it waits
 
 	queued *request // the next in the queue; guarded by the queue
 	lead   bool     // the caller commits the batch itself; guarded by batchMu
@@ -212,7 +213,7 @@ const (
 // clear makes a request that was told one to be used again. A token may still
 // arrive in wake: whoever waits for one looks at the phase.
 func (r *request) clear() {
-	r.update, r.size, r.count, r.change, r.state, r.came, r.async = nil, 0, 0, nil, false, time.Time{}, false
+	r.update, r.size, r.count, r.change, r.state, r.came, r.async, r.ends = nil, 0, 0, nil, false, time.Time{}, false, nil
 	r.queued, r.chain, r.lead, r.linked = nil, nil, false, false
 	r.at, r.index, r.result, r.err, r.refused, r.done, r.threw = 0, 0, nil, nil, false, nil, nil
 	r.phase.Store(queued)
@@ -237,6 +238,24 @@ func (r *request) settle(err error) {
 
 // served reports whether the turn of r has come. r may be nil, which it has not.
 func (r *request) served() bool { return r != nil && r.phase.Load() != queued }
+
+// busy reports whether the caller of r, which applies what others have queued, has to leave
+// that to another: its context has ended, or it was told, and the next commit waits until it
+// tells the next. r may be nil, which has no caller.
+func (r *request) busy() bool {
+	if r == nil {
+		return false
+	}
+	if r.phase.Load() == told && r.linked {
+		return true
+	}
+	select {
+	case <-r.ends:
+		return true
+	default:
+		return false
+	}
+}
 
 // enterBatch says that the caller's slice is not used any more.
 func (r *request) enterBatch() {

@@ -32,14 +32,15 @@ import (
 //   - with ErrFailed, when the store failed meanwhile. It may be durable or gone
 //     after the store is opened again.
 //
-// A ctx that ends interrupts every wait, but neither Apply nor the disk.
+// A ctx that ends interrupts every wait, but neither Apply nor the disk. A caller that
+// applies what others have queued leaves the rest to another then, after the Apply that is
+// under way.
 func (s *Store) Update(ctx context.Context, update []byte) (result any, err error) {
 	if err := s.acceptable(ctx, update); err != nil {
 		return nil, err
 	}
 	r := s.queue.request(update)
-	patient := ctx.Done() == nil
-	s.enter(r, patient, patient && s.syncInterval.Load() == 0)
+	s.enter(ctx, r, s.syncInterval.Load() == 0)
 	if err := s.await(ctx, r); err != nil {
 		return nil, err
 	}
@@ -67,7 +68,7 @@ func (s *Store) Submit(update []byte) (*Ticket, error) {
 
 // submit enters an async request.
 func (s *Store) submit(ctx context.Context, r *request) (*Ticket, error) {
-	s.enter(r, true, false)
+	s.enter(ctx, r, false)
 	if err := s.await(ctx, r); err != nil {
 		return nil, err
 	}
@@ -79,16 +80,19 @@ func (s *Store) submit(ctx context.Context, r *request) (*Ticket, error) {
 	return t, nil
 }
 
-// enter queues r, and applies what is queued if that is for the caller to do; one that
-// may lead commits it as well, if nobody else is at that.
-func (s *Store) enter(r *request, patient, mayLead bool) {
+// enter queues r, and applies what is queued if that is for the caller to do, until ctx
+// ends; one that may lead, and whose ctx does not end, commits it as well, if nobody else
+// is at that.
+func (s *Store) enter(ctx context.Context, r *request, mayLead bool) {
+	r.ends = ctx.Done()
+	patient := r.ends == nil
 	returned := false
 	defer func() {
 		if !returned { // Apply has panicked, or ended the goroutine, perhaps for another caller
 			go s.outlive(r)
 		}
 	}()
-	if mayLead && s.tryLead() {
+	if patient && mayLead && s.tryLead() {
 		s.lead(r)
 	} else if s.queue.add(r) {
 		s.help(r, patient, helpRounds)
@@ -289,8 +293,7 @@ func (s *Store) Change(ctx context.Context, change func(tx *Tx) error) (index ui
 	if err != nil {
 		return 0, err
 	}
-	patient := ctx.Done() == nil
-	s.enter(r, patient, patient && s.syncInterval.Load() == 0)
+	s.enter(ctx, r, s.syncInterval.Load() == 0)
 	if err := s.await(ctx, r); err != nil {
 		return 0, err
 	}
@@ -415,7 +418,7 @@ func (s *Store) Replace(ctx context.Context, state io.WriterTo) (index uint64, e
 	}
 	r := s.queue.request(b.Bytes())
 	r.state = true
-	s.enter(r, ctx.Done() == nil, false)
+	s.enter(ctx, r, false)
 	if err := s.await(ctx, r); err != nil {
 		return 0, err
 	}
