@@ -20,8 +20,9 @@ import (
 // ctx, if it ended before the update was sent. An error that is store.ErrUnknown says that it was sent, and may
 // or may not be applied, or may be yet: because ctx ended or the node was closed;
 // or because this node was away for so long that the others have sent it their
-// state, in which the update is, but not its result. Either comes with ErrNoQuorum
-// if no leader was to be reached.
+// state, in which the update is, but not its result, or which does not say whether it is there:
+// after a day, by the cluster's clock, they forget what a node has sent. Either comes with
+// ErrNoQuorum if no leader was to be reached.
 func (n *Node) Update(ctx context.Context, update []byte) (result any, err error) {
 	return n.update(ctx, nil, update)
 }
