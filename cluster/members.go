@@ -58,7 +58,8 @@ func (n *Node) Add(ctx context.Context, id, addr string) error {
 }
 
 // Remove removes a member for good, whether it is up or not. It may be called on any
-// node, also on the one to be removed. Close the removed node: opened again, it
+// node, also on the one to be removed. One that leads lets another member lead first, as
+// Transfer does, and that one removes it. Close the removed node: opened again, it
 // says ErrRemoved, at once or when it has asked the others, and does not come back by itself.
 // [Rejoin], or an empty directory, is the way back. The error is ErrMember if there is no such
 // member, it is the last one, or the members that are up are no majority without it, in
@@ -299,8 +300,24 @@ func (n *Node) removeMember(ctx context.Context, a ask) error {
 		if known && s.Suffrage == raft.Voter && len(votersOf(conf)) == 1 {
 			return fmt.Errorf("%w: %s is the last member", ErrMember, a.ID)
 		}
+		if a.ID == n.opts.ID {
+			return n.giveWay(ctx)
+		}
 		return n.await(ctx, func() error { return n.raft.RemoveServer(raft.ServerID(a.ID), index, 0).Error() })
 	})
+}
+
+// giveWay lets another member lead, which is to be asked then to remove this one. A leader does
+// not remove itself: the others are to agree on that, and it does not count among them. If it
+// ends, or is cut off, before any of them has the entry, they have to do with a log in which it
+// is a member. Two, or three of four with one down, are no majority without its vote there. It
+// refuses that, since they lack the entry; and it does not stand for election, since it is no
+// member by its own log. So nobody would ever lead again, with all of them up.
+func (n *Node) giveWay(ctx context.Context) error {
+	if err := n.transfer(ctx); err != nil && ctx.Err() != nil {
+		return err
+	}
+	return errNotLeader // also if nobody has taken over: the next attempt looks again at who is up
 }
 
 // transfer lets another member lead. No entry is on its way meanwhile, so that the

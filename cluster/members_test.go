@@ -207,6 +207,46 @@ func TestAChangeThatMeetsADeadLeaderIsMadeByTheNext(t *testing.T) {
 	voters(t, n, 2)
 }
 
+// TestALeaderThatIsToBeRemovedLeavesALeaderBehind cuts a leader off while it is being removed. As
+// many of the others are up as need be, and they lead themselves, or it leads on, when it is back.
+func TestALeaderThatIsToBeRemovedLeavesALeaderBehind(t *testing.T) {
+	for _, count := range []int{2, 4} {
+		t.Run(fmt.Sprintf("of %d", count), func(t *testing.T) {
+			tr := startTrial(t, count, nil)
+			adds(t, tr.nodes[0], 3, "a")
+			lead := tr.leader()
+			n := tr.nodes[lead]
+			if count == 4 { // three are a majority, and two would be one without the leader
+				tr.crash((lead + 1) % count)
+			}
+			for _, other := range tr.nodes {
+				if other != nil && other != n {
+					other.mux.cut(true)
+				}
+			}
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			removed := make(chan error, 1)
+			go func() { removed <- n.Remove(ctx, n.opts.ID) }()
+			eventually(t, "it leads no more", func() bool { _, leads := n.leads(); return !leads })
+			cancel()
+			if err := <-removed; !errors.Is(err, context.Canceled) {
+				t.Errorf("Remove: %v", err)
+			}
+			for _, other := range tr.nodes {
+				if other != nil {
+					other.mux.cut(false)
+				}
+			}
+			tr.leader()
+			if err := tr.nodes[(lead+count-1)%count].Remove(within(t, time.Minute), n.opts.ID); err != nil && !errors.Is(err, errAbsent) {
+				t.Error(err)
+			}
+			voters(t, tr.nodes[(lead+count-1)%count], count-1)
+		})
+	}
+}
+
 func TestTheLeaderHandsOver(t *testing.T) {
 	tr := startTrial(t, 3, nil)
 	update(t, tr.nodes[0], "add x")
