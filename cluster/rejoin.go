@@ -114,6 +114,9 @@ func removeAtOthers(ctx context.Context, o *Options, asker *self, addrs []string
 			call, cancel := context.WithTimeout(ctx, max(10*o.Heartbeat, helloTimeout))
 			_, err := p.call(call, a, frameAsk, payload)
 			cancel()
+			if errors.Is(err, context.DeadlineExceeded) {
+				p.drop(a) // the connection may be dead
+			}
 			switch {
 			case err == nil || errors.Is(err, errAbsent):
 				return nil
