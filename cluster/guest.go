@@ -58,6 +58,13 @@ func (s *self) isGuest() bool {
 	return s.guest != noGuest
 }
 
+// hasJoined reports whether this node has become one of its cluster by others: it did not begin it.
+func (s *self) hasJoined() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.joined
+}
+
 // awaits reports whether this node has to be invited before it takes a connection.
 func (s *self) awaits(kind byte) bool {
 	s.mu.Lock()

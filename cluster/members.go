@@ -19,7 +19,7 @@ type ask struct {
 	ID    string
 	Addr  string
 	Empty bool   // op is askJoin, and the node's log is empty, or it was and the node was not let in yet
-	Had   bool   // op is askJoin, and the node's log says that it had a vote, or was removed
+	Had   bool   // op is askJoin, and the node was a member for certain: if it is none, it was removed
 	Run   string // op is askJoin or askAdmit: drawn when the node was opened
 	Index uint64 // op is askAdmit: of the entry by which the node was added
 	Gone  bool   // op is askRemove, and the member must not run

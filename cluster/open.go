@@ -308,7 +308,7 @@ func (n *Node) begin() {
 	if n.unsure {
 		n.wg.Go(n.goOnChecking)
 	}
-	if len(n.opts.Join) > 0 || n.self.isGuest() {
+	if len(n.opts.Join) > 0 || n.self.isGuest() || n.lacksVote() {
 		n.wg.Go(n.enter)
 	}
 }

@@ -34,7 +34,8 @@ type Options struct {
 	Members []Member
 
 	// Join are addresses of nodes of a cluster that this one is to become a member
-	// of. Once it is a member, they are ignored. Without Join and Members, a node
+	// of. Once it is a member, they are ignored, but for this: with Join, a member whose
+	// address has changed tells the others, these and those in its log. Without Join and Members, a node
 	// whose directory is empty begins a cluster of its own: opened with Join after that,
 	// it is refused (ErrOtherCluster), since what it has would be lost.
 	Join []string
