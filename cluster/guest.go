@@ -138,9 +138,7 @@ func (n *Node) admitted(a ask) error {
 	if err := n.self.letIn(); err != nil {
 		return err
 	}
-	c := n.raft.ReloadableConfig()
-	c.HeartbeatTimeout, c.ElectionTimeout = n.patience(), n.patience()
-	if err := n.raft.ReloadConfig(c); err != nil {
+	if err := n.reload(func(c *raft.ReloadableConfig) { c.HeartbeatTimeout, c.ElectionTimeout = n.patience(), n.patience() }); err != nil {
 		return err
 	}
 	n.log.Info("cluster: this node was let in", "node", n.opts.ID, "entry", a.Index)

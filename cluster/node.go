@@ -57,6 +57,7 @@ type Node struct {
 	joining  joiners
 
 	admitting sync.Mutex // held while this node is let in
+	reloading sync.Mutex // held by reload
 
 	rejoining bool          // as Rejoin has written
 	unsure    bool          // whether Options.Join has nodes of this cluster
@@ -102,6 +103,16 @@ func (n *Node) await(ctx context.Context, f func() error) error {
 	case <-n.ctx.Done():
 		return store.ErrClosed
 	}
+}
+
+// reload changes what raft can change while it runs, which it does not do by parts: whoever changes
+// one, keeps the others as they are.
+func (n *Node) reload(change func(c *raft.ReloadableConfig)) error {
+	n.reloading.Lock()
+	defer n.reloading.Unlock()
+	c := n.raft.ReloadableConfig()
+	change(&c)
+	return n.raft.ReloadConfig(c)
 }
 
 // closedErr returns an error if the node is closed.

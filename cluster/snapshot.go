@@ -207,9 +207,9 @@ func (n *Node) makeSnapshot() error {
 func (n *Node) keepLogs() error {
 	count := n.fsm.entries.Load()
 	size := uint64(n.fsm.bytes.Load()) / max(count, 1)
-	c := n.raft.ReloadableConfig()
-	c.TrailingLogs = min(max(n.opts.hooks.trailing(trailingBytes)/max(size, 1), 16), 100_000)
-	return n.raft.ReloadConfig(c)
+	return n.reload(func(c *raft.ReloadableConfig) {
+		c.TrailingLogs = min(max(n.opts.hooks.trailing(trailingBytes)/max(size, 1), 16), 100_000)
+	})
 }
 
 // readBack reads the snapshot that was made, which checks it, and returns its size.
