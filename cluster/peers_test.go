@@ -49,9 +49,8 @@ func newFar(t *testing.T, serve ...func(net.Conn)) *far {
 // dead takes what comes, and answers nothing, as a connection does that is lost on the way.
 func dead(conn net.Conn) { _, _ = io.Copy(io.Discard, conn) }
 
-// slowly takes some time for each frame, and answers those of the kind frameTerm at once, and the
-// others much later.
-func slowly(each, much time.Duration) func(net.Conn) {
+// answering has take called with each frame, and how to answer it.
+func answering(take func(kind byte, answer func())) func(net.Conn) {
 	return func(conn net.Conn) {
 		l := newLink()
 		_ = l.start(conn)
@@ -63,13 +62,37 @@ func slowly(each, much time.Duration) func(net.Conn) {
 			if err != nil {
 				return
 			}
-			if kind == frameTerm {
-				l.send(frameAnswer, id, nil, nil)
-				continue
-			}
-			time.Sleep(each)
-			time.AfterFunc(much, func() { l.send(frameAnswer, id, nil, nil) })
+			take(kind, func() { l.send(frameAnswer, id, nil, nil) })
 		}
+	}
+}
+
+// atOnce is a node that has nothing else to do.
+func atOnce(_ byte, answer func()) { answer() }
+
+// slowly takes some time for each frame, and answers those of the kind frameTerm at once, and the
+// others much later.
+func slowly(each, much time.Duration) func(byte, func()) {
+	return func(kind byte, answer func()) {
+		if kind == frameTerm {
+			answer()
+			return
+		}
+		time.Sleep(each)
+		time.AfterFunc(much, answer)
+	}
+}
+
+// inTurn answers one frame after the other, and those of the kind frameTerm last.
+func inTurn(each time.Duration) func(byte, func()) {
+	var wait time.Duration
+	return func(kind byte, answer func()) {
+		if kind == frameTerm {
+			time.AfterFunc(time.Minute, answer)
+			return
+		}
+		wait += each
+		time.AfterFunc(wait, answer)
 	}
 }
 
@@ -81,9 +104,9 @@ func TestALinkOnWhichNothingComesIsGivenUp(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFar(t, dead, slowly(0, 0))
+				f := newFar(t, dead, answering(atOnce))
 				began := time.Now()
-				for err := errGone; err != nil; {
+				for err := errGone; err != nil && time.Since(began) < time.Minute; {
 					ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 					_, err = f.call(ctx, "b", kind, nil)
 					cancel()
@@ -106,19 +129,20 @@ func TestWhoeverWaitsOnADeadLinkIsTold(t *testing.T) {
 	})
 }
 
-// TestALinkOfANodeThatTakesItsTimeIsKept waits for a change of members that takes long, and for
-// large updates on a slow link.
+// TestALinkOfANodeThatTakesItsTimeIsKept waits for a change of members that takes long, for updates
+// of which each is answered late, and for large ones on a slow link.
 func TestALinkOfANodeThatTakesItsTimeIsKept(t *testing.T) {
 	for name, c := range map[string]struct {
-		each, much  time.Duration
+		take        func(byte, func())
 		size, times int
 	}{
-		"a change of members": {much: 10 * time.Minute, times: 1},
-		"large updates":       {each: time.Second, much: time.Minute, size: maxMaxUpdate, times: 6},
+		"a change of members": {slowly(0, 10*time.Minute), 0, 1},
+		"many updates":        {inTurn(time.Second), 0, 20},
+		"large updates":       {slowly(time.Second, time.Minute), maxMaxUpdate, 6},
 	} {
 		t.Run(name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				f := newFar(t, slowly(c.each, c.much))
+				f := newFar(t, answering(c.take))
 				answers := make(chan error, c.times)
 				payload := make([]byte, c.size)
 				for range c.times {
