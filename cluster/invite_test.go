@@ -362,3 +362,37 @@ func TestANodeThatIsToBeRebuiltFindsMembersThatHaveMoved(t *testing.T) {
 		has(t, tr, hurt, map[string]int{"a": 1})
 	}
 }
+
+// TestAnAddressOfAnotherClusterIsPassedOver gives nodes the address of another cluster's node among
+// those of the members. One is rebuilt by way of the others, and each is opened while only the other
+// cluster is up.
+func TestAnAddressOfAnotherClusterIsPassedOver(t *testing.T) {
+	stale := startTrial(t, 1, apart).addrs[0]
+	tr := startTrial(t, 3, nil)
+	update(t, tr.nodes[0], "add x")
+	i := tr.follower()
+	tr.stop(i)
+	o := *tr.opts[i]
+	o.Members, o.Join = nil, []string{stale, tr.addrs[(i+1)%3], tr.addrs[(i+2)%3]}
+	tr.opts[i] = &o
+	if _, err := Rejoin(within(t, time.Minute), tr.path(i), &o); err != nil {
+		t.Fatal(err)
+	}
+	tr.start(i)
+	voters(t, tr.nodes[tr.leader()], 3)
+	for i := range tr.nodes {
+		tr.crash(i)
+	}
+	ended, end := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer end()
+	if _, err := Rejoin(ended, tr.path(i), &o); !errors.Is(err, ErrNoQuorum) || !errors.Is(err, ErrOtherCluster) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("only the other cluster is up: %v", err)
+	}
+	for _, j := range []int{(i + 2) % 3, i} { // a founder, and one that has joined
+		o := *tr.opts[j]
+		o.Members, o.Join = nil, []string{stale, tr.addrs[(i+1)%3]}
+		tr.opts[j] = &o
+		tr.start(j)
+	}
+	update(t, tr.nodes[i], "add x")
+}

@@ -24,8 +24,8 @@ import (
 // then, and Sync waits for it. See [Options] for how a cluster begins.
 //
 // The error is store.ErrLocked if the directory is open elsewhere; ErrIdentity if it
-// is another node's, or a store's; ErrOtherCluster if the node has begun, and Join says
-// nodes of another cluster; ErrRemoved if the node knows that it was removed; ErrUnfinished if an Import was interrupted there;
+// is another node's, or a store's; ErrOtherCluster if the node has begun a
+// cluster, in which it is alone, and Join says nodes of another one; ErrRemoved if the node knows that it was removed; ErrUnfinished if an Import was interrupted there;
 // store.ErrCorrupt if the log or a snapshot is damaged or gone, see
 // [Rejoin]; what Restore returns; or one of options, of the network and of the file
 // system. After an error m may hold any part of the state.

@@ -30,7 +30,7 @@ const joinFile = "JOIN"
 // error or a crash, call it again. The errors are those of options; ErrIdentity if dir is
 // that of another node, or of a store, if the member runs elsewhere, or may do so, since its
 // address does not answer (Remove it first if it is gone), or tokens differ;
-// ErrOtherCluster if the others are of another cluster than dir; store.ErrLocked; ErrNoQuorum with that
+// ErrOtherCluster if all the others are of another cluster than dir; store.ErrLocked; ErrNoQuorum with that
 // of ctx; and those of the file system.
 func Rejoin(ctx context.Context, dir string, opts *Options) (aside string, err error) {
 	o, err := opts.withDefaults()
@@ -89,7 +89,8 @@ func others(o *Options) (addrs []string) {
 	return addrs
 }
 
-// removeAtOthers has the others remove this node, if they have it.
+// removeAtOthers has the others remove this node, if they have it. An address may be that of another
+// cluster by now, so a node there that refuses to talk decides nothing, unless there is none but such.
 func removeAtOthers(ctx context.Context, o *Options, asker *self, addrs []string) error {
 	ln, err := net.Listen("tcp", o.Listen) // nobody else is this node now
 	if err == nil {
@@ -110,17 +111,24 @@ func removeAtOthers(ctx context.Context, o *Options, asker *self, addrs []string
 	}
 	for {
 		var failed error
+		refused := 0
 		for _, a := range addrs {
 			call, cancel := context.WithTimeout(ctx, max(10*o.Heartbeat, helloTimeout))
 			_, err := p.call(call, a, frameAsk, payload)
 			cancel()
+			answered := errors.As(err, new(*remoteError))
 			switch {
 			case err == nil || errors.Is(err, errAbsent):
 				return nil
-			case errors.Is(err, ErrOtherCluster), errors.Is(err, ErrIdentity):
+			case answered && errors.Is(err, ErrIdentity):
 				return err
+			case errors.Is(err, ErrOtherCluster), errors.Is(err, ErrIdentity):
+				refused++
 			}
 			failed = errors.Join(failed, fmt.Errorf("asking %s to remove member %s: %w", a, o.ID, err))
+		}
+		if refused == len(addrs) {
+			return failed
 		}
 		select {
 		case <-ctx.Done():
