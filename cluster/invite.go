@@ -29,7 +29,7 @@ func (n *Node) mustHaveBegun(ctx context.Context, a ask) error {
 	if err != nil || a.Op == askJoin { // which has said that it has a log
 		return err
 	}
-	b, err := n.askAt(ctx, a.Addr, a.ID, ask{Op: askEmpty})
+	b, err := n.askAt(ctx, a.Addr, a.ID, ask{Op: askEmpty, ID: a.ID, Addr: a.Addr})
 	switch {
 	case err != nil:
 		return fmt.Errorf("%w: asking %s, at %s, whether it has a log: %w", ErrMember, a.ID, a.Addr, err)
@@ -156,6 +156,8 @@ func (n *Node) mustBeGone(ctx context.Context, s raft.Server, a ask) error {
 		return fmt.Errorf("%w: member %s runs, at %s, and was not removed: see that Options.ID is that of the node whose directory it is, or close the member first", ErrIdentity, a.ID, s.Address)
 	case is != absent:
 		return fmt.Errorf("%w: member %s does not answer at %s, and was not removed: it may be paused, or cut off: end it, or, if it or its computer is gone, have another member Remove it first: %w", ErrIdentity, a.ID, s.Address, err)
+	case a.isAnother(s):
+		return n.refuseElsewhere(ctx, a)
 	}
 	return nil
 }

@@ -91,8 +91,13 @@ func (n *Node) whomToAsk() (addrs []string) {
 // askToJoin asks the node at addr to let this one in. One that does not answer, as a paused
 // process, is given up.
 func (n *Node) askToJoin(addr string) error {
+	at, err := n.noteWhere(n.opts.Advertise)
+	if err != nil {
+		return err
+	}
 	payload, err := json.Marshal(ask{
 		Op: askJoin, ID: n.opts.ID, Addr: n.opts.Advertise, Empty: n.isEmpty(), Had: n.hadVote(), Run: n.run, Relay: true,
+		At: at,
 	})
 	if err != nil {
 		return err

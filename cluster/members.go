@@ -24,6 +24,10 @@ type ask struct {
 	Index uint64 // op is askAdmit: of the entry by which the node was added
 	Gone  bool   // op is askRemove, and the member must not run
 	Relay bool   // pass it on to the leader
+
+	// Where the others may know the node, besides Addr, if the op is askJoin, askMember or
+	// askRemove; nil: it does not say. See where.go.
+	At []string
 }
 
 const (
@@ -188,6 +192,9 @@ func (n *Node) addMember(ctx context.Context, a ask) error {
 			}
 		}
 		s, known := memberOf(conf, a.ID)
+		if known && a.Op == askJoin && a.Had && a.isAnother(s) {
+			return n.refuseReplaced(ctx, a)
+		}
 		if known && s.Suffrage == raft.Voter {
 			return n.moveMember(ctx, s, a, index)
 		}
@@ -387,6 +394,9 @@ func (n *Node) enter() {
 		return
 	}
 	err := n.begun()
+	if err == nil {
+		err = n.forgetWhere()
+	}
 	if err == nil {
 		err = os.Remove(filepath.Join(n.dir, joinFile))
 	}
