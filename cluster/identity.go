@@ -202,6 +202,9 @@ func readSelf(path, id string) (*self, error) {
 		return nil, err
 	}
 	lines := strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
+	if isCutShort(string(b), id) {
+		return nil, damagedErr(fmt.Errorf("cluster: %s is cut short, after %d bytes: %.100q", path, len(b), b))
+	}
 	if lines[0] != id {
 		return nil, fmt.Errorf("%w: the directory is that of node %q, as %s says, and Options.ID is %q: open it with its ID, or give this node a directory of its own", ErrIdentity, lines[0], path, id)
 	}
@@ -226,6 +229,19 @@ func readSelf(path, id string) (*self, error) {
 		}
 	}
 	return s, nil
+}
+
+// isCutShort reports whether a text is what is left of the file NODE of this node, as a file system
+// may leave it, or may be.
+func isCutShort(text, id string) bool {
+	first, _, ended := strings.Cut(text, "\n")
+	switch {
+	case strings.Trim(first, "\x00") == "":
+		return true
+	case ended:
+		return first == id && !strings.HasSuffix(text, "\n")
+	}
+	return strings.HasPrefix(id, first)
 }
 
 func decodeID(to *[idSize]byte, text string) error {
