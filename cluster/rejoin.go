@@ -174,7 +174,7 @@ func setAside(dir string, addrs []string, is *self) (aside string, err error) {
 	if err := writeDurably(filepath.Join(dir, joinFile), []byte(strings.Join(addrs, "\n")+"\n")); err != nil {
 		return "", err
 	}
-	for _, name := range []string{"wal", "snapshots", nodeFile, begunFile, removedFile} {
+	for _, name := range append([]string{"wal", "snapshots"}, nodeFiles...) {
 		from := filepath.Join(dir, name)
 		if _, err := os.Lstat(from); errors.Is(err, os.ErrNotExist) {
 			continue
