@@ -62,7 +62,11 @@ func (n *Node) meet(ctx context.Context, kind byte, a ask) error {
 		case a.Op == askJoin || time.Now().After(end): // one that joins asks again
 			return fmt.Errorf("%w: the leader, %s, can't reach %s at %s, which others must be able to (see Options.Advertise; the certificate must be good for its host): %w", ErrMember, n.opts.ID, a.ID, a.Addr, err)
 		}
-		n.pause(n.opts.Heartbeat / 5)
+		select {
+		case <-time.After(n.opts.Heartbeat / 5):
+		case <-ctx.Done():
+		case <-n.ctx.Done():
+		}
 	}
 }
 

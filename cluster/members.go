@@ -322,9 +322,9 @@ func (n *Node) transfer(ctx context.Context) error {
 	if !ok {
 		return errNotLeader
 	}
-	n.prop.hold(n.opts.Heartbeat)
+	n.prop.hold(ctx, n.opts.Heartbeat)
 	defer n.prop.release()
-	to, err := n.successor(term)
+	to, err := n.successor(ctx, term)
 	if err != nil {
 		return err
 	}
@@ -338,7 +338,7 @@ func (n *Node) transfer(ctx context.Context) error {
 }
 
 // successor returns the voter that has applied most.
-func (n *Node) successor(term uint64) (best raft.Server, err error) {
+func (n *Node) successor(ctx context.Context, term uint64) (best raft.Server, err error) {
 	voters, err := n.voters()
 	if err != nil {
 		return best, err
@@ -377,6 +377,8 @@ func (n *Node) successor(term uint64) (best raft.Server, err error) {
 				return best, nil
 			}
 		case <-timeout.C:
+		case <-ctx.Done():
+			return best, ctx.Err()
 		case <-n.ctx.Done():
 			return best, errNotLeader
 		}

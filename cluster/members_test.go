@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stateio/stateio/cluster/testca"
@@ -205,6 +206,44 @@ func TestAChangeThatMeetsADeadLeaderIsMadeByTheNext(t *testing.T) {
 		t.Fatal(err)
 	}
 	voters(t, n, 2)
+}
+
+// TestChangesEndWithTheirContext has a leader do, for callers that have gone, what takes it part of a
+// heartbeat, since the other member does not answer.
+func TestChangesEndWithTheirContext(t *testing.T) {
+	var deaf atomic.Bool
+	release := make(chan struct{})
+	tr := startTrial(t, 2, func(_ int, o *Options) {
+		o.hooks.connect = func(kind byte, addr string) error {
+			if deaf.Load() && kind == connPeer && addr == "" {
+				<-release
+			}
+			return nil
+		}
+	})
+	defer close(release)
+	update(t, tr.nodes[0], "add x")
+	i := tr.leader()
+	n := tr.nodes[i]
+	deaf.Store(true)
+	n.peers.drop(tr.addrs[1-i])
+	gone, end := context.WithCancel(t.Context())
+	end()
+	if err := n.settle(gone); !errors.Is(err, context.Canceled) {
+		t.Errorf("looking at the members: %v", err)
+	}
+	if err := n.transfer(gone); !errors.Is(err, context.Canceled) {
+		t.Errorf("letting another member lead: %v", err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		p := &proposer{inFlight: 1}
+		if p.hold(ctx, time.Hour); time.Since(began) != time.Second {
+			t.Errorf("to hold back entries took %v", time.Since(began))
+		}
+	})
 }
 
 func TestTheLeaderHandsOver(t *testing.T) {

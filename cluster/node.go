@@ -160,7 +160,7 @@ func (n *Node) why(err error) error {
 func (n *Node) Index() uint64 { return n.fsm.index.Load() }
 
 // Close leaves the cluster in good order: if this node leads, it hands over first.
-// It waits seconds at most. An update on its way may get an error that is
+// It waits three heartbeats at most for that, and seconds for the rest. An update on its way may get an error that is
 // store.ErrUnknown. A second call waits for the first and returns the same. The
 // error says what could not be closed, and what was waited for in vain: it is ErrStalled if that
 // is the disk, and names the function of the machine, or View, if that has not returned. What was acknowledged is durable in any
