@@ -55,8 +55,8 @@ const (
 // nothing has changed. Or it is ErrNoQuorum, or that of ctx; then the node may be a member
 // without a vote, and Add can be called again.
 func (n *Node) Add(ctx context.Context, id, addr string) error {
-	if id == "" || addr == "" {
-		return fmt.Errorf("%w: adding a member needs an ID and an address", ErrMember)
+	if !isID(id) || addr == "" {
+		return fmt.Errorf("%w: adding a member needs an ID, which is %s, and an address, and they are %q and %q", ErrMember, whatID, id, addr)
 	}
 	return n.change(ctx, "adding member "+id, ask{Op: askAdd, ID: id, Addr: addr})
 }

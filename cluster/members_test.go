@@ -63,6 +63,11 @@ func TestAClusterGrowsAndShrinks(t *testing.T) {
 	if err := tr.nodes[3].Add(ctx, "n9", tr.addrs[2]); !errors.Is(err, ErrMember) {
 		t.Errorf("adding a member at the address of another one: %v", err)
 	}
+	for _, id := range []string{"", "caf\xe9", "a\nb", strings.Repeat("x", maxID+1)} {
+		if err := tr.nodes[3].Add(ctx, id, freeAddrs(t, 1)[0]); !errors.Is(err, ErrMember) || !strings.Contains(err.Error(), whatID) {
+			t.Errorf("adding member %q: %v", id, err)
+		}
+	}
 	if err := tr.nodes[3].Remove(ctx, "n9"); !errors.Is(err, ErrMember) {
 		t.Errorf("removing one that is no member: %v", err)
 	}
@@ -313,6 +318,9 @@ func TestOptionsThatCanNotBeAreRefused(t *testing.T) {
 		nil,
 		{Listen: "127.0.0.1:0"},
 		{ID: "a"},
+		{ID: "caf\xe9", Listen: "127.0.0.1:0"},
+		{ID: "a\nb", Listen: "127.0.0.1:0"},
+		{ID: "a", Listen: "127.0.0.1:0", Members: []Member{{"a", "127.0.0.1:1"}, {"\xff", "127.0.0.1:2"}}},
 		{ID: "a", Listen: "10.0.0.1:7000"},
 		{ID: "a", Listen: "127.0.0.1:0", Advertise: "example.org:7000"},
 		{ID: "a", Listen: "127.0.0.1:0", Join: []string{"10.0.0.1:7000"}},

@@ -9,13 +9,14 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Options say which node this is, where the others are, and how it works. ID and
 // Listen are required. Open copies the struct.
 type Options struct {
 	// ID is the name of this node, which no other node has, now or later. A node
-	// keeps it when its address changes.
+	// keeps it when its address changes. It is one line of UTF-8, of 128 bytes at most.
 	ID string
 
 	// Listen is the address on which the others reach this node, host:port. One
@@ -169,12 +170,19 @@ func (o *Options) withDefaults() (*Options, error) {
 	return &c, c.checkTLS()
 }
 
+// isID reports whether nodes can be told by a name: they send it to each other in JSON, and have it as
+// a line of a file.
+func isID(id string) bool {
+	return id != "" && len(id) <= maxID && utf8.ValidString(id) && !strings.ContainsAny(id, "\r\n")
+}
+
+// whatID says what isID demands.
+var whatID = fmt.Sprintf("one line of 1 to %d bytes, of UTF-8", maxID)
+
 func (o *Options) checkNumbers() error {
 	switch {
-	case o.ID == "" || len(o.ID) > maxID:
-		return fmt.Errorf("cluster: Options.ID is %q: it must be a name of 1 to %d bytes", o.ID, maxID)
-	case strings.ContainsAny(o.ID, "\r\n"):
-		return fmt.Errorf("cluster: Options.ID is %q: it must be one line", o.ID)
+	case !isID(o.ID):
+		return fmt.Errorf("cluster: Options.ID is %q: it must be %s", o.ID, whatID)
 	case o.Listen == "":
 		return fmt.Errorf("cluster: Options.Listen is empty: it must be an address like 10.0.0.1:7000")
 	case o.Heartbeat < minHeartbeat:
@@ -203,8 +211,8 @@ func (o *Options) checkMembers() error {
 	}
 	ids, addrs := map[string]bool{}, map[string]bool{}
 	for _, m := range o.Members {
-		if m.ID == "" || m.Addr == "" || ids[m.ID] || addrs[m.Addr] {
-			return fmt.Errorf("cluster: Options.Members has %q at %q: every member needs an ID and an address that no other one has", m.ID, m.Addr)
+		if !isID(m.ID) || m.Addr == "" || ids[m.ID] || addrs[m.Addr] {
+			return fmt.Errorf("cluster: Options.Members has %q at %q: every member needs an ID, which is %s, and an address that no other one has", m.ID, m.Addr, whatID)
 		}
 		ids[m.ID], addrs[m.Addr] = true, true
 	}
