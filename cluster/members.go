@@ -164,8 +164,22 @@ func (n *Node) doAsLeader(ctx context.Context, a ask) error {
 	default:
 		return errMalformed
 	}
-	if errors.Is(err, raft.ErrNotLeader) || errors.Is(err, raft.ErrLeadershipLost) || errors.Is(err, raft.ErrLeadershipTransferInProgress) {
+	return n.sayAsLeader(ctx, err)
+}
+
+// sayAsLeader returns what an error of the leader is for whoever has asked, there or on another node. That
+// it is being closed is that it leads no more. A context that was shorter than that of the call has
+// ended for the leader alone.
+func (n *Node) sayAsLeader(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipLost), errors.Is(err, raft.ErrLeadershipTransferInProgress):
 		return errNotLeader
+	case n.ctx.Err() != nil:
+		return errNotLeader
+	case ctx.Err() == nil && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)):
+		return decodeRefusal(encodeRefusal(err))
 	}
 	return err
 }

@@ -213,6 +213,28 @@ func TestAChangeThatMeetsADeadLeaderIsMadeByTheNext(t *testing.T) {
 	voters(t, n, 2)
 }
 
+// TestALeaderThatIsClosedDoesNotLead closes a leader while it does what was asked of it: whoever has asked
+// is to ask the next one.
+func TestALeaderThatIsClosedDoesNotLead(t *testing.T) {
+	tr := startTrial(t, 1, nil)
+	n := tr.nodes[0]
+	update(t, n, "add x")
+	asked, release := make(chan struct{}), make(chan struct{})
+	defer close(release)
+	n.lead.rounds = newReads(func() (uint64, error) {
+		close(asked)
+		<-release
+		return 0, errNotLeader
+	})
+	got := make(chan error, 1)
+	go func() { got <- n.doAsLeader(within(t, time.Minute), ask{Op: askRemove, ID: "nobody"}) }()
+	<-asked
+	tr.stop(0)
+	if err := <-got; !errors.Is(err, errNotLeader) {
+		t.Errorf("the error is %v", err)
+	}
+}
+
 // TestChangesEndWithTheirContext has a leader do, for callers that have gone, what takes it part of a
 // heartbeat, since the other member does not answer.
 func TestChangesEndWithTheirContext(t *testing.T) {
