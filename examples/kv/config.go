@@ -54,10 +54,18 @@ func parse(args []string) (*config, error) {
 	}
 	var err error
 	flags.Visit(func(f *flag.Flag) {
-		if f.Name != "dir" && f.Name != "listen" && c.node.ID == "" {
+		switch {
+		case f.Name == "dir" || f.Name == "listen":
+		case c.node.ID == "":
 			err = fmt.Errorf("-%s is for a node of a cluster, which needs -id", f.Name)
+		case f.Value.String() == "": // by a variable of a script that is not set: it is not as without the flag
+			err = fmt.Errorf("-%s is empty: give it a value, or leave it out", f.Name)
 		}
 	})
+	c.node.Join = addresses(c.join)
+	if err == nil && c.join != "" && len(c.node.Join) == 0 {
+		err = fmt.Errorf("-join %q has no address", c.join)
+	}
 	if err == nil && c.node.ID != "" && c.node.Listen == "" {
 		err = errors.New("a node of a cluster needs -raft, the address for the other nodes")
 	}
@@ -68,6 +76,16 @@ func parse(args []string) (*config, error) {
 		err = errors.New("-rejoin has the members rebuild this node: -join says where they are, and -from is of no use")
 	}
 	return c, err
+}
+
+// addresses returns those in a list, which may have spaces, and commas with nothing in between.
+func addresses(list string) (addrs []string) {
+	for addr := range strings.SplitSeq(list, ",") {
+		if addr = strings.TrimSpace(addr); addr != "" {
+			addrs = append(addrs, addr)
+		}
+	}
+	return addrs
 }
 
 // open opens the map, in a store or on a node. It waits no longer than ctx: what goes on then
@@ -106,9 +124,6 @@ func openUntil(ctx context.Context, open func() (keys, error)) (k keys, err erro
 // options are those of the node.
 func (c *config) options() (*cluster.Options, error) {
 	o := c.node
-	if c.join != "" {
-		o.Join = strings.Split(c.join, ",")
-	}
 	if c.token != "" {
 		b, err := os.ReadFile(c.token)
 		if err != nil {
