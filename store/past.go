@@ -183,11 +183,12 @@ func lastUntil(ctx context.Context, in storefile.Dir, base uint64, t time.Time) 
 }
 
 // Bisect returns the first update in the store in directory dir after which bad holds: the
-// one that broke the state. It restores snapshots, of which it expects that bad does not
-// hold again for a later one once it holds, and replays the updates after the last that is
-// good, with a call of bad after each; so of those updates it is the first, whatever comes
-// later. newMachine returns a machine in its initial state, as often as it is called. bad
-// must not change the machine. Nothing is changed on disk, and the store may be open.
+// one that broke the state. It searches the snapshots by halves, so once bad holds for one
+// of them, it must hold for all later ones. Then it replays the updates after the last
+// good snapshot, and calls bad after each: the result is the first of them after which bad
+// holds, whatever comes later. newMachine returns a new machine in its initial state each
+// time. bad must not change the machine. Nothing is changed on disk, and the store may be
+// open.
 //
 // The error is [ErrNotRetained] if bad holds for the oldest state that is kept, or for
 // none up to the end. Otherwise it is that of ctx, or one of [RestoreAt].
@@ -205,7 +206,7 @@ func Bisect(ctx context.Context, dir string, newMachine func() Machine, bad func
 	}
 	if len(starts) == 0 {
 		_, err := Load(ctx, dir, newMachine()) // which says what is missing
-		return Update{}, fmt.Errorf("store: bisecting %s: %w", dir, err)
+		return Update{}, fmt.Errorf("store: bisecting %s: %w", dir, storefile.Bare(err))
 	}
 	m, index, err := lastGood(ctx, dir, starts, newMachine, bad)
 	if err != nil {
@@ -217,7 +218,7 @@ func Bisect(ctx context.Context, dir string, newMachine func() Machine, bad func
 			return Update{}, err
 		}
 		if err := c.replay(u.logged()); err != nil {
-			return Update{}, fmt.Errorf("store: bisecting %s: the machine refused update %d, as it had not when the update was made: %w", dir, u.Index, err)
+			return Update{}, fmt.Errorf("store: bisecting %s: the machine refused update %d, as it had not when the update was made: %w", dir, u.Index, storefile.Bare(err))
 		}
 		if bad(m) {
 			return u, nil
@@ -248,7 +249,7 @@ func lastGood(ctx context.Context, dir string, indexes []uint64, newMachine func
 	})
 	switch {
 	case err != nil:
-		return nil, 0, fmt.Errorf("store: bisecting %s: %w", dir, err)
+		return nil, 0, fmt.Errorf("store: bisecting %s: %w", dir, storefile.Bare(err))
 	case n == 0:
 		return nil, 0, &storefile.Error{Is: ErrNotRetained, Msg: fmt.Sprintf("the oldest state in %s, that of index %d, is bad already", dir, indexes[0])}
 	}
