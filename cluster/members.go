@@ -45,11 +45,11 @@ const (
 // that can't reach the others first, and for a member whose address has changed.
 //
 // The error is ErrMember if the address is another member's, no node with that ID answers
-// there, a member with that ID comes with an empty directory, or runs at its old address, or
-// the members that are up are no majority with the new one, or with the one that
+// there, a member with that ID comes with an empty directory, or runs at its old address,
+// or the members that are up are no majority with the new one, or with the one that
 // moves; ErrOtherCluster if a node answers that has begun as one of another cluster: then
-// nothing has changed. Or it is ErrNoQuorum, or that of ctx; then the node may be a member
-// without a vote, and Add can be called again.
+// nothing has changed. Or it is ErrNoQuorum, store.ErrClosed, or that of ctx; then the
+// node may be a member without a vote, and Add can be called again.
 func (n *Node) Add(ctx context.Context, id, addr string) error {
 	if id == "" || addr == "" {
 		return fmt.Errorf("%w: adding a member needs an ID and an address", ErrMember)
@@ -58,12 +58,13 @@ func (n *Node) Add(ctx context.Context, id, addr string) error {
 }
 
 // Remove removes a member for good, whether it is up or not. It may be called on any
-// node, also on the one to be removed. Close the removed node: opened again, it
-// says ErrRemoved, at once or when it has asked the others, and does not come back by itself.
-// [Rejoin], or an empty directory, is the way back. The error is ErrMember if there is no such
-// member, it is the last one, or the members that are up are no majority without it, in
-// which case the text says which are down; ErrNoQuorum; or that of ctx. After the last two the
-// member may still be removed, or not: call it again, which says ErrMember if it was.
+// node, also on the one to be removed. Close the removed node: opened again, it says
+// ErrRemoved, at once or when it has asked the others, and does not come back by itself.
+// [Rejoin], or an empty directory, is the way back. The error is ErrMember if there is no
+// such member, it is the last one, or the members that are up are no majority without it,
+// in which case the text says which are down; ErrNoQuorum; store.ErrClosed; or that of
+// ctx. After the last three the member may be removed or not, or may be yet: call it
+// again, which says ErrMember if it was.
 func (n *Node) Remove(ctx context.Context, id string) error {
 	return n.change(ctx, "removing member "+id, ask{Op: askRemove, ID: id})
 }
@@ -72,6 +73,9 @@ func (n *Node) Remove(ctx context.Context, id string) error {
 // when the leader has given way. It may be called on any node. Updates wait
 // meanwhile, for some milliseconds. A member that does not take over in time is asked
 // again, until ctx ends.
+//
+// The error is ErrMember if no other member with a vote answers; store.ErrClosed; or
+// that of ctx, with ErrNoQuorum if no leader could be reached.
 func (n *Node) Transfer(ctx context.Context) error {
 	return n.change(ctx, "letting another member lead", ask{Op: askTransfer})
 }

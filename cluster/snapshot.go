@@ -162,10 +162,13 @@ func (c *capturedState) Release() {
 	}
 }
 
-// Snapshot makes a snapshot of this node's state and drops the part of the log
-// that it replaces. Nodes make snapshots by themselves, each for itself; see
-// Options.SnapshotBytes. It returns when the snapshot is durable. If ctx ends
-// while it is made, it goes on.
+// Snapshot makes a snapshot of this node's state and drops the part of the log that
+// it replaces. Nodes make snapshots by themselves, each for itself; see
+// Options.SnapshotBytes. It returns when the snapshot is durable, and at once if
+// nothing was applied since the last one. If ctx ends while it is made, it goes on.
+//
+// The errors are those of Machine.Snapshot and its io.WriterTo, those of the file
+// system, store.ErrClosed, store.ErrFailed, ErrStalled, ErrRemoved, and that of ctx.
 func (n *Node) Snapshot(ctx context.Context) error {
 	if err := n.down(); err != nil {
 		return err

@@ -240,8 +240,8 @@ func Import(dir string, r io.ReaderAt, limit int64) error {
 // When Create returns nil, the store is durable. After an error or a crash there is no
 // store, Open refuses what was begun, and Create can be called again.
 //
-// The errors are that of WriteTo; fs.ErrExist if there is a store; ErrLocked,
-// ErrNoSpace and others of the file system.
+// The errors are those of opts and of WriteTo; fs.ErrExist if there is a store;
+// ErrLocked, ErrNoSpace and others of the file system.
 func Create(dir string, state io.WriterTo, opts *Options) error {
 	if state == nil {
 		return errors.New("store: creating a store needs a state, not nil: Open makes one without")
@@ -260,7 +260,7 @@ type source struct {
 	next func() (logged, error)
 }
 
-// openSource tells what r is.
+// openSource tells what r is. The caller says what fails.
 func openSource(r io.ReaderAt, limit int64) (*source, error) {
 	switch h, err := storefile.HeaderOf(r, limit); {
 	case errors.Is(err, storefile.ErrNoHeader):

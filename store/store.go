@@ -60,11 +60,13 @@ type Store struct {
 // hard link, is copied first. [Store.Recovery] tells what it found.
 //
 // The error is ErrLocked if the directory is open elsewhere, in this process or
-// another, by whatever name; one that tells of each lock if none can be had; ErrCorrupt, with
-// file and offset, if durable data is damaged or missing; ErrVersion if a newer
-// version of this package wrote it; what Apply or Restore return; and whatever
-// the file system says. A panic in the machine goes on to the caller. After
-// an error m may hold any part of the state.
+// another, by whatever name; one that tells of each lock if none can be had;
+// ErrCorrupt, with file and offset, if durable data is damaged or missing; ErrVersion
+// if a newer version of this package wrote it; fs.ErrNotExist, with Options.MustExist,
+// if there is no store; what Restore returns; a [*ReplayError], with what Apply
+// returned, if Apply refuses an update that it has accepted before; and whatever the
+// file system says. A panic in the machine goes on to the caller. After an error m may
+// hold any part of the state.
 func Open(dir string, m Machine, opts *Options) (*Store, error) {
 	return OpenContext(context.Background(), dir, m, opts)
 }
