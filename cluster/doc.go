@@ -44,7 +44,7 @@
 // [Node.View] is linearizable. The leader notes how far the log is committed, then
 // asks the others for the term that they are in; if a majority has promised no later
 // one, no other leader can have acknowledged anything before. The node that was
-// called then waits until it has applied that much. This takes no part of clocks.
+// called then waits until it has applied that much. Clocks play no part in this.
 // [Node.ViewLocal] asks nobody. [Node.Follow] gives a second machine the state, for
 // reads that take long, and [Node.Updates] the updates themselves.
 //

@@ -20,10 +20,11 @@ import (
 //	answer = code uint8 | cluster [16]byte | founders [16]byte | from string
 //	string = size uint8 | bytes
 //
-// An empty "to" means whichever node is there. "run" says which process this is: see clone.go. One with another token is told the code and
-// nothing else. A node that is of no cluster yet gets answers to what it asks, but nothing
-// is sent to it but an invitation: a hello from the leader that is to add it, which makes
-// it one of that cluster.
+// An empty "to" means whichever node is there. "run" says which process this is: see
+// clone.go. A caller with another token is told the code and nothing else. A node that is
+// of no cluster yet gets answers to what it asks, but is sent nothing except an
+// invitation: a hello from the leader that is to add it, which makes it part of that
+// cluster.
 const (
 	helloMagic = "statecl3"
 	helloHead  = len(helloMagic) + 1 + sha256.Size + 2*idSize

@@ -159,13 +159,14 @@ func (n *Node) why(err error) error {
 // count. All of them are on the disks of a majority.
 func (n *Node) Index() uint64 { return n.fsm.index.Load() }
 
-// Close leaves the cluster in good order: if this node leads, it hands over first.
-// It waits seconds at most. An update on its way may get an error that is
-// store.ErrUnknown. A second call waits for the first and returns the same. The
-// error says what could not be closed, and what was waited for in vain: it is ErrStalled if that
-// is the disk, and names the function of the machine, or View, if that has not returned. What was acknowledged is durable in any
-// case, but for an error that is store.ErrFailed, which says that the directory was
-// removed or replaced. This node remains a member; see Remove.
+// Close leaves the cluster in good order: if this node leads, it hands over first. It
+// waits seconds at most. An update on its way may get an error that is
+// store.ErrUnknown. A second call waits for the first and returns the same. The error
+// says what could not be closed, and what was waited for in vain: it is ErrStalled if
+// that is the disk, and names the function of the machine, or View, if that has not
+// returned. What was acknowledged is durable in any case, but for an error that is
+// store.ErrFailed, which says that the directory was removed or replaced. This node
+// remains a member; see Remove.
 func (n *Node) Close() error { return n.CloseContext(context.Background()) }
 
 // CloseContext is Close for a caller that does not wait longer than ctx: after that

@@ -14,8 +14,8 @@ import (
 // Options say which node this is, where the others are, and how it works. ID and
 // Listen are required. Open copies the struct.
 type Options struct {
-	// ID is the name of this node, which no other node has, now or later. A node
-	// keeps it when its address changes.
+	// ID is the name of this node: 1 to 128 bytes, on one line. No other node
+	// has it, now or later. A node keeps it when its address changes.
 	ID string
 
 	// Listen is the address on which the others reach this node, host:port. One
@@ -50,10 +50,10 @@ type Options struct {
 	TLS *tls.Config
 
 	// Heartbeat is how long a node hears nothing of the leader before it wants
-	// another one, on average: between 0.6 and 1.8 times as long. The default is
-	// 500 ms, and the least 50 ms. A short one makes for short gaps when a leader
-	// dies, and for needless changes of the leader where machines or networks are
-	// busy.
+	// another one, on average: between 0.6 and 1.8 times as long. The default
+	// is 500 ms, and the least 50 ms. A short one shortens the gap after a
+	// leader's death, and causes needless changes of leader where machines or
+	// networks are busy.
 	Heartbeat time.Duration
 
 	// StallTimeout is how long a write to the disk may take until this node gives
@@ -81,8 +81,8 @@ type Options struct {
 	// called.
 	SnapshotBytes int64
 
-	// SegmentBytes is the size of the log's files; the default is 64 MiB. Small
-	// ones are for tests.
+	// SegmentBytes is the size of the log's files, in bytes. The default is 64
+	// MiB, and the least 64 KiB. Small ones are for tests.
 	SegmentBytes int
 
 	// Logger gets what an operator must know. What raft says comes one level lower

@@ -26,12 +26,12 @@ const joinFile = "JOIN"
 // again, with a vote when it has the state. Options are those for Open: Members or
 // Join say where the others are. Remove what was set aside when it is of no use.
 //
-// It needs a majority of the members to be up, and the node not to run. After an
-// error or a crash, call it again. The errors are those of options; ErrIdentity if dir is
-// that of another node, or of a store, if the member runs elsewhere, or may do so, since its
+// It needs a majority of the members to be up, and the node not to run. After an error or a
+// crash, call it again. The errors are those of options; ErrIdentity if dir is that of
+// another node, or of a store, if the member runs elsewhere, or may do so, since its
 // address does not answer (Remove it first if it is gone), or tokens differ;
-// ErrOtherCluster if the others are of another cluster than dir; store.ErrLocked; ErrNoQuorum with that
-// of ctx; and those of the file system.
+// ErrOtherCluster if the others are of another cluster than dir; store.ErrLocked;
+// ErrNoQuorum with that of ctx; and those of the file system.
 func Rejoin(ctx context.Context, dir string, opts *Options) (aside string, err error) {
 	o, err := opts.withDefaults()
 	if err != nil {

@@ -248,11 +248,11 @@ func (d *doorWriter) busy() bool {
 	return !free
 }
 
-// A Digester is a [Machine] that can tell a digest of its state: equal states have equal
-// digests, and others most probably do not. With Options.Shadow, each snapshot compares
-// those of the two machines. StateDigest is called as Snapshot is, while updates wait, so it
-// should be quick: one that Apply keeps up to date, such as the sum of a hash of each key
-// with its value.
+// A Digester is a [Machine] that can tell a digest of its state: equal states have
+// equal digests, and different ones most probably do not. With Options.Shadow, each
+// snapshot compares those of the two machines. StateDigest is called as Snapshot is,
+// while updates wait, so it should be quick: one that Apply keeps up to date, such as
+// the sum of a hash of each key with its value.
 type Digester interface {
 	StateDigest() uint64
 }

@@ -27,7 +27,8 @@ var (
 	// a file may be there. The update was not applied; the store works on, and takes updates
 	// again once there is space: in a new log, when a snapshot has begun one.
 	ErrNoSpace = storedir.ErrNoSpace
-	// ErrCorrupt reports damage to data that was once durable. Those errors are of type [*CorruptError].
+	// ErrCorrupt reports damage to data that was once durable. Those errors are of type
+	// [*CorruptError].
 	ErrCorrupt = storefile.ErrCorrupt
 	// ErrShadowGone reports that the machine of Options.Shadow can't be asked any more. A
 	// machine that stands for one in another process returns it; it refuses no update.

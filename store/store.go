@@ -157,8 +157,9 @@ type Options struct {
 	// SnapshotBytes starts a snapshot by itself when this many bytes of log have
 	// been written since the last one. 0, the default, means the size of the last
 	// snapshot, and at least 64 MiB, so that snapshots at most double what is
-	// written. Below zero: never, and the log grows until Snapshot is called. Else a
-	// disk that is nearly full starts one sooner. [Store.SetSnapshotBytes] changes it.
+	// written. Below zero: never, and the log grows until Snapshot is called.
+	// Unless it is below zero, a disk that is nearly full starts one sooner.
+	// [Store.SetSnapshotBytes] changes it.
 	SnapshotBytes int64
 
 	// MustExist makes Open fail with fs.ErrNotExist where there is no store: a volume
@@ -230,11 +231,11 @@ type Options struct {
 	// ones are not changed.
 	FileMode, DirMode fs.FileMode
 
-	// Logger gets what an operator must know: what Open found, and how far it is if it
-	// takes long, a snapshot that failed, the store's failure, what nothing has come of for seconds. It is called
-	// in a goroutine of its own, one line at a time; a handler that blocks keeps nobody
-	// waiting, and lines are lost when hundreds wait for it, or it panics. The default is
-	// slog.Default().
+	// Logger gets what an operator must know: what Open found, and how far it is if
+	// it takes long; a snapshot that failed; the store's failure; and waits that
+	// have lasted for seconds. It is called in a goroutine of its own, one line at
+	// a time; a handler that blocks keeps nobody waiting, and lines are lost when
+	// hundreds wait for it, or it panics. The default is slog.Default().
 	Logger *slog.Logger
 }
 

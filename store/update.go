@@ -320,9 +320,9 @@ type Tx struct {
 }
 
 // Append adds an update, in order. The slice is the caller's. An error says that the
-// update is not added, and the function passed to Change returns an error, or goes on with
-// what was added: ErrTooLarge, for an update larger than Options.MaxUpdate or when all of
-// them together are; ErrNoSpace and others of making room on the disk.
+// update is not added, and the function passed to Change returns an error, or goes on
+// with what was added: ErrTooLarge, if the updates of the change are then larger
+// together than Options.MaxUpdate; ErrNoSpace and others of making room on the disk.
 func (tx *Tx) Append(update []byte) error {
 	s := tx.s
 	if s == nil {

@@ -14,10 +14,10 @@ import (
 	"github.com/stateio/stateio/internal/storefile"
 )
 
-// A Dir is the directory of a store, for the one that writes it: where its files are, with
-// what reads them, and what keeps others out. What Acquire and the opening of the store set
-// does not change after that, but for the lock, which follows the file LOCK; see ownLock. It is not copied once it is in
-// use: its logs refer to it.
+// A Dir is the directory of a store, for the one that writes it: where its files are,
+// with what reads them, and what keeps others out. What Acquire and the opening of the
+// store set does not change after that, but for the lock, which follows the file LOCK;
+// see ownLock. It is not copied once it is in use: its logs refer to it.
 type Dir struct {
 	storefile.Dir          // FS leads into the directory that is held, once it is acquired
 	ID            [16]byte // of the store

@@ -53,9 +53,10 @@ func (m *SnapshotMaker) givenUp() error {
 	return nil
 }
 
-// Write writes a state into a file of its own, and returns its size in bytes. The errors are
-// those of state; ErrNoSpace and others of the file system; the cause of Ctx, when that
-// ends; and storefile.ErrCorrupt if the disk gave back something else than was written.
+// Write writes a state into a file of its own, and returns its size in bytes. The
+// errors are those of state; ErrNoSpace and others of the file system; the cause of
+// Ctx, when that ends; and storefile.ErrCorrupt if the disk gave back something other
+// than what was written.
 //
 // Commit point: the rename, made durable by SyncDir. Before that the file has a
 // temporary name, is on the disk, and was read back and verified.

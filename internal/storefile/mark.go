@@ -11,8 +11,9 @@ import (
 	"github.com/stateio/stateio/internal/record"
 )
 
-// A Mark is an update that was read. Who goes on after it later, in files that may be
-// others by then, tells by it whether they hold the same update, not just one of its index.
+// A Mark is an update that was read. A reader that goes on after it later, in files that
+// may be others by then, tells by it whether they hold the same update, not just one of
+// its index.
 type Mark struct {
 	Index uint64 // 0: no update is marked
 	Time  int64  // of its commit, in nanoseconds since 1970; 0 if it is not known
