@@ -187,7 +187,7 @@ func (n *Node) found(is identity) {
 	err := n.self.found(is)
 	written()
 	if err != nil {
-		n.log.Error("cluster: can't write down which cluster this is; it is done when the node is opened again", "node", n.opts.ID, "err", err)
+		n.log.Error("cluster: can't write down which cluster this is; it is done when the node is opened again", "node", n.opts.ID, "error", err)
 	}
 	n.mux.found(is)
 }

@@ -148,7 +148,7 @@ func (m *mux) receive(c greeting) byte {
 		return helloNotYet
 	}
 	if err := m.self.learn(c.identity); err != nil {
-		m.log.Error("cluster: can't write down to which cluster this node is added", "node", m.self.id, "err", err)
+		m.log.Error("cluster: can't write down to which cluster this node is added", "node", m.self.id, "error", err)
 		return helloFailed
 	}
 	m.found(c.identity)
@@ -239,7 +239,7 @@ func (m *mux) tell(about string, why error) error {
 	}
 	if !errors.Is(why, errNotYet) && m.told.last[about] != why.Error() {
 		m.told.last[about] = why.Error()
-		m.log.Error("cluster: no connection", "node", m.self.id, "peer", about, "err", why)
+		m.log.Error("cluster: no connection", "node", m.self.id, "peer", about, "error", why)
 	}
 	return why
 }

@@ -63,7 +63,7 @@ func (n *Node) askAll(said map[string]*reminder) {
 		case err == nil && r.due(time.Now(), ""):
 			n.log.Info("cluster: this node is being added, and has no vote yet", "node", n.opts.ID, "asked", addr, "applied", n.fsm.applied.Load())
 		case err != nil && r.due(time.Now(), err.Error()):
-			n.log.Warn("cluster: not a member yet, and asking on", "node", n.opts.ID, "asked", addr, "err", err)
+			n.log.Warn("cluster: not a member yet, and asking on", "node", n.opts.ID, "asked", addr, "error", err)
 		}
 		if err == nil {
 			return
@@ -259,7 +259,7 @@ func (n *Node) joiner(a ask) *joiner {
 		d.err = n.addMember(ctx, a)
 		n.joining.mu.Lock()
 		if n.joining.remind(a, d.err) {
-			n.log.Warn("cluster: a node that wants to be a member was refused", "node", n.opts.ID, "asked", a.ID, "at", a.Addr, "err", d.err)
+			n.log.Warn("cluster: a node that wants to be a member was refused", "node", n.opts.ID, "asked", a.ID, "at", a.Addr, "error", d.err)
 		}
 		if n.joining.all[a.ID] == d {
 			delete(n.joining.all, a.ID)

@@ -391,6 +391,6 @@ func (n *Node) enter() {
 		err = os.Remove(filepath.Join(n.dir, joinFile))
 	}
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		n.log.Error("cluster: joined, and could not note that", "node", n.opts.ID, "err", err)
+		n.log.Error("cluster: joined, and could not note that", "node", n.opts.ID, "error", err)
 	}
 }

@@ -203,7 +203,7 @@ func (n *Node) handOver() {
 	ctx, cancel := context.WithTimeout(n.ctx, 2*n.opts.Heartbeat)
 	defer cancel()
 	if err := n.transfer(ctx); err != nil {
-		n.log.Info("cluster: closing without handing over", "node", n.opts.ID, "err", err)
+		n.log.Info("cluster: closing without handing over", "node", n.opts.ID, "error", err)
 	}
 }
 

@@ -36,7 +36,7 @@ func (n *Node) noteRemoved() {
 		return
 	}
 	n.reads.moved()
-	n.log.Error("cluster: no member any more", "node", n.opts.ID, "err", errRemovedHere)
+	n.log.Error("cluster: no member any more", "node", n.opts.ID, "error", errRemovedHere)
 	n.wakeNotes()
 }
 
@@ -77,7 +77,7 @@ func (n *Node) keepNotes() {
 		}
 		err := n.writeNote(want)
 		if noted, sure = want, err == nil; err != nil && said.due(time.Now(), err.Error()) {
-			n.log.Error("cluster: could not note whether this node was removed, and tries again", "node", n.opts.ID, "removed", want, "err", err)
+			n.log.Error("cluster: could not note whether this node was removed, and tries again", "node", n.opts.ID, "removed", want, "error", err)
 		}
 	}
 }

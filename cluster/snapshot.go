@@ -233,7 +233,7 @@ func (n *Node) snapshotLoop() {
 			continue
 		}
 		if err := n.Snapshot(n.ctx); err != nil && n.ctx.Err() == nil {
-			n.log.Warn("cluster: no snapshot; the log grows until one can be made", "node", n.opts.ID, "err", err)
+			n.log.Warn("cluster: no snapshot; the log grows until one can be made", "node", n.opts.ID, "error", err)
 			if !n.pause(20 * n.opts.Heartbeat) {
 				return
 			}

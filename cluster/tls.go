@@ -83,7 +83,7 @@ func (k *keyPair) former(err error) (*tls.Certificate, error) {
 		return nil, err
 	}
 	if k.said.due(time.Now(), err.Error()) {
-		slog.Warn("cluster: the certificate can't be loaded again; the former one is used, until it has expired", "cert", k.certFile, "key", k.keyFile, "err", err)
+		slog.Warn("cluster: the certificate can't be loaded again; the former one is used, until it has expired", "cert", k.certFile, "key", k.keyFile, "error", err)
 	}
 	return k.loaded, nil
 }
