@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/stateio/stateio/store"
 )
@@ -71,7 +72,7 @@ type opError struct {
 }
 
 func (e *opError) Error() string {
-	return "cluster: " + e.msg + ": " + e.errs[len(e.errs)-1].Error()
+	return "cluster: " + e.msg + ": " + strings.TrimPrefix(e.errs[len(e.errs)-1].Error(), "cluster: ")
 }
 
 func (e *opError) Unwrap() []error { return e.errs }

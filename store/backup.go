@@ -117,7 +117,7 @@ func (s *Store) backup(ctx context.Context, c *capture, w io.Writer) error {
 		err = c.sound()
 	}
 	if err != nil {
-		return fmt.Errorf("store: writing a backup of index %d: %w", c.index, err)
+		return fmt.Errorf("store: writing a backup of index %d: %w", c.index, storefile.Bare(err))
 	}
 	return nil
 }
@@ -179,7 +179,7 @@ func IsBackup(r io.ReaderAt, limit int64) (bool, error) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("store: reading %s: %w", storefile.NameOf(r), err)
+		return false, fmt.Errorf("store: reading %s: %w", storefile.NameOf(r), storefile.Bare(err))
 	}
 	return h.Kind == storefile.BackupKind, nil
 }
@@ -260,8 +260,13 @@ type source struct {
 	next func() (logged, error)
 }
 
-// openSource tells what r is. The caller says what fails.
+// openSource tells what r is. Its errors are to be a part of the caller's.
 func openSource(r io.ReaderAt, limit int64) (*source, error) {
+	src, err := sourceOf(r, limit)
+	return src, storefile.Bare(err)
+}
+
+func sourceOf(r io.ReaderAt, limit int64) (*source, error) {
 	switch h, err := storefile.HeaderOf(r, limit); {
 	case errors.Is(err, storefile.ErrNoHeader):
 		return openStateFile(r, limit)
@@ -451,7 +456,7 @@ func importState(d *storedir.Dir, src *source) error {
 	})
 	var damage *CorruptError
 	if errors.As(err, &damage) && filepath.Dir(damage.Path) != d.Path {
-		return fmt.Errorf("store: importing into %s: %w", d.Path, damage) // of what is imported
+		return fmt.Errorf("store: importing into %s: %w", d.Path, storefile.Bare(damage)) // of what is imported
 	}
 	return err
 }
@@ -483,7 +488,7 @@ func importUpdates(d *storedir.Dir, log *storedir.Log, src *source) error {
 	for index := src.index + 1; ; index++ {
 		u, err := src.read()
 		if err != nil && !errors.Is(err, io.EOF) {
-			return fmt.Errorf("store: importing update %d: %w", index, err)
+			return fmt.Errorf("store: importing update %d: %w", index, storefile.Bare(err))
 		}
 		if err == nil {
 			if err := importable(u.data, index); err != nil {

@@ -60,7 +60,7 @@ func Copy(ctx context.Context, src, dst string, opts *CopyOptions) (index uint64
 	if c.begun {
 		err = fmt.Errorf("%w; do not use what is in %s: remove it before you copy again", err, dst)
 	}
-	return 0, fmt.Errorf("store: copying %s: %w", src, err)
+	return 0, fmt.Errorf("store: copying %s: %w", src, storefile.Bare(err))
 }
 
 // A copying is the making of a copy.
@@ -148,7 +148,7 @@ func (c *copying) verify(dst string, index uint64) error {
 	}
 	for _, f := range reports {
 		for _, damage := range f.Damage {
-			return fmt.Errorf("the copy reads differently: %w", damage)
+			return fmt.Errorf("the copy reads differently: %w", storefile.Bare(damage))
 		}
 	}
 	if last, ok := LastIntact(reports); !ok || last != index {

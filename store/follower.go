@@ -371,7 +371,7 @@ func (f *Follower) WaitIndex(ctx context.Context, index uint64) error {
 			if err := f.Err(); err != nil {
 				return err
 			}
-			return fmt.Errorf("store: waiting for update %d of %s: following has ended: %w", index, f.dir.Path, ErrClosed)
+			return fmt.Errorf("store: waiting for update %d of %s: following has ended: %w", index, f.dir.Path, storefile.Bare(ErrClosed))
 		case <-ctx.Done():
 			return fmt.Errorf("store: waiting for update %d of %s: %w", index, f.dir.Path, ctx.Err())
 		}

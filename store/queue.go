@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -309,7 +308,7 @@ func (s *signal) pass() error {
 }
 
 // wait waits until the signal is given, or ctx ends before that.
-func (s *signal) wait(ctx context.Context, index uint64) error {
+func (s *signal) wait(ctx context.Context) error {
 	if s.given.Load() {
 		return s.err // the token may be with somebody who is slow to put it back
 	}
@@ -321,5 +320,5 @@ func (s *signal) wait(ctx context.Context, index uint64) error {
 	if s.given.Load() {
 		return s.err
 	}
-	return fmt.Errorf("store: waiting for update %d to become durable: %w", index, ctx.Err())
+	return ctx.Err()
 }

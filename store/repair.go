@@ -318,7 +318,7 @@ func (r *repair) verify(dst string) error {
 	}
 	for _, f := range reports {
 		for _, damage := range f.Damage {
-			return fmt.Errorf("store: the repaired store reads differently: %w", damage)
+			return fmt.Errorf("store: the repaired store reads differently: %w", storefile.Bare(damage))
 		}
 	}
 	if _, last, ok := intact(reports); !ok || last != r.report.Index {

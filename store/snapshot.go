@@ -365,7 +365,7 @@ func (s *Store) switchLog(next *storedir.Log, index uint64) error {
 	}
 	if err != nil {
 		_ = next.File.Close() // it stays, and is not in use
-		return s.fail(fmt.Errorf("store: sealing %s: %w", old.Path, err))
+		return s.fail(fmt.Errorf("store: sealing %s: %w", old.Path, storefile.Bare(err)))
 	}
 	s.setLog(next)
 	s.mu.Lock()

@@ -204,7 +204,7 @@ func (s *Store) giveUp(ctx context.Context, r *request) error {
 				if r.refused {
 					return notMade(ctx.Err())
 				}
-				return unknown(r.index, fmt.Errorf("store: waiting for update %d to become durable: %w", r.index, ctx.Err()))
+				return unknown(r.index, ctx.Err())
 			}
 		case claimed: // the slice is in use until Apply has returned
 			if r.phase.CompareAndSwap(claimed, impatient) {
@@ -245,7 +245,7 @@ func (t *Ticket) Wait(ctx context.Context) error {
 		return unknown(t.index, errReentrant)
 	}
 	t.s.watch.arm()
-	if err := t.done.wait(ctx, t.index); err != nil {
+	if err := t.done.wait(ctx); err != nil {
 		return unknown(t.index, err)
 	}
 	return nil
@@ -489,7 +489,7 @@ func (s *Store) WaitIndex(ctx context.Context, index uint64) error {
 		case durable >= index:
 			return nil
 		case err != nil:
-			return fmt.Errorf("store: waiting for update %d: %w", index, err)
+			return fmt.Errorf("store: waiting for update %d: %w", index, storefile.Bare(err))
 		case !waited && s.within(inApply, inCapture, inView, inHeldWrite):
 			return errReentrant
 		}

@@ -97,7 +97,7 @@ func (d *Dir) unpublish(log *Log, err error) error {
 			return Wrap("making a log", err)
 		}
 	}
-	return fmt.Errorf("store: making a log: %w; removing %s again: %w: %w", err, log.Path, ErrStays, gone)
+	return fmt.Errorf("store: making a log: %w; removing %s again: %w: %w", storefile.Bare(err), log.Path, ErrStays, storefile.Bare(gone))
 }
 
 // Discard gives up a log that is not in use, because of err, which it returns. One
@@ -120,7 +120,7 @@ func (d *Dir) MarkUnmade(path string) error {
 		err = errors.Join(f.Close(), d.FS.SyncDir(d.Path))
 	}
 	if err != nil {
-		return fmt.Errorf("store: making %s, which tells programs that %s holds no store: remove that directory before one opens it: %w", path, d.Path, err)
+		return fmt.Errorf("store: making %s, which tells programs that %s holds no store: remove that directory before one opens it: %w", path, d.Path, storefile.Bare(err))
 	}
 	return nil
 }

@@ -100,7 +100,7 @@ func (m *SnapshotMaker) fill(f fsys.File, path string, state State) (int64, erro
 		if w.Err != nil {
 			return 0, w.Err
 		}
-		return 0, fmt.Errorf("store: writing the snapshot of index %d: %w", state.Index, err)
+		return 0, fmt.Errorf("store: writing the snapshot of index %d: %w", state.Index, storefile.Bare(err))
 	}
 	if err := w.finish(); err != nil {
 		return 0, err
@@ -115,7 +115,7 @@ func (m *SnapshotMaker) fill(f fsys.File, path string, state State) (int64, erro
 	}
 	defer r.Close()
 	if _, err := r.WriteTo(m.newPacer()); err != nil {
-		return 0, fmt.Errorf("store: the snapshot just written reads differently: %w", err)
+		return 0, fmt.Errorf("store: the snapshot just written reads differently: %w", storefile.Bare(err))
 	}
 	if r.Digest.Sum64() != w.Digest.Sum64() {
 		return 0, storefile.Corrupt(path, 0, "the snapshot just written reads differently")

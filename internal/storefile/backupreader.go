@@ -35,7 +35,7 @@ func OpenBackup(r io.ReaderAt, limit int64) (*BackupReader, error) {
 	h, err := HeaderOf(r, limit)
 	switch {
 	case err != nil && !errors.Is(err, ErrNoHeader):
-		return nil, fmt.Errorf("store: reading %s: %w", b.path, err)
+		return nil, fmt.Errorf("store: reading %s: %w", b.path, Bare(err))
 	case err != nil:
 		return nil, Corrupt(b.path, 0, "%w: it is no backup, or its beginning is damaged", err)
 	case h.Kind != BackupKind:

@@ -91,7 +91,7 @@ func readHeader(e *entries, k Kind, base uint64) (Header, error) {
 	h, err := parseHeader(b)
 	switch {
 	case errors.Is(err, ErrVersion):
-		return h, fmt.Errorf("store: %s: %w", e.Path, err)
+		return h, fmt.Errorf("store: %s: %w", e.Path, Bare(err))
 	case err != nil:
 		return h, Corrupt(e.Path, 0, "%w", err)
 	case h.Kind != k && (h.Kind != ImportKind || k != LogKind || base != 0):
