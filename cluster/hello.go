@@ -203,15 +203,15 @@ func refusal(code byte, m meeting) error {
 	case helloToken:
 		why = fmt.Errorf("%w: it belongs to another cluster, or Options.Token differs", ErrIdentity)
 	case helloNode:
-		why = fmt.Errorf("%w: node %q was called for, and it is not there: see that each node listens where the others expect it (Add tells them where), and no two at the same address", ErrIdentity, m.wanted)
+		why = fmt.Errorf("%w: node %q was expected at this address, and another one answered: make sure that each node listens where the others expect it (Add tells them where), and no two at the same address", ErrIdentity, m.wanted)
 	case helloCluster:
-		why = fmt.Errorf("%w: node %q is of cluster %v, and this one of %v: if one of them should be a member of the other's, remove its directory, and what it alone has, and open it with Join; else stop it, or change the address", ErrOtherCluster, m.node, m.there, m.here)
+		why = fmt.Errorf("%w: node %q is of cluster %v, and this one of %v: if one of them is to join the other's cluster, remove its directory, and with it what it alone has, and open it with Join; otherwise stop it, or correct the address", ErrOtherCluster, m.node, m.there, m.here)
 	case helloClone:
-		why = fmt.Errorf("%w: another process is that member, at the address where the others know it, and the one that calls is a copy: close that, or, if it is to be the member, close the other one; see that each has an ID and a directory of its own", ErrIdentity)
+		why = fmt.Errorf("%w: another process is that member, at the address where the others know it, and the one that calls is a copy: close the copy, or, if it is to be the member, the other process; give each an ID and a directory of its own", ErrIdentity)
 	case helloNotYet:
 		return errNotYet
 	default:
-		why = errors.New("cluster: it has refused, and its log says why")
+		why = errors.New("cluster: the other node refused the connection: see its log for the reason")
 	}
 	return &refusedError{why}
 }

@@ -172,7 +172,7 @@ func (n *Node) mayMove(ctx context.Context, s raft.Server, a ask) error {
 	case is == absent, is == unreachable:
 		return nil
 	case is == silent:
-		return fmt.Errorf("%w: %w: %s can't move to %s while somebody is at %s, where the others know it, who does not answer: it may be paused: end it, or, if it is not %s, have another member Remove that first: %w", ErrMember, ErrIdentity, a.ID, a.Addr, s.Address, a.ID, err)
+		return fmt.Errorf("%w: %w: %s can't move to %s: a process at %s, where the others know it, takes connections and does not answer. It may be paused: end it, or, if it is not %s, have another member Remove that first: %w", ErrMember, ErrIdentity, a.ID, a.Addr, s.Address, a.ID, err)
 	}
 	here, herr := n.run, error(nil) // of the leader, whose own address has changed
 	if a.ID != n.opts.ID {

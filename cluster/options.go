@@ -199,7 +199,7 @@ func (o *Options) checkMembers() error {
 	}
 	own := func(addr string) bool { return addr == o.Advertise || addr == o.Listen }
 	if len(o.Join) > 0 && !slices.ContainsFunc(o.Join, func(addr string) bool { return !own(addr) }) {
-		return fmt.Errorf("cluster: Options.Join has no address but that of this node, %s: leave it empty for the first node of a cluster, and else say where others are", o.Advertise)
+		return fmt.Errorf("cluster: Options.Join has only this node's own address, %s: leave it empty on the first node of a cluster; on any other node, give the address of a member", o.Advertise)
 	}
 	ids, addrs := map[string]bool{}, map[string]bool{}
 	for _, m := range o.Members {

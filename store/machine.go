@@ -88,7 +88,7 @@ type NoApply struct{}
 // Apply returns an error.
 func (NoApply) Apply([]byte) (any, error) { return nil, errNoApply }
 
-var errNoApply = errors.New("store: Apply was called of a machine that has only ApplyAt")
+var errNoApply = errors.New("store: Apply was called on a machine that has only ApplyAt")
 
 // A clocked is a machine, timed or not.
 type clocked struct {

@@ -89,7 +89,7 @@ func (d *Dir) mustExist() error {
 		err = fmt.Errorf("store: %w", fs.ErrNotExist)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return &storefile.Error{Is: fs.ErrNotExist, Msg: fmt.Sprintf("there is no store in %s, and Options.MustExist forbids to make one: look whether the path is right and the volume mounted", d.Path)}
+		return &storefile.Error{Is: fs.ErrNotExist, Msg: fmt.Sprintf("there is no store in %s, and Options.MustExist forbids making one: check that the path is right and the volume is mounted", d.Path)}
 	}
 	return err
 }

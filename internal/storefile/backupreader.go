@@ -75,7 +75,7 @@ func (b *BackupReader) WriteTo(w io.Writer) (n int64, err error) {
 		return 0, b.broken(err)
 	}
 	if h, _, _ := entry.Split(head[:]); h != (entry.Head{Kind: entry.Snapshot}) {
-		return 0, b.corrupt("something else than the state follows the header")
+		return 0, b.corrupt("something other than the state follows the header")
 	}
 	at := b.log.Offset()
 	var digest xxhash.Digest
@@ -108,7 +108,7 @@ func (b *BackupReader) finish(at int64, want BackupEnd) error {
 	got, isEnd := parseBackupEnd(p)
 	switch {
 	case !ok || h != (entry.Head{Kind: entry.Update, Epoch: uint64(at)}) || !isEnd:
-		return b.corrupt("something else than the end of the backup follows the state")
+		return b.corrupt("something other than the end of the backup follows the state")
 	case got != want:
 		return b.corrupt("the end of the backup is that of another state")
 	}

@@ -169,7 +169,7 @@ func (d Dir) OneStore(l *Listing, last uint64) error {
 
 // MissingLog returns the error that says that the log after update base is not there.
 func (d Dir) MissingLog(base uint64) error {
-	return Corrupt(d.Log(base), 0, "the file is missing, with the updates after %d", base)
+	return Corrupt(d.Log(base), 0, "the file is missing, and with it the updates after %d", base)
 }
 
 // HasBeginning returns an error if the state before the first update of the store, which no
