@@ -1,5 +1,5 @@
-// Command stateio keeps, shows, checks and shrinks state files: logs of
-// snapshots of a program's state and of the updates made to it since.
+// Command stateio shows, checks, copies and repairs stores and state files, and appends to
+// them: logs of snapshots of a program's state and of the updates made to it since.
 //
 //	stateio append app.state < events.txt   # each line, durably
 //	stateio restore app.state               # the same lines again
@@ -7,11 +7,12 @@
 // Run stateio help for all commands, and stateio help COMMAND for an example of
 // each.
 //
-// The exit status is 0 on success, 1 if damage was found or a file holds something
-// but no whole entry, 2 for a wrong command line, 3 for any other failure, and 128
-// plus the number of the signal after a closed terminal (129), an interrupt (130)
-// or a request to terminate (143). That the reader of standard output has gone is
-// success, unless damage was found before; of any other output it is a failure.
+// The exit status is 0 on success, 1 if damage or a difference was found or a file
+// holds something but no whole entry, 2 for a wrong command line, 3 for any other
+// failure, and 128 plus the number of the signal after a closed terminal (129), an
+// interrupt (130) or a request to terminate (143). That the reader of standard
+// output has gone is success, unless damage was found before; of any other output
+// it is a failure.
 package main
 
 import (

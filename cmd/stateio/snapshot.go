@@ -44,7 +44,7 @@ func newSnapshot() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&cut, "cut-incomplete", false, cutUsage)
-	cmd.Flags().BoolVar(&empty, "empty", false, "take an empty state for that of a store")
+	cmd.Flags().BoolVar(&empty, "empty", false, "accept an empty state for a store")
 	return cmd
 }
 
