@@ -443,16 +443,18 @@ func TestAStateFileThatIsNotWholeIsNotImported(t *testing.T) {
 	mem, _ := memory(t, dir)
 	ends := map[int]bool{len(stateFile(t, []string{"s"})): true, len(stateFile(t, []string{"s"}, "one")): true}
 	for n := range len(file) {
-		err := store.Import(dir, bytes.NewReader(file), int64(n))
 		if ends[n] {
 			continue // an older version of the file, which nothing tells from a cut one
 		}
-		wantIs(t, err, store.ErrCorrupt)
+		wantIs(t, store.Import(dir, bytes.NewReader(file), int64(n)), store.ErrCorrupt)
+		if l, err := mem.List(dir); !errors.Is(err, fs.ErrNotExist) {
+			t.Fatalf("after an import of %d bytes of the file, %v is in %s, %v", n, l, dir, err)
+		}
 	}
+	check(t, store.Import(dir, bytes.NewReader(file), int64(len(file))))
 	for _, s := range []string{"42\n", "{\"json\": true}\n", strings.Repeat("\x00", 100)} {
 		wantIs(t, store.Import("/other", strings.NewReader(s), int64(len(s))), store.ErrCorrupt)
 	}
-	_ = mem
 }
 
 // The log of a store, named by mistake, is told from a state file.
