@@ -33,7 +33,7 @@ GOTEST = go run ./tools/gotest
 HOW    = -vet=off -timeout $(TIMEOUT) $(TESTFLAGS)
 
 .PHONY: test
-test: ## the tests of all modules, sweeps sampled, in two minutes
+test: ## the tests of all modules, sweeps sampled: two or three minutes, once they are compiled
 	@$(GOTEST) -note "most of each sweep and nine of ten planted bugs: make test-all has all" \
 		$(HOW) -short -tags nopeers work
 
@@ -110,7 +110,7 @@ cluster: ## the cluster tests over processes, faults for TIME=10m each, and KILL
 	go run ./examples/cluster -kills $(or $(KILLS),50)
 
 .PHONY: bench
-bench: ## all benchmarks, each beside its bound (BENCH=regexp, COUNT=6 for benchstat)
+bench: ## all benchmarks, each next to its bound (BENCH=regexp, COUNT=6 for benchstat)
 	go test -run '^$$' -bench '$(BENCH)' -benchmem -count $(or $(COUNT),1) -timeout 0 $(TESTFLAGS) work
 
 .PHONY: cover

@@ -11,7 +11,7 @@ import (
 )
 
 // errOther is the error for a file that holds other entries than it should.
-var errOther = errors.New("the state that was written is not the one that was read")
+var errOther = errors.New("the state that was written is not the one that was read: do not use the copy; make another on another disk, and check this one")
 
 // longEntry is the length in bytes from which on an entry is compared in pieces.
 const longEntry = 8 << 20

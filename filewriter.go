@@ -14,10 +14,10 @@ import (
 // is fsynced before it is acknowledged.
 //
 // It takes an advisory lock on the file, which other open files of it then can't
-// have, and which is there until the file is closed; the same *os.File may be
-// given to NewFileWriter again (on Windows see [Lock]). It reads the current epoch, checks it, cuts off a
-// torn tail, and syncs the file, so that what it found is durable. A new file is
-// synced together with its directory.
+// have, and which is there until the file is closed; the same *os.File may be given
+// to NewFileWriter again (on Windows see [Lock]). It reads the current epoch,
+// checks it, cuts off a torn tail, and syncs the file, so that what it found is
+// durable. A new file is synced together with its directory.
 //
 // The epoch is read from storage, not from the page cache, where the platform allows it
 // (Linux), so that opening takes as long as the disk takes to read it: after an fsync that

@@ -52,7 +52,7 @@ func Restore(r io.ReaderAt, limit int64) (state []byte, epoch uint64, updates *R
 func RestoreFile(osf *os.File) (state []byte, epoch uint64, updates *Reader, err error) {
 	size, err := osf.Seek(0, io.SeekEnd)
 	if err != nil {
-		return nil, 0, nil, fmt.Errorf("stateio: finding the end of the file: %w", err)
+		return nil, 0, nil, fmt.Errorf("stateio: finding the end of %s: %w", osf.Name(), err)
 	}
 	info, err := fsys.StatFile(osf)
 	if err == nil && info.IsDir() { // one of Windows is like an empty file

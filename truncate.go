@@ -30,7 +30,7 @@ type TruncateOptions struct {
 // When ctx ends while the epoch is read, nothing is changed, and the error is that of
 // ctx. Nil opts are the defaults.
 //
-// The error is [errors.ErrUnsupported] where the platform (all but Linux) or the
+// The error wraps [errors.ErrUnsupported] where the platform (all but Linux) or the
 // file system can't make holes. [Compact] works everywhere.
 func Truncate(ctx context.Context, osf *os.File, opts *TruncateOptions) (freed int64, err error) {
 	fail := func(doing string, err error) (int64, error) {

@@ -21,7 +21,7 @@ func (n *Node) bootstrap(conf *raft.Config, snaps raft.SnapshotStore) error {
 	case has && n.self.identity().blank():
 		return damagedErr(fmt.Errorf("cluster: %s does not say of which cluster the log is", n.self.path))
 	case has:
-		return errors.Join(n.checkJoin(), n.begun())
+		return errors.Join(n.checkJoin(snaps), n.begun())
 	case len(n.opts.Join) > 0:
 		return n.beginJoining() // there is something to lose when it has joined
 	case n.self.joined:
@@ -100,8 +100,9 @@ func (n *Node) beginJoining() error {
 // checkJoin makes sure that a node which has a log, and is to join, is to join the cluster
 // that it is of: it may have been opened without Join first, by mistake, and has begun a
 // cluster of its own. If nobody answers, as when all nodes are restarted, the node is
-// opened, and goes on asking.
-func (n *Node) checkJoin() error {
+// opened, and goes on asking. A node that has others in its log has made no such mistake: an
+// address is of no use any more, since a node of another cluster has it.
+func (n *Node) checkJoin(snaps raft.SnapshotStore) error {
 	if len(n.opts.Join) == 0 {
 		return nil
 	}
@@ -126,7 +127,38 @@ func (n *Node) checkJoin() error {
 		n.unsure = true
 		return nil
 	}
+	if n.self.joined || !n.isAlone(snaps) {
+		n.log.Warn("cluster: Options.Join has the address of a node of another cluster, and no other one answers", "node", n.opts.ID, "err", other)
+		return nil
+	}
 	return fmt.Errorf("this node has begun as one of another cluster than Options.Join says: open it without Join to go on with it; or, to join, remove %s first, and with it what only this node has: %w", n.dir, other)
+}
+
+// isAlone reports whether this node is the only one with a vote, by its log, which raft has not
+// read yet. What can't be read is an error there.
+func (n *Node) isAlone(snaps raft.SnapshotStore) bool {
+	var conf raft.Configuration
+	var until uint64
+	if list, err := snaps.List(); err == nil && len(list) > 0 {
+		conf, until = list[0].Configuration, list[0].Index
+	}
+	first, ferr := n.logs.FirstIndex()
+	last, lerr := n.logs.LastIndex()
+	if ferr != nil || lerr != nil {
+		return false
+	}
+	for i := last; i > until && i >= first && i > 0; i-- {
+		var l raft.Log
+		if err := n.logs.GetLog(i, &l); err != nil {
+			return false
+		}
+		if l.Type == raft.LogConfiguration {
+			conf = raft.DecodeConfiguration(l.Data)
+			break
+		}
+	}
+	voters := votersOf(conf)
+	return len(voters) == 1 && string(voters[0].ID) == n.opts.ID
 }
 
 // listen lets other nodes call. They are answered which node this is, and what they ask
@@ -187,7 +219,7 @@ func (n *Node) found(is identity) {
 	err := n.self.found(is)
 	written()
 	if err != nil {
-		n.log.Error("cluster: can't write down which cluster this is; it is done when the node is opened again", "node", n.opts.ID, "err", err)
+		n.log.Error("cluster: can't write down which cluster this is; it is done when the node is opened again", "node", n.opts.ID, "error", err)
 	}
 	n.mux.found(is)
 }

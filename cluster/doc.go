@@ -36,7 +36,9 @@
 // state. It holds, for each node since its last start (a session), which numbers
 // were applied above the lowest that the node still waits for. A session that was
 // forgotten, or never was, is told apart from a new one, since the log itself
-// numbers sessions: an update of an unknown session is not applied. Keys of
+// numbers sessions: an update of an unknown session is not applied. A node that is sent the
+// state without its session can't tell what was applied of what it had sent, and says that
+// (store.ErrUnknown). Keys of
 // [Node.UpdateOnce] are in the table, too, for [KeyLife].
 //
 // # Reads
@@ -44,7 +46,7 @@
 // [Node.View] is linearizable. The leader notes how far the log is committed, then
 // asks the others for the term that they are in; if a majority has promised no later
 // one, no other leader can have acknowledged anything before. The node that was
-// called then waits until it has applied that much. This takes no part of clocks.
+// called then waits until it has applied that much. Clocks play no part in this.
 // [Node.ViewLocal] asks nobody. [Node.Follow] gives a second machine the state, for
 // reads that take long, and [Node.Updates] the updates themselves.
 //

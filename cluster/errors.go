@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"strings"
 
 	"github.com/stateio/stateio/store"
 )
@@ -27,14 +28,14 @@ var (
 	// ErrTooManyKeys reports that MaxKeys keys of UpdateOnce were used within
 	// KeyLife. The update was not applied.
 	ErrTooManyKeys = errors.New("cluster: too many keys of UpdateOnce")
-	// ErrMember reports a change of members that can't be made as it was asked for.
+	// ErrMember reports a change of members that can't be made as requested.
 	ErrMember = errors.New("cluster: can't change the members like this")
 	// ErrIdentity reports a node whose directory, token or certificate belongs to
 	// another one.
 	ErrIdentity = errors.New("cluster: wrong identity")
-	// ErrOtherCluster reports a node of another cluster: both have begun, and what they
-	// have can't be made one. A node that was to join, and was opened without Join before,
-	// is one of its own cluster.
+	// ErrOtherCluster reports a node of another cluster: both have begun, and their data
+	// can't be merged. A node that was to join, but was once opened without Join, has
+	// begun a cluster of its own.
 	ErrOtherCluster = errors.New("cluster: a node of another cluster")
 	// ErrRemoved reports that this node is no member any more: it was removed. Close it.
 	ErrRemoved = errors.New("cluster: this node was removed")
@@ -71,7 +72,7 @@ type opError struct {
 }
 
 func (e *opError) Error() string {
-	return "cluster: " + e.msg + ": " + e.errs[len(e.errs)-1].Error()
+	return "cluster: " + e.msg + ": " + strings.TrimPrefix(e.errs[len(e.errs)-1].Error(), "cluster: ")
 }
 
 func (e *opError) Unwrap() []error { return e.errs }

@@ -492,3 +492,155 @@ func ExampleOpen_map() {
 	fmt.Println(ann, leader)
 	// Output: 32 a
 }
+
+// pair begins a cluster of two nodes, for the examples.
+func pair() (a, b *cluster.Node, end func()) {
+	dir, err := os.MkdirTemp("", "example-")
+	if err != nil {
+		log.Fatal(err)
+	}
+	open := func(id, addr string, join ...string) *cluster.Node {
+		n, err := cluster.Open(filepath.Join(dir, id), &counter{}, &cluster.Options{
+			ID: id, Listen: addr, Join: join, Heartbeat: 100 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
+		})
+		if err != nil {
+			log.Fatal(err)
+		}
+		return n
+	}
+	a = open("a", "127.0.0.1:17021")
+	b = open("b", "127.0.0.1:17022", "127.0.0.1:17021")
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := a.Add(ctx, "b", "127.0.0.1:17022"); err != nil { // waits until it has a vote
+		log.Fatal(err)
+	}
+	return a, b, func() {
+		if err := errors.Join(b.Close(), a.Close(), os.RemoveAll(dir)); err != nil {
+			log.Fatal(err)
+		}
+	}
+}
+
+func ExampleNode_Remove() {
+	a, b, end := pair()
+	defer end()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := a.Remove(ctx, "b"); err != nil { // whether b is up or not
+		log.Fatal(err)
+	}
+	if err := b.Close(); err != nil { // it can't do any more
+		log.Fatal(err)
+	}
+	sum, err := a.Update(ctx, []byte("1"))
+	fmt.Println(sum, err, len(a.Status().Members))
+	// Output: 1 <nil> 1
+}
+
+func ExampleNode_Transfer() {
+	a, b, end := pair()
+	defer end()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	if err := a.Transfer(ctx); err != nil { // to b: there is no other
+		log.Fatal(err)
+	}
+	if err := b.Sync(ctx); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(b.Status().Leader)
+	// Output: b
+}
+
+func ExampleNode_Add() {
+	a, b, end := pair()
+	defer end()
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	// The node joins by itself. A program adds it where it can't reach the others first, or when
+	// its address has changed. It has a vote then; what is so already is no error.
+	if err := a.Add(ctx, "b", "127.0.0.1:17022"); err != nil {
+		log.Fatal(err)
+	}
+	if err := b.Sync(ctx); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(len(b.Status().Members))
+	// Output: 2
+}
+
+// The state of a program that had a store goes on in a cluster, and back.
+func ExampleImport() {
+	dir, err := os.MkdirTemp("", "example-")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	ctx := context.Background()
+	s, err := store.Open(filepath.Join(dir, "store"), &counter{}, &store.Options{Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := s.Update(ctx, []byte("40")); err != nil {
+		log.Fatal(err)
+	}
+	var backup bytes.Buffer // or a file
+	if _, err := s.Backup(ctx, &backup); err != nil {
+		log.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		log.Fatal(err)
+	}
+
+	opts := &cluster.Options{ID: "a", Listen: "127.0.0.1:0", Heartbeat: 100 * time.Millisecond, Logger: slog.New(slog.DiscardHandler)}
+	node := filepath.Join(dir, "node")
+	if err := cluster.Import(ctx, node, bytes.NewReader(backup.Bytes()), int64(backup.Len()), opts); err != nil {
+		log.Fatal(err)
+	}
+	n, err := cluster.Open(node, &counter{}, opts)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer n.Close()
+	sum, err := n.Update(ctx, []byte("2"))
+	fmt.Println(sum, n.Index(), err)
+	// Output: 42 2 <nil>
+}
+
+func ExampleNode_Backup() {
+	n, end := alone(&counter{})
+	defer end()
+	ctx := context.Background()
+	if _, err := n.Update(ctx, []byte("5")); err != nil {
+		log.Fatal(err)
+	}
+	if err := n.Sync(ctx); err != nil { // the backup has all that was acknowledged, on whichever node
+		log.Fatal(err)
+	}
+	var backup bytes.Buffer
+	index, err := n.Backup(ctx, &backup)
+	if err != nil {
+		log.Fatal(err)
+	}
+	info, err := store.VerifyBackup(ctx, bytes.NewReader(backup.Bytes()), int64(backup.Len()))
+	fmt.Println(index, info.Index, err)
+	// Output: 1 1 <nil>
+}
+
+// On a node, View sees what was acknowledged on any node; on a store, what it has.
+func ExampleView() {
+	c := &counter{}
+	n, end := alone(c)
+	defer end()
+	var keeper cluster.Keeper = n // or a *store.Store
+	ctx := context.Background()
+	if _, err := keeper.Update(ctx, []byte("5")); err != nil {
+		log.Fatal(err)
+	}
+	err := cluster.View(ctx, keeper, func() error { fmt.Println(c.n); return nil })
+	fmt.Println(err)
+	// Output:
+	// 5
+	// <nil>
+}

@@ -2,10 +2,12 @@ package cluster
 
 import (
 	"bufio"
+	"bytes"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 )
 
 // Nodes talk to each other in frames, besides raft's own messages.
@@ -55,31 +57,55 @@ func readFrame(r *bufio.Reader) (kind byte, id uint64, payload []byte, err error
 // after it.
 var refusals = []error{nil, errNotLeader, ErrMember, ErrNoQuorum, ErrStalled, ErrIdentity, errAbsent, ErrOtherCluster, ErrRemoved}
 
+// A refusal says what an error is, in one or more ways, by numbers of refusals:
+//
+//	refusal = the last of them uint8 | text [ | 0 | the others, uint8 each ]
+//
+// What is in brackets is not there if there are no others, and no 0 in the text.
+
 // encodeRefusal encodes an error for another node.
 func encodeRefusal(err error) []byte {
-	code := byte(0)
+	var codes []byte
 	for i, e := range refusals {
 		if e != nil && errors.Is(err, e) {
-			code = byte(i)
+			codes = append(codes, byte(i))
 		}
 	}
-	return append([]byte{code}, err.Error()...)
+	text, last := err.Error(), byte(0)
+	if n := len(codes); n > 0 {
+		codes, last = codes[:n-1], codes[n-1]
+	}
+	b := append([]byte{last}, text...)
+	if len(codes) > 0 || strings.Contains(text, "\x00") {
+		b = append(append(b, 0), codes...)
+	}
+	return b
 }
 
 // A remoteError is what another node has answered.
 type remoteError struct {
-	kind error // of refusals; nil: another one
-	text string
+	kinds []error // of refusals
+	text  string
 }
 
-func (e *remoteError) Error() string { return e.text }
-func (e *remoteError) Unwrap() error { return e.kind }
+func (e *remoteError) Error() string   { return e.text }
+func (e *remoteError) Unwrap() []error { return e.kinds }
 
 func decodeRefusal(b []byte) error {
-	if len(b) == 0 || int(b[0]) >= len(refusals) {
+	if len(b) == 0 {
 		return &remoteError{text: "cluster: another node has refused"}
 	}
-	return &remoteError{kind: refusals[b[0]], text: string(b[1:])}
+	text, codes := b[1:], b[:1:1]
+	if i := bytes.LastIndexByte(text, 0); i >= 0 {
+		text, codes = text[:i], append(codes, text[i+1:]...)
+	}
+	e := &remoteError{text: string(text)}
+	for _, c := range codes {
+		if c > 0 && int(c) < len(refusals) {
+			e.kinds = append(e.kinds, refusals[c])
+		}
+	}
+	return e
 }
 
 // A pulse is what a node tells of itself.

@@ -58,6 +58,13 @@ func (s *self) isGuest() bool {
 	return s.guest != noGuest
 }
 
+// hasJoined reports whether this node has become one of its cluster by others: it did not begin it.
+func (s *self) hasJoined() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.joined
+}
+
 // awaits reports whether this node has to be invited before it takes a connection.
 func (s *self) awaits(kind byte) bool {
 	s.mu.Lock()
@@ -131,9 +138,7 @@ func (n *Node) admitted(a ask) error {
 	if err := n.self.letIn(); err != nil {
 		return err
 	}
-	c := n.raft.ReloadableConfig()
-	c.HeartbeatTimeout, c.ElectionTimeout = n.patience(), n.patience()
-	if err := n.raft.ReloadConfig(c); err != nil {
+	if err := n.reload(func(c *raft.ReloadableConfig) { c.HeartbeatTimeout, c.ElectionTimeout = n.patience(), n.patience() }); err != nil {
 		return err
 	}
 	n.log.Info("cluster: this node was let in", "node", n.opts.ID, "entry", a.Index)

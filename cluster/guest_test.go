@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -232,6 +233,29 @@ func TestANodeThatWasLetInVotesBeforeItKnowsOfItsVote(t *testing.T) {
 	adds(t, tr.nodes[0], 1, "a")
 	eventually(t, "the second node knows that it has a vote", tr.nodes[1].joined)
 	has(t, tr, 1, map[string]int{"a": 4})
+}
+
+// TestWhatRaftReloadsIsChangedByOneAtATime changes what raft can change while it runs, as a snapshot
+// does, and letting a guest in, which may come at the same time.
+func TestWhatRaftReloadsIsChangedByOneAtATime(t *testing.T) {
+	n := startTrial(t, 1, nil).nodes[0]
+	const goroutines, each = 4, 2000
+	before := n.raft.ReloadableConfig().TrailingLogs
+	var wg sync.WaitGroup
+	for range goroutines {
+		wg.Go(func() {
+			for range each {
+				if err := n.reload(func(c *raft.ReloadableConfig) { c.TrailingLogs++ }); err != nil {
+					t.Error(err)
+					return
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if got := n.raft.ReloadableConfig().TrailingLogs - before; got != goroutines*each {
+		t.Errorf("of %d changes, %d are there", goroutines*each, got)
+	}
 }
 
 // TestANodeThatIsRebuiltGetsItsVote changes the leader while a founder is sent the log, the

@@ -20,10 +20,11 @@ import (
 //	answer = code uint8 | cluster [16]byte | founders [16]byte | from string
 //	string = size uint8 | bytes
 //
-// An empty "to" means whichever node is there. "run" says which process this is: see clone.go. One with another token is told the code and
-// nothing else. A node that is of no cluster yet gets answers to what it asks, but nothing
-// is sent to it but an invitation: a hello from the leader that is to add it, which makes
-// it one of that cluster.
+// An empty "to" means whichever node is there. "run" says which process this is: see
+// clone.go. A caller with another token is told the code and nothing else. A node that is
+// of no cluster yet gets answers to what it asks, but is sent nothing except an
+// invitation: a hello from the leader that is to add it, which makes it part of that
+// cluster.
 const (
 	helloMagic = "statecl3"
 	helloHead  = len(helloMagic) + 1 + sha256.Size + 2*idSize
@@ -147,7 +148,7 @@ func (m *mux) receive(c greeting) byte {
 		return helloNotYet
 	}
 	if err := m.self.learn(c.identity); err != nil {
-		m.log.Error("cluster: can't write down to which cluster this node is added", "node", m.self.id, "err", err)
+		m.log.Error("cluster: can't write down to which cluster this node is added", "node", m.self.id, "error", err)
 		return helloFailed
 	}
 	m.found(c.identity)
@@ -202,15 +203,15 @@ func refusal(code byte, m meeting) error {
 	case helloToken:
 		why = fmt.Errorf("%w: it belongs to another cluster, or Options.Token differs", ErrIdentity)
 	case helloNode:
-		why = fmt.Errorf("%w: node %q was called for, and it is not there: see that each node listens where the others expect it (Add tells them where), and no two at the same address", ErrIdentity, m.wanted)
+		why = fmt.Errorf("%w: node %q was expected at this address, and another one answered: make sure that each node listens where the others expect it (Add tells them where), and no two at the same address", ErrIdentity, m.wanted)
 	case helloCluster:
-		why = fmt.Errorf("%w: node %q is of cluster %v, and this one of %v: if one of them should be a member of the other's, remove its directory, and what it alone has, and open it with Join; else stop it, or change the address", ErrOtherCluster, m.node, m.there, m.here)
+		why = fmt.Errorf("%w: node %q is of cluster %v, and this one of %v: if one of them is to join the other's cluster, remove its directory, and with it what it alone has, and open it with Join; otherwise stop it, or correct the address", ErrOtherCluster, m.node, m.there, m.here)
 	case helloClone:
-		why = fmt.Errorf("%w: another process is that member, at the address where the others know it, and the one that calls is a copy: close that, or, if it is to be the member, close the other one; see that each has an ID and a directory of its own", ErrIdentity)
+		why = fmt.Errorf("%w: another process is that member, at the address where the others know it, and the one that calls is a copy: close the copy, or, if it is to be the member, the other process; give each an ID and a directory of its own", ErrIdentity)
 	case helloNotYet:
 		return errNotYet
 	default:
-		why = errors.New("cluster: it has refused, and its log says why")
+		why = errors.New("cluster: the other node refused the connection: see its log for the reason")
 	}
 	return &refusedError{why}
 }
@@ -238,7 +239,7 @@ func (m *mux) tell(about string, why error) error {
 	}
 	if !errors.Is(why, errNotYet) && m.told.last[about] != why.Error() {
 		m.told.last[about] = why.Error()
-		m.log.Error("cluster: no connection", "node", m.self.id, "peer", about, "err", why)
+		m.log.Error("cluster: no connection", "node", m.self.id, "peer", about, "error", why)
 	}
 	return why
 }

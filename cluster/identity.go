@@ -103,6 +103,7 @@ type self struct {
 	is     identity
 	joined bool // it has got its identity from others: it does not begin a cluster
 	guest  guest
+	at     []string // where the others may know it, which its log does not say; see where.go
 }
 
 // nodeFile has the ID of the node, and of its cluster.
@@ -122,19 +123,24 @@ func (s *self) become(i identity, joined bool) error {
 	if joined {
 		g = strange
 	}
-	return s.becomeLocked(i, joined, g)
+	return s.writeLocked(i, joined, g, nil)
 }
 
-// becomeLocked is become, with write held.
+// becomeLocked is become, with write held, for a node that is where it was.
 func (s *self) becomeLocked(i identity, joined bool, g guest) error {
+	return s.writeLocked(i, joined, g, s.at)
+}
+
+// writeLocked writes down all that this node is, with write held, and then it is so.
+func (s *self) writeLocked(i identity, joined bool, g guest, at []string) error {
 	if s.path != "" {
-		if err := writeDurably(s.path, encodeSelf(s.id, i, joined, g)); err != nil {
+		if err := writeDurably(s.path, encodeSelf(s.id, i, joined, g, at)); err != nil {
 			return err
 		}
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.is, s.joined, s.guest = i, joined, g
+	s.is, s.joined, s.guest, s.at = i, joined, g, at
 	return nil
 }
 
@@ -168,7 +174,7 @@ func (s *self) found(i identity) error {
 	return err
 }
 
-func encodeSelf(id string, i identity, joined bool, g guest) []byte {
+func encodeSelf(id string, i identity, joined bool, g guest, at []string) []byte {
 	b := fmt.Appendf(nil, "%s\n", id)
 	if i.known() {
 		b = fmt.Appendf(b, "cluster %x\n", i.cluster)
@@ -178,6 +184,9 @@ func encodeSelf(id string, i identity, joined bool, g guest) []byte {
 	}
 	if joined {
 		b = append(b, "joined\n"...)
+	}
+	for _, addr := range at {
+		b = fmt.Appendf(b, "at %s\n", addr)
 	}
 	return append(b, guestLines[g]...)
 }
@@ -193,6 +202,9 @@ func readSelf(path, id string) (*self, error) {
 		return nil, err
 	}
 	lines := strings.Split(strings.TrimSuffix(string(b), "\n"), "\n")
+	if isCutShort(string(b), id) {
+		return nil, damagedErr(fmt.Errorf("cluster: %s is cut short, after %d bytes: %.100q", path, len(b), b))
+	}
 	if lines[0] != id {
 		return nil, fmt.Errorf("%w: the directory is that of node %q, as %s says, and Options.ID is %q: open it with its ID, or give this node a directory of its own", ErrIdentity, lines[0], path, id)
 	}
@@ -205,6 +217,8 @@ func readSelf(path, id string) (*self, error) {
 			err = decodeID(&s.is.founders, value)
 		case "joined":
 			s.joined = true
+		case "at":
+			s.at = append(s.at, value)
 		case "guest":
 			s.guest, err = parseGuest(line)
 		default:
@@ -215,6 +229,19 @@ func readSelf(path, id string) (*self, error) {
 		}
 	}
 	return s, nil
+}
+
+// isCutShort reports whether a text is what is left of the file NODE of this node, as a file system
+// may leave it, or may be.
+func isCutShort(text, id string) bool {
+	first, _, ended := strings.Cut(text, "\n")
+	switch {
+	case strings.Trim(first, "\x00") == "":
+		return true
+	case ended:
+		return first == id && !strings.HasSuffix(text, "\n")
+	}
+	return strings.HasPrefix(id, first)
 }
 
 func decodeID(to *[idSize]byte, text string) error {

@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -399,14 +400,15 @@ func TestALogWithoutTheIdentityIsRefused(t *testing.T) {
 	tr := startTrial(t, 3, nil)
 	adds(t, tr.nodes[0], 1, "a")
 	path := filepath.Join(tr.path(0), nodeFile)
-	texts := []string{"", "n0\n", "n0\ncluster 12\n", "n0\nfounders x\n", "n0\nwhat\n"}
+	const none = "no file"
+	texts := []string{none, "", "n0\n", "n0\ncluster 12\n", "n0\nfounders x\n", "n0\nwhat\n", "\x00\x00\x00", "n0\nclus"}
 	if testing.Short() {
 		texts = texts[:2]
 	}
 	for _, text := range texts {
 		tr.crash(0)
 		err := os.Remove(path)
-		if text != "" {
+		if text != none {
 			err = os.WriteFile(path, []byte(text), 0o600)
 		}
 		if err != nil {
@@ -421,6 +423,34 @@ func TestALogWithoutTheIdentityIsRefused(t *testing.T) {
 		tr.start(0)
 		voters(t, tr.nodes[1], 3)
 		has(t, tr, 0, map[string]int{"a": 1})
+	}
+}
+
+// TestAFileNODEThatIsCutShortIsDamage reads what a crash, or a file system, may leave of the file NODE,
+// and the file of another node, which is not to be set aside.
+func TestAFileNODEThatIsCutShortIsDamage(t *testing.T) {
+	path := filepath.Join(t.TempDir(), nodeFile)
+	want := &self{id: "n10", is: newCluster(), joined: true, guest: invited, at: []string{"127.0.0.1:1", "[::1]:2"}}
+	whole := string(encodeSelf(want.id, want.is, want.joined, want.guest, want.at))
+	for text, want := range map[string]error{
+		whole: nil, "n10\n": nil,
+		"": store.ErrCorrupt, "\n": store.ErrCorrupt, "n": store.ErrCorrupt, "n10": store.ErrCorrupt,
+		strings.Repeat("\x00", len(whole)): store.ErrCorrupt, whole[:len(whole)-1]: store.ErrCorrupt, whole[:10]: store.ErrCorrupt,
+		"n1\n": ErrIdentity, "m": ErrIdentity, "n100": ErrIdentity, "n1\nclus": ErrIdentity,
+	} {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := readSelf(path, "n10"); !errors.Is(err, want) || err != nil && !strings.Contains(err.Error(), path) {
+			t.Errorf("%q: %v, and it should be: %v", text, err, want)
+		}
+	}
+	if err := os.WriteFile(path, []byte(whole), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	s, err := readSelf(path, "n10")
+	if err != nil || s.is != want.is || !s.joined || s.guest != invited || !slices.Equal(s.at, want.at) {
+		t.Errorf("it is read as %+v, %v", s, err)
 	}
 }
 

@@ -105,7 +105,7 @@ func checkVacant(dir string) error {
 	if err != nil {
 		return err
 	}
-	for _, name := range []string{nodeFile, begunFile, joinFile} {
+	for _, name := range append([]string{joinFile}, nodeFiles...) {
 		path := filepath.Join(dir, name)
 		if there, err := exists(path); err != nil || there {
 			return errors.Join(err, fmt.Errorf("there is a node already, as %s shows: import into another directory: %w", path, fs.ErrExist))

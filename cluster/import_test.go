@@ -91,6 +91,9 @@ func TestTheDirectoryOfAStoreIsNotThatOfANode(t *testing.T) {
 			if !errors.Is(err, ErrIdentity) || !strings.Contains(err.Error(), dir) || !strings.Contains(err.Error(), "Backup") || !strings.Contains(err.Error(), "Import") {
 				t.Errorf("the error is %v", err)
 			}
+			if !strings.HasPrefix(err.Error(), "cluster: ") || strings.Count(err.Error(), "cluster: ") > 1 {
+				t.Errorf("the error does not name the package once: %v", err)
+			}
 		}
 	}
 	refused()

@@ -50,6 +50,11 @@ func advised(err error, what string) error {
 // begunFile is there once the node has had something to lose.
 const begunFile = "BEGUN"
 
+// nodeFiles are what shows that a directory is, or was, that of a node, besides its log, its snapshots
+// and what Rejoin leaves. NODE is the first that goes when the directory is set aside, and REMOVED,
+// without which it might be opened, the last.
+var nodeFiles = []string{nodeFile, begunFile, removedFile}
+
 var errGoneLog = errors.New("cluster: the log is gone: this node has taken part in a cluster, and its files are not there")
 
 // checkWhole makes sure, before anything is changed, that the log is there if anything else

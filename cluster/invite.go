@@ -29,7 +29,7 @@ func (n *Node) mustHaveBegun(ctx context.Context, a ask) error {
 	if err != nil || a.Op == askJoin { // which has said that it has a log
 		return err
 	}
-	b, err := n.askAt(ctx, a.Addr, a.ID, ask{Op: askEmpty})
+	b, err := n.askAt(ctx, a.Addr, a.ID, ask{Op: askEmpty, ID: a.ID, Addr: a.Addr})
 	switch {
 	case err != nil:
 		return fmt.Errorf("%w: asking %s, at %s, whether it has a log: %w", ErrMember, a.ID, a.Addr, err)
@@ -62,7 +62,11 @@ func (n *Node) meet(ctx context.Context, kind byte, a ask) error {
 		case a.Op == askJoin || time.Now().After(end): // one that joins asks again
 			return fmt.Errorf("%w: the leader, %s, can't reach %s at %s, which others must be able to (see Options.Advertise; the certificate must be good for its host): %w", ErrMember, n.opts.ID, a.ID, a.Addr, err)
 		}
-		n.pause(n.opts.Heartbeat / 5)
+		select {
+		case <-time.After(n.opts.Heartbeat / 5):
+		case <-ctx.Done():
+		case <-n.ctx.Done():
+		}
 	}
 }
 
@@ -156,6 +160,8 @@ func (n *Node) mustBeGone(ctx context.Context, s raft.Server, a ask) error {
 		return fmt.Errorf("%w: member %s runs, at %s, and was not removed: see that Options.ID is that of the node whose directory it is, or close the member first", ErrIdentity, a.ID, s.Address)
 	case is != absent:
 		return fmt.Errorf("%w: member %s does not answer at %s, and was not removed: it may be paused, or cut off: end it, or, if it or its computer is gone, have another member Remove it first: %w", ErrIdentity, a.ID, s.Address, err)
+	case a.isAnother(s):
+		return n.refuseElsewhere(ctx, a)
 	}
 	return nil
 }
@@ -172,7 +178,7 @@ func (n *Node) mayMove(ctx context.Context, s raft.Server, a ask) error {
 	case is == absent, is == unreachable:
 		return nil
 	case is == silent:
-		return fmt.Errorf("%w: %w: %s can't move to %s while somebody is at %s, where the others know it, who does not answer: it may be paused: end it, or, if it is not %s, have another member Remove that first: %w", ErrMember, ErrIdentity, a.ID, a.Addr, s.Address, a.ID, err)
+		return fmt.Errorf("%w: %w: %s can't move to %s: a process at %s, where the others know it, takes connections and does not answer. It may be paused: end it, or, if it is not %s, have another member Remove that first: %w", ErrMember, ErrIdentity, a.ID, a.Addr, s.Address, a.ID, err)
 	}
 	here, herr := n.run, error(nil) // of the leader, whose own address has changed
 	if a.ID != n.opts.ID {

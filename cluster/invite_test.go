@@ -136,10 +136,19 @@ func TestANodeDoesNotTakeThePlaceOfAMemberThatRuns(t *testing.T) {
 		return strings.Contains(log.String(), "runs at "+tr.addrs[copied])
 	})
 	lead := tr.nodes[tr.leader()]
-	err = lead.Add(within(t, time.Minute), moved.ID, moved.Listen)
-	if !errors.Is(err, ErrIdentity) || !strings.Contains(err.Error(), "runs at "+tr.addrs[copied]) {
-		t.Errorf("adding the copy: %v", err)
+	refused := func(why string) { // with the same error, whichever node is called
+		t.Helper()
+		for i, called := range tr.nodes {
+			if called == nil {
+				continue
+			}
+			err := called.Add(within(t, time.Minute), moved.ID, moved.Listen)
+			if !errors.Is(err, ErrIdentity) || !errors.Is(err, ErrMember) || errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), why) {
+				t.Errorf("adding the copy, on node %d: %v", i, err)
+			}
+		}
 	}
+	refused("runs at " + tr.addrs[copied])
 	if got := fmt.Sprint(lead.voters()); !strings.Contains(got, tr.addrs[copied]) || strings.Contains(got, moved.Listen) {
 		t.Errorf("the members are %v", got)
 	}
@@ -162,10 +171,7 @@ func TestANodeDoesNotTakeThePlaceOfAMemberThatRuns(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer again.Close()
-	err = tr.nodes[tr.leader()].Add(within(t, time.Minute), moved.ID, moved.Listen)
-	if !errors.Is(err, ErrIdentity) || !strings.Contains(err.Error(), "may be paused") {
-		t.Errorf("adding the copy of one that is paused: %v", err)
-	}
+	refused("may be paused")
 	if _, err := Rejoin(within(t, time.Minute), tr.path(copied), &moved); err == nil {
 		t.Error("Rejoin at an address that another process has")
 	}
@@ -365,4 +371,38 @@ func TestANodeThatIsToBeRebuiltFindsMembersThatHaveMoved(t *testing.T) {
 		voters(t, tr.nodes[hurt], 3)
 		has(t, tr, hurt, map[string]int{"a": 1})
 	}
+}
+
+// TestAnAddressOfAnotherClusterIsPassedOver gives nodes the address of another cluster's node among
+// those of the members. One is rebuilt by way of the others, and each is opened while only the other
+// cluster is up.
+func TestAnAddressOfAnotherClusterIsPassedOver(t *testing.T) {
+	stale := startTrial(t, 1, apart).addrs[0]
+	tr := startTrial(t, 3, nil)
+	update(t, tr.nodes[0], "add x")
+	i := tr.follower()
+	tr.stop(i)
+	o := *tr.opts[i]
+	o.Members, o.Join = nil, []string{stale, tr.addrs[(i+1)%3], tr.addrs[(i+2)%3]}
+	tr.opts[i] = &o
+	if _, err := Rejoin(within(t, time.Minute), tr.path(i), &o); err != nil {
+		t.Fatal(err)
+	}
+	tr.start(i)
+	voters(t, tr.nodes[tr.leader()], 3)
+	for i := range tr.nodes {
+		tr.crash(i)
+	}
+	ended, end := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	defer end()
+	if _, err := Rejoin(ended, tr.path(i), &o); !errors.Is(err, ErrNoQuorum) || !errors.Is(err, ErrOtherCluster) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("only the other cluster is up: %v", err)
+	}
+	for _, j := range []int{(i + 2) % 3, i} { // a founder, and one that has joined
+		o := *tr.opts[j]
+		o.Members, o.Join = nil, []string{stale, tr.addrs[(i+1)%3]}
+		tr.opts[j] = &o
+		tr.start(j)
+	}
+	update(t, tr.nodes[i], "add x")
 }

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"regexp"
+	"slices"
 	"sync"
 	"time"
 
@@ -63,7 +64,7 @@ func (n *Node) askAll(said map[string]*reminder) {
 		case err == nil && r.due(time.Now(), ""):
 			n.log.Info("cluster: this node is being added, and has no vote yet", "node", n.opts.ID, "asked", addr, "applied", n.fsm.applied.Load())
 		case err != nil && r.due(time.Now(), err.Error()):
-			n.log.Warn("cluster: not a member yet, and asking on", "node", n.opts.ID, "asked", addr, "err", err)
+			n.log.Warn("cluster: not a member yet, and asking on", "node", n.opts.ID, "asked", addr, "error", err)
 		}
 		if err == nil {
 			return
@@ -71,18 +72,19 @@ func (n *Node) askAll(said map[string]*reminder) {
 	}
 }
 
-// whomToAsk returns where the other nodes may be: as Options.Join says, or else the log.
+// whomToAsk returns where the other nodes may be: first as Options.Join says, and then as the log
+// does. Those whom an operator has named may be gone, while the log has all members.
 func (n *Node) whomToAsk() (addrs []string) {
 	if len(n.opts.Join) > 0 {
-		return others(n.opts)
+		addrs = others(n.opts)
 	}
 	conf, err := n.members()
 	if err != nil {
-		return nil
+		return addrs
 	}
 	for _, s := range conf.Servers {
-		if string(s.ID) != n.opts.ID {
-			addrs = append(addrs, string(s.Address))
+		if addr := string(s.Address); string(s.ID) != n.opts.ID && addr != n.opts.Advertise && !slices.Contains(addrs, addr) {
+			addrs = append(addrs, addr)
 		}
 	}
 	return addrs
@@ -91,8 +93,13 @@ func (n *Node) whomToAsk() (addrs []string) {
 // askToJoin asks the node at addr to let this one in. One that does not answer, as a paused
 // process, is given up.
 func (n *Node) askToJoin(addr string) error {
+	at, err := n.noteWhere(n.opts.Advertise)
+	if err != nil {
+		return err
+	}
 	payload, err := json.Marshal(ask{
-		Op: askJoin, ID: n.opts.ID, Addr: n.opts.Advertise, Empty: n.isEmpty(), Had: n.hadVote(), Run: n.run, Relay: true,
+		Op: askJoin, ID: n.opts.ID, Addr: n.opts.Advertise, Empty: n.isEmpty(), Had: n.wasMember(), Run: n.run, Relay: true,
+		At: at,
 	})
 	if err != nil {
 		return err
@@ -107,21 +114,11 @@ func (n *Node) askToJoin(addr string) error {
 	return err
 }
 
-// hadVote reports whether this node was a member with a vote, as far as its log says, or was
-// removed. One that is being added has no log, or is a member without a vote there; the log
-// that a guest is sent says what was once.
-func (n *Node) hadVote() bool {
-	conf, err := n.members()
-	if err != nil || n.raft.LastIndex() == 0 || n.self.isGuest() {
-		return false
-	}
-	for _, s := range conf.Servers {
-		if string(s.ID) == n.opts.ID {
-			return s.Suffrage == raft.Voter
-		}
-	}
-	return true
-}
+// wasMember reports whether this node was a member for certain, so that it was removed if it is none
+// now: it has begun its cluster, or was let in. Then it has applied the entry by which it was added,
+// and has its vote, or was to get it. One that is being added has no log, or is a guest, whose log
+// says what was once.
+func (n *Node) wasMember() bool { return n.raft.LastIndex() > 0 && !n.self.isGuest() }
 
 // joined reports whether this node has a vote for certain, at the address that it has.
 func (n *Node) joined() bool {
@@ -143,6 +140,14 @@ func (n *Node) hasVote() (has, sure bool) {
 	settled, _ := n.fsm.members.get()
 	has = n.isVoterIn(latest)
 	return has, has && n.isVoterIn(settled)
+}
+
+// lacksVote reports whether this node has joined, and is a member, by its log, that may not get its
+// vote unless it asks for it: it has none, or has it by an entry that may be lost with the leader.
+func (n *Node) lacksVote() bool {
+	latest, err := n.members()
+	s, known := memberOf(latest, n.opts.ID)
+	return n.self.hasJoined() && err == nil && known && string(s.Address) == n.opts.Advertise && !n.joined()
 }
 
 // isVoterIn reports whether this node is among the members, with a vote and its address.
@@ -259,7 +264,7 @@ func (n *Node) joiner(a ask) *joiner {
 		d.err = n.addMember(ctx, a)
 		n.joining.mu.Lock()
 		if n.joining.remind(a, d.err) {
-			n.log.Warn("cluster: a node that wants to be a member was refused", "node", n.opts.ID, "asked", a.ID, "at", a.Addr, "err", d.err)
+			n.log.Warn("cluster: a node that wants to be a member was refused", "node", n.opts.ID, "asked", a.ID, "at", a.Addr, "error", d.err)
 		}
 		if n.joining.all[a.ID] == d {
 			delete(n.joining.all, a.ID)

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"crypto/tls"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -257,5 +259,135 @@ func TestJoinWithAnotherNameOfTheNodeItself(t *testing.T) {
 	}
 	if err == nil {
 		t.Error(n.Close())
+	}
+}
+
+// A halt is a logger that stands still at a line, the first time.
+type halt struct {
+	slog.Handler
+	at        string
+	hit, goOn chan struct{}
+	once      sync.Once
+	release   func()
+}
+
+func newHalt(t *testing.T, at string) *halt {
+	h := &halt{Handler: quiet(t).Handler(), at: at, hit: make(chan struct{}), goOn: make(chan struct{})}
+	h.release = sync.OnceFunc(func() { close(h.goOn) })
+	return h
+}
+
+func (h *halt) Enabled(context.Context, slog.Level) bool { return true }
+
+func (h *halt) Handle(ctx context.Context, r slog.Record) error {
+	if strings.Contains(r.Message, h.at) {
+		h.once.Do(func() { close(h.hit); <-h.goOn })
+	}
+	if h.Handler.Enabled(ctx, r.Level) {
+		return h.Handler.Handle(ctx, r)
+	}
+	return nil
+}
+
+// TestANodeAsksThoseThatItsLogHas opens a node with the address of one member, which is gone for
+// good before the node has its vote; and again, at another address.
+func TestANodeAsksThoseThatItsLogHas(t *testing.T) {
+	h := newHalt(t, "this node was let in")
+	tr := newTrial(t, 4, func(i int, o *Options) {
+		if i == 3 {
+			o.Logger = slog.New(h)
+		}
+	})
+	t.Cleanup(h.release) // before the nodes are closed
+	joining(tr)
+	tr.opts[3].Join = tr.addrs[:1]
+	for i := range 3 {
+		tr.start(i)
+		voters(t, tr.nodes[0], i+1)
+	}
+	for tr.leader() != 0 {
+		if err := tr.nodes[0].Transfer(within(t, time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	n := tr.start(3)
+	<-h.hit
+	tr.crash(0)
+	h.release()
+	voters(t, tr.nodes[1], 4)
+	eventually(t, "the node knows that it has its vote", n.joined)
+	if err := n.Remove(within(t, time.Minute), "n0"); err != nil {
+		t.Fatal(err)
+	}
+	if err := n.Sync(within(t, time.Minute)); err != nil {
+		t.Fatal(err)
+	}
+	tr.stop(3)
+	tr.opts[3].Listen = freeAddrs(t, 1)[0]
+	n = tr.start(3)
+	eventually(t, "the member has told the others its address", n.joined)
+	update(t, n, "add a")
+}
+
+// halfIn makes a cluster of two nodes, and has a third one join, which was let in and gets no vote:
+// the leader has died meanwhile. The third node is down.
+func halfIn(t *testing.T) *trial {
+	t.Helper()
+	h := newHalt(t, "this node was let in")
+	var alone atomic.Bool
+	tr := newTrial(t, 3, func(i int, o *Options) {
+		if i == 2 {
+			o.Logger = slog.New(h)
+			o.hooks.connect = func(kind byte, addr string) error {
+				if kind == connPeer && addr != "" && alone.Load() {
+					return errRefused
+				}
+				return nil
+			}
+		}
+	})
+	t.Cleanup(h.release) // before the nodes are closed
+	joining(tr)
+	for i := range 2 {
+		tr.start(i)
+		voters(t, tr.nodes[0], i+1)
+	}
+	tr.start(2)
+	<-h.hit
+	alone.Store(true)
+	lead := tr.leader()
+	tr.crash(lead)
+	h.release()
+	tr.crash(2)
+	tr.start(lead)
+	alone.Store(false)
+	if vs, err := tr.nodes[tr.leader()].voters(); err != nil || len(vs) != 2 {
+		t.Fatalf("the voters are %v, %v: this tests nothing", vs, err)
+	}
+	return tr
+}
+
+// TestANodeThatWasLetInGetsItsVoteWithoutJoin opens a node without Join that has no vote yet.
+func TestANodeThatWasLetInGetsItsVoteWithoutJoin(t *testing.T) {
+	tr := halfIn(t)
+	tr.opts[2].Join = nil
+	n := tr.start(2)
+	eventually(t, "the node has its vote", n.joined)
+	update(t, n, "add a")
+}
+
+// TestANodeThatWasRemovedBeforeItHadItsVoteSaysSo removes it while it is down, and opens it as always.
+func TestANodeThatWasRemovedBeforeItHadItsVoteSaysSo(t *testing.T) {
+	tr := halfIn(t)
+	keep := tr.nodes[tr.leader()]
+	if err := keep.Remove(within(t, time.Minute), tr.opts[2].ID); err != nil {
+		t.Fatal(err)
+	}
+	n := tr.start(2)
+	eventually(t, "the node hears that it was removed, or is a member again", func() bool {
+		return errors.Is(n.Stats().Err, ErrRemoved) || n.joined()
+	})
+	if conf, _, err := keep.settledMembers(); err != nil || len(conf.Servers) != 2 {
+		t.Errorf("the members are %v, %v", conf.Servers, err)
 	}
 }

@@ -113,11 +113,14 @@ func (n *Node) entryTime() int64 {
 	return max(now.UnixNano(), last)
 }
 
-// dropLate gives up connections on which a leader has not answered for long.
+// dropLate gives up connections on which a leader has not answered for long, and those on which
+// nothing comes at all.
 func (n *Node) dropLate() {
-	for _, to := range n.out.late(time.Now().Add(-max(lateAfter, 10*n.opts.Heartbeat))) {
+	patience := max(lateAfter, 10*n.opts.Heartbeat)
+	for _, to := range n.out.late(time.Now().Add(-patience)) {
 		n.peers.drop(to.addr)
 	}
+	n.peers.dropSilent(time.Now(), patience)
 }
 
 const lateAfter = 5 * time.Second

@@ -282,7 +282,7 @@ func (n *Node) watchDisk() {
 			return
 		}
 		if stalled {
-			n.log.Error("cluster: the disk does not answer; this node is off until it does", "node", n.opts.ID, "dir", n.dir, "since", n.logs.stuck(), "err", n.logs.refusal.err())
+			n.log.Error("cluster: the disk does not answer; this node is off until it does", "node", n.opts.ID, "dir", n.dir, "since", n.logs.stuck(), "error", n.logs.refusal.err())
 		} else {
 			n.log.Warn("cluster: the disk answers again", "node", n.opts.ID, "dir", n.dir)
 		}

@@ -19,11 +19,15 @@ type ask struct {
 	ID    string
 	Addr  string
 	Empty bool   // op is askJoin, and the node's log is empty, or it was and the node was not let in yet
-	Had   bool   // op is askJoin, and the node's log says that it had a vote, or was removed
+	Had   bool   // op is askJoin, and the node was a member for certain: if it is none, it was removed
 	Run   string // op is askJoin or askAdmit: drawn when the node was opened
 	Index uint64 // op is askAdmit: of the entry by which the node was added
 	Gone  bool   // op is askRemove, and the member must not run
 	Relay bool   // pass it on to the leader
+
+	// Where the others may know the node, besides Addr, if the op is askJoin, askMember or
+	// askRemove; nil: it does not say. See where.go.
+	At []string
 }
 
 const (
@@ -45,25 +49,27 @@ const (
 // that can't reach the others first, and for a member whose address has changed.
 //
 // The error is ErrMember if the address is another member's, no node with that ID answers
-// there, a member with that ID comes with an empty directory, or runs at its old address, or
-// the members that are up are no majority with the new one, or with the one that
+// there, a member with that ID comes with an empty directory, or runs at its old address,
+// or the members that are up are no majority with the new one, or with the one that
 // moves; ErrOtherCluster if a node answers that has begun as one of another cluster: then
-// nothing has changed. Or it is ErrNoQuorum, or that of ctx; then the node may be a member
-// without a vote, and Add can be called again.
+// nothing has changed. Or it is ErrNoQuorum, store.ErrClosed, or that of ctx; then the
+// node may be a member without a vote, and Add can be called again.
 func (n *Node) Add(ctx context.Context, id, addr string) error {
-	if id == "" || addr == "" {
-		return fmt.Errorf("%w: adding a member needs an ID and an address", ErrMember)
+	if !isID(id) || addr == "" {
+		return fmt.Errorf("%w: adding a member needs an ID, which is %s, and an address, and they are %q and %q", ErrMember, whatID, id, addr)
 	}
 	return n.change(ctx, "adding member "+id, ask{Op: askAdd, ID: id, Addr: addr})
 }
 
 // Remove removes a member for good, whether it is up or not. It may be called on any
-// node, also on the one to be removed. Close the removed node: opened again, it
-// says ErrRemoved, at once or when it has asked the others, and does not come back by itself.
-// [Rejoin], or an empty directory, is the way back. The error is ErrMember if there is no such
-// member, it is the last one, or the members that are up are no majority without it, in
-// which case the text says which are down; ErrNoQuorum; or that of ctx. After the last two the
-// member may still be removed, or not: call it again, which says ErrMember if it was.
+// node, also on the one to be removed: a leader lets another member lead first, as
+// Transfer does, and that one removes it. Close the removed node: opened again, it says
+// ErrRemoved, at once or when it has asked the others, and does not come back by itself.
+// [Rejoin], or an empty directory, is the way back. The error is ErrMember if there is no
+// such member, it is the last one, or the members that are up are no majority without it,
+// in which case the text says which are down; ErrNoQuorum; store.ErrClosed; or that of
+// ctx. After the last three the member may be removed or not, or may be yet: call it
+// again, which says ErrMember if it was.
 func (n *Node) Remove(ctx context.Context, id string) error {
 	return n.change(ctx, "removing member "+id, ask{Op: askRemove, ID: id})
 }
@@ -72,6 +78,9 @@ func (n *Node) Remove(ctx context.Context, id string) error {
 // when the leader has given way. It may be called on any node. Updates wait
 // meanwhile, for some milliseconds. A member that does not take over in time is asked
 // again, until ctx ends.
+//
+// The error is ErrMember if no other member with a vote answers; store.ErrClosed; or
+// that of ctx, with ErrNoQuorum if no leader could be reached.
 func (n *Node) Transfer(ctx context.Context) error {
 	return n.change(ctx, "letting another member lead", ask{Op: askTransfer})
 }
@@ -160,8 +169,22 @@ func (n *Node) doAsLeader(ctx context.Context, a ask) error {
 	default:
 		return errMalformed
 	}
-	if errors.Is(err, raft.ErrNotLeader) || errors.Is(err, raft.ErrLeadershipLost) || errors.Is(err, raft.ErrLeadershipTransferInProgress) {
+	return n.sayAsLeader(ctx, err)
+}
+
+// sayAsLeader returns what an error of the leader is for whoever has asked, there or on another node. That
+// it is being closed is that it leads no more. A context that was shorter than that of the call has
+// ended for the leader alone.
+func (n *Node) sayAsLeader(ctx context.Context, err error) error {
+	switch {
+	case err == nil:
+		return nil
+	case errors.Is(err, raft.ErrNotLeader), errors.Is(err, raft.ErrLeadershipLost), errors.Is(err, raft.ErrLeadershipTransferInProgress):
 		return errNotLeader
+	case n.ctx.Err() != nil:
+		return errNotLeader
+	case ctx.Err() == nil && (errors.Is(err, context.DeadlineExceeded) || errors.Is(err, context.Canceled)):
+		return decodeRefusal(encodeRefusal(err))
 	}
 	return err
 }
@@ -188,6 +211,9 @@ func (n *Node) addMember(ctx context.Context, a ask) error {
 			}
 		}
 		s, known := memberOf(conf, a.ID)
+		if known && a.Op == askJoin && a.Had && a.isAnother(s) {
+			return n.refuseReplaced(ctx, a)
+		}
 		if known && s.Suffrage == raft.Voter {
 			return n.moveMember(ctx, s, a, index)
 		}
@@ -303,8 +329,24 @@ func (n *Node) removeMember(ctx context.Context, a ask) error {
 		if known && s.Suffrage == raft.Voter && len(votersOf(conf)) == 1 {
 			return fmt.Errorf("%w: %s is the last member", ErrMember, a.ID)
 		}
+		if a.ID == n.opts.ID {
+			return n.giveWay(ctx)
+		}
 		return n.await(ctx, func() error { return n.raft.RemoveServer(raft.ServerID(a.ID), index, 0).Error() })
 	})
+}
+
+// giveWay lets another member lead, which is to be asked then to remove this one. A leader does
+// not remove itself: the others are to agree on that, and it does not count among them. If it
+// ends, or is cut off, before any of them has the entry, they have to do with a log in which it
+// is a member. Two, or three of four with one down, are no majority without its vote there. It
+// refuses that, since they lack the entry; and it does not stand for election, since it is no
+// member by its own log. So nobody would ever lead again, with all of them up.
+func (n *Node) giveWay(ctx context.Context) error {
+	if err := n.transfer(ctx); err != nil && ctx.Err() != nil {
+		return err
+	}
+	return errNotLeader // also if nobody has taken over: the next attempt looks again at who is up
 }
 
 // transfer lets another member lead. No entry is on its way meanwhile, so that the
@@ -315,9 +357,9 @@ func (n *Node) transfer(ctx context.Context) error {
 	if !ok {
 		return errNotLeader
 	}
-	n.prop.hold(n.opts.Heartbeat)
+	n.prop.hold(ctx, n.opts.Heartbeat)
 	defer n.prop.release()
-	to, err := n.successor(term)
+	to, err := n.successor(ctx, term)
 	if err != nil {
 		return err
 	}
@@ -331,7 +373,7 @@ func (n *Node) transfer(ctx context.Context) error {
 }
 
 // successor returns the voter that has applied most.
-func (n *Node) successor(term uint64) (best raft.Server, err error) {
+func (n *Node) successor(ctx context.Context, term uint64) (best raft.Server, err error) {
 	voters, err := n.voters()
 	if err != nil {
 		return best, err
@@ -370,6 +412,8 @@ func (n *Node) successor(term uint64) (best raft.Server, err error) {
 				return best, nil
 			}
 		case <-timeout.C:
+		case <-ctx.Done():
+			return best, ctx.Err()
 		case <-n.ctx.Done():
 			return best, errNotLeader
 		}
@@ -388,9 +432,12 @@ func (n *Node) enter() {
 	}
 	err := n.begun()
 	if err == nil {
+		err = n.forgetWhere()
+	}
+	if err == nil {
 		err = os.Remove(filepath.Join(n.dir, joinFile))
 	}
 	if err != nil && !errors.Is(err, os.ErrNotExist) {
-		n.log.Error("cluster: joined, and could not note that", "node", n.opts.ID, "err", err)
+		n.log.Error("cluster: joined, and could not note that", "node", n.opts.ID, "error", err)
 	}
 }

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stateio/stateio/cluster/testca"
@@ -61,6 +62,11 @@ func TestAClusterGrowsAndShrinks(t *testing.T) {
 	}
 	if err := tr.nodes[3].Add(ctx, "n9", tr.addrs[2]); !errors.Is(err, ErrMember) {
 		t.Errorf("adding a member at the address of another one: %v", err)
+	}
+	for _, id := range []string{"", "caf\xe9", "a\nb", strings.Repeat("x", maxID+1)} {
+		if err := tr.nodes[3].Add(ctx, id, freeAddrs(t, 1)[0]); !errors.Is(err, ErrMember) || !strings.Contains(err.Error(), whatID) {
+			t.Errorf("adding member %q: %v", id, err)
+		}
 	}
 	if err := tr.nodes[3].Remove(ctx, "n9"); !errors.Is(err, ErrMember) {
 		t.Errorf("removing one that is no member: %v", err)
@@ -209,6 +215,112 @@ func TestAChangeThatMeetsADeadLeaderIsMadeByTheNext(t *testing.T) {
 	voters(t, n, 2)
 }
 
+// talks reports whether a node has connections of raft.
+func talks(n *Node) bool {
+	n.mux.mu.Lock()
+	defer n.mux.mu.Unlock()
+	for _, p := range n.mux.conns {
+		if p.kind == connRaft {
+			return true
+		}
+	}
+	return false
+}
+
+// TestALeaderThatIsToBeRemovedLeavesALeaderBehind cuts a leader off while it is being removed, and
+// restarts it. Whoever is up is a majority, with it or without.
+func TestALeaderThatIsToBeRemovedLeavesALeaderBehind(t *testing.T) {
+	for _, count := range []int{2, 4} {
+		t.Run(fmt.Sprintf("of %d", count), func(t *testing.T) {
+			tr := startTrial(t, count, func(_ int, o *Options) { o.Heartbeat = 500 * time.Millisecond })
+			adds(t, tr.nodes[0], 3, "a")
+			lead := tr.leader()
+			n := tr.nodes[lead]
+			if count == 4 { // three are a majority, and two would be one without the leader
+				tr.crash((lead + 1) % count)
+			}
+			n.mux.cut(true)
+			eventually(t, "it is cut off", func() bool { return !talks(n) })
+			ctx, cancel := context.WithCancel(t.Context())
+			defer cancel()
+			removed := make(chan error, 1)
+			go func() { removed <- n.Remove(ctx, n.opts.ID) }()
+			eventually(t, "it leads no more", func() bool { _, leads := n.leads(); return !leads })
+			cancel()
+			if err := <-removed; !errors.Is(err, context.Canceled) {
+				t.Errorf("Remove: %v", err)
+			}
+			tr.crash(lead) // what it was about to send is lost
+			tr.start(lead)
+			tr.leader()
+			if err := tr.nodes[(lead+count-1)%count].Remove(within(t, time.Minute), n.opts.ID); err != nil && !errors.Is(err, errAbsent) {
+				t.Error(err)
+			}
+			voters(t, tr.nodes[(lead+count-1)%count], count-1)
+		})
+	}
+}
+
+// TestALeaderThatIsClosedDoesNotLead closes a leader while it does what was asked of it: whoever has asked
+// is to ask the next one.
+func TestALeaderThatIsClosedDoesNotLead(t *testing.T) {
+	tr := startTrial(t, 1, nil)
+	n := tr.nodes[0]
+	update(t, n, "add x")
+	asked, release := make(chan struct{}), make(chan struct{})
+	defer close(release)
+	n.lead.rounds = newReads(func() (uint64, error) {
+		close(asked)
+		<-release
+		return 0, errNotLeader
+	})
+	got := make(chan error, 1)
+	go func() { got <- n.doAsLeader(within(t, time.Minute), ask{Op: askRemove, ID: "nobody"}) }()
+	<-asked
+	tr.stop(0)
+	if err := <-got; !errors.Is(err, errNotLeader) {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+// TestChangesEndWithTheirContext has a leader do, for callers that have gone, what takes it part of a
+// heartbeat, since the other member does not answer.
+func TestChangesEndWithTheirContext(t *testing.T) {
+	var deaf atomic.Bool
+	release := make(chan struct{})
+	tr := startTrial(t, 2, func(_ int, o *Options) {
+		o.hooks.connect = func(kind byte, addr string) error {
+			if deaf.Load() && kind == connPeer && addr == "" {
+				<-release
+			}
+			return nil
+		}
+	})
+	defer close(release)
+	update(t, tr.nodes[0], "add x")
+	i := tr.leader()
+	n := tr.nodes[i]
+	deaf.Store(true)
+	n.peers.drop(tr.addrs[1-i])
+	gone, end := context.WithCancel(t.Context())
+	end()
+	if err := n.settle(gone); !errors.Is(err, context.Canceled) {
+		t.Errorf("looking at the members: %v", err)
+	}
+	if err := n.transfer(gone); !errors.Is(err, context.Canceled) {
+		t.Errorf("letting another member lead: %v", err)
+	}
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+		defer cancel()
+		began := time.Now()
+		p := &proposer{inFlight: 1}
+		if p.hold(ctx, time.Hour); time.Since(began) != time.Second {
+			t.Errorf("to hold back entries took %v", time.Since(began))
+		}
+	})
+}
+
 func TestTheLeaderHandsOver(t *testing.T) {
 	tr := startTrial(t, 3, nil)
 	update(t, tr.nodes[0], "add x")
@@ -276,6 +388,9 @@ func TestOptionsThatCanNotBeAreRefused(t *testing.T) {
 		nil,
 		{Listen: "127.0.0.1:0"},
 		{ID: "a"},
+		{ID: "caf\xe9", Listen: "127.0.0.1:0"},
+		{ID: "a\nb", Listen: "127.0.0.1:0"},
+		{ID: "a", Listen: "127.0.0.1:0", Members: []Member{{"a", "127.0.0.1:1"}, {"\xff", "127.0.0.1:2"}}},
 		{ID: "a", Listen: "10.0.0.1:7000"},
 		{ID: "a", Listen: "127.0.0.1:0", Advertise: "example.org:7000"},
 		{ID: "a", Listen: "127.0.0.1:0", Join: []string{"10.0.0.1:7000"}},

@@ -71,7 +71,7 @@ func (m *mux) run() {
 			default:
 			}
 			if said.due(time.Now(), err.Error()) {
-				m.log.Error("cluster: this node can't take connections, and tries again", "node", m.self.id, "at", m.ln.Addr(), "err", err)
+				m.log.Error("cluster: this node can't take connections, and tries again", "node", m.self.id, "at", m.ln.Addr(), "error", err)
 			}
 			select {
 			case <-m.done:

@@ -57,6 +57,7 @@ type Node struct {
 	joining  joiners
 
 	admitting sync.Mutex // held while this node is let in
+	reloading sync.Mutex // held by reload
 
 	rejoining bool          // as Rejoin has written
 	unsure    bool          // whether Options.Join has nodes of this cluster
@@ -102,6 +103,16 @@ func (n *Node) await(ctx context.Context, f func() error) error {
 	case <-n.ctx.Done():
 		return store.ErrClosed
 	}
+}
+
+// reload changes what raft can change while it runs, which it does not do by parts: whoever changes
+// one, keeps the others as they are.
+func (n *Node) reload(change func(c *raft.ReloadableConfig)) error {
+	n.reloading.Lock()
+	defer n.reloading.Unlock()
+	c := n.raft.ReloadableConfig()
+	change(&c)
+	return n.raft.ReloadConfig(c)
 }
 
 // closedErr returns an error if the node is closed.
@@ -159,13 +170,14 @@ func (n *Node) why(err error) error {
 // count. All of them are on the disks of a majority.
 func (n *Node) Index() uint64 { return n.fsm.index.Load() }
 
-// Close leaves the cluster in good order: if this node leads, it hands over first.
-// It waits seconds at most. An update on its way may get an error that is
-// store.ErrUnknown. A second call waits for the first and returns the same. The
-// error says what could not be closed, and what was waited for in vain: it is ErrStalled if that
-// is the disk, and names the function of the machine, or View, if that has not returned. What was acknowledged is durable in any
-// case, but for an error that is store.ErrFailed, which says that the directory was
-// removed or replaced. This node remains a member; see Remove.
+// Close leaves the cluster in good order: if this node leads, it hands over first. It
+// waits three heartbeats at most for that, and seconds for the rest. An update on its way
+// may get an error that is store.ErrUnknown. A second call waits for the first and returns
+// the same. The error says what could not be closed, and what was waited for in vain: it is
+// ErrStalled if that is the disk, and names the function of the machine, or View, if that
+// has not returned. What was acknowledged is durable in any case, but for an error that is
+// store.ErrFailed, which says that the directory was removed or replaced. This node
+// remains a member; see Remove.
 func (n *Node) Close() error { return n.CloseContext(context.Background()) }
 
 // CloseContext is Close for a caller that does not wait longer than ctx: after that
@@ -202,7 +214,7 @@ func (n *Node) handOver() {
 	ctx, cancel := context.WithTimeout(n.ctx, 2*n.opts.Heartbeat)
 	defer cancel()
 	if err := n.transfer(ctx); err != nil {
-		n.log.Info("cluster: closing without handing over", "node", n.opts.ID, "err", err)
+		n.log.Info("cluster: closing without handing over", "node", n.opts.ID, "error", err)
 	}
 }
 

@@ -23,12 +23,13 @@ import (
 // applied when the node has found the others, so Index and ViewLocal lag until
 // then, and Sync waits for it. See [Options] for how a cluster begins.
 //
-// The error is store.ErrLocked if the directory is open elsewhere; ErrIdentity if it
-// is another node's, or a store's; ErrOtherCluster if the node has begun, and Join says
-// nodes of another cluster; ErrRemoved if the node knows that it was removed; ErrUnfinished if an Import was interrupted there;
-// store.ErrCorrupt if the log or a snapshot is damaged or gone, see
-// [Rejoin]; what Restore returns; or one of options, of the network and of the file
-// system. After an error m may hold any part of the state.
+// The error is store.ErrLocked if the directory is open elsewhere; ErrIdentity if it is
+// another node's, or a store's; ErrOtherCluster if the node has begun a cluster, in which
+// it is alone, and Join says nodes of another one; ErrRemoved if the node knows that it was
+// removed; ErrUnfinished if an Import was interrupted there; store.ErrCorrupt if the log or
+// a snapshot is damaged or gone, see [Rejoin]; what Restore returns; or one of options,
+// of the network and of the file system. After an error m may hold any part of the
+// state.
 func Open(dir string, m store.Machine, opts *Options) (*Node, error) {
 	o, err := opts.withDefaults()
 	if err != nil {
@@ -177,7 +178,8 @@ func makeDir(dir string) error {
 	return fsys.OS{}.SyncName(dir)
 }
 
-// writeDurably makes a small file, or leaves none.
+// writeDurably makes a small file, or leaves what is at path. After an error PATH.tmp
+// may be left; the next call writes over it.
 func writeDurably(path string, data []byte) error {
 	tmp := path + ".tmp"
 	f, err := os.OpenFile(tmp, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
@@ -294,7 +296,7 @@ func (n *Node) begin() {
 	if n.unsure {
 		n.wg.Go(n.goOnChecking)
 	}
-	if len(n.opts.Join) > 0 || n.self.isGuest() {
+	if len(n.opts.Join) > 0 || n.self.isGuest() || n.lacksVote() {
 		n.wg.Go(n.enter)
 	}
 }

@@ -9,13 +9,14 @@ import (
 	"slices"
 	"strings"
 	"time"
+	"unicode/utf8"
 )
 
 // Options say which node this is, where the others are, and how it works. ID and
 // Listen are required. Open copies the struct.
 type Options struct {
-	// ID is the name of this node, which no other node has, now or later. A node
-	// keeps it when its address changes.
+	// ID is the name of this node: 1 to 128 bytes of UTF-8, on one line. No other node
+	// has it, now or later. A node keeps it when its address changes.
 	ID string
 
 	// Listen is the address on which the others reach this node, host:port. One
@@ -34,7 +35,8 @@ type Options struct {
 	Members []Member
 
 	// Join are addresses of nodes of a cluster that this one is to become a member
-	// of. Once it is a member, they are ignored. Without Join and Members, a node
+	// of. Once it is a member, they are ignored, but for this: with Join, a member whose
+	// address has changed tells the others, these and those in its log. Without Join and Members, a node
 	// whose directory is empty begins a cluster of its own: opened with Join after that,
 	// it is refused (ErrOtherCluster), since what it has would be lost.
 	Join []string
@@ -50,10 +52,10 @@ type Options struct {
 	TLS *tls.Config
 
 	// Heartbeat is how long a node hears nothing of the leader before it wants
-	// another one, on average: between 0.6 and 1.8 times as long. The default is
-	// 500 ms, and the least 50 ms. A short one makes for short gaps when a leader
-	// dies, and for needless changes of the leader where machines or networks are
-	// busy.
+	// another one, on average: between 0.6 and 1.8 times as long. The default
+	// is 500 ms, and the least 50 ms. A short one shortens the gap after a
+	// leader's death, and causes needless changes of leader where machines or
+	// networks are busy.
 	Heartbeat time.Duration
 
 	// StallTimeout is how long a write to the disk may take until this node gives
@@ -81,8 +83,8 @@ type Options struct {
 	// called.
 	SnapshotBytes int64
 
-	// SegmentBytes is the size of the log's files; the default is 64 MiB. Small
-	// ones are for tests.
+	// SegmentBytes is the size of the log's files, in bytes. The default is 64
+	// MiB, and the least 64 KiB. Small ones are for tests.
 	SegmentBytes int
 
 	// Logger gets what an operator must know. What raft says comes one level lower
@@ -169,12 +171,19 @@ func (o *Options) withDefaults() (*Options, error) {
 	return &c, c.checkTLS()
 }
 
+// isID reports whether nodes can be told by a name: they send it to each other in JSON, and have it as
+// a line of a file.
+func isID(id string) bool {
+	return id != "" && len(id) <= maxID && utf8.ValidString(id) && !strings.ContainsAny(id, "\r\n")
+}
+
+// whatID says what isID demands.
+var whatID = fmt.Sprintf("one line of 1 to %d bytes, of UTF-8", maxID)
+
 func (o *Options) checkNumbers() error {
 	switch {
-	case o.ID == "" || len(o.ID) > maxID:
-		return fmt.Errorf("cluster: Options.ID is %q: it must be a name of 1 to %d bytes", o.ID, maxID)
-	case strings.ContainsAny(o.ID, "\r\n"):
-		return fmt.Errorf("cluster: Options.ID is %q: it must be one line", o.ID)
+	case !isID(o.ID):
+		return fmt.Errorf("cluster: Options.ID is %q: it must be %s", o.ID, whatID)
 	case o.Listen == "":
 		return fmt.Errorf("cluster: Options.Listen is empty: it must be an address like 10.0.0.1:7000")
 	case o.Heartbeat < minHeartbeat:
@@ -199,12 +208,12 @@ func (o *Options) checkMembers() error {
 	}
 	own := func(addr string) bool { return addr == o.Advertise || addr == o.Listen }
 	if len(o.Join) > 0 && !slices.ContainsFunc(o.Join, func(addr string) bool { return !own(addr) }) {
-		return fmt.Errorf("cluster: Options.Join has no address but that of this node, %s: leave it empty for the first node of a cluster, and else say where others are", o.Advertise)
+		return fmt.Errorf("cluster: Options.Join has only this node's own address, %s: leave it empty on the first node of a cluster; on any other node, give the address of a member", o.Advertise)
 	}
 	ids, addrs := map[string]bool{}, map[string]bool{}
 	for _, m := range o.Members {
-		if m.ID == "" || m.Addr == "" || ids[m.ID] || addrs[m.Addr] {
-			return fmt.Errorf("cluster: Options.Members has %q at %q: every member needs an ID and an address that no other one has", m.ID, m.Addr)
+		if !isID(m.ID) || m.Addr == "" || ids[m.ID] || addrs[m.Addr] {
+			return fmt.Errorf("cluster: Options.Members has %q at %q: every member needs an ID, which is %s, and an address that no other one has", m.ID, m.Addr, whatID)
 		}
 		ids[m.ID], addrs[m.Addr] = true, true
 	}

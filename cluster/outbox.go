@@ -24,11 +24,12 @@ const (
 
 // A waiter is an update of this node that is waited for.
 type waiter struct {
-	seq    uint64
-	rec    []byte // the update, encoded
-	sent   int    // how often it was sent to a leader; guarded by the outbox, as is queued
-	queued bool
-	done   chan struct{} // closed when the fields below are set
+	seq     uint64
+	rec     []byte // the update, encoded
+	sent    int    // how often it was sent to a leader; guarded by the outbox, as are the next two
+	session uint64 // in which it was sent last
+	queued  bool
+	done    chan struct{} // closed when the fields below are set
 
 	index  uint64
 	result any
@@ -38,6 +39,22 @@ type waiter struct {
 // An outbox holds the updates of this node from the call of Update until the
 // machine of this node has applied them. They go to the leader in groups, and each
 // again, under the same number, if it is not known what became of it.
+//
+// They are sent in a session, which the log begins, and forgets one day:
+//
+//   - none: session is 0. The next parcel asks for one, under a nonce.
+//   - asked for: opening is set, until the entry with the nonce is applied here (began), or a
+//     snapshot has the nonce in its table (restored). If the parcel fails, or a snapshot does
+//     not have the nonce, another one is asked for, under another nonce. What becomes of the
+//     first is nothing to this node then: the log has a session too many.
+//   - open: session is its number.
+//   - forgotten: an entry was not applied since the session is unknown (lostLocked), or it is
+//     not in the table of a snapshot (restored). There is none again.
+//
+// An update that was sent is applied or not, and an entry that this node applies says which. So
+// whatever is sent was sent in the session that is open, or in one that an entry has shown to be
+// forgotten; only a snapshot, which stands for entries that this node does not see, leaves in
+// doubt what was sent in a session that its table does not have.
 type outbox struct {
 	maxPending int
 
@@ -69,6 +86,7 @@ type parcel struct {
 	to      *leader
 	body    []byte
 	waiters []*waiter
+	nonce   [nonceSize]byte // of the session that it begins
 	since   time.Time
 }
 
@@ -152,7 +170,7 @@ func (o *outbox) nextLocked() *parcel {
 	}
 	o.opening = true
 	_, _ = rand.Read(o.nonce[:]) // never fails
-	return &parcel{body: appendSession(nil, o.nonce)}
+	return &parcel{body: appendSession(nil, o.nonce), nonce: o.nonce}
 }
 
 // skipLocked drops from the queue's head those that nobody waits for.
@@ -180,7 +198,7 @@ func (o *outbox) packLocked() *parcel {
 		if w.sent++; w.sent > 1 {
 			o.retries++
 		}
-		w.queued = false
+		w.queued, w.session = false, o.session
 		p.body = append(p.body, w.rec...)
 		p.waiters = append(p.waiters, w)
 	}
@@ -210,7 +228,7 @@ func (o *outbox) settleLocked(p *parcel, err error) {
 		o.fails = 0
 		return
 	}
-	if p.waiters == nil {
+	if p.waiters == nil && p.nonce == o.nonce {
 		o.opening = false
 	}
 	o.requeueLocked(p.waiters)
@@ -362,25 +380,34 @@ func (o *outbox) began(nonce [nonceSize]byte, id uint64) bool {
 	return true
 }
 
-// restored tells those whose updates are in a snapshot that was restored: they
-// were applied, and this node does not see with what result. It returns this
-// node's session in the snapshot, 0 if there is none.
+// restored is told the table of a snapshot that was restored, in place of entries that this node
+// does not see. Updates that are in it were applied, and this node does not see with what result.
+// Nor does it see what has become of those that were sent in a session which is not in the table:
+// they may have been applied before that was forgotten, or be refused because it is, or be yet to
+// come. It returns this node's session in the snapshot, 0 if there is none.
 func (o *outbox) restored(t *table) uint64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.session = 0
+	o.session, o.opening = 0, false
 	for id, s := range t.sessions {
 		if s.nonce == o.nonce {
-			o.session, o.opening = id, false
+			o.session = id
 		}
 	}
 	s := t.sessions[o.session]
 	for _, w := range o.open {
-		if s != nil && s.has(w.seq) {
+		switch {
+		case w.sent == 0:
+			continue
+		case s == nil || w.session != o.session:
+			w.err = unknown(errors.New("this node was away for longer than the cluster remembers what it has sent"))
+		case s.has(w.seq):
 			w.err = unknown(errors.New("it was applied or refused by the others while this node was away, and has reached it as part of a snapshot"))
-			o.removeLocked(w)
-			close(w.done)
+		default:
+			continue
 		}
+		o.removeLocked(w)
+		close(w.done)
 	}
 	o.freedLocked()
 	go o.dispatch()

@@ -2,11 +2,11 @@ package cluster
 
 import "github.com/hashicorp/raft"
 
-// Raft's messages are in msgpack, whose decoder takes memory for data in steps of
-// 256 KiB, and copies what it has at each step: 132 MiB of copies for an entry of 8 MiB,
-// during which heartbeats are late and the leader is voted out. So a large entry is sent in parts, and
-// joined before raft sees it. Parts are entries with the same index: raft never sends two of
-// those in one call.
+// Raft's messages are in msgpack, whose decoder takes memory for data in steps of 256 KiB,
+// and copies what it has at each step: 132 MiB of copies for an entry of 8 MiB, during
+// which heartbeats are late and the leader is voted out. So a large entry is sent in parts,
+// which are joined before raft sees it. Parts are entries with the same index: raft never
+// sends two of those in one call.
 const partBytes = 256 << 10
 
 // maxCallBytes is how much one call to a follower carries, if it has more than one entry: a

@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
+	"maps"
 	"net"
 	"sync"
 	"time"
@@ -14,6 +16,10 @@ const writeTimeout = 5 * time.Second
 
 var errGone = errors.New("cluster: the connection has ended")
 
+// errSilent is errGone, of a link that was given up. TCP alone takes a quarter of an hour for that
+// if the other side has lost the connection and nobody says so, as by a firewall that has forgotten it.
+var errSilent = fmt.Errorf("%w: the other node did not answer on it for long", errGone)
+
 // A link is one connection to another node, in one direction of asking. What is sent
 // is written by a goroutine of its own, many frames at a time, so sending never
 // waits.
@@ -22,14 +28,23 @@ type link struct {
 
 	mu      sync.Mutex
 	out     []byte // to be written
-	pending map[uint64]func([]byte, error)
+	pending map[uint64]request
 	id      uint64
 	conn    net.Conn
-	err     error // it has ended
+	heard   time.Time // when something was read last, or the link was connected
+	err     error     // it has ended
+}
+
+// A request waits for its answer, also when whoever has sent it does not any more.
+type request struct {
+	kind byte
+	size int
+	sent time.Time
+	done func([]byte, error)
 }
 
 func newLink() *link {
-	return &link{wake: make(chan struct{}, 1), pending: map[uint64]func([]byte, error){}}
+	return &link{wake: make(chan struct{}, 1), pending: map[uint64]request{}}
 }
 
 // send sends a frame. done, if it is not nil, is called once, with the answer or an
@@ -47,7 +62,7 @@ func (l *link) send(kind byte, id uint64, payload []byte, done func([]byte, erro
 	if done != nil {
 		l.id++
 		id = l.id
-		l.pending[id] = done
+		l.pending[id] = request{kind, frameHead + len(payload), time.Now(), done}
 	}
 	l.out = appendFrame(l.out, kind, id, payload)
 	l.mu.Unlock()
@@ -75,16 +90,42 @@ func (l *link) end(err error) {
 	if conn != nil {
 		_ = conn.Close()
 	}
-	for _, done := range pending {
-		done(nil, err)
+	for _, r := range pending {
+		r.done(nil, err)
 	}
+}
+
+// isSilent reports whether nothing has come on the link for so long, though something would have,
+// by now, from a node that runs. Requests of administration, and updates, may be answered late; a
+// frameTerm is answered at once by whoever has read it. If none is on its way, ask says to send one.
+func (l *link) isSilent(now time.Time, patience time.Duration) (silent, ask bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.conn == nil || l.err != nil || len(l.pending) == 0 {
+		return false, false // there is a time for connecting
+	}
+	var first time.Time
+	size := 0
+	for _, r := range l.pending {
+		size += r.size
+		if r.kind == frameTerm && (first.IsZero() || r.sent.Before(first)) {
+			first = r.sent
+		}
+	}
+	if first.IsZero() {
+		return false, now.Sub(l.heard) > patience/10
+	}
+	if first.Before(l.heard) {
+		first = l.heard
+	}
+	return now.Sub(first) > patience+writeTime(size), false // it reads what is before that first
 }
 
 // start gives the link its connection, or reports that it has ended meanwhile.
 func (l *link) start(conn net.Conn) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.conn = conn
+	l.conn, l.heard = conn, time.Now()
 	return l.err
 }
 
@@ -132,15 +173,16 @@ func (l *link) readAnswers(conn net.Conn) {
 			return
 		}
 		l.mu.Lock()
-		done := l.pending[id]
+		l.heard = time.Now()
+		asked, known := l.pending[id]
 		delete(l.pending, id)
 		l.mu.Unlock()
 		switch {
-		case done == nil:
+		case !known:
 		case kind == frameAnswer:
-			done(payload, nil)
+			asked.done(payload, nil)
 		default:
-			done(nil, decodeRefusal(payload))
+			asked.done(nil, decodeRefusal(payload))
 		}
 	}
 }
@@ -219,6 +261,23 @@ func (p *peers) drop(addr string) {
 	p.mu.Unlock()
 	if l != nil {
 		l.end(errGone)
+	}
+}
+
+// dropSilent ends the links on which nothing has come for longer than patience, so that the next
+// request makes a new one. It is called now and then.
+func (p *peers) dropSilent(now time.Time, patience time.Duration) {
+	p.mu.Lock()
+	all := maps.Clone(p.links)
+	p.mu.Unlock()
+	for addr, l := range all {
+		switch silent, ask := l.isSilent(now, patience); {
+		case silent:
+			p.forget(addr, l)
+			l.end(errSilent)
+		case ask:
+			l.send(frameTerm, 0, nil, func([]byte, error) {})
+		}
 	}
 }
 

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"context"
 	"runtime"
 	"sync"
 	"time"
@@ -126,8 +127,8 @@ func (p *proposer) settle(f raft.ApplyFuture, batch []proposal) {
 }
 
 // hold lets no more entries be made until release, and waits until none is in
-// flight, but not longer than most.
-func (p *proposer) hold(most time.Duration) {
+// flight, but not longer than ctx, nor most.
+func (p *proposer) hold(ctx context.Context, most time.Duration) {
 	p.mu.Lock()
 	p.held = true
 	if p.idle == nil && p.inFlight > 0 {
@@ -142,6 +143,7 @@ func (p *proposer) hold(most time.Duration) {
 	defer timeout.Stop()
 	select {
 	case <-idle:
+	case <-ctx.Done():
 	case <-timeout.C:
 	}
 }
@@ -165,5 +167,5 @@ func (p *proposer) close(most time.Duration) {
 	for _, q := range refused {
 		q.done(raft.ErrRaftShutdown)
 	}
-	p.hold(most)
+	p.hold(context.Background(), most)
 }

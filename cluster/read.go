@@ -286,10 +286,11 @@ func (n *Node) View(ctx context.Context, read func() error) error {
 	return n.fsm.readLocked(read)
 }
 
-// ViewLocal calls read like View, with the state of this node as it is: it may lack
-// the latest updates, without bound if this node can't reach the others. It asks
-// nobody, waits for the machine while that applies an update or restores a snapshot, and works without a majority, and on a closed node. Stats.Lag says how much is
-// known to be missing.
+// ViewLocal calls read like View, with the state of this node as it is: it may
+// lack the latest updates, without bound if this node can't reach the others. It
+// asks nobody, waits for the machine while that applies an update or restores a
+// snapshot, and works without a majority, and on a closed node. Stats.Lag says
+// how much is known to be missing.
 func (n *Node) ViewLocal(read func() error) error { return n.fsm.read(read) }
 
 // Sync waits until this node has applied every update that was acknowledged before

@@ -26,12 +26,14 @@ const joinFile = "JOIN"
 // again, with a vote when it has the state. Options are those for Open: Members or
 // Join say where the others are. Remove what was set aside when it is of no use.
 //
-// It needs a majority of the members to be up, and the node not to run. After an
-// error or a crash, call it again. The errors are those of options; ErrIdentity if dir is
-// that of another node, or of a store, if the member runs elsewhere, or may do so, since its
-// address does not answer (Remove it first if it is gone), or tokens differ;
-// ErrOtherCluster if the others are of another cluster than dir; store.ErrLocked; ErrNoQuorum with that
-// of ctx; and those of the file system.
+// It needs a majority of the members to be up, and the node not to run. After an error or a
+// crash, call it again. The errors are those of options; ErrIdentity if dir is that of
+// another node, or of a store, if the member runs elsewhere, or may do so, since its
+// address does not answer, or tokens differ; or if the member is known at another address
+// than this node's, or dir says that this node was removed, so that the member may be
+// another node, which was given its ID (Remove the member first if it is this node, or
+// gone); ErrOtherCluster if all the others are of another cluster than dir;
+// store.ErrLocked; ErrNoQuorum with that of ctx; and those of the file system.
 func Rejoin(ctx context.Context, dir string, opts *Options) (aside string, err error) {
 	o, err := opts.withDefaults()
 	if err != nil {
@@ -68,10 +70,38 @@ func (n *Node) rejoin(ctx context.Context, addrs []string) (aside string, err er
 	if n.self != nil {
 		asker.is = n.self.identity()
 	}
-	if err := removeAtOthers(ctx, n.opts, asker, addrs); err != nil {
+	if err := n.leave(ctx, asker, addrs); err != nil {
 		return "", err
 	}
 	return setAside(n.dir, addrs, asker)
+}
+
+// leave has the others remove this node, if they have it. One that knows that it was removed has
+// nothing to ask for: a member with its ID is another node.
+func (n *Node) leave(ctx context.Context, asker *self, addrs []string) error {
+	note := filepath.Join(n.dir, removedFile)
+	removed, err := exists(note)
+	if err != nil {
+		return err
+	}
+	a := ask{Op: askMember, ID: n.opts.ID, Relay: true}
+	if !removed {
+		a.Op, a.Gone = askRemove, true
+		if _, port, _ := net.SplitHostPort(n.opts.Advertise); port != "0" {
+			a.Addr, a.At = n.opts.Advertise, []string{}
+		}
+		if n.self != nil && a.At != nil {
+			a.At = append(a.At, n.self.at...)
+		}
+	}
+	switch err := askOthers(ctx, n.opts, asker, addrs, a); {
+	case errors.Is(err, errAbsent):
+		return nil
+	case err == nil && removed:
+		return errIsMember(n.opts.ID, note)
+	default:
+		return err
+	}
 }
 
 // others returns where other members may be.
@@ -89,8 +119,10 @@ func others(o *Options) (addrs []string) {
 	return addrs
 }
 
-// removeAtOthers has the others remove this node, if they have it.
-func removeAtOthers(ctx context.Context, o *Options, asker *self, addrs []string) error {
+// askOthers asks the others to remove this node, or whether they have it, until a leader has answered:
+// errAbsent if they do not. An address may be that of another cluster by now, so a node there that
+// refuses to talk decides nothing, unless there is none but such.
+func askOthers(ctx context.Context, o *Options, asker *self, addrs []string, a ask) error {
 	ln, err := net.Listen("tcp", o.Listen) // nobody else is this node now
 	if err == nil {
 		err = ln.Close() // the leader calls, and must find nobody
@@ -104,23 +136,31 @@ func removeAtOthers(ctx context.Context, o *Options, asker *self, addrs []string
 	defer m.close()
 	p := newPeers(ctx, func(ctx context.Context, addr string) (net.Conn, error) { return m.dial(ctx, connPeer, addr) })
 	defer p.close()
-	payload, err := json.Marshal(ask{Op: askRemove, ID: o.ID, Gone: true, Relay: true})
+	payload, err := json.Marshal(a)
 	if err != nil {
 		return err
 	}
 	for {
 		var failed error
-		for _, a := range addrs {
+		refused := 0
+		for _, addr := range addrs {
 			call, cancel := context.WithTimeout(ctx, max(10*o.Heartbeat, helloTimeout))
-			_, err := p.call(call, a, frameAsk, payload)
+			_, err := p.call(call, addr, frameAsk, payload)
 			cancel()
-			switch {
-			case err == nil || errors.Is(err, errAbsent):
-				return nil
-			case errors.Is(err, ErrOtherCluster), errors.Is(err, ErrIdentity):
-				return err
+			if errors.Is(err, context.DeadlineExceeded) {
+				p.drop(addr) // the connection may be dead
 			}
-			failed = errors.Join(failed, fmt.Errorf("asking %s to remove member %s: %w", a, o.ID, err))
+			answered := errors.As(err, new(*remoteError))
+			switch {
+			case err == nil, errors.Is(err, errAbsent), answered && errors.Is(err, ErrIdentity):
+				return err
+			case errors.Is(err, ErrOtherCluster), errors.Is(err, ErrIdentity):
+				refused++
+			}
+			failed = errors.Join(failed, fmt.Errorf("asking %s about member %s: %w", addr, o.ID, err))
+		}
+		if refused == len(addrs) {
+			return failed
 		}
 		select {
 		case <-ctx.Done():
@@ -137,7 +177,7 @@ func setAside(dir string, addrs []string, is *self) (aside string, err error) {
 	if err := writeDurably(filepath.Join(dir, joinFile), []byte(strings.Join(addrs, "\n")+"\n")); err != nil {
 		return "", err
 	}
-	for _, name := range []string{"wal", "snapshots", nodeFile, begunFile, removedFile} {
+	for _, name := range append([]string{"wal", "snapshots"}, nodeFiles...) {
 		from := filepath.Join(dir, name)
 		if _, err := os.Lstat(from); errors.Is(err, os.ErrNotExist) {
 			continue

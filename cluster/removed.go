@@ -36,7 +36,7 @@ func (n *Node) noteRemoved() {
 		return
 	}
 	n.reads.moved()
-	n.log.Error("cluster: no member any more", "node", n.opts.ID, "err", errRemovedHere)
+	n.log.Error("cluster: no member any more", "node", n.opts.ID, "error", errRemovedHere)
 	n.wakeNotes()
 }
 
@@ -77,7 +77,7 @@ func (n *Node) keepNotes() {
 		}
 		err := n.writeNote(want)
 		if noted, sure = want, err == nil; err != nil && said.due(time.Now(), err.Error()) {
-			n.log.Error("cluster: could not note whether this node was removed, and tries again", "node", n.opts.ID, "removed", want, "err", err)
+			n.log.Error("cluster: could not note whether this node was removed, and tries again", "node", n.opts.ID, "removed", want, "error", err)
 		}
 	}
 }
@@ -115,11 +115,14 @@ func (n *Node) watchRemoval() {
 }
 
 // isAbsent asks those that this node knows as members, and reports whether the leader says
-// that this node is none.
+// that this node is none, or that another one has its ID by now.
 func (n *Node) isAbsent() bool {
 	conf, err := n.members()
-	payload, jerr := json.Marshal(ask{Op: askMember, ID: n.opts.ID, Relay: true})
-	if err != nil || jerr != nil {
+	if err != nil {
+		return false
+	}
+	payload, err := json.Marshal(ask{Op: askMember, ID: n.opts.ID, Relay: true, Addr: n.opts.Advertise, At: n.where(conf)})
+	if err != nil {
 		return false
 	}
 	for _, s := range conf.Servers {
@@ -129,7 +132,7 @@ func (n *Node) isAbsent() bool {
 		ctx, cancel := context.WithTimeout(n.ctx, max(4*n.opts.Heartbeat, time.Second))
 		_, err := n.callAnyone(ctx, string(s.Address), payload)
 		cancel()
-		if err == nil || errors.Is(err, errAbsent) {
+		if err == nil || errors.Is(err, errAbsent) || errors.Is(err, ErrRemoved) {
 			return err != nil
 		}
 	}
@@ -153,5 +156,11 @@ func (n *Node) answerMember(ctx context.Context, a ask) error {
 		_, err = n.peers.call(ctx, to.addr, frameAsk, payload)
 		return err
 	}
-	return n.checkMember(ctx, a.ID)
+	if err := n.checkMember(ctx, a.ID); err != nil {
+		return err
+	}
+	if conf, _ := n.fsm.members.get(); a.isAnotherIn(conf) {
+		return n.refuseReplaced(ctx, a)
+	}
+	return nil
 }

@@ -110,6 +110,11 @@ func (n *Node) answerAsk(ctx context.Context, payload []byte) ([]byte, error) {
 	case askRun:
 		return []byte(n.run), nil
 	case askEmpty:
+		if a.Addr != "" { // this node is about to be known there
+			if _, err := n.noteWhere(a.Addr); err != nil {
+				return nil, err
+			}
+		}
 		return strconv.AppendBool(nil, n.isEmpty()), nil
 	case askAdmit:
 		return nil, n.admitted(a)

@@ -55,7 +55,8 @@ func (n *Node) settledMembers() (raft.Configuration, uint64, error) {
 // settle waits until this node has applied all changes of members that were committed before
 // the call. It asks the others whether this node leads still.
 func (n *Node) settle(ctx context.Context) error {
-	index, err := n.lead.index()
+	var index uint64
+	err := n.await(ctx, func() (err error) { index, err = n.lead.index(); return err })
 	if err != nil {
 		return err
 	}

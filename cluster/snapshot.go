@@ -162,10 +162,13 @@ func (c *capturedState) Release() {
 	}
 }
 
-// Snapshot makes a snapshot of this node's state and drops the part of the log
-// that it replaces. Nodes make snapshots by themselves, each for itself; see
-// Options.SnapshotBytes. It returns when the snapshot is durable. If ctx ends
-// while it is made, it goes on.
+// Snapshot makes a snapshot of this node's state and drops the part of the log that
+// it replaces. Nodes make snapshots by themselves, each for itself; see
+// Options.SnapshotBytes. It returns when the snapshot is durable, and at once if
+// nothing was applied since the last one. If ctx ends while it is made, it goes on.
+//
+// The errors are those of Machine.Snapshot and its io.WriterTo, those of the file
+// system, store.ErrClosed, store.ErrFailed, ErrStalled, ErrRemoved, and that of ctx.
 func (n *Node) Snapshot(ctx context.Context) error {
 	if err := n.down(); err != nil {
 		return err
@@ -207,9 +210,9 @@ func (n *Node) makeSnapshot() error {
 func (n *Node) keepLogs() error {
 	count := n.fsm.entries.Load()
 	size := uint64(n.fsm.bytes.Load()) / max(count, 1)
-	c := n.raft.ReloadableConfig()
-	c.TrailingLogs = min(max(n.opts.hooks.trailing(trailingBytes)/max(size, 1), 16), 100_000)
-	return n.raft.ReloadConfig(c)
+	return n.reload(func(c *raft.ReloadableConfig) {
+		c.TrailingLogs = min(max(n.opts.hooks.trailing(trailingBytes)/max(size, 1), 16), 100_000)
+	})
 }
 
 // readBack reads the snapshot that was made, which checks it, and returns its size.
@@ -230,7 +233,7 @@ func (n *Node) snapshotLoop() {
 			continue
 		}
 		if err := n.Snapshot(n.ctx); err != nil && n.ctx.Err() == nil {
-			n.log.Warn("cluster: no snapshot; the log grows until one can be made", "node", n.opts.ID, "err", err)
+			n.log.Warn("cluster: no snapshot; the log grows until one can be made", "node", n.opts.ID, "error", err)
 			if !n.pause(20 * n.opts.Heartbeat) {
 				return
 			}

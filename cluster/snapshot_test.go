@@ -92,6 +92,45 @@ func TestAnUpdateThatArrivesInASnapshotIsUnknown(t *testing.T) {
 	equalStates(t, tr)
 }
 
+// clockAhead has the clock of a leader be ahead from here on.
+func clockAhead(n *Node, by time.Duration) {
+	n.prop.hold(context.Background(), time.Minute)
+	defer n.prop.release()
+	n.prop.now = func() int64 { return max(time.Now().Add(by).UnixNano(), n.fsm.clock.Load()) }
+}
+
+// TestAnUpdateIsAppliedOnceThoughItsSessionIsForgotten is as above, and the cluster has forgotten
+// what the node has sent, by the clock of its leader, when it gets the snapshot.
+func TestAnUpdateIsAppliedOnceThoughItsSessionIsForgotten(t *testing.T) {
+	tr := startTrial(t, 3, small)
+	lead, away := tr.leader(), tr.follower()
+	n := tr.nodes[away]
+	update(t, n, "add x")
+	n.mux.cut(true)
+	got := make(chan error, 1)
+	go func() {
+		_, err := n.Update(within(t, 20*time.Second), []byte("add x"))
+		got <- err
+	}()
+	eventually(t, "the leader has applied the update of the node that is cut off", func() bool {
+		return sum(t, tr, lead, "x") == 2
+	})
+	clockAhead(tr.nodes[lead], sessionLife+time.Hour)
+	update(t, tr.nodes[3-lead-away], "add y") // its first one, which begins a session
+	outrun(t, tr, tr.nodes[lead])
+	n.mux.cut(false)
+	if err := <-got; !errors.Is(err, store.ErrUnknown) || errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("the error is %v", err)
+	}
+	if n.fsm.restores.Load() == 0 {
+		t.Error("no snapshot was restored: this tests nothing")
+	}
+	if got := update(t, n, "add x"); got != 3 {
+		t.Errorf("the sum is %v", got)
+	}
+	equalStates(t, tr)
+}
+
 func TestSnapshotsAreMadeByThemselvesAndTheLogIsDropped(t *testing.T) {
 	t.Parallel()
 	tr := startTrial(t, 1, func(i int, o *Options) {

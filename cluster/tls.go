@@ -14,9 +14,10 @@ import (
 // and the authorities that sign the certificates of all nodes. A certificate must be
 // good for servers and for clients, and for the host in the address of its node.
 //
-// When certificate and key are replaced, connections that are made afterwards use
-// the new ones, without a restart. Replace each by a rename; while they do not match, or can't
-// be loaded, the former pair is used, and slog.Default() has a warning, ever more seldom.
+// When certificate and key are replaced, connections that are made afterwards use the
+// new ones, without a restart. Replace each by a rename; while they do not match, or
+// can't be loaded, the former pair is used, and slog.Default() has a warning, ever
+// more seldom. The errors are those of reading the files, and of what is in them.
 func LoadTLS(certFile, keyFile, caFile string) (*tls.Config, error) {
 	pem, err := os.ReadFile(caFile)
 	if err != nil {
@@ -82,7 +83,7 @@ func (k *keyPair) former(err error) (*tls.Certificate, error) {
 		return nil, err
 	}
 	if k.said.due(time.Now(), err.Error()) {
-		slog.Warn("cluster: the certificate can't be loaded again; the former one is used, until it has expired", "cert", k.certFile, "key", k.keyFile, "err", err)
+		slog.Warn("cluster: the certificate can't be loaded again; the former one is used, until it has expired", "cert", k.certFile, "key", k.keyFile, "error", err)
 	}
 	return k.loaded, nil
 }

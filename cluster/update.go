@@ -15,13 +15,17 @@ import (
 // any order, even those of one node.
 //
 // When Apply refuses the update, its error is returned as it is, and nothing has
-// happened. These errors also say that the update was not applied and will not be:
-// ErrTooLarge, ErrStalled, ErrRemoved, store.ErrClosed, that of a [store.UpdateChecker], and that of
-// ctx, if it ended before the update was sent. An error that is store.ErrUnknown says that it was sent, and may
-// or may not be applied, or may be yet: because ctx ended or the node was closed;
-// or because this node was away for so long that the others have sent it their
-// state, in which the update is, but not its result. Either comes with ErrNoQuorum
-// if no leader was to be reached.
+// happened. Every other error that is not store.ErrUnknown says that the update was not
+// applied and will not be: ErrTooLarge, ErrStalled, ErrRemoved, store.ErrClosed,
+// store.ErrFailed, that of a [store.UpdateChecker], and that of ctx, if it ended before
+// the update was sent.
+//
+// An error that is store.ErrUnknown says that the update was sent, and may have been
+// applied, or may be yet: because ctx ended, or the node was closed or has failed; or
+// because this node was away for so long that the others have sent it their state, in
+// which the update is, but not its result, or which does not say whether it is there:
+// after a day, by the cluster's clock, they forget what a node has sent. Both kinds come
+// with ErrNoQuorum if ctx ended and no leader could be reached.
 func (n *Node) Update(ctx context.Context, update []byte) (result any, err error) {
 	return n.update(ctx, nil, update)
 }

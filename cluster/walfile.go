@@ -69,7 +69,7 @@ func (d *diskRefusal) refused(log *slog.Logger, what written, err error) {
 	due := d.said.due(time.Now(), err.Error())
 	d.mu.Unlock()
 	if due {
-		log.Warn("cluster: the log of this node can't be written: it leads nobody, and acknowledges nothing, until it can (make room on the disk, or look at it)", "err", err)
+		log.Warn("cluster: the log of this node can't be written: it leads nobody, and acknowledges nothing, until it can (make room on the disk, or look at it)", "error", err)
 	}
 }
 

@@ -137,7 +137,7 @@ func TestFilesOfALaterLogAreNotRemoved(t *testing.T) {
 }
 
 // TestImportRemovesNothingThatNoImportHasMade imports into a directory of a node that has
-// lost its small files, and into those of other programs.
+// lost its small files, into those of other programs, and beside each of the small files.
 func TestImportRemovesNothingThatNoImportHasMade(t *testing.T) {
 	tr, life, _ := aLife(t)
 	for _, name := range []string{nodeFile, begunFile} {
@@ -146,7 +146,7 @@ func TestImportRemovesNothingThatNoImportHasMade(t *testing.T) {
 		}
 	}
 	dirs := []string{life}
-	for _, path := range []string{"wal/precious", "snapshots/2024-01-01/db"} {
+	for _, path := range []string{"wal/precious", "snapshots/2024-01-01/db", nodeFile, begunFile, removedFile, joinFile} {
 		dir := t.TempDir()
 		file := filepath.Join(dir, filepath.FromSlash(path))
 		mkdir(t, filepath.Dir(file))

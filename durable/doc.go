@@ -51,8 +51,8 @@
 //
 // # Codecs
 //
-// Values are encoded by [store.JSON], which is strict: what encoding/json would lose
-// in silence when it decodes is an error. Any [store.Codec] will do instead. [String] and [Bytes] are
-// for values that are encoded already. Keys are strings or numbers, and have an encoding
-// of their own.
+// Values are encoded by [store.JSON], which is strict: what encoding/json would lose in
+// silence when it decodes is an error. Any [store.Codec] will do instead. [String] and
+// [Bytes] are for values that are encoded already. Keys are strings or numbers, and
+// have an encoding of their own.
 package durable

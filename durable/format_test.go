@@ -2,6 +2,7 @@ package durable
 
 import (
 	"bytes"
+	"strings"
 	"testing"
 	"time"
 
@@ -69,6 +70,7 @@ func TestTheBytesOfUpdatesAndSnapshots(t *testing.T) {
 		snapshot      string
 	}{
 		{m, "\x01\x01kone", "\x03\x01\x01k\x03two\x05\x01l\x02\x01x", "dmap\x01\x00\x02\x00\x00\x00\x00\x00\x00\x00\x0a\x01k\x03two\x01l\x01x\x00\x03\x01l\x04\x00"},
+		{m, "\x05\x01k\x02\x06one", "\x04\x05\x01k\x02\x01x\x01\x01l\x00\x08\x08", "dmap\x01\x00\x02\x00\x00\x00\x00\x00\x00\x00\x07\x01k\x01x\x01l\x00\x00\x03\x01k\x0c\x00"},
 		{v, "\x08one", "\x10\x01two", "dval\x01two"},
 	} {
 		for i, u := range []string{c.first, c.second} {
@@ -90,5 +92,21 @@ func TestTheBytesOfUpdatesAndSnapshots(t *testing.T) {
 	}
 	if v.get() != "two" || m.len() != 2 {
 		t.Errorf("the states are %q and %d keys", v.get(), m.len())
+	}
+	if err := v.Restore(strings.NewReader("dval\x02")); err != nil || v.get() != "initial" {
+		t.Errorf("the state before the first update is %q, %v", v.get(), err)
+	}
+	w, err := v.Snapshot()
+	var b bytes.Buffer
+	if err == nil {
+		_, err = w.WriteTo(&b)
+	}
+	if err != nil || b.String() != "dval\x02" {
+		t.Errorf("the snapshot of that is %q, %v", b.String(), err)
+	}
+	for _, wrong := range []string{"dval", "dval\x00", "dval\x02x", "dval\x03x"} {
+		if v.Restore(strings.NewReader(wrong)) == nil {
+			t.Errorf("%q is read", wrong)
+		}
 	}
 }

@@ -142,7 +142,7 @@ func (m *machine[K, V]) applyOne(at time.Time, index uint64, k kind, body []byte
 			return errAbsent
 		}
 	}
-	m.make([]change[K, V]{c}, at)
+	m.make([]change[K, V]{c}, later(at, o.asked))
 	m.changed(index)
 	return nil
 }
@@ -181,7 +181,7 @@ func (m *machine[K, V]) decode(o op[K]) (change[K, V], error) {
 // In the log of a store it was, and there is no history to tell.
 func (m *machine[K, V]) applyMany(at time.Time, index uint64, k kind, body []byte, r *reads[K]) error {
 	var changes []change[K, V]
-	err := m.keys.parseMany(body, func(o op[K]) error {
+	asked, err := m.keys.parseMany(body, func(o op[K]) error {
 		c, err := m.decode(o)
 		changes = append(changes, c)
 		return err
@@ -203,7 +203,7 @@ func (m *machine[K, V]) applyMany(at time.Time, index uint64, k kind, body []byt
 			return err
 		}
 	}
-	m.make(changes, at)
+	m.make(changes, later(at, asked))
 	m.changed(index)
 	if t != nil {
 		t.done()
@@ -211,8 +211,8 @@ func (m *machine[K, V]) applyMany(at time.Time, index uint64, k kind, body []byt
 	return nil
 }
 
-// make makes the changes of one update, of that time, all of them or, if the function of an
-// index panics, none. The caller holds mu.
+// make makes the changes of one update, all of them or, if the function of an index panics,
+// none. Times to live count from at. The caller holds mu.
 func (m *machine[K, V]) make(changes []change[K, V], at time.Time) {
 	if len(m.indexes) > 0 {
 		m.prepare(changes)

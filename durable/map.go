@@ -3,6 +3,7 @@ package durable
 import (
 	"cmp"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"iter"
@@ -111,7 +112,7 @@ func (m *Map[K, V]) Put(ctx context.Context, key K, value V) error {
 
 func (m *Map[K, V]) put(ctx context.Context, key K, value V, ttl time.Duration) error {
 	b := buffers.Get().(*[]byte)
-	update, err := m.m.encodePut((*b)[:0], key, value, ttl)
+	update, err := m.m.encodePut((*b)[:0], key, value, ttl, m.asked(ttl))
 	if err != nil {
 		return err
 	}
@@ -155,11 +156,14 @@ func (m *Map[K, V]) update(ctx context.Context, update []byte) (any, error) {
 }
 
 // encodePut appends the update that sets key to dst.
-func (m *machine[K, V]) encodePut(dst []byte, key K, value V, ttl time.Duration) ([]byte, error) {
+func (m *machine[K, V]) encodePut(dst []byte, key K, value V, ttl time.Duration, asked int64) ([]byte, error) {
 	if m.keys.nan(key) {
 		return nil, errNaN
 	}
 	dst = m.keys.appendPut(dst, head(kindOf(ttl), m.keys.class), key, ttl)
+	if ttl > 0 {
+		dst = binary.AppendVarint(dst, asked)
+	}
 	dst, err := m.codec.Append(dst, value)
 	if err != nil {
 		return nil, fmt.Errorf("durable: encoding the value of key %v: %w", key, err)

@@ -61,9 +61,10 @@ func (m *machine[K, V]) alone() {
 }
 
 // OpenValueOn opens a value that open keeps, as [OpenMapOn] does a map, and what is said
-// there holds. initial must be the same on all nodes. Updates run one after the other, on
-// whichever node: one that another node was faster than is made again, so that f is called
-// again, with what that has made. f should do nothing but compute.
+// there holds. initial must be the same on all nodes, and is no part of what they keep.
+// Updates run one after the other, on whichever node: one that another node was faster than
+// is made again, so that f is called again, with what that has made. f should do nothing but
+// compute.
 func OpenValueOn[T any](initial T, opts *ValueOptions[T], open func(store.Machine) (store.Keeper, error)) (*Value[T], error) {
 	m, err := newValueMachine(initial, opts.orDefaults())
 	if err != nil {

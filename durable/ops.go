@@ -14,14 +14,21 @@ import (
 //	update = head | body
 //	head   = version<<5 | class<<3 | kind, one byte
 //	body   = key | value                 of a put
-//	       | key ttl value               of a put with a time to live
+//	       | key ttl asked value         of a put with a time to live
 //	       | key                         of a delete
-//	       | { op key [ttl] [length value] }   of a batch or transaction, up to the end
+//	       | { op key [ttl] [length value] } [8 asked]   of a batch or transaction, up to the end
 //	       | index reads { op key ... }   of a transaction that says what it has read
 //	       | { key }                     of keys whose time has come
 //
 // where class is that of the keys, op is the kind of one change in one byte, and ttl, in
 // nanoseconds, index and length are uvarints. What reads are is said in reads.go.
+//
+// The varint asked is when the update was asked for, in nanoseconds since 1970, by the clock
+// that the log has its times from; 0 if that is not said. A time to live counts from then, or
+// from the time of the log, whichever is later: a commit has the time of its first update,
+// and this one may have been asked for a while after that. A map says it on a store, whose
+// clock it shares. The time on a cluster is one at which the leader had the update already,
+// and the clock of another node is no measure for it.
 //
 // A kind is never 0, in no version: that is how the head of a map's update is told from
 // that of a value's, see valueformat.go.
@@ -44,6 +51,8 @@ const (
 	opsVersion = 0
 	// kindMask has the bits of a head that are its kind.
 	kindMask = 7
+	// askedMark stands where an op might, and before when all were asked for.
+	askedMark byte = 8
 )
 
 // kindOf returns the kind of a put.
@@ -71,6 +80,7 @@ type op[K cmp.Ordered] struct {
 	value  []byte // encoded; part of the update
 	delete bool
 	ttl    time.Duration // 0: for ever
+	asked  int64         // of one with a ttl by itself: when, or 0
 }
 
 var (
@@ -109,7 +119,11 @@ func (c keyCodec[K]) parseOne(k kind, body []byte) (op[K], error) {
 	}
 	o := op[K]{key: key, delete: k == deleteKind}
 	if k == ttlKind {
-		if o.ttl, rest, err = parseTTL(rest); err != nil {
+		o.ttl, rest, err = parseTTL(rest)
+		if err == nil {
+			o.asked, rest, err = parseAsked(rest)
+		}
+		if err != nil {
 			return o, fmt.Errorf("durable: the update can't be read: %w", err)
 		}
 	}
@@ -117,15 +131,25 @@ func (c keyCodec[K]) parseOne(k kind, body []byte) (op[K], error) {
 	return o, nil
 }
 
-// parseMany calls do for each op in the body of a batch.
-func (c keyCodec[K]) parseMany(body []byte, do func(op[K]) error) error {
+// parseMany calls do for each op in the body of a batch, and returns when that was asked
+// for, or 0.
+func (c keyCodec[K]) parseMany(body []byte, do func(op[K]) error) (asked int64, err error) {
 	for len(body) > 0 {
+		if body[0] == askedMark {
+			asked, rest, err := parseAsked(body[1:])
+			if err == nil && len(rest) > 0 {
+				err = errors.New("something follows the time")
+			}
+			if err != nil {
+				return 0, fmt.Errorf("durable: the update can't be read: %w", err)
+			}
+			return asked, nil
+		}
 		k := kind(body[0])
 		if k != putKind && k != deleteKind && k != ttlKind {
-			return fmt.Errorf("durable: the update can't be read: a change of kind %d", k)
+			return 0, fmt.Errorf("durable: the update can't be read: a change of kind %d", k)
 		}
 		o := op[K]{delete: k == deleteKind}
-		var err error
 		o.key, body, err = c.parse(body[1:])
 		if err == nil && k == ttlKind {
 			o.ttl, body, err = parseTTL(body)
@@ -134,13 +158,13 @@ func (c keyCodec[K]) parseMany(body []byte, do func(op[K]) error) error {
 			o.value, body, err = parseValue(body)
 		}
 		if err != nil {
-			return fmt.Errorf("durable: the update can't be read: %w", err)
+			return 0, fmt.Errorf("durable: the update can't be read: %w", err)
 		}
 		if err := do(o); err != nil {
-			return err
+			return 0, err
 		}
 	}
-	return nil
+	return 0, nil
 }
 
 // parseKeys calls do for each key in the body of an update that deletes some.
@@ -177,6 +201,15 @@ func parseTTL(b []byte) (ttl time.Duration, rest []byte, err error) {
 	return time.Duration(n), b[w:], nil
 }
 
+// parseAsked returns the time at the start of b.
+func parseAsked(b []byte) (asked int64, rest []byte, err error) {
+	n, w := binary.Varint(b)
+	if w <= 0 {
+		return 0, nil, errors.New("it has no time where one should be")
+	}
+	return n, b[w:], nil
+}
+
 // ops calls do for each change that update makes, of whichever kind it is.
 func (c keyCodec[K]) ops(update []byte, do func(op[K]) error) error {
 	k, body, err := c.parseHead(update)
@@ -185,13 +218,14 @@ func (c keyCodec[K]) ops(update []byte, do func(op[K]) error) error {
 	}
 	switch k {
 	case batchKind, txnKind:
-		return c.parseMany(body, do)
+		_, err := c.parseMany(body, do)
+		return err
 	case readKind:
 		_, body, err := c.parseReads(body)
-		if err != nil {
-			return err
+		if err == nil {
+			_, err = c.parseMany(body, do)
 		}
-		return c.parseMany(body, do)
+		return err
 	case expireKind:
 		return c.parseKeys(body, do)
 	}
@@ -207,11 +241,12 @@ type batchWriter[K cmp.Ordered] struct {
 	keys keyCodec[K]
 	buf  []byte // the update, from its head on
 	n    int    // ops in it
+	ttls bool   // one of them has a time to live
 }
 
 func (b *batchWriter[K]) reset(k kind) {
 	b.buf = append(b.buf[:0], head(k, b.keys.class))
-	b.n = 0
+	b.n, b.ttls = 0, false
 }
 
 // put adds a put, with a time to live unless ttl is 0.
@@ -219,6 +254,14 @@ func (b *batchWriter[K]) put(key K, value []byte, ttl time.Duration) {
 	b.buf = b.keys.appendPut(b.buf, byte(kindOf(ttl)), key, ttl)
 	b.buf = append(binary.AppendUvarint(b.buf, uint64(len(value))), value...)
 	b.n++
+	b.ttls = b.ttls || ttl > 0
+}
+
+// end ends the batch, and says when it was asked for, if that matters.
+func (b *batchWriter[K]) end(asked time.Time) {
+	if b.ttls {
+		b.buf = binary.AppendVarint(append(b.buf, askedMark), asked.UnixNano())
+	}
 }
 
 func (b *batchWriter[K]) delete(key K) {

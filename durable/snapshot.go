@@ -126,7 +126,7 @@ func (f *frameWriter) write(b []byte) {
 }
 
 // Restore implements [store.Machine]. Frames are decoded by as many goroutines as there
-// are processors, and put into tree and hash table side by side.
+// are processors, and put into tree and hash table concurrently.
 func (m *machine[K, V]) Restore(snapshot io.Reader) error {
 	r := bufio.NewReaderSize(snapshot, frameBytes)
 	version, count, err := m.readHeader(r)

@@ -13,15 +13,18 @@ import (
 )
 
 // PutTTL sets the value of key as Put does, and has the key deleted when ttl has passed
-// since then, by the clock of the log, which never goes back: that of the store, or of the
-// node that leads. A later Put of the key takes that back.
+// since the call, and not before, by the clock of the log, which never goes back: that of
+// the store, or of the node that leads, where ttl counts from when that has the call. A
+// later Put of the key takes that back. On a keeper of another kind it counts from the time
+// that [store.TimedMachine] gets.
 //
 // So while the clock of the machine is ahead, keys are deleted that are due by it. When it
 // is set right after a change, the time of the log stands still, and a deadline counts from
 // that: keys that are put then stay longer, until the clock has caught up.
 //
 // A key is deleted within moments of its time, or a second on a cluster, by an update of
-// the map's own that readers and Watch see like any other: until then it is there. What
+// the map's own that readers and Watch see like any other: until then it is there. After the
+// clock was set forward, or the machine has slept, it takes up to ten seconds more. What
 // falls due while the map is not open is deleted when it is. The error is that of Put, or
 // says that ttl is not positive.
 func (m *Map[K, V]) PutTTL(ctx context.Context, key K, value V, ttl time.Duration) error {
@@ -38,6 +41,22 @@ func (tx *Tx[K, V]) PutTTL(key K, value V, ttl time.Duration) {
 		tx.err = errTTL(ttl)
 	}
 	tx.put(key, value, ttl)
+}
+
+// asked returns when an update with that time to live is asked for, or 0; see ops.go.
+func (m *Map[K, V]) asked(ttl time.Duration) int64 {
+	if ttl <= 0 || m.store == nil {
+		return 0
+	}
+	return time.Now().UnixNano()
+}
+
+// later returns the time from which the times to live of an update of that time count.
+func later(at time.Time, asked int64) time.Time {
+	if t := time.Unix(0, asked); asked > 0 && t.After(at) {
+		return t
+	}
+	return at
 }
 
 func errTTL(ttl time.Duration) error {
@@ -139,9 +158,8 @@ func keeperDone(k store.Keeper) <-chan struct{} {
 // sweep deletes the keys that are due, until the map is closed, or its keeper is.
 func (m *Map[K, V]) sweep(ctx context.Context) {
 	const (
-		atMost = time.Hour   // until the next look, since clocks are set
-		retry  = time.Second // after an error, such as that of a full disk
-		soon   = 10 * time.Millisecond
+		retry = time.Second // after an error, such as that of a full disk
+		soon  = 10 * time.Millisecond
 	)
 	pause := soon // after a refusal; longer and longer, as when the clock of the log is slow
 	most := sweepBatch
@@ -149,7 +167,7 @@ func (m *Map[K, V]) sweep(ctx context.Context) {
 	for {
 		now := time.Now().UnixNano()
 		keys, next := m.m.due(now, most)
-		wait := min(atMost, time.Duration(next-now)) + m.grace()
+		wait := untilLook(now, next) + m.grace()
 		if len(keys) > 0 {
 			switch err := m.expire(ctx, keys); {
 			case err == nil:
@@ -177,6 +195,20 @@ func (m *Map[K, V]) sweep(ctx context.Context) {
 		}
 		timer.Stop()
 	}
+}
+
+// untilLook returns how long to wait until deadlines are looked at again, of which the next is
+// at that time. Timers stand still while the machine sleeps, and know nothing of a clock that
+// is set: so it is never long, unless there is none.
+func untilLook(now, next int64) time.Duration {
+	const atMost, idle = 10 * time.Second, time.Hour
+	switch {
+	case next == math.MaxInt64: // a new one wakes the sweeper
+		return idle
+	case next > now+int64(atMost):
+		return atMost
+	}
+	return max(0, time.Duration(next-now))
 }
 
 // grace is how much later than at its time this Map deletes a key: where several do that,

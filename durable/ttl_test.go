@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -71,6 +72,66 @@ func TestKeysAreDeletedWhenTheirTimeHasCome(t *testing.T) {
 		expect(t, "after two", pairs(m.All()), []string{"b=8", "put again=5", "stays=1"})
 		closeIt(t, m)
 	})
+}
+
+// A commit has the time of its first update. One that joins it a while later lives as long as
+// it was asked to all the same, also when the log is replayed.
+func TestATimeToLiveBeginsNoSoonerThanItIsAskedFor(t *testing.T) {
+	const ttl = 3 * time.Second
+	asks := map[string]func(*durable.Map[string, int], context.Context) error{
+		"PutTTL": func(m *durable.Map[string, int], ctx context.Context) error { return m.PutTTL(ctx, "lease", 1, ttl) },
+		"Txn": func(m *durable.Map[string, int], ctx context.Context) error {
+			return m.Txn(ctx, func(tx *intTx) error {
+				tx.PutTTL("lease", 1, ttl)
+				time.Sleep(time.Second) // of the bubble: the time begins with the end of the transaction
+				tx.Put("other", 3)
+				return nil
+			})
+		},
+	}
+	for name, ask := range asks {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				dir := t.TempDir()
+				opts := &durable.MapOptions[string, int]{Store: quiet}
+				opts.Store.SyncInterval = time.Minute
+				m, err := durable.OpenMap(dir, opts)
+				if err != nil {
+					t.Fatal(err)
+				}
+				put(t, m, "first", 1)
+				var wg sync.WaitGroup
+				wg.Go(func() { put(t, m, "other", 2) }) // begins a batch
+				synctest.Wait()
+				time.Sleep(30 * time.Second)
+				var asked time.Time
+				wg.Go(func() {
+					if err := ask(m, t.Context()); err != nil {
+						t.Error(err)
+					}
+				})
+				if name == "Txn" {
+					time.Sleep(time.Second)
+				}
+				asked = time.Now()
+				synctest.Wait()
+				at, ok := m.Deadline("lease")
+				if !ok || at.Before(asked.Add(ttl)) || at.After(asked.Add(ttl+time.Second)) {
+					t.Errorf("asked for at %v, to be deleted at %v, %v", asked, at, ok)
+				}
+				if err := m.Sync(t.Context()); err != nil {
+					t.Fatal(err)
+				}
+				wg.Wait()
+				closeIt(t, m)
+				m = openMap[string, int](t, dir, nil)
+				if again, ok := m.Deadline("lease"); !ok || !again.Equal(at) {
+					t.Errorf("a replay has it deleted at %v, %v, not at %v", again, ok, at)
+				}
+				closeIt(t, m)
+			})
+		})
+	}
 }
 
 // Deadlines are kept in the log and in snapshots, and what falls due in between is

@@ -33,11 +33,12 @@ type Tx[K cmp.Ordered, V any] struct {
 // it should do nothing but compute. After some times, changes wait for it. f must not
 // change the map but by tx, nor call Txn: it would wait for itself.
 //
-// On a cluster transactions run side by side, on all nodes, and take what they have read
-// with them to the place in the log where they are made: f is called again if that is not
-// as it was. Of those that are in conflict one is always made. After some times, changes of
-// this Map wait for one, but those of other nodes do not: if they change what it reads all
-// the time, it may be tried until ctx ends, and fail with the error of that.
+// On a cluster transactions run concurrently, on all nodes, and take what they have
+// read with them to the place in the log where they are made: f is called again if that
+// is not as it was. Of those in conflict, one always succeeds. After some times,
+// changes of this Map wait for one, but those of other nodes do not: if they change
+// what it reads all the time, it may be tried until ctx ends, and fail with the error
+// of that.
 //
 // If f returns an error, nothing is changed, and Txn returns that error as it is. So
 // that a decision not to change anything holds, all that f may have seen is on the disk
@@ -122,6 +123,7 @@ func (m *Map[K, V]) try(ctx context.Context, tx *Tx[K, V], f func(*Tx[K, V]) err
 	case m.m.conflicting(tx.reads):
 		return false, errConflict
 	}
+	tx.ops.end(time.Now())
 	_, err = m.store.Update(ctx, tx.ops.buf)
 	return false, err
 }

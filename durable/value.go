@@ -24,8 +24,9 @@ type Value[T any] struct {
 }
 
 // OpenValue opens the value in the directory dir, which it makes if it is not there.
-// Until the first update, the value is initial, which is not kept: if a later version of
-// the program passes another one, that counts. Nil opts are the defaults.
+// Until the first update, the value is initial, which is not kept, in a snapshot or backup
+// neither: if a later version of the program passes another one, that counts. Nil opts are
+// the defaults.
 //
 // Errors are those of [store.Open] and of the codec. A directory of a [Map] is refused, and
 // not changed.
@@ -98,8 +99,8 @@ func (v *Value[T]) Update(ctx context.Context, f func(*T) error) error {
 	turn := &applied{give: v.turn.give}
 	defer v.m.noteApplied(turn)
 	for {
-		now, restored := v.m.getSince()
-		update, err := v.next(now, v.store.Index() > 0, []byte{valuePlain}, f)
+		now, kept, restored := v.m.getSince()
+		update, err := v.next(now, kept, []byte{valuePlain}, f)
 		if err != nil || update == nil {
 			if serr := v.store.Sync(ctx); serr != nil {
 				return ungrounded(err, serr)
@@ -140,12 +141,12 @@ func (v *Value[T]) updateOn(ctx context.Context, f func(*T) error) error {
 		if err := ctx.Err(); err != nil {
 			return fmt.Errorf("durable: update not made, since others were faster, %d times: %w", try, err)
 		}
-		now, index, err := v.m.getAt(v.keeper)
+		now, kept, index, err := v.m.getAt(v.keeper)
 		if err != nil {
 			return fmt.Errorf("durable: update not made: %w", err)
 		}
 		head := binary.AppendUvarint([]byte{valueSince}, index)
-		update, err := v.next(now, index > 0, head, f)
+		update, err := v.next(now, kept, head, f)
 		if err != nil || update == nil {
 			if synced {
 				return err
@@ -153,7 +154,7 @@ func (v *Value[T]) updateOn(ctx context.Context, f func(*T) error) error {
 			if serr := v.keeper.Sync(ctx); serr != nil {
 				return ungrounded(err, serr)
 			}
-			if _, i, lerr := v.m.getAt(v.keeper); lerr == nil && i == index {
+			if _, _, i, lerr := v.m.getAt(v.keeper); lerr == nil && i == index {
 				return err
 			}
 			synced = true
@@ -177,8 +178,11 @@ type valueMachine[T any] struct {
 	clone  cloner[T]
 	strict bool // see machine
 
+	initial T // never changed, in place neither
+
 	mu      sync.RWMutex // held for moments
-	value   T            // never changed in place, only replaced
+	value   T            // never changed in place, only replaced; the initial one, unless kept
+	kept    bool         // an update has set the value
 	index   uint64       // of the last update, if located
 	located bool         // see machine
 	next    *applied     // of the Update that is next
@@ -202,7 +206,7 @@ func newValueMachine[T any](initial T, o ValueOptions[T]) (*valueMachine[T], err
 	if err != nil {
 		return nil, fmt.Errorf("durable: encoding the initial value: %w", err)
 	}
-	m := &valueMachine[T]{codec: o.Codec, clone: newCloner(o.Clone, o.Codec), value: initial}
+	m := &valueMachine[T]{codec: o.Codec, clone: newCloner(o.Clone, o.Codec), initial: initial, value: initial}
 	return m, m.clone.check(initial)
 }
 
@@ -212,11 +216,12 @@ func (m *valueMachine[T]) get() T {
 	return m.value
 }
 
-// getSince returns the value, and how many states were restored up to then.
-func (m *valueMachine[T]) getSince() (value T, restored int) {
+// getSince returns the value, whether an update has set it, and how many states were
+// restored up to then.
+func (m *valueMachine[T]) getSince() (value T, kept bool, restored int) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
-	return m.value, m.restored
+	return m.value, m.kept, m.restored
 }
 
 // opened says that the machine has the state after update index.
@@ -226,18 +231,19 @@ func (m *valueMachine[T]) opened(index uint64) {
 	m.index, m.located = index, true
 }
 
-// getAt returns the value, and the index of the last update. The error is that of k.
-func (m *valueMachine[T]) getAt(k store.Keeper) (T, uint64, error) {
+// getAt returns the value, whether an update has set it, and the index of the last update.
+// The error is that of k.
+func (m *valueMachine[T]) getAt(k store.Keeper) (value T, kept bool, index uint64, err error) {
 	for {
 		m.mu.RLock()
-		value, index, located := m.value, m.index, m.located
+		value, kept, index, located := m.value, m.kept, m.index, m.located
 		m.mu.RUnlock()
 		if located {
-			return value, index, nil
+			return value, kept, index, nil
 		}
 		// While nothing is applied, the keeper's index is that of the state.
 		if err := k.ViewLocal(func() error { m.opened(k.Index()); return nil }); err != nil {
-			return value, 0, err
+			return value, kept, 0, err
 		}
 	}
 }
@@ -276,7 +282,7 @@ func (m *valueMachine[T]) ApplyAt(_ time.Time, index uint64, update []byte) (any
 		m.next = nil
 		return nil, errConflict // the store's Replace has installed another value since
 	}
-	m.value, m.index, m.located = v, index, true
+	m.value, m.kept, m.index, m.located = v, true, index, true
 	if m.next != nil {
 		m.next.given = true
 		m.next.give()
@@ -306,20 +312,26 @@ func (m *valueMachine[T]) decode(b []byte) (v T, err error) {
 
 // Snapshot implements [store.Machine].
 func (m *valueMachine[T]) Snapshot() (io.WriterTo, error) {
-	return capturedValue[T]{m.get(), m.codec}, nil
+	value, kept, _ := m.getSince()
+	return capturedValue[T]{value, kept, m.codec}, nil
 }
 
 // A capturedValue is a value that is to be written.
 type capturedValue[T any] struct {
 	value T
+	kept  bool
 	codec store.Codec[T]
 }
 
-// WriteTo writes the value.
+// WriteTo writes the value, if an update has set it.
 func (c capturedValue[T]) WriteTo(w io.Writer) (int64, error) {
-	b, err := c.codec.Append(append([]byte(valueMagic), valueVersion), c.value)
-	if err != nil {
-		return 0, fmt.Errorf("durable: encoding the value: %w", err)
+	b := append([]byte(valueMagic), noValue)
+	if c.kept {
+		var err error
+		b[len(valueMagic)] = keptValue
+		if b, err = c.codec.Append(b, c.value); err != nil {
+			return 0, fmt.Errorf("durable: encoding the value: %w", err)
+		}
 	}
 	n, err := w.Write(b)
 	return int64(n), err
@@ -331,16 +343,19 @@ func (m *valueMachine[T]) Restore(snapshot io.Reader) error {
 	if err != nil {
 		return fmt.Errorf("durable: reading a snapshot: %w", err)
 	}
-	if b, err = parseValueSnapshot(b); err != nil {
-		return err
-	}
-	v, err := m.decode(b)
+	b, kept, err := parseValueSnapshot(b)
 	if err != nil {
 		return err
 	}
+	v := m.initial
+	if kept {
+		if v, err = m.decode(b); err != nil {
+			return err
+		}
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	m.value, m.index, m.located = v, 0, false
+	m.value, m.kept, m.index, m.located = v, kept, 0, false
 	m.restored++
 	return nil
 }

@@ -1,9 +1,12 @@
 package durable_test
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 
@@ -41,6 +44,45 @@ func TestAValueIsThereAfterReopening(t *testing.T) {
 	closeIt(t, v)
 	v = openValue(t, dir, user{})
 	expect(t, "from a snapshot", v.Get(), user{Name: "second", Tags: []string{"x"}})
+}
+
+// A snapshot, a backup or a copy that is made before the first update does not keep the
+// initial value: that of a later version of the program counts. After it, one does.
+func TestAnInitialValueIsKeptByNothing(t *testing.T) {
+	dir, imported := t.TempDir(), filepath.Join(t.TempDir(), "imported")
+	v := openValue(t, dir, 80)
+	snapshot := func() {
+		t.Helper()
+		if err := v.Store().Snapshot(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	snapshot()
+	var backup bytes.Buffer
+	if _, err := v.Store().Backup(t.Context(), &backup); err != nil {
+		t.Fatal(err)
+	}
+	closeIt(t, v)
+	v = openValue(t, dir, 8080)
+	expect(t, "after a snapshot", v.Get(), 8080)
+	if err := v.Update(t.Context(), func(*int) error { return nil }); err != nil { // which keeps it
+		t.Fatal(err)
+	}
+	snapshot()
+	closeIt(t, v)
+	v = openValue(t, dir, 1)
+	expect(t, "after an update", v.Get(), 8080)
+	if err := store.Import(imported, bytes.NewReader(backup.Bytes()), int64(backup.Len())); err != nil {
+		t.Fatal(err)
+	}
+	v = openValue(t, imported, 443)
+	expect(t, "of the backup", v.Get(), 443)
+	if _, err := v.Store().Replace(t.Context(), strings.NewReader("dval\x015")); err != nil {
+		t.Fatal(err)
+	}
+	closeIt(t, v)
+	v = openValue(t, imported, 1)
+	expect(t, "of a state that was installed", v.Get(), 5)
 }
 
 func TestUpdatesOfAValueSeeEachOther(t *testing.T) {

@@ -21,14 +21,16 @@ import (
 // A snapshot of a value is
 //
 //	snapshot = "dval" | version uint8 = 1 | encoded
+//	         | "dval" | version uint8 = 2             before the first update
 //
 // where that of a map begins with "dmap".
 const (
 	valuePlain byte = opsVersion<<5 | 1<<3
 	valueSince byte = opsVersion<<5 | 2<<3
 
-	valueMagic   = "dval"
-	valueVersion = 1 // of snapshots
+	valueMagic = "dval"
+	keptValue  = 1 // versions of snapshots
+	noValue    = 2
 )
 
 // isValueHead and isMapHead report whether an update of the version that this program knows
@@ -74,16 +76,20 @@ func parseValueUpdate(update []byte) (u valueUpdate, err error) {
 	return u, fmt.Errorf("durable: the update of a value is of version %d and form %d, which this program does not know: it was made by a newer one, use that", head>>5, head>>3&3)
 }
 
-// parseValueSnapshot returns the encoded value in a snapshot.
-func parseValueSnapshot(b []byte) ([]byte, error) {
+// parseValueSnapshot returns the encoded value in a snapshot, if it has one.
+func parseValueSnapshot(b []byte) (value []byte, kept bool, err error) {
 	rest, ok := bytes.CutPrefix(b, []byte(valueMagic))
 	switch {
 	case bytes.HasPrefix(b, []byte(snapshotMagic)):
-		return nil, errHoldsMap
+		return nil, false, errHoldsMap
 	case !ok || len(rest) == 0:
-		return nil, errors.New("durable: the snapshot is not that of a value: open the directory with the program that made it")
-	case rest[0] != valueVersion:
-		return nil, fmt.Errorf("durable: the snapshot of a value is of version %d, and this program knows version %d: it was made by a newer one, use that", rest[0], valueVersion)
+		return nil, false, errors.New("durable: the snapshot is not that of a value: open the directory with the program that made it")
+	case rest[0] == keptValue:
+		return rest[1:], true, nil
+	case rest[0] == noValue && len(rest) == 1:
+		return nil, false, nil
+	case rest[0] == noValue:
+		return nil, false, errors.New("durable: the snapshot of a value says that there is none, and goes on: no value has made it")
 	}
-	return rest[1:], nil
+	return nil, false, fmt.Errorf("durable: the snapshot of a value is of version %d, and this program knows versions up to %d: it was made by a newer one, use that", rest[0], noValue)
 }

@@ -18,8 +18,9 @@ type View[K cmp.Ordered, V any] struct {
 	located bool // index is known
 }
 
-// Index returns the index of the last update in the view. To follow the map from there,
-// Watch it from the next one on.
+// Index returns the index of the last update in the view, and 0 if that is not known
+// since the keeper of the map has failed: [Map.Latest] says why. To follow the map from
+// there, Watch it from the next one on.
 func (v *View[K, V]) Index() uint64 { return v.index }
 
 // Len returns the number of keys.

@@ -32,10 +32,10 @@ type Change[K cmp.Ordered, V any] struct {
 //	for c, err := range m.Watch(ctx, v.Index()+1, nil) { ... }
 //
 // An error ends the sequence: [store.ErrNotRetained] if the next update is no longer
-// there, because from is too old or the caller was too slow, or because this node of a
-// cluster was away and was sent the state, or [store.Store.Replace] has installed one: begin with a View again; otherwise those of the
-// keeper's Updates and of the codec. The sequence can be used
-// again, and starts anew.
+// there, because from is too old, the caller was too slow, this node of a cluster was
+// away and was sent the state, or [store.Store.Replace] has installed one: begin with a
+// View again. Otherwise the errors are those of the keeper's Updates and of the codec.
+// The sequence can be used again, and starts anew.
 func (m *Map[K, V]) Watch(ctx context.Context, from uint64, match func(K) bool) iter.Seq2[Change[K, V], error] {
 	return func(yield func(Change[K, V], error) bool) {
 		for u, err := range m.keeper.Updates(ctx, from) {

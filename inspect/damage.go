@@ -17,6 +17,7 @@ const (
 	TornTail                  // the remainder of a write that a crash cut short
 )
 
+// String returns "current", "obsolete", "padding" or "torn tail"; these words do not change.
 func (p Place) String() string {
 	switch p {
 	case Current:

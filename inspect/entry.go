@@ -20,6 +20,7 @@ const (
 	Snapshot = Kind(entry.Snapshot)
 )
 
+// String returns "update" or "snapshot"; these words do not change.
 func (k Kind) String() string { return entry.Kind(k).String() }
 
 // An Entry is one update or snapshot of a state file, every record of which was

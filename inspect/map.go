@@ -25,6 +25,7 @@ const (
 	SnapshotFile                     // the state after an update, of a store
 )
 
+// String returns "state file", "log" or "snapshot"; these words do not change.
 func (k FileKind) String() string {
 	switch k {
 	case StateFile:

@@ -221,6 +221,71 @@ func ExampleOpenMap() {
 	// 56 to 85: state: state
 }
 
+func ExampleMap_Records() {
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	path := filepath.Join(dir, "app.state")
+	if err := os.WriteFile(path, example(), 0o600); err != nil {
+		log.Fatal(err)
+	}
+	m, err := inspect.OpenMap(path)
+	if err != nil {
+		log.Fatal(err)
+	}
+	records, err := m.Records(0, 0) // of the first block of the first file
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, r := range records {
+		fmt.Printf("%d to %d: %s%s\n", r.Offset, r.End, r.Type, r.Reason)
+	}
+	// Output:
+	// 0 to 28: the checksum of a record is wrong
+	// 28 to 56: FULL
+	// 56 to 85: FULL
+}
+
+// Of a store that has lost a log, the files that are there say which one.
+func ExampleMap_Missing() {
+	dir, err := os.MkdirTemp("", "example")
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer os.RemoveAll(dir)
+	if err := os.CopyFS(dir, os.DirFS("../testdata/store-vectors/closed")); err != nil {
+		log.Fatal(err)
+	}
+	if err := os.Remove(filepath.Join(dir, "00000000000000000006.log")); err != nil {
+		log.Fatal(err)
+	}
+	m, err := inspect.OpenMap(dir)
+	if err != nil {
+		log.Fatal(err)
+	}
+	// How far a log reaches is in its parts.
+	missing := m.Missing(func(i int) (last uint64, sealed bool) {
+		for p, err := range m.Parts(i, inspect.Mark{}) {
+			if err != nil {
+				log.Fatal(err)
+			}
+			switch p.Content {
+			case inspect.ContentUpdate:
+				last = p.Index
+			case inspect.ContentEnd:
+				sealed = true
+			}
+		}
+		return last, sealed
+	})
+	for _, err := range missing {
+		fmt.Println(strings.ReplaceAll(err.Error(), dir+string(filepath.Separator), ""))
+	}
+	// Output: store: 00000000000000000006.log is corrupt at offset 0: the file is missing, and with it the updates after 6
+}
+
 // A whole state that was installed is told from an update.
 func TestAMapTellsAWholeState(t *testing.T) {
 	m, err := inspect.OpenMap("../testdata/store-vectors/replaced")

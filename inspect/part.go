@@ -23,6 +23,8 @@ const (
 	ContentStranded                    // after damage, so that it can't be told what it is
 )
 
+// String returns the name of the constant without its prefix, in small letters: "header",
+// "update" and so on. These words do not change.
 func (c Content) String() string {
 	names := [...]string{"", "header", "update", "state", "end", "free", "hole", "torn", "damage", "stranded"}
 	if c == 0 || int(c) >= len(names) {

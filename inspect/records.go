@@ -11,7 +11,7 @@ import (
 // no valid one.
 type Record struct {
 	Offset, End int64  // in the file, in bytes, header included
-	Type        string // full, first, middle or last, as docs/FORMAT.md has them; empty: none is here
+	Type        string // FULL, FIRST, MIDDLE or LAST, as docs/FORMAT.md has them; empty: none is here
 	Sum         uint32 // the checksum
 	Entry       int64  // where the entry starts that the record belongs to
 	Reason      string // why there is none

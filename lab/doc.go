@@ -4,7 +4,7 @@
 // were acknowledged, and it must open. There are four engines:
 //
 //   - Power cuts: ext4 and XFS are mounted on loop devices and shut down in the
-//     midst of work, before a drawn operation or beside it, by the ioctl
+//     midst of work, before a drawn operation or during it, by the ioctl
 //     FS_IOC_SHUTDOWN. The kernel forgets what it has not written; mounting
 //     again replays its journal.
 //   - Blocks: ext4, XFS and btrfs are mounted on a disk in memory that records

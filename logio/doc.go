@@ -3,7 +3,8 @@
 // damaged place.
 //
 // The package began as github.com/grailbio/base/logio; programs for that work
-// after changing the import path, and the files are the same byte for byte.
+// after changing the import path, and the files are the same byte for byte. What they are
+// told of damage differs in one respect, which docs/MIGRATING.md names.
 //
 // # Format
 //

@@ -13,6 +13,6 @@
 // classic and native: Prometheus takes the native one if it is told to keep native
 // histograms, and the classic one otherwise.
 //
-// Beside the package lie dashboard.json, for Grafana, and alerts.yml, alerting rules
-// for Prometheus. docs/OPERATING.md says what to do about each alert.
+// Next to the source of the package are dashboard.json, for Grafana, and alerts.yml,
+// alerting rules for Prometheus. docs/OPERATING.md says what to do about each alert.
 package prom

@@ -26,8 +26,9 @@
 //   - Machines are independent of each other.
 //   - Apply is deterministic. Machines that get the same updates reach the same
 //     state and refuse the same updates, even years later, and with other times
-//     between them. The time passes on the clock of a synctest bubble. This check is skipped without a *testing.T,
-//     inside another bubble, and for a machine that leaves goroutines running.
+//     between them. The time passes on the clock of a synctest bubble. This check
+//     is skipped without a *testing.T, inside another bubble, and for a machine
+//     that leaves goroutines running.
 //   - Apply that returns an error leaves the state as it was.
 //   - Apply does not keep the slice of the update, change it, or write past its
 //     end. Run overwrites the slice after each call.
@@ -73,8 +74,8 @@
 //     Apply refuses.
 //   - State outside the machine. Package-level variables, files and other services
 //     survive the crashes of this package, but not those of a program.
-//   - An environment that is the same in the whole test, differences between
-//     platforms.
+//   - What depends on the environment or the platform, which are the same during the
+//     whole test.
 //   - That Snapshot is quick, that Apply calls no method of the store, and what
 //     functions passed to View do.
 //

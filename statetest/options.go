@@ -30,9 +30,10 @@ type Options struct {
 	// its square.
 	Updates int
 
-	// CrashStates is how many states after a power cut are opened and judged at
-	// least; the default is 500, and 100 with -short, or one for each operation on the file system if
-	// those are more. STATEIO_CRASH_COUNT in the environment overrides it.
+	// CrashStates is how many states after a power cut are opened and judged
+	// at least; the default is 500, and 100 with -short, or one for each
+	// operation on the file system if those are more. STATEIO_CRASH_COUNT in
+	// the environment overrides it.
 	CrashStates int
 
 	// CrashTime goes on with power cuts for this long; the default, 0, leaves it
@@ -49,9 +50,9 @@ type Options struct {
 	// change the slice. The default quotes the bytes.
 	FormatUpdate func(update []byte) string
 
-	// Golden is the path of a folder of logs that earlier versions of the program
-	// have written, which must replay to the states recorded beside them; see
-	// the package documentation. The default, "", is none.
+	// Golden is the path of a folder of logs that earlier versions of the
+	// program have written, which must replay to the states recorded next to
+	// them; see the package documentation. The default, "", is none.
 	Golden string
 
 	// UpdateGolden records in the folder Golden what is not recorded there yet.

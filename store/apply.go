@@ -124,7 +124,7 @@ func (s *Store) applier() {
 // readers or the disk, and so it does once own is applied: its caller must be there
 // when own is durable, for the next commit waits for it. The caller holds apply.
 func (s *Store) drain(own *request, wait bool, rounds int) standing {
-	for ; rounds > 0 && !own.served(); rounds-- {
+	for ; rounds > 0 && !own.served() && !own.busy(); rounds-- {
 		n, ok := s.queue.first()
 		switch {
 		case !ok:
@@ -166,14 +166,15 @@ func (s *Store) drain(own *request, wait bool, rounds int) standing {
 	return more
 }
 
-// applyRound applies what is queued now, as long as there is room and space for it,
-// and unlocks state: what comes meanwhile is for the next round, after the readers. A
-// large update ends the round, and is still to be put into the batch.
+// applyRound applies what is queued now, as long as there is room and space for it and
+// the caller of own has nothing else to do, and unlocks state: what comes meanwhile is for
+// the next round, after the readers. A large update ends the round, and is still to be put
+// into the batch.
 func (s *Store) applyRound(own *request) (large *request) {
 	s.applying.Store(true)
 	defer s.state.Unlock()
 	defer s.applying.Store(false)
-	for budget := s.queue.waits(); budget > 0; budget-- {
+	for budget := s.queue.waits(); budget > 0 && !own.busy(); budget-- {
 		n, ok := s.queue.first()
 		if !ok || s.down.Load() {
 			return nil

@@ -117,7 +117,7 @@ func (s *Store) backup(ctx context.Context, c *capture, w io.Writer) error {
 		err = c.sound()
 	}
 	if err != nil {
-		return fmt.Errorf("store: writing a backup of index %d: %w", c.index, err)
+		return fmt.Errorf("store: writing a backup of index %d: %w", c.index, storefile.Bare(err))
 	}
 	return nil
 }
@@ -179,7 +179,7 @@ func IsBackup(r io.ReaderAt, limit int64) (bool, error) {
 		return false, nil
 	}
 	if err != nil {
-		return false, fmt.Errorf("store: reading %s: %w", storefile.NameOf(r), err)
+		return false, fmt.Errorf("store: reading %s: %w", storefile.NameOf(r), storefile.Bare(err))
 	}
 	return h.Kind == storefile.BackupKind, nil
 }
@@ -218,7 +218,7 @@ func RestoreBackup(ctx context.Context, w io.Writer, r io.ReaderAt, limit int64)
 // is a backup without its end, is refused: it may have been cut.
 //
 // When Import returns nil, the store is durable. After an error or a crash there is no
-// store, Open refuses what was begun, and Import can be called again.
+// store: dir is as it was, or Open refuses what was begun. Import can be called again.
 //
 // The errors are ErrCorrupt if the file is not whole or damaged: a [*CorruptError] where the
 // place is known, which wraps a [*stateio.CorruptError] for damage within a state file; ErrVersion if a newer version of
@@ -229,7 +229,8 @@ func Import(dir string, r io.ReaderAt, limit int64) error {
 	if err != nil {
 		return damagedSource(fmt.Errorf("store: importing into %s: %w", dir, err))
 	}
-	return damagedSource(makeStore(dir, nil, src))
+	_, err = makeStore(dir, nil, src, false)
+	return damagedSource(err)
 }
 
 // damagedSource makes an error that is of damage to a state file one of this package as well.
@@ -257,15 +258,16 @@ func (e *damagedFile) Unwrap() []error { return []error{e.error, e.corrupt} }
 // DirMode count, and nil opts are the defaults.
 //
 // When Create returns nil, the store is durable. After an error or a crash there is no
-// store, Open refuses what was begun, and Create can be called again.
+// store: dir is as it was, or Open refuses what was begun. Create can be called again.
 //
-// The errors are that of WriteTo; fs.ErrExist if there is a store; ErrLocked,
-// ErrNoSpace and others of the file system.
+// The errors are those of opts and of WriteTo; fs.ErrExist if there is a store;
+// ErrLocked, ErrNoSpace and others of the file system.
 func Create(dir string, state io.WriterTo, opts *Options) error {
 	if state == nil {
 		return errors.New("store: creating a store needs a state, not nil: Open makes one without")
 	}
-	return makeStore(dir, opts, &source{state: state})
+	_, err := makeStore(dir, opts, &source{state: state}, false)
+	return err
 }
 
 // A source is what a store is made of.
@@ -279,8 +281,13 @@ type source struct {
 	next func() (logged, error)
 }
 
-// openSource tells what r is.
+// openSource tells what r is. Its errors are to be a part of the caller's.
 func openSource(r io.ReaderAt, limit int64) (*source, error) {
+	src, err := sourceOf(r, limit)
+	return src, storefile.Bare(err)
+}
+
+func sourceOf(r io.ReaderAt, limit int64) (*source, error) {
 	switch h, err := storefile.HeaderOf(r, limit); {
 	case errors.Is(err, storefile.ErrNoHeader):
 		return openStateFile(r, limit)
@@ -322,6 +329,9 @@ func openStateFile(r io.ReaderAt, limit int64) (*source, error) {
 	}
 	src := &source{next: func() (logged, error) {
 		update, err := updates.Read()
+		if err == nil && storefile.IsBackupEnd(update) {
+			err = backupEndError{}
+		}
 		return logged{data: update}, err
 	}}
 	if state != nil {
@@ -329,6 +339,16 @@ func openStateFile(r io.ReaderAt, limit int64) (*source, error) {
 	}
 	return src, nil
 }
+
+// A backupEndError says that a state file is none. The log of a store may hold an update that
+// looks like the end of a backup, as it may hold any.
+type backupEndError struct{}
+
+func (backupEndError) Error() string {
+	return "it is the end of a backup, so the file is a backup whose beginning is damaged"
+}
+
+func (backupEndError) Is(target error) bool { return target == ErrCorrupt }
 
 // wholeStart makes sure that the file begins with a whole entry, or a hole that
 // stateio.Truncate has left: a backup whose header is damaged is no state file.
@@ -351,22 +371,27 @@ type readerState struct{ io.Reader }
 
 func (s readerState) WriteTo(w io.Writer) (int64, error) { return io.Copy(w, s.Reader) }
 
-// makeStore makes a store of src in dir.
-func makeStore(dir string, opts *Options, src *source) error {
+// makeStore makes a store of src in dir, which must not exist if it is to be fresh. made says
+// that dir is there now and was not before.
+func makeStore(dir string, opts *Options, src *source, fresh bool) (made bool, err error) {
 	o, err := opts.withDefaults()
 	if err != nil {
-		return err
+		return false, err
 	}
 	if dir == "" {
-		return errNoDir
+		return false, errNoDir
 	}
 	d := storedir.New(storefs.For(dir), dir, o.FileMode, o.DirMode, latelog.New(o.Logger))
-	if err := d.Acquire(false); err != nil {
-		return err
+	made, err = d.AcquireNew(markOf(&d, src), fresh)
+	if err != nil {
+		return made, err
 	}
 	defer d.Release()
-	return importSource(&d, src)
+	return made, importSource(&d, src)
 }
+
+// markOf returns the path of the first log of a store that is made of src, while it is made.
+func markOf(d *storedir.Dir, src *source) string { return d.Log(src.index) + storefile.MakeSuffix }
 
 // importSource makes the files of a new store.
 //
@@ -388,7 +413,7 @@ func importSource(d *storedir.Dir, src *source) error {
 		return err
 	}
 	path := d.Log(src.index)
-	mark, returned := path+storefile.MakeSuffix, false
+	mark, returned := markOf(d, src), false
 	defer func() {
 		if !returned { // the user's code has panicked, or ended the goroutine
 			_ = d.MarkUnmade(mark)
@@ -432,6 +457,10 @@ func giveUpNew(d *storedir.Dir, log *storedir.Log, src *source, err error) error
 	if rerr := d.Remove([]uint64{src.index}, storefile.SnapSuffix); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
 		return errors.Join(err, rerr, log.File.Close())
 	}
+	if errors.Is(err, storedir.ErrStays) {
+		_ = log.File.Close() // it is not to be used, but without the mark it must not go
+		return err
+	}
 	return d.Discard(log, err)
 }
 
@@ -470,7 +499,7 @@ func importState(d *storedir.Dir, src *source) error {
 	})
 	var damage *CorruptError
 	if errors.As(err, &damage) && filepath.Dir(damage.Path) != d.Path {
-		return fmt.Errorf("store: importing into %s: %w", d.Path, damage) // of what is imported
+		return fmt.Errorf("store: importing into %s: %w", d.Path, storefile.Bare(damage)) // of what is imported
 	}
 	return err
 }
@@ -502,11 +531,11 @@ func importUpdates(d *storedir.Dir, log *storedir.Log, src *source) error {
 	for index := src.index + 1; ; index++ {
 		u, err := src.read()
 		if err != nil && !errors.Is(err, io.EOF) {
-			return fmt.Errorf("store: importing update %d: %w", index, err)
+			return fmt.Errorf("store: importing update %d: %w", index, storefile.Bare(err))
 		}
 		if err == nil {
-			if err := importable(u.data, index); err != nil {
-				return err
+			if len(u.data) > maxMaxUpdate {
+				return &storefile.Error{Is: ErrTooLarge, Msg: fmt.Sprintf("importing update %d of %d bytes: the most is %d", index, len(u.data), maxMaxUpdate)}
 			}
 			tag := storefile.Tag{Index: index, Timed: true, Time: u.at, State: u.state}
 			if u.at == 0 {
@@ -526,15 +555,4 @@ func importUpdates(d *storedir.Dir, log *storedir.Log, src *source) error {
 			return storedir.Wrap("importing", log.File.Truncate(log.End))
 		}
 	}
-}
-
-// importable says why an update of a state file can't be imported.
-func importable(update []byte, index uint64) error {
-	switch {
-	case len(update) > maxMaxUpdate:
-		return &storefile.Error{Is: ErrTooLarge, Msg: fmt.Sprintf("importing update %d of %d bytes: the most is %d", index, len(update), maxMaxUpdate)}
-	case storefile.IsBackupEnd(update):
-		return &storefile.Error{Is: ErrCorrupt, Msg: fmt.Sprintf("importing update %d: it is the end of a backup, so the file is a backup whose beginning is damaged", index)}
-	}
-	return nil
 }

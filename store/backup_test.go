@@ -18,7 +18,6 @@ import (
 	"github.com/stateio/stateio"
 	"github.com/stateio/stateio/internal/fsys/faultfs"
 	"github.com/stateio/stateio/internal/fsys/memfs"
-	"github.com/stateio/stateio/internal/storefile"
 	"github.com/stateio/stateio/internal/storefs"
 	"github.com/stateio/stateio/logio"
 	"github.com/stateio/stateio/store"
@@ -221,49 +220,86 @@ func makings(t *testing.T, dir, from string) map[string]func() error {
 			_, err := store.Repair(t.Context(), from, dir, nil)
 			return err
 		},
+		"copy": func() error {
+			_, err := store.Copy(t.Context(), from, dir, nil)
+			return err
+		},
 	}
 }
 
-// An import or a repair of updates alone, interrupted at any operation, is never taken
-// for an empty store.
-func TestAnInterruptedImportIsNoEmptyStore(t *testing.T) {
+// A making that is interrupted at any operation, also after another one has failed, leaves
+// nothing, or what Open refuses, or the complete store: never a directory that Open takes for
+// the one of a new store.
+func TestAnInterruptedMakingIsNoEmptyStore(t *testing.T) {
 	const dir, from = "/interrupted", "/from"
 	for name, make := range makings(t, dir, from) {
-		found := 0
-		for n := int64(1); ; n++ {
-			mem := memfs.New(memfs.Options{})
-			faulty := faultfs.New(mem)
-			stop := faulty.Inject(faultfs.Fault{Kinds: faultfs.Changes, N: n, Stop: true})
-			unmount := storefs.Mount(dir, faulty)
-			err := make()
-			unmount()
-			if stop.Hits() == 0 {
-				check(t, err)
-				break
-			}
-			for i, left := range []*memfs.FS{mem.Kill(), mem.Crash(rand.New(rand.NewPCG(1, uint64(n))))} {
-				unmount := storefs.Mount(dir, left)
-				l, err := storefile.Dir{FS: left, Path: dir}.List()
-				begun := err == nil && len(l.Logs) == 0 && len(l.Snaps)+len(l.Tmps) > 0
-				m := &journal{}
-				s, err := store.Open(dir, m, quiet(nil))
-				switch {
-				case err == nil && len(m.updates) == 0 && begun:
-					t.Errorf("%s, operation %d, state %d: an empty store", name, n, i)
-				case err != nil && begun:
-					found++
-					wantIs(t, err, store.ErrCorrupt)
-				case err != nil:
-					t.Errorf("%s, operation %d, state %d: %v", name, n, i, err)
+		found, whole := 0, 0
+		for _, fails := range []faultfs.Fault{{}, {Err: syscall.EIO}, {Err: syscall.EIO, After: true}} {
+			for fails.N = 1; ; fails.N++ {
+				states, failed := interrupted(t, dir, make, fails)
+				for _, left := range states {
+					unmount := storefs.Mount(dir, left.fs)
+					_, err := left.fs.Stat(dir)
+					there := err == nil
+					m := &journal{}
+					switch s, err := store.Open(dir, m, quiet(nil)); {
+					case err == nil && there && len(m.updates) == 0:
+						t.Errorf("%s, %s: an empty store", name, left.what)
+						fallthrough
+					case err == nil:
+						whole += len(m.updates)
+						check(t, s.Close())
+					case there:
+						found++
+						wantIs(t, err, store.ErrCorrupt)
+					default:
+						t.Errorf("%s, %s: %v", name, left.what, err)
+					}
+					unmount()
 				}
-				if err == nil {
-					check(t, s.Close())
+				if !failed {
+					break
 				}
-				unmount()
 			}
 		}
-		if found == 0 {
-			t.Errorf("%s was not interrupted within", name)
+		if found < 100 || whole == 0 {
+			t.Errorf("%s: only %d states were refused, and %d updates there in others", name, found, whole)
+		}
+	}
+}
+
+// A leftover is what an interrupted making has left.
+type leftover struct {
+	fs   *memfs.FS
+	what string
+}
+
+// interrupted returns what is left when make is interrupted at each operation on dir after the
+// one that fails, and whether that has happened.
+func interrupted(t *testing.T, dir string, make func() error, fails faultfs.Fault) (states []leftover, failed bool) {
+	t.Helper()
+	fails.Kinds = faultfs.Changes
+	for n := fails.N; ; n++ {
+		mem := memfs.New(memfs.Options{})
+		faulty := faultfs.New(mem)
+		var fail *faultfs.Injection
+		if fails.Err != nil {
+			fail = faulty.Inject(fails)
+		}
+		stop := faulty.Inject(faultfs.Fault{Kinds: faultfs.Changes, N: n + 1, Stop: true})
+		unmount := storefs.Mount(dir, faulty)
+		err := make()
+		unmount()
+		if stop.Hits() == 0 {
+			if fails.Err == nil {
+				check(t, err)
+			}
+			return states, fail != nil && fail.Hits() > 0
+		}
+		what := fmt.Sprintf("after %d operations, of which %d may have failed", n, fails.N)
+		states = append(states, leftover{mem.Kill(), what + ", killed"})
+		for seed := range uint64(3) {
+			states = append(states, leftover{mem.Crash(rand.New(rand.NewPCG(seed, uint64(n)))), what + ", without power"})
 		}
 	}
 }
@@ -289,15 +325,23 @@ func TestAFailedMakingIsNoEmptyStore(t *testing.T) {
 					unmount()
 					break
 				}
-				if err != nil {
+				_, serr := f.Stat(dir)
+				switch there := serr == nil; {
+				case err == nil:
+				case !there && !strings.Contains(err.Error(), "remove"):
+					check(t, make()) // nothing was begun
+				case !there:
+					t.Errorf("%s, operation %d fails with %v, and nothing is there", name, fault.N, err)
+				default:
 					if _, oerr := store.Open(dir, &journal{}, quiet(nil)); !errors.Is(oerr, store.ErrCorrupt) {
 						t.Errorf("%s, operation %d fails with %v: Open returns %v", name, fault.N, err, oerr)
 					}
+					fresh := name == "repair" || name == "copy"
 					switch again := make(); {
-					case name != "repair":
+					case !fresh:
 						check(t, again)
-					case !errors.Is(again, fs.ErrExist) || !strings.Contains(err.Error(), "remove it before you repair again"):
-						t.Errorf("a repair fails with %v, and again with %v", err, again)
+					case !errors.Is(again, fs.ErrExist) || !strings.Contains(err.Error(), "remove it before you"):
+						t.Errorf("a %s fails with %v, and again with %v", name, err, again)
 					}
 				}
 				unmount()
@@ -443,16 +487,18 @@ func TestAStateFileThatIsNotWholeIsNotImported(t *testing.T) {
 	mem, _ := memory(t, dir)
 	ends := map[int]bool{len(stateFile(t, []string{"s"})): true, len(stateFile(t, []string{"s"}, "one")): true}
 	for n := range len(file) {
-		err := store.Import(dir, bytes.NewReader(file), int64(n))
 		if ends[n] {
 			continue // an older version of the file, which nothing tells from a cut one
 		}
-		wantIs(t, err, store.ErrCorrupt)
+		wantIs(t, store.Import(dir, bytes.NewReader(file), int64(n)), store.ErrCorrupt)
+		if l, err := mem.List(dir); !errors.Is(err, fs.ErrNotExist) {
+			t.Fatalf("after an import of %d bytes of the file, %v is in %s, %v", n, l, dir, err)
+		}
 	}
+	check(t, store.Import(dir, bytes.NewReader(file), int64(len(file))))
 	for _, s := range []string{"42\n", "{\"json\": true}\n", strings.Repeat("\x00", 100)} {
 		wantIs(t, store.Import("/other", strings.NewReader(s), int64(len(s))), store.ErrCorrupt)
 	}
-	_ = mem
 }
 
 // The log of a store, named by mistake, is told from a state file.

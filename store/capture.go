@@ -56,7 +56,7 @@ func (s *Store) giveBack(c *capture) error {
 		return err
 	}
 	s.say.Warn("store: gave up a captured state whose Close has not returned", "dir", s.dir.Path, "index", c.index)
-	return fmt.Errorf("store: %s has not returned: %w", name, context.Cause(s.ctx))
+	return fmt.Errorf("store: %s has not returned: %w", name, storefile.Bare(context.Cause(s.ctx)))
 }
 
 // endOf waits for what the user's code ends with: once ctx has ended, not longer than
@@ -131,7 +131,7 @@ func (s *Store) started(p place, call usercall.Call, name string) (ended chan er
 		defer func() { ended <- err }()
 		defer recovered(&err, name)
 		if err = s.call(p, call); err != nil {
-			err = fmt.Errorf("store: %s: %w", name, err)
+			err = fmt.Errorf("store: %s: %w", name, storefile.Bare(err))
 		}
 	}()
 	return ended
@@ -191,7 +191,7 @@ func (s *Store) writeTo(ctx context.Context, c *capture, w io.Writer) error {
 		s.say.Warn("store: gave up a snapshot whose WriteTo has not returned", "dir", s.dir.Path, "index", c.index)
 	}
 	door.shut(errShut)
-	return fmt.Errorf("store: %s has not returned: %w", writeToName, context.Cause(ctx))
+	return fmt.Errorf("store: %s has not returned: %w", writeToName, storefile.Bare(context.Cause(ctx)))
 }
 
 // A doorWriter is an io.Writer until its context ends or it is shut.
@@ -248,11 +248,11 @@ func (d *doorWriter) busy() bool {
 	return !free
 }
 
-// A Digester is a [Machine] that can tell a digest of its state: equal states have equal
-// digests, and others most probably do not. With Options.Shadow, each snapshot compares
-// those of the two machines. StateDigest is called as Snapshot is, while updates wait, so it
-// should be quick: one that Apply keeps up to date, such as the sum of a hash of each key
-// with its value.
+// A Digester is a [Machine] that can tell a digest of its state: equal states have
+// equal digests, and different ones most probably do not. With Options.Shadow, each
+// snapshot compares those of the two machines. StateDigest is called as Snapshot is,
+// while updates wait, so it should be quick: one that Apply keeps up to date, such as
+// the sum of a hash of each key with its value.
 type Digester interface {
 	StateDigest() uint64
 }
@@ -319,7 +319,7 @@ func (s *Store) shadowState(c *capture) error {
 				_ = s.giveBack(&call.capture) // nobody is there to be told
 			}
 		}()
-		return fmt.Errorf("store: the shadow machine has not returned: %w", context.Cause(s.ctx))
+		return fmt.Errorf("store: the shadow machine has not returned: %w", storefile.Bare(context.Cause(s.ctx)))
 	}
 }
 

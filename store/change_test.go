@@ -3,6 +3,7 @@ package store_test
 import (
 	"bytes"
 	"context"
+	"encoding/binary"
 	"errors"
 	"fmt"
 	"slices"
@@ -106,6 +107,38 @@ func TestAChangeIsThereAsAWholeOrNotAtAll(t *testing.T) {
 		}
 		unmount()
 	}
+}
+
+// The updates of a change are one entry, with the length of each: all of that is no longer
+// than MaxUpdate, since a reader takes no longer entry. One update alone has no length there.
+func TestTheUpdatesOfAChangeAndTheirLengthsFitMaxUpdate(t *testing.T) {
+	const (
+		dir  = "/fits"
+		most = 1000
+	)
+	memory(t, dir)
+	m := &journal{}
+	s := open(t, dir, m, &store.Options{MaxUpdate: most})
+	var want []string
+	for _, sizes := range [][]int{{most}, {most + 1}, {981, 16}, {982, 16}, {most - 2, 0}, {most - 3, 0}, {0, most - 3}, {0, most - 2}, {most, 0}} {
+		updates, all := make([]string, len(sizes)), 0
+		for i, n := range sizes {
+			updates[i] = strings.Repeat("x", n)
+			all += n
+			if len(sizes) > 1 {
+				all += len(binary.AppendUvarint(nil, uint64(n)))
+			}
+		}
+		_, err := s.Change(t.Context(), note(m, updates...))
+		if fits := all <= most; fits != (err == nil) || !fits && !errors.Is(err, store.ErrTooLarge) {
+			t.Errorf("updates of %d bytes, which take %d of %d: %v", sizes, all, most, err)
+		}
+		if err == nil {
+			want = append(want, updates...)
+		}
+	}
+	check(t, s.Close())
+	wantUpdates(t, dir, want...)
 }
 
 // A change that fails logs nothing, and one that logs nothing has no index of its own.

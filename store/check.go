@@ -386,19 +386,33 @@ type File struct {
 }
 
 // Files returns the logs and then the snapshots of the store in directory dir, each by
-// index. It reads names and headers, takes no lock and changes nothing; [Check] reads the
-// rest. Files that are dropped meanwhile are left out. Errors are those of reading the
-// directory, and fs.ErrNotExist if there is no store in it.
+// index: one at least. It reads names and headers, takes no lock and changes nothing; [Check]
+// reads the rest. Files that are dropped meanwhile are left out. Errors are those of reading
+// the directory, and fs.ErrNotExist if there is no store in it, or none any more.
 func Files(dir string) ([]File, error) {
-	in := filesIn(dir)
-	l, err := in.Find()
-	if err != nil {
-		return nil, err
+	in, before := filesIn(dir), &storefile.Listing{}
+	for tries := 1; ; tries++ {
+		l, err := in.Find()
+		if err != nil {
+			return nil, err
+		}
+		files, gone := describeAll(in, l)
+		switch {
+		case len(files) > 0 && (gone == nil || tries >= restoreTries || l.Same(before)):
+			return files, nil
+		case l.Same(before):
+			return nil, gone
+		}
+		before = l // some of it was dropped, or all moved away, before it was read
 	}
-	var files []File
+}
+
+// describeAll describes those files of l that are there. gone is the error of one that is not.
+func describeAll(in storefile.Dir, l *storefile.Listing) (files []File, gone error) {
 	for i, base := range l.Logs {
-		f, ok := describe(in.Log(base), base, in.LogHeader)
-		if !ok {
+		f, err := describe(in.Log(base), base, in.LogHeader)
+		if err != nil {
+			gone = err
 			continue
 		}
 		f.First = base + 1
@@ -411,19 +425,22 @@ func Files(dir string) ([]File, error) {
 		files = append(files, f)
 	}
 	for _, index := range l.Snaps {
-		if f, ok := describe(in.Snap(index), index, in.SnapHeader); ok {
-			f.Snapshot, f.First, f.Last, f.Until = true, index, index, f.From
-			files = append(files, f)
+		f, err := describe(in.Snap(index), index, in.SnapHeader)
+		if err != nil {
+			gone = err
+			continue
 		}
+		f.Snapshot, f.First, f.Last, f.Until = true, index, index, f.From
+		files = append(files, f)
 	}
-	return files, nil
+	return files, gone
 }
 
-// describe reads the header of one file, and reports whether it is there.
-func describe(path string, index uint64, header func(uint64) (storefile.Header, int64, error)) (f File, ok bool) {
+// describe reads the header of one file. The error says that it is not there.
+func describe(path string, index uint64, header func(uint64) (storefile.Header, int64, error)) (File, error) {
 	h, size, err := header(index)
 	if errors.Is(err, fs.ErrNotExist) {
-		return File{}, false
+		return File{}, err
 	}
-	return File{Path: path, Size: size, From: moment(h.Time), Err: err}, true
+	return File{Path: path, Size: size, From: moment(h.Time), Err: err}, nil
 }

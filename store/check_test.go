@@ -544,6 +544,97 @@ func TestReadingAStoreThatCannotBeWritten(t *testing.T) {
 	}
 }
 
+// What is dropped, moved away or restored over between the listing of a directory and the
+// reading of the headers is looked for again: a list is never empty.
+func TestFilesThatGoWhileTheyAreListed(t *testing.T) {
+	const dir, log9, snap9 = "/going", "00000000000000000009.log", "00000000000000000009.snap"
+	const log2, snap2 = "00000000000000000002.log", "00000000000000000002.snap"
+	old, _ := build(t, dir, 1, 20, 30, snapshot, 40)
+	old = files{log2: old[log2], snap2: old[snap2]} // as long as one snapshot is kept
+	next, _ := build(t, dir, 1, 20, 30, 20, 30, 20, 30, 20, 30, 20, snapshot, 40)
+	next = files{log9: next[log9], snap9: next[snap9]}
+	for name, c := range map[string]struct {
+		then files
+		want []string // nil: there is no store
+	}{
+		"a snapshot drops all of them":  {next, []string{log9, snap9}},
+		"they are moved away":           {files{}, nil},
+		"only the log stays":            {files{log9: next[log9]}, []string{log9}},
+		"the store is set back to this": {files{log0: next[log9]}, []string{log0}},
+	} {
+		disk := &goingDisk{FS: old.mem(t, dir), then: c.then.mem(t, dir)}
+		unmount := storefs.Mount(dir, disk)
+		found, err := store.Files(dir)
+		unmount()
+		var names []string
+		for _, f := range found {
+			names = append(names, filepath.Base(f.Path))
+		}
+		if !slices.Equal(names, c.want) || (err == nil) == (c.want == nil) || err != nil && !errors.Is(err, fs.ErrNotExist) {
+			t.Errorf("%s: %q, %v", name, names, err)
+		}
+	}
+	// One that keeps going after it was listed is no reason to look for ever.
+	for name, left := range map[string]files{"some of the names": {log9: next[log9]}, "all names": {}} {
+		disk := &goingDisk{FS: old.mem(t, dir), then: left.mem(t, dir), listed: next.mem(t, dir)}
+		unmount := storefs.Mount(dir, disk)
+		found, err := store.Files(dir)
+		unmount()
+		if len(found) != len(left) || (err == nil) == (len(left) == 0) {
+			t.Errorf("%s lead nowhere: %v, %v", name, found, err)
+		}
+	}
+}
+
+// A store drops the logs before a snapshot, so where nothing leads to the oldest log, the
+// snapshot is missing: that is damage, and not that something was dropped.
+func TestAStoreWithoutItsSnapshotIsDamaged(t *testing.T) {
+	const dir, log2, snap2 = "/headless", "00000000000000000002.log", "00000000000000000002.snap"
+	whole, _ := build(t, dir, 1, 20, 30, snapshot, 40)
+	whole = files{log2: whole[log2], snap2: whole[snap2]}
+	headless := files{log2: whole[log2]}
+	for name, read := range map[string]func() error{
+		"RestoreAt": func() error { return store.RestoreAt(t.Context(), dir, &journal{}, 3, nil) },
+		"Load":      func() error { _, err := store.Load(t.Context(), dir, &journal{}); return err },
+		"Open":      func() error { _, err := store.Open(dir, &journal{}, nil); return err },
+		"Copy": func() error {
+			_, err := store.Copy(t.Context(), dir, filepath.Join(t.TempDir(), "copy"), nil)
+			return err
+		},
+	} {
+		unmount := storefs.Mount(dir, headless.mem(t, dir))
+		err := read()
+		unmount()
+		var damage *store.CorruptError
+		if !errors.As(err, &damage) || filepath.Base(damage.Path) != log0 {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+	// A listing that has missed a snapshot is none.
+	unmount := storefs.Mount(dir, &goingDisk{FS: headless.mem(t, dir), then: whole.mem(t, dir)})
+	defer unmount()
+	if err := store.RestoreAt(t.Context(), dir, &journal{}, 1, nil); !errors.Is(err, store.ErrNotRetained) {
+		t.Errorf("a snapshot that has come meanwhile: %v", err)
+	}
+}
+
+// A goingDisk is another one from its first listing on.
+type goingDisk struct {
+	fsys.FS
+	then   fsys.FS
+	listed fsys.FS // what lists its names then; nil: itself
+}
+
+func (d *goingDisk) List(dir string) ([]fsys.Entry, error) {
+	now := d.FS
+	if d.then != nil {
+		d.FS, d.then = d.then, nil
+	} else if d.listed != nil {
+		now = d.listed
+	}
+	return now.List(dir)
+}
+
 // leftOpen returns how many of the files that do opens it leaves open.
 func leftOpen(f *faultfs.FS, do func()) (left, all int) {
 	f.OnOp(func(op faultfs.Op) {

@@ -425,7 +425,7 @@ func (s *Store) commitBatch() error {
 		err = log.File.Datasync()
 	}
 	if err == nil {
-		err = log.Intact(size)
+		err = log.Intact(size, b.start+int64(len(b.buf)))
 	}
 	if err != nil {
 		// Not by wrap: it is no ErrNoSpace, which says that nothing was applied.

@@ -7,10 +7,13 @@ import (
 	"io"
 	"io/fs"
 	"math"
+	"os"
+	"path/filepath"
 	"slices"
 
 	"github.com/stateio/stateio/internal/meter"
 	"github.com/stateio/stateio/internal/storefile"
+	"github.com/stateio/stateio/internal/storefs"
 )
 
 // CopyOptions are options of [Copy].
@@ -24,9 +27,11 @@ type CopyOptions struct {
 
 // Copy makes a copy of the store in directory src in directory dst, which must not exist: the
 // newest snapshot and all updates after it, with their indexes and times, and the identity
-// of the store. It takes no lock in src and changes nothing there, so it works while the store
-// is open, also in another process. All that was durable when Copy was called is in the copy;
-// what becomes durable meanwhile may be.
+// of the store. Its files get the permissions that those of src have, less the umask. Copy
+// takes no lock in src and changes nothing there, so it works while the store is open, also in
+// another process. All that was durable when Copy was called is in the copy; what came
+// meanwhile may be, durable or not: if the power then fails there, or the disk, the copy may
+// be ahead of the store.
 //
 // When Copy returns nil, the copy is durable, and [Check] has found nothing wrong with it. index
 // is that of the last update in it. Nil opts are the defaults.
@@ -58,10 +63,10 @@ func Copy(ctx context.Context, src, dst string, opts *CopyOptions) (index uint64
 	if err == nil {
 		return index, nil
 	}
-	if c.begun {
+	if c.begun && !others(err) {
 		err = fmt.Errorf("%w; do not use what is in %s: remove it before you copy again", err, dst)
 	}
-	return 0, fmt.Errorf("store: copying %s: %w", src, err)
+	return 0, fmt.Errorf("store: copying %s: %w", src, storefile.Bare(err))
 }
 
 // A copying is the making of a copy.
@@ -69,7 +74,7 @@ type copying struct {
 	ctx      context.Context
 	in       storefile.Dir
 	progress func(done, total int64)
-	begun    bool  // something was made
+	begun    bool  // dst is there, and was not before
 	size     int64 // of what is read, in bytes
 	told     int64
 }
@@ -103,7 +108,7 @@ func (c *copying) make(dst string) (index uint64, err error) {
 		return 0, err
 	}
 	r := &copyReader{ctx: c.ctx, meter: c.meter(append(sizes, logs...))}
-	r.cursor = cursor{dir: c.in, next: src.index + 1, store: src.store, known: src.state != nil}
+	r.cursor = cursor{dir: c.in, next: src.index + 1, store: src.store, known: src.state != nil, once: true}
 	defer r.cursor.close()
 	// The log after the snapshot is opened before that is read, which may take long.
 	if err := r.cursor.open(); err != nil {
@@ -114,9 +119,24 @@ func (c *copying) make(dst string) (index uint64, err error) {
 		state.meter = r.meter
 	}
 	src.store, src.next = r.cursor.r.Header.Store, r.next
-	c.begun = true
-	err = makeStore(dst, nil, src)
+	made, err := makeStore(dst, modesOf(c.in), src, !c.begun)
+	c.begun = c.begun || made
 	return r.cursor.next - 1, err
+}
+
+// modesOf returns the permissions that a store has, with those that its owner needs.
+func modesOf(in storefile.Dir) *Options {
+	o := &Options{}
+	// What a link leads to counts.
+	if dir, err := in.FS.Stat(in.Path + string(filepath.Separator) + "."); err == nil {
+		o.DirMode = dir.Mode.Perm() | 0o700
+	}
+	if l, err := in.List(); err == nil && len(l.Logs) > 0 {
+		if log, err := in.FS.Stat(in.Log(l.Logs[len(l.Logs)-1])); err == nil {
+			o.FileMode = log.Mode.Perm() | 0o600
+		}
+	}
+	return o
 }
 
 // meter returns a meter for files of these sizes. To read them is half of the work.
@@ -149,7 +169,7 @@ func (c *copying) verify(dst string, index uint64) error {
 	}
 	for _, f := range reports {
 		for _, damage := range f.Damage {
-			return fmt.Errorf("the copy reads differently: %w", damage)
+			return fmt.Errorf("the copy reads differently: %w", storefile.Bare(damage))
 		}
 	}
 	if last, ok := LastIntact(reports); !ok || last != index {
@@ -187,4 +207,101 @@ func (r *copyReader) next() (u logged, err error) {
 		r.meter.At(r.log.End)
 	}
 	return u, err
+}
+
+// others reports whether err says that what is in the new directory is somebody else's, made
+// or taken just now: nobody is to remove that.
+func others(err error) bool { return errors.Is(err, fs.ErrExist) || errors.Is(err, ErrLocked) }
+
+// mayMake returns an error unless a store may be made in dst of the one in src: dst must not
+// exist, and not be in src.
+func mayMake(doing, src, dst string) error {
+	if dst == "" {
+		return errNoDir
+	}
+	if within(src, dst) {
+		return fmt.Errorf("store: %s into %s: it would be within %s, which is not to be changed: name a directory elsewhere", doing, dst, src)
+	}
+	if why := inAnother(dst); why != "" {
+		return fmt.Errorf("store: %s into %s: %s: name a directory elsewhere", doing, dst, why)
+	}
+	_, err := storefs.For(dst).Stat(dst)
+	if err == nil {
+		return &storefile.Error{Is: fs.ErrExist, Msg: fmt.Sprintf("%s into %s: %s", doing, dst, inTheWay(src, dst))}
+	}
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// inTheWay says what is at dst, and what to do: only what an attempt has left is to be removed.
+func inTheWay(src, dst string) string {
+	if l, err := filesIn(dst).List(); err == nil && l.Interrupted(dst) != nil {
+		return "a store is being made there, or an attempt to do so that failed or was interrupted has left it: name another directory, or remove this one if nobody is at work there"
+	}
+	if from, to := followed(src), followed(dst); from == to || sameDir(from, to) {
+		return "it is the store itself: name another directory, which does not exist"
+	}
+	return "it exists already: name a directory that does not"
+}
+
+// sameDir reports whether two paths are of one directory.
+func sameDir(a, b string) bool {
+	x, err := os.Stat(a)
+	y, yerr := os.Stat(b)
+	return err == nil && yerr == nil && os.SameFile(x, y)
+}
+
+// inAnother says what is wrong with a directory that has the name of a store's file, which
+// would keep the store around it, now or later, from being opened, or that would be in another store.
+func inAnother(dst string) string {
+	if storefile.IsFileName(filepath.Base(dst)) {
+		return "a store's file is named so"
+	}
+	parent := filepath.Dir(dst)
+	if l, err := filesIn(parent).List(); err == nil && !l.Empty() {
+		return fmt.Sprintf("%s holds a store", parent)
+	}
+	return ""
+}
+
+// within reports whether dst would be in the directory src, by whatever names: of links, or
+// of another place at which the file system is mounted.
+func within(src, dst string) bool {
+	if below(src, dst) || below(followed(src), filepath.Join(followed(filepath.Dir(dst)), filepath.Base(dst))) {
+		return true
+	}
+	for at := followed(filepath.Dir(dst)); ; at = filepath.Dir(at) {
+		if sameDir(src, at) {
+			return true
+		}
+		if at == filepath.Dir(at) {
+			return false
+		}
+	}
+}
+
+// followed returns path without symbolic links, as far as it is there. What can't be found
+// out stays as it is.
+func followed(path string) string {
+	real, err := filepath.EvalSymlinks(path)
+	if err == nil {
+		return real
+	}
+	if parent := filepath.Dir(path); errors.Is(err, fs.ErrNotExist) && parent != path {
+		return filepath.Join(followed(parent), filepath.Base(path))
+	}
+	return path
+}
+
+// below reports whether the path dst leads into src.
+func below(src, dst string) bool {
+	s, err := filepath.Abs(src)
+	d, derr := filepath.Abs(dst)
+	if err != nil || derr != nil {
+		return false
+	}
+	rel, err := filepath.Rel(s, d)
+	return err == nil && rel != "." && filepath.IsLocal(rel)
 }

@@ -34,6 +34,10 @@ func held(t *testing.T, dir string, index uint64) (all []string) {
 	return append(all, fmt.Sprintf("%d: %q", last, m.updates))
 }
 
+// likeABackupEnd is an update that would be taken for the end of a backup, if a state file
+// held it: a program may let its users choose what is in an update.
+const likeABackupEnd = "stateio\n\x01\x00E, as a backup ends"
+
 // A copy has the state, the updates after the newest snapshot, indexes, times and the
 // identity, whether or not the store is open, and goes on by itself.
 func TestCopy(t *testing.T) {
@@ -58,6 +62,10 @@ func TestCopy(t *testing.T) {
 			m.updates = []string{"old"}
 			check(t, s.Snapshot(t.Context()))
 			update(t, s, "new")
+		},
+		"an update like the end of a backup": func(s *store.Store, _ *journal) {
+			update(t, s, likeABackupEnd)
+			update(t, s, "b")
 		},
 		"a state that was replaced": func(s *store.Store, _ *journal) {
 			update(t, s, "a")

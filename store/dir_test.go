@@ -130,13 +130,21 @@ func TestADirectoryWithForeignFilesIsRefused(t *testing.T) {
 	}
 }
 
-// What a new file system holds is no reason not to make a store at its top.
+// What a new file system holds is no reason not to make a store at its top, nor is a measurement
+// of it that goes on or was killed.
 func TestAStoreBesideLostAndFound(t *testing.T) {
-	dir := t.TempDir()
-	if err := os.Mkdir(filepath.Join(dir, "lost+found"), 0o700); err != nil {
-		t.Fatal(err)
+	for _, name := range []string{"lost+found", ".stateio-bench-123"} {
+		dir := t.TempDir()
+		if err := os.Mkdir(filepath.Join(dir, name), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		open(t, dir, &journal{}, nil).Close()
 	}
-	open(t, dir, &journal{}, nil).Close()
+	dir := t.TempDir()
+	createFile(t, filepath.Join(dir, ".stateio-bench-123"))
+	if _, err := store.Open(dir, &journal{}, nil); err == nil {
+		t.Error("a file of that name is taken for the directory of a bench")
+	}
 }
 
 func TestForeignFilesInAStoreAreLeftAlone(t *testing.T) {

@@ -27,7 +27,8 @@ var (
 	// a file may be there. The update was not applied; the store works on, and takes updates
 	// again once there is space: in a new log, when a snapshot has begun one.
 	ErrNoSpace = storedir.ErrNoSpace
-	// ErrCorrupt reports damage to data that was once durable. Those errors are of type [*CorruptError].
+	// ErrCorrupt reports damage to data that was once durable. Those errors are of type
+	// [*CorruptError].
 	ErrCorrupt = storefile.ErrCorrupt
 	// ErrShadowGone reports that the machine of Options.Shadow can't be asked any more. A
 	// machine that stands for one in another process returns it; it refuses no update.
@@ -64,7 +65,7 @@ type UnknownError struct {
 
 // Error implements error.
 func (e *UnknownError) Error() string {
-	return fmt.Sprintf("store: update %d was applied, and may not be durable: %v", e.Index, e.Err)
+	return fmt.Sprintf("store: update %d was applied, and may not be durable (call Sync, or look for it when the store was opened again): %v", e.Index, storefile.Bare(e.Err))
 }
 
 // Unwrap returns e.Err.
@@ -91,7 +92,7 @@ func (e *ReplayError) Error() string {
 	}
 	return fmt.Sprintf("store: replaying update %d%s: the machine refused it, as it had not when the update was made: %v; "+
 		"look at it with ReadUpdates (stateio log), open the store with the program that made it, or go back with RestoreAt to update %d, the last one before it",
-		e.Index, place, e.Err, e.Index-1)
+		e.Index, place, storefile.Bare(e.Err), e.Index-1)
 }
 
 // Unwrap returns e.Err.

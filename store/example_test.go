@@ -41,7 +41,9 @@ func (c *counters) Restore(r io.Reader) error {
 // values are the counters at some moment.
 type values map[string]int
 
-func (v values) WriteTo(w io.Writer) (int64, error) { return 0, json.NewEncoder(w).Encode(v) }
+func (v values) WriteTo(w io.Writer) (int64, error) {
+	return store.WriterFunc(func(w io.Writer) error { return json.NewEncoder(w).Encode(v) }).WriteTo(w)
+}
 
 // temp returns a directory for an example.
 func temp() (dir string, remove func()) {

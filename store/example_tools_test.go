@@ -374,3 +374,40 @@ func ExampleCopy() {
 	fmt.Println(index, err)
 	// Output: 3 <nil>
 }
+
+// RestoreAt takes the machines of Open. That of a typed store is what Untyped returns.
+func ExampleUntyped() {
+	dir, remove := temp()
+	defer remove()
+	ctx := context.Background()
+	s, err := store.OpenTyped(dir, &crate{}, nil, noLog)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, pieces := range []int{3, 4} {
+		if _, err := s.Update(ctx, delivery{pieces}); err != nil {
+			log.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		log.Fatal(err)
+	}
+	before := &crate{}
+	err = store.RestoreAt(ctx, dir, store.Untyped(before, nil), 1, nil)
+	fmt.Println(before.State, err)
+	// Output: 3 <nil>
+}
+
+// Two machines that should have the same state are compared, without a look at all of it.
+func ExampleStateDigest() {
+	dir, remove := counted("a", "b")
+	defer remove()
+	live, restored := &counters{map[string]int{"a": 1, "b": 2}}, &counters{map[string]int{}}
+	if _, err := store.Load(context.Background(), dir, restored); err != nil {
+		log.Fatal(err)
+	}
+	want, ok := store.StateDigest(live)
+	got, _ := store.StateDigest(restored)
+	fmt.Println(ok, got == want) // one b too many
+	// Output: true false
+}

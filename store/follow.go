@@ -90,7 +90,7 @@ func (s *Store) Updates(ctx context.Context, from uint64) iter.Seq2[Update, erro
 // for damage, and fs.ErrNotExist if there is no store in dir.
 func ReadUpdates(ctx context.Context, dir string, from uint64) iter.Seq2[Update, error] {
 	return func(yield func(Update, error) bool) {
-		c := &cursor{dir: filesIn(dir), next: max(from, 1)}
+		c := &cursor{dir: filesIn(dir), next: max(from, 1), once: true}
 		defer c.close()
 		more, err := c.read(ctx, math.MaxUint64, yield)
 		if err != nil && !errors.Is(err, errEnd) {
@@ -207,6 +207,9 @@ type cursor struct {
 	// readable tells how far a log may be read. If it is nil, logs are read up
 	// to where they end, which is for the cursor to find out.
 	readable func(base uint64, f fsys.File) (int64, error)
+
+	// once says that what comes after reading has begun is not wanted: the first end will do.
+	once bool
 
 	r *storefile.LogReader // nil: the log with the next update is to be opened
 
@@ -327,6 +330,7 @@ func (c *cursor) openOf(l *storefile.Listing) error {
 	if err != nil {
 		return err
 	}
+	r.Track(c.mark)
 	c.r = r
 	if err := c.sameStore(r.Header, r.Path); err != nil {
 		c.shut()
@@ -402,7 +406,7 @@ func (c *cursor) gap(l *storefile.Listing, i int) error {
 	}
 	dropped := len(l.Snaps) > 0 && c.next <= l.Snaps[0]
 	if c.mark.Index > 0 && !dropped && (i >= 0 || !l.Passes(c.mark.Index)) {
-		held, sealed, err := c.dir.HasMarked(c.mark)
+		held, sealed, err := c.dir.HasMarked(l, c.mark)
 		switch {
 		case err != nil:
 			return err
@@ -437,26 +441,36 @@ func (c *cursor) stopped() error {
 	}
 	grown := limit > c.r.Limit
 	switch {
-	case grown:
-		c.stoppedAt = -1
-	case c.stoppedAt != c.r.End:
+	case c.stoppedAt != c.r.End && (c.once || !grown):
 		c.stoppedAt = c.r.End
 		if c.lost, err = c.outlived(); err != nil {
 			return err
 		}
+		if c.once && !c.lost {
+			return c.ended() // all that was durable when reading began is before that
+		}
+	case grown:
+		c.stoppedAt = -1
 	case c.lost:
 		return c.broken()
-	case c.r.Index < c.mark.Index:
-		return c.setBack()
-	case c.r.Index+1 < c.next:
-		return c.notRetained()
 	default:
-		return errEnd
+		return c.ended()
 	}
 	c.note()
 	c.r.Resume(limit)
 	c.again = true
 	return nil
+}
+
+// ended says how reading ends where the newest log does.
+func (c *cursor) ended() error {
+	switch {
+	case c.r.Index < c.mark.Index:
+		return c.setBack()
+	case c.r.Index+1 < c.next:
+		return c.notRetained()
+	}
+	return errEnd
 }
 
 // broken is called when an entry that was durable is not there. It returns nil if

@@ -20,7 +20,7 @@ import (
 
 // A setback is a store that is put in the place of the one that is followed, up to update 6.
 type setback struct {
-	how   string // it was made at: backup, copy, running (a copy of a store that is open)
+	how   string // it was made: backup, copy, running (a copy of a store that is open), Copy, Repair
 	at    uint64 // the update that it was made after
 	more  int    // updates made in it since
 	snaps int    // every so many a snapshot; 0: none
@@ -52,6 +52,14 @@ func (b setback) run(t *testing.T, at string, ready func()) (replace func()) {
 			var backup bytes.Buffer
 			_, err := s.Backup(t.Context(), &backup)
 			check(t, errors.Join(err, store.Import(beside, bytes.NewReader(backup.Bytes()), int64(backup.Len()))))
+		case "Copy":
+			_, err := store.Copy(t.Context(), at, beside, nil)
+			check(t, err)
+		case "Repair":
+			check(t, s.Close())
+			_, err := store.Repair(t.Context(), at, beside, nil)
+			check(t, err)
+			s = open(t, at, &journal{}, opts)
 		case "running":
 			check(t, os.CopyFS(beside, os.DirFS(at)))
 		case "copy":
@@ -95,7 +103,7 @@ func clockAheadStore(t *testing.T, at string) {
 // setbacks are stores that do not hold update 6 as it was followed, in every way to tell.
 func setbacks() (all []setback) {
 	for _, ahead := range []bool{false, true} {
-		for _, how := range []string{"backup", "copy", "running"} {
+		for _, how := range []string{"backup", "copy", "running", "Copy", "Repair"} {
 			for _, more := range []int{0, 1, 3, 4, 5} {
 				all = append(all, setback{how, 3, more, 0, 1, ahead}, setback{how, 3, more, 2, 1, ahead})
 			}
@@ -203,7 +211,7 @@ func TestTailUpdatesEndsWhereItsStoreWasSetBack(t *testing.T) {
 func TestAFollowerGoesOnInACopyOfItsStore(t *testing.T) {
 	noRename(t)
 	for _, ahead := range []bool{false, true} {
-		for _, how := range []string{"backup", "copy", "running"} {
+		for _, how := range []string{"backup", "copy", "running", "Copy", "Repair"} {
 			for _, snaps := range []int{0, 1, 2} {
 				b := setback{how, 6, 3, snaps, 3, ahead}
 				at := t.TempDir() + "/state"

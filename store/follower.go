@@ -61,9 +61,9 @@ type FollowerStatus struct {
 //
 // While there is no store in dir, as when another is being restored there, the follower
 // waits, and Status.Current stays as it is. It goes on in one of the same identity that holds
-// what was followed. It ends with ErrCorrupt in another, and in one that was set back to an
-// earlier state, as by a backup, or whose updates repair has written anew, unless that gives
-// it a later state as a whole: open the follower anew then, with another machine. What can't
+// what was followed, also in the copy of [Copy] and in what Repair has made of exactly that. It
+// ends with ErrCorrupt in another, and in one that was set back to an earlier state, as by a
+// backup, unless that gives it a later state as a whole: open the follower anew then, with another machine. What can't
 // be told is a store that was set back and has dropped all logs up to the last update
 // followed since, if its clock was ahead, so that this update bears the same time.
 //
@@ -372,7 +372,7 @@ func (f *Follower) WaitIndex(ctx context.Context, index uint64) error {
 			if err := f.Err(); err != nil {
 				return err
 			}
-			return fmt.Errorf("store: waiting for update %d of %s: following has ended: %w", index, f.dir.Path, ErrClosed)
+			return fmt.Errorf("store: waiting for update %d of %s: following has ended: %w", index, f.dir.Path, storefile.Bare(ErrClosed))
 		case <-ctx.Done():
 			return fmt.Errorf("store: waiting for update %d of %s: %w", index, f.dir.Path, ctx.Err())
 		}

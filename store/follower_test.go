@@ -302,7 +302,7 @@ func TestBisectWithoutAState(t *testing.T) {
 	}
 	defer storefs.Mount(dir, left.mem(t, dir))()
 	_, err := store.Bisect(t.Context(), dir, func() store.Machine { return &journal{} }, func(store.Machine) bool { return true })
-	wantIs(t, err, store.ErrNotRetained)
+	wantIs(t, err, store.ErrCorrupt)
 }
 
 // A store in memory works as one on a disk does.

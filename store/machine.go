@@ -22,11 +22,12 @@ type Machine interface {
 	//
 	// The result is returned to the caller of [Store.Update], and not kept. A result
 	// that points into the state is read there while Apply changes it: return a copy.
-	// An error
-	// says that the update is refused: the state is then as it was before, the
-	// update is not logged, and the error goes to the caller as it is. Apply must
-	// not keep update, which belongs to the caller, nor change it (what it leaves
-	// there is logged), nor call methods of the store. A panic in Apply fails the store and goes on to the caller.
+	//
+	// An error says that the update is refused: the state is then as it was before, the
+	// update is not logged, and the error goes to the caller as it is. Apply must not
+	// keep update, which belongs to the caller, nor change it (what it leaves there is
+	// logged), nor call methods of the store. A panic in Apply fails the store and goes
+	// on to the caller.
 	Apply(update []byte) (result any, err error)
 
 	// Snapshot captures the state as it is now, and should be quick, since
@@ -69,12 +70,15 @@ type UpdateChecker interface {
 // What is said of Apply holds for ApplyAt. The time is that of the commit that makes
 // the update durable, by the clock of the machine on which it was made; it is fixed
 // before the first update of the commit is applied, written with it, and the same
-// whenever the update is replayed. It never goes back within a store, whatever the
+// whenever the update is replayed. So it may be before the call that made the update: by as
+// long as the commit has taken updates by then, which it does until the one before it is on
+// the disk and Options.SyncInterval is over. It never goes back within a store, whatever the
 // clock does, also after [Import] on another machine: after a commit made with a clock
 // that was ahead, it stays until the clock has caught up, and a warning is logged. Of a
 // clock after 2262 it is the last time that files can hold; of one before 1970 in a new
-// store it is the zero time. It has no monotonic part, and is in UTC. index is that of the update: the first ever has index
-// 1. An update that is refused has the index and time that the next one may get.
+// store it is the zero time. It has no monotonic part, and is in UTC. index is that of
+// the update: the first ever has index 1. An update that is refused has the index and
+// time that the next one may get.
 type TimedMachine interface {
 	Machine
 	ApplyAt(at time.Time, index uint64, update []byte) (result any, err error)
@@ -86,7 +90,7 @@ type NoApply struct{}
 // Apply returns an error.
 func (NoApply) Apply([]byte) (any, error) { return nil, errNoApply }
 
-var errNoApply = errors.New("store: Apply was called of a machine that has only ApplyAt")
+var errNoApply = errors.New("store: Apply was called on a machine that has only ApplyAt")
 
 // A clocked is a machine, timed or not.
 type clocked struct {

@@ -36,11 +36,13 @@ func (m *stock) Snapshot() (io.WriterTo, error) {
 
 func (m *stock) Restore(r io.Reader) error {
 	count := map[string]int{}
-	err := json.NewDecoder(r).Decode(&count)
+	if err := json.NewDecoder(r).Decode(&count); err != nil {
+		return err
+	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.count = count
-	return err
+	return nil
 }
 
 func (m *stock) add(ctx context.Context, s *store.Store, item string) error {

@@ -303,14 +303,13 @@ func TestRelativeDirAndChdir(t *testing.T) {
 func TestOpenReadsTheNewestLogOnce(t *testing.T) {
 	const dir = "/r11"
 	mem, f := memory(t, dir)
-	s := open(t, dir, &journal{}, &store.Options{SnapshotBytes: -1})
+	s := open(t, dir, &journal{}, &store.Options{SnapshotBytes: -1, PreallocateBytes: 16 << 10})
 	update(t, s, "a")
 	check(t, s.Snapshot(t.Context()))
 	for range 8 {
 		update(t, s, strings.Repeat("x", 1<<20))
 	}
 	f.Stop()
-	_ = mem
 	f2 := faultfs.New(mem.Kill())
 	mount(t, dir, f2)
 	var n atomic.Int64 // reading runs ahead
@@ -320,8 +319,9 @@ func TestOpenReadsTheNewestLogOnce(t *testing.T) {
 		}
 	})
 	s = open(t, dir, &journal{}, nil)
-	if n.Load() > s.Recovery().Bytes*2 {
-		t.Errorf("read %d bytes to recover %d", n.Load(), s.Recovery().Bytes)
+	// Some headers are read twice, and what is set aside for the next updates is looked at.
+	if whole := s.Recovery().Bytes; n.Load() > whole+whole/4 {
+		t.Errorf("read %d bytes to recover %d", n.Load(), whole)
 	}
 }
 

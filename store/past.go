@@ -60,6 +60,9 @@ func (l *loader) restoreAt() error {
 		return err
 	}
 	if !files.Reaches(index) {
+		if err := l.dir.HasBeginning(files); err != nil {
+			return err
+		}
 		return &storefile.Error{Is: ErrNotRetained, Msg: fmt.Sprintf("the state of update %d is older than what is kept in %s", index, dir)}
 	}
 	l.list = files
@@ -102,9 +105,11 @@ func undamaged(ctx context.Context, dir string) (bool, error) {
 
 // IndexAt returns the index of the last update in the store in directory dir that was
 // made at time t or before, which [RestoreAt] takes: 0 if the first was made later. Times
-// are those of the commits, by the clock of the machine on which they were made. It reads
-// the log of that time, changes nothing and takes no lock, so it works while the store is
-// open; updates that are not yet durable may count.
+// are those of the commits, by the clock of the machine on which they were made: a commit
+// has the time at which its first update was applied, and others that joined it later count
+// with that one; see [TimedMachine]. It reads the log of that time, changes nothing and
+// takes no lock, so it works while the store is open; updates that are not yet durable may
+// count.
 //
 // Times never go back in a store. If an update bears one that is still to come, the clock
 // was ahead when it was made, and those that follow bear it, too: what of them was made
@@ -185,11 +190,12 @@ func lastUntil(ctx context.Context, in storefile.Dir, base uint64, t time.Time) 
 }
 
 // Bisect returns the first update in the store in directory dir after which bad holds: the
-// one that broke the state. It restores snapshots, of which it expects that bad does not
-// hold again for a later one once it holds, and replays the updates after the last that is
-// good, with a call of bad after each; so of those updates it is the first, whatever comes
-// later. newMachine returns a machine in its initial state, as often as it is called. bad
-// must not change the machine. Nothing is changed on disk, and the store may be open.
+// one that broke the state. It searches the snapshots by halves, so once bad holds for one
+// of them, it must hold for all later ones. Then it replays the updates after the last
+// good snapshot, and calls bad after each: the result is the first of them after which bad
+// holds, whatever comes later. newMachine returns a new machine in its initial state each
+// time. bad must not change the machine. Nothing is changed on disk, and the store may be
+// open.
 //
 // The error is [ErrNotRetained] if bad holds for the oldest state that is kept, or for
 // none up to the end. Otherwise it is that of ctx, or one of [RestoreAt].
@@ -207,7 +213,7 @@ func Bisect(ctx context.Context, dir string, newMachine func() Machine, bad func
 	}
 	if len(starts) == 0 {
 		_, err := Load(ctx, dir, newMachine()) // which says what is missing
-		return Update{}, fmt.Errorf("store: bisecting %s: %w", dir, err)
+		return Update{}, fmt.Errorf("store: bisecting %s: %w", dir, storefile.Bare(err))
 	}
 	m, index, err := lastGood(ctx, dir, starts, newMachine, bad)
 	if err != nil {
@@ -219,7 +225,7 @@ func Bisect(ctx context.Context, dir string, newMachine func() Machine, bad func
 			return Update{}, err
 		}
 		if err := c.replay(u.logged()); err != nil {
-			return Update{}, fmt.Errorf("store: bisecting %s: the machine refused update %d, as it had not when the update was made: %w", dir, u.Index, err)
+			return Update{}, fmt.Errorf("store: bisecting %s: the machine refused update %d, as it had not when the update was made: %w", dir, u.Index, storefile.Bare(err))
 		}
 		if bad(m) {
 			return u, nil
@@ -250,7 +256,7 @@ func lastGood(ctx context.Context, dir string, indexes []uint64, newMachine func
 	})
 	switch {
 	case err != nil:
-		return nil, 0, fmt.Errorf("store: bisecting %s: %w", dir, err)
+		return nil, 0, fmt.Errorf("store: bisecting %s: %w", dir, storefile.Bare(err))
 	case n == 0:
 		return nil, 0, &storefile.Error{Is: ErrNotRetained, Msg: fmt.Sprintf("the oldest state in %s, that of index %d, is bad already", dir, indexes[0])}
 	}

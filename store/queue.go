@@ -2,7 +2,6 @@ package store
 
 import (
 	"context"
-	"fmt"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -136,13 +135,6 @@ func (q *queue) waits() int {
 	return q.length - q.gone
 }
 
-// alone reports whether nothing but r waits, which does.
-func (q *queue) alone(r *request) bool {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	return q.length-q.gone == 1 // which is r: it is there, and what was withdrawn does not count
-}
-
 // withdraw takes r back, unless it was claimed. A queue that is not worked on
 // does not grow with those that gave up.
 func (q *queue) withdraw(r *request) bool {
@@ -178,15 +170,6 @@ func (q *queue) sweepLocked() {
 	}
 }
 
-// poke makes the callers of all that is queued look at their requests.
-func (q *queue) poke() {
-	q.mu.Lock()
-	defer q.mu.Unlock()
-	for r := q.head; r != nil; r = r.queued {
-		r.poke()
-	}
-}
-
 // A request is an update on its way from its caller to the log.
 type request struct {
 	update []byte          // the caller's; not used after the phases queued and claimed
@@ -198,6 +181,7 @@ type request struct {
 	wake   chan struct{}   // holds a token when the caller is to look at phase
 	came   time.Time       // when it was queued; zero: it is not timed
 	async  bool            // the caller is told when the update is applied, not when it is durable
+	ends   <-chan struct{} // closed when the caller waits no longer; nil: it waits
 
 	queued *request // the next in the queue; guarded by the queue
 	lead   bool     // the caller commits the batch itself; guarded by batchMu
@@ -228,7 +212,7 @@ const (
 // clear makes a request that was told one to be used again. A token may still
 // arrive in wake: whoever waits for one looks at the phase.
 func (r *request) clear() {
-	r.update, r.size, r.count, r.change, r.state, r.came, r.async = nil, 0, 0, nil, false, time.Time{}, false
+	r.update, r.size, r.count, r.change, r.state, r.came, r.async, r.ends = nil, 0, 0, nil, false, time.Time{}, false, nil
 	r.queued, r.chain, r.lead, r.linked = nil, nil, false, false
 	r.at, r.index, r.result, r.err, r.refused, r.done, r.threw = 0, 0, nil, nil, false, nil, nil
 	r.phase.Store(queued)
@@ -253,6 +237,24 @@ func (r *request) settle(err error) {
 
 // served reports whether the turn of r has come. r may be nil, which it has not.
 func (r *request) served() bool { return r != nil && r.phase.Load() != queued }
+
+// busy reports whether the caller of r, which applies what others have queued, has to leave
+// that to another: its context has ended, or it was told, and the next commit waits until it
+// tells the next. r may be nil, which has no caller.
+func (r *request) busy() bool {
+	if r == nil {
+		return false
+	}
+	if r.phase.Load() == told && r.linked {
+		return true
+	}
+	select {
+	case <-r.ends:
+		return true
+	default:
+		return false
+	}
+}
 
 // enterBatch says that the caller's slice is not used any more.
 func (r *request) enterBatch() {
@@ -309,7 +311,7 @@ func (s *signal) pass() error {
 }
 
 // wait waits until the signal is given, or ctx ends before that.
-func (s *signal) wait(ctx context.Context, index uint64) error {
+func (s *signal) wait(ctx context.Context) error {
 	if s.given.Load() {
 		return s.err // the token may be with somebody who is slow to put it back
 	}
@@ -321,5 +323,5 @@ func (s *signal) wait(ctx context.Context, index uint64) error {
 	if s.given.Load() {
 		return s.err
 	}
-	return fmt.Errorf("store: waiting for update %d to become durable: %w", index, ctx.Err())
+	return ctx.Err()
 }

@@ -127,12 +127,12 @@ func TestReadUpdatesTellsDamageFromTheEnd(t *testing.T) {
 			header := fl[log4][:headerLen]
 			fl[log4] = slices.Concat(header, numbered(header, 5, true, 0, control(1, 0, digestOf(header))))
 		}, 4, log4, 0, "a log without updates is sealed"},
-		{"a log in the middle", func(fl files) { delete(fl, log1) }, 1, log1, 0, "the file is missing, with the updates after 1"},
+		{"a log in the middle", func(fl files) { delete(fl, log1) }, 1, log1, 0, "the file is missing, and with it the updates after 1"},
 		{"a log in the middle, and all snapshots", func(fl files) {
 			delete(fl, log1)
 			delete(fl, snap1)
 			delete(fl, snap3)
-		}, 1, log1, 0, "the file is missing, with the updates after 1"},
+		}, 1, log1, 0, "the file is missing, and with it the updates after 1"},
 	} {
 		fl := maps.Clone(whole)
 		tt.harm(fl)

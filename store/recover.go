@@ -356,7 +356,7 @@ func (l *loader) restore(s *storefile.SnapReader, path string, index uint64) err
 	l.meter.Next()
 	if err := l.m.Restore(&stateReader{ctx: l.ctx, r: s, m: &l.meter}); err != nil {
 		l.machineError = true
-		return fmt.Errorf("store: restoring %s: %w", path, err)
+		return fmt.Errorf("store: restoring %s: %w", path, storefile.Bare(err))
 	}
 	l.report.Snapshot, l.report.SnapshotIndex, l.report.Index = path, index, index
 	l.time = s.Header.Time

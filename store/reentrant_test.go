@@ -16,10 +16,17 @@ import (
 	"github.com/stateio/stateio/store"
 )
 
-// callingBack is a machine whose Snapshot and WriteTo call functions.
+// callingBack is a machine whose methods call functions.
 type callingBack struct {
 	journal
-	inSnapshot, inWriteTo func()
+	inApply, inSnapshot, inWriteTo func()
+}
+
+func (m *callingBack) Apply(u []byte) (any, error) {
+	if m.inApply != nil {
+		m.inApply()
+	}
+	return m.journal.Apply(u)
 }
 
 func (m *callingBack) Snapshot() (io.WriterTo, error) {
@@ -126,6 +133,114 @@ func TestUpdatesWithinTheMachineAndViewIsReported(t *testing.T) {
 		}))
 	})
 	check(t, s.Close())
+}
+
+// makers are the methods that queue something.
+func makers(s *store.Store) map[string]func() error {
+	ctx, within := context.Background(), []byte("within")
+	append1 := func(tx *store.Tx) error { return tx.Append(within) }
+	return map[string]func() error{
+		"Update": func() error { _, err := s.Update(ctx, within); return err },
+		"Update with a context": func() error {
+			ctx, cancel := context.WithCancel(ctx)
+			defer cancel()
+			_, err := s.Update(ctx, within)
+			return err
+		},
+		"Submit":       func() error { _, err := s.Submit(within); return err },
+		"Change":       func() error { _, err := s.Change(ctx, append1); return err },
+		"SubmitChange": func() error { _, err := s.SubmitChange(append1); return err },
+		"Replace":      func() error { _, err := s.Replace(ctx, journalState(nil)); return err },
+	}
+}
+
+// A machine may be called by a caller whose own update is in the batch already. What it calls
+// then is reported as well, each time: it does not wait until that caller was told.
+func TestAMachineThatIsCalledForAnotherIsReported(t *testing.T) {
+	for name := range makers(nil) {
+		t.Run(name, func(t *testing.T) {
+			const dir = "/forothers"
+			memory(t, dir)
+			m := &hooked{hook: func(int) {}}
+			s := openOnly(t, dir, m, &store.Options{SnapshotBytes: -1})
+			reported := make(chan error, 3)
+			m.hook = func(n int) {
+				if n == 1 {
+					for range cap(reported) {
+						reported <- makers(s)[name]()
+					}
+				}
+			}
+			done := make(chan error, 2)
+			inView(t, s, func() {
+				go func() { _, err := s.Replace(context.Background(), journalState{"state"}); done <- err }()
+				store.Settle() // it waits for the View, and applies what comes after it
+				go func() { _, err := s.Update(context.Background(), []byte("one")); done <- err }()
+				store.Settle()
+			})
+			for range cap(reported) {
+				wantIs(t, store.Arrives(t, reported, name+" does not return within Apply"), store.ErrReentrant)
+			}
+			for range cap(done) {
+				check(t, store.Arrives(t, done, "an update does not return"))
+			}
+			check(t, s.Close())
+			if got := fmt.Sprint(m.updates); got != "[state one]" {
+				t.Errorf("the machine has %s", got)
+			}
+		})
+	}
+}
+
+// However many others wait, a call that would wait for itself is reported.
+func TestACallAmongOthersThatWaitIsReported(t *testing.T) {
+	places := map[string]func(t *testing.T, s *store.Store, m *callingBack, within func()){
+		"Apply": func(t *testing.T, s *store.Store, m *callingBack, within func()) {
+			m.inApply = within
+			update(t, s, "calls")
+		},
+		"View": func(t *testing.T, s *store.Store, _ *callingBack, within func()) {
+			check(t, s.View(func() error { within(); return nil }))
+		},
+		"Snapshot": func(t *testing.T, s *store.Store, m *callingBack, within func()) {
+			update(t, s, "before")
+			m.inSnapshot = within
+			check(t, s.Snapshot(t.Context()))
+		},
+		"WriteTo of the first state": func(t *testing.T, s *store.Store, m *callingBack, within func()) {
+			m.inWriteTo = within
+			check(t, s.Snapshot(t.Context()))
+		},
+	}
+	for place, call := range places {
+		for name := range makers(nil) {
+			t.Run(place+"/"+name, func(t *testing.T) {
+				const dir = "/amongothers"
+				memory(t, dir)
+				m := &callingBack{}
+				s := openOnly(t, dir, m, &store.Options{SnapshotBytes: -1})
+				reported, done := make(chan error, 1), make(chan error, 4)
+				var once sync.Once
+				within := func() {
+					once.Do(func() {
+						for range cap(done) {
+							go func() { _, err := s.Update(context.Background(), []byte("one")); done <- err }()
+							store.Settle()
+						}
+						reported <- makers(s)[name]()
+					})
+				}
+				over := make(chan struct{})
+				go func() { defer close(over); call(t, s, m, within) }()
+				wantIs(t, store.Arrives(t, reported, name+" does not return within "+place), store.ErrReentrant)
+				store.Arrives(t, over, place+" does not go on")
+				for range cap(done) {
+					check(t, store.Arrives(t, done, "an update does not return"))
+				}
+				check(t, s.Close())
+			})
+		}
+	}
 }
 
 // A store may be used within View or Apply of another, however busy both are.

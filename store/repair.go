@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -14,7 +13,6 @@ import (
 	"github.com/stateio/stateio/internal/fsys"
 	"github.com/stateio/stateio/internal/meter"
 	"github.com/stateio/stateio/internal/storefile"
-	"github.com/stateio/stateio/internal/storefs"
 )
 
 // RepairOptions change what [Repair] does. The zero value keeps the newest exact state.
@@ -66,7 +64,7 @@ type Loss struct {
 // That is the newest state which is exactly one that the store had, as [LastIntact] tells
 // it, with the updates that lead there from the oldest snapshot that they begin with; or
 // what the options say. It changes nothing in src, and needs no machine. dst must not
-// exist. The program that has src open should be stopped before.
+// exist; what is made there gets the permissions of src, less the umask. The program that has src open should be stopped before.
 //
 // When Repair returns nil, the new store is durable, and [Check] has found nothing wrong
 // with it. Open refuses one whose making failed or was interrupted; one whose check was
@@ -90,60 +88,17 @@ func Repair(ctx context.Context, src, dst string, opts *RepairOptions) (RepairRe
 	if err := r.look(); err != nil {
 		return r.report, err
 	}
-	err = r.make(dst)
+	made, err := r.make(dst)
 	switch {
 	case err == nil:
 		err = r.verify(dst)
-	case !errors.Is(err, fs.ErrExist) && !errors.Is(err, ErrLocked): // somebody else's, made just now
+	case made && !others(err):
 		err = fmt.Errorf("%w; there is no store in %s: remove it before you repair again", err, dst)
 	}
 	if err == nil && r.opts.Progress != nil {
 		r.opts.Progress(r.work.begun, r.work.begun)
 	}
 	return r.report, err
-}
-
-// mayMake returns an error unless a store may be made in dst of the one in src: dst must not
-// exist, and not be in src.
-func mayMake(doing, src, dst string) error {
-	if dst == "" {
-		return errNoDir
-	}
-	if within(src, dst) {
-		return fmt.Errorf("store: %s into %s: it would be within %s, which is not to be changed: name a directory elsewhere", doing, dst, src)
-	}
-	_, err := storefs.For(dst).Stat(dst)
-	if err == nil {
-		return &storefile.Error{Is: fs.ErrExist, Msg: fmt.Sprintf("%s into %s: it exists already; name a directory that does not, and remove this one if an attempt that was interrupted has left it", doing, dst)}
-	}
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil
-	}
-	return err
-}
-
-// within reports whether dst would be in the directory src, by whatever names.
-func within(src, dst string) bool {
-	return below(src, dst) || below(followed(src), filepath.Join(followed(filepath.Dir(dst)), filepath.Base(dst)))
-}
-
-// followed returns path without symbolic links, or as it is if that can't be found out.
-func followed(path string) string {
-	if real, err := filepath.EvalSymlinks(path); err == nil {
-		return real
-	}
-	return path
-}
-
-// below reports whether the path dst leads into src.
-func below(src, dst string) bool {
-	s, err := filepath.Abs(src)
-	d, derr := filepath.Abs(dst)
-	if err != nil || derr != nil {
-		return false
-	}
-	rel, err := filepath.Rel(s, d)
-	return err == nil && rel != "." && filepath.IsLocal(rel)
 }
 
 // lock makes sure that no process has the old store open, by the lock of its newest log,
@@ -297,14 +252,14 @@ func (r *repair) source() (*source, io.Closer, error) {
 	return src, opened, nil
 }
 
-// make makes the new store.
-func (r *repair) make(dst string) (err error) {
+// make makes the new store, and reports whether dst is there now.
+func (r *repair) make(dst string) (made bool, err error) {
 	source, opened, err := r.source()
 	if err != nil {
-		return err
+		return false, err
 	}
 	defer func() { err = errors.Join(err, opened.Close()) }() // also when Progress panics
-	return makeStore(dst, nil, source)
+	return makeStore(dst, modesOf(filesIn(r.src)), source, true)
 }
 
 // verify makes sure that the new store is what the report says.
@@ -318,7 +273,7 @@ func (r *repair) verify(dst string) error {
 	}
 	for _, f := range reports {
 		for _, damage := range f.Damage {
-			return fmt.Errorf("store: the repaired store reads differently: %w", damage)
+			return fmt.Errorf("store: the repaired store reads differently: %w", storefile.Bare(damage))
 		}
 	}
 	if _, last, ok := intact(reports); !ok || last != r.report.Index {

@@ -352,3 +352,20 @@ func TestRepairOfAStoreThatIsOpen(t *testing.T) {
 	_, err = store.Repair(t.Context(), dir, dir+".repaired", nil)
 	check(t, err)
 }
+
+// Whatever a program has put into an update, a store that holds it is repaired.
+func TestRepairKeepsAnUpdateLikeTheEndOfABackup(t *testing.T) {
+	const src, dst = "/likeabackup", "/likeabackup2"
+	for _, salvage := range []bool{false, true} {
+		memory(t, src)
+		memory(t, dst)
+		s := open(t, src, &journal{}, nil)
+		update(t, s, likeABackupEnd)
+		check(t, s.Close())
+		if _, err := store.Repair(t.Context(), src, dst, &store.RepairOptions{Salvage: salvage}); err != nil {
+			t.Errorf("Salvage %v: %v", salvage, err)
+			continue
+		}
+		wantUpdates(t, dst, likeABackupEnd)
+	}
+}

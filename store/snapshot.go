@@ -50,11 +50,13 @@ type snapshotInfo struct {
 // the first snapshot only, and has Replace after that.
 //
 // The store goes on if a snapshot fails, and the log grows, unless the log that was
-// begun with it can't be removed again: then the store fails. Errors are those
-// of Machine.Snapshot and of its io.WriterTo, ErrNoSpace and others of the file
-// system, ErrCorrupt if the disk gave back something else than was written,
-// ErrFailed, ErrClosed, ErrReentrant, and that of ctx. If ctx ends while the
-// snapshot is made, that goes on; if it has ended before, none is.
+// begun with it can't be removed again: then the store fails.
+//
+// Errors are those of Machine.Snapshot, and of WriteTo and Close of what it returned;
+// ErrNoSpace and others of the file system; ErrCorrupt if the disk gave back something
+// other than what was written; with Options.Shadow also ErrDiverged, ErrShadowGone and
+// a [*ReplayError]; ErrFailed, ErrClosed, ErrReentrant, and that of ctx. If ctx ends
+// while the snapshot is made, that goes on; if it has ended before, none is.
 func (s *Store) Snapshot(ctx context.Context) error {
 	if s.within(inApply, inCapture, inView, inWrite, inHeldWrite) {
 		return errReentrant
@@ -363,7 +365,7 @@ func (s *Store) switchLog(next *storedir.Log, index uint64) error {
 	}
 	if err != nil {
 		_ = next.File.Close() // it stays, and is not in use
-		return s.fail(fmt.Errorf("store: sealing %s: %w", old.Path, err))
+		return s.fail(fmt.Errorf("store: sealing %s: %w", old.Path, storefile.Bare(err)))
 	}
 	s.setLog(next)
 	s.mu.Lock()

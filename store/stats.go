@@ -299,9 +299,8 @@ func (h Histogram) MarshalJSON() ([]byte, error) {
 	return json.Marshal(j)
 }
 
-// A watch looks at a store while anything waits there. Callers that waited for a
-// period are asked to see whether they wait for themselves; and what nothing has
-// come of for a while is told to the operator. An idle store has no watch.
+// A watch looks at a store while anything waits there: what nothing has come of for a
+// while is told to the operator. An idle store has no watch.
 type watch struct {
 	s     *Store
 	armed atomic.Bool
@@ -365,7 +364,6 @@ func (w *watch) look() {
 		w.was, w.stuck = now, 0
 	} else {
 		w.stuck++
-		w.s.queue.poke() // each time: others may have come since
 	}
 	if n := w.stuck / stuckLooks; w.stuck%stuckLooks == 0 && n > 0 && n&(n-1) == 0 { // and ever more seldom
 		w.s.say.Warn("store: nothing moves on", "dir", w.s.dir.Path,

@@ -60,11 +60,13 @@ type Store struct {
 // hard link, is copied first. [Store.Recovery] tells what it found.
 //
 // The error is ErrLocked if the directory is open elsewhere, in this process or
-// another, by whatever name; one that tells of each lock if none can be had; ErrCorrupt, with
-// file and offset, if durable data is damaged or missing; ErrVersion if a newer
-// version of this package wrote it; what Apply or Restore return; and whatever
-// the file system says. A panic in the machine goes on to the caller. After
-// an error m may hold any part of the state.
+// another, by whatever name; one that tells of each lock if none can be had;
+// ErrCorrupt, with file and offset, if durable data is damaged or missing; ErrVersion
+// if a newer version of this package wrote it; fs.ErrNotExist, with Options.MustExist,
+// if there is no store; what Restore returns; a [*ReplayError], with what Apply
+// returned, if Apply refuses an update that it has accepted before; and whatever the
+// file system says. A panic in the machine goes on to the caller. After an error m may
+// hold any part of the state.
 func Open(dir string, m Machine, opts *Options) (*Store, error) {
 	return OpenContext(context.Background(), dir, m, opts)
 }
@@ -155,8 +157,9 @@ type Options struct {
 	// SnapshotBytes starts a snapshot by itself when this many bytes of log have
 	// been written since the last one. 0, the default, means the size of the last
 	// snapshot, and at least 64 MiB, so that snapshots at most double what is
-	// written. Below zero: never, and the log grows until Snapshot is called. Else a
-	// disk that is nearly full starts one sooner. [Store.SetSnapshotBytes] changes it.
+	// written. Below zero: never, and the log grows until Snapshot is called.
+	// Unless it is below zero, a disk that is nearly full starts one sooner.
+	// [Store.SetSnapshotBytes] changes it.
 	SnapshotBytes int64
 
 	// MustExist makes Open fail with fs.ErrNotExist where there is no store: a volume
@@ -169,11 +172,11 @@ type Options struct {
 	KeepSnapshots int
 
 	// KeepFor keeps snapshots and updates beyond KeepSnapshots, as many as are needed to
-	// go back to any state of that time before now: see [RestoreAt] and [IndexAt]. Now is
-	// what the machine's clock says: one that jumps ahead keeps less, but never less than
-	// KeepSnapshots. Snapshots whose time is still to come, since a clock was ahead when
-	// they were made, count from when their files were changed last. 0, the default, keeps
-	// no more.
+	// go back to any state of that time before now, by the times of commits: see
+	// [RestoreAt] and [IndexAt]. Now is what the machine's clock says: one that jumps ahead
+	// keeps less, but never less than KeepSnapshots. Snapshots whose time is still to come,
+	// since a clock was ahead when they were made, count from when their files were changed
+	// last. 0, the default, keeps no more.
 	KeepFor time.Duration
 
 	// MaxUpdate is the size of the largest update, in bytes; the default is
@@ -188,7 +191,8 @@ type Options struct {
 	// SyncInterval is the least time from one commit to the next. 0, the default,
 	// commits each batch at once. With more, Update takes up to that much longer,
 	// and the disk does less: useful with many writers or with Submit. A batch of
-	// MaxPending bytes does not wait for it, nor do Sync, Flush, Backup and Close.
+	// MaxPending bytes does not wait for it, nor do Sync, Flush, Backup and Close. All
+	// updates of a commit have the time of its first one: see [TimedMachine].
 	// [Store.SetSyncInterval] changes it.
 	SyncInterval time.Duration
 
@@ -228,11 +232,11 @@ type Options struct {
 	// ones are not changed.
 	FileMode, DirMode fs.FileMode
 
-	// Logger gets what an operator must know: what Open found, and how far it is if it
-	// takes long, a snapshot that failed, the store's failure, what nothing has come of for seconds. It is called
-	// in a goroutine of its own, one line at a time; a handler that blocks keeps nobody
-	// waiting, and lines are lost when hundreds wait for it, or it panics. The default is
-	// slog.Default().
+	// Logger gets what an operator must know: what Open found, and how far it is if
+	// it takes long; a snapshot that failed; the store's failure; and waits that
+	// have lasted for seconds. It is called in a goroutine of its own, one line at
+	// a time; a handler that blocks keeps nobody waiting, and lines are lost when
+	// hundreds wait for it, or it panics. The default is slog.Default().
 	Logger *slog.Logger
 }
 

@@ -73,7 +73,7 @@ func OpenTyped[U, R any](dir string, m TypedMachine[U, R], codec Codec[U], opts 
 func (t *Typed[U, R]) Update(ctx context.Context, update U) (result R, err error) {
 	b, err := t.codec.Append(nil, update)
 	if err != nil {
-		return result, fmt.Errorf("store: encoding an update: %w", err)
+		return result, fmt.Errorf("store: encoding an update: %w", storefile.Bare(err))
 	}
 	r, err := t.Store.Update(ctx, b)
 	if err != nil {
@@ -87,7 +87,7 @@ func (t *Typed[U, R]) Update(ctx context.Context, update U) (result R, err error
 func (t *Typed[U, R]) Submit(update U) (*TypedTicket[R], error) {
 	b, err := t.codec.Append(nil, update)
 	if err != nil {
-		return nil, fmt.Errorf("store: encoding an update: %w", err)
+		return nil, fmt.Errorf("store: encoding an update: %w", storefile.Bare(err))
 	}
 	ticket, err := t.Store.Submit(b)
 	if err != nil {
@@ -133,10 +133,10 @@ type TypedTx[U any] struct {
 func (tx *TypedTx[U]) Append(update U) error {
 	b, err := tx.codec.Append(nil, update)
 	if err != nil {
-		return fmt.Errorf("store: encoding an update: %w", err)
+		return fmt.Errorf("store: encoding an update: %w", storefile.Bare(err))
 	}
 	if _, err := tx.codec.Decode(b); err != nil { // what Open would say, when nothing is lost yet
-		return fmt.Errorf("store: decoding an update: %w", err)
+		return fmt.Errorf("store: decoding an update: %w", storefile.Bare(err))
 	}
 	return tx.Tx.Append(b)
 }
@@ -161,7 +161,7 @@ func (t *Typed[U, R]) Updates(ctx context.Context, from uint64) iter.Seq2[TypedU
 				typed.State = u.Data
 			default:
 				if typed.Value, err = t.codec.Decode(u.Data); err != nil {
-					err = fmt.Errorf("store: decoding update %d: %w", u.Index, err)
+					err = fmt.Errorf("store: decoding update %d: %w", u.Index, storefile.Bare(err))
 				}
 			}
 			if !yield(typed, err) || err != nil {
@@ -198,7 +198,7 @@ func (m untyped[U, R]) typed() any { return m.TypedMachine }
 // CheckUpdate implements UpdateChecker.
 func (m untyped[U, R]) CheckUpdate(update []byte) error {
 	if _, err := m.codec.Decode(update); err != nil {
-		return fmt.Errorf("store: decoding an update: %w", err)
+		return fmt.Errorf("store: decoding an update: %w", storefile.Bare(err))
 	}
 	return nil
 }
@@ -213,7 +213,7 @@ func (m untyped[U, R]) Apply(update []byte) (any, error) {
 func (m untyped[U, R]) decoded(update []byte, apply func(U) (R, error)) (any, error) {
 	u, err := m.codec.Decode(update)
 	if err != nil {
-		return nil, fmt.Errorf("store: decoding an update: %w", err)
+		return nil, fmt.Errorf("store: decoding an update: %w", storefile.Bare(err))
 	}
 	r, err := apply(u)
 	if err != nil {

@@ -3,7 +3,6 @@ package store
 import (
 	"bytes"
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
@@ -32,14 +31,15 @@ import (
 //   - with ErrFailed, when the store failed meanwhile. It may be durable or gone
 //     after the store is opened again.
 //
-// A ctx that ends interrupts every wait, but neither Apply nor the disk.
+// A ctx that ends interrupts every wait, but neither Apply nor the disk. A caller that
+// applies what others have queued leaves the rest to another then, after the Apply that is
+// under way.
 func (s *Store) Update(ctx context.Context, update []byte) (result any, err error) {
 	if err := s.acceptable(ctx, update); err != nil {
 		return nil, err
 	}
 	r := s.queue.request(update)
-	patient := ctx.Done() == nil
-	s.enter(r, patient, patient && s.syncInterval.Load() == 0)
+	s.enter(ctx, r, s.syncInterval.Load() == 0)
 	if err := s.await(ctx, r); err != nil {
 		return nil, err
 	}
@@ -67,7 +67,7 @@ func (s *Store) Submit(update []byte) (*Ticket, error) {
 
 // submit enters an async request.
 func (s *Store) submit(ctx context.Context, r *request) (*Ticket, error) {
-	s.enter(r, true, false)
+	s.enter(ctx, r, false)
 	if err := s.await(ctx, r); err != nil {
 		return nil, err
 	}
@@ -79,21 +79,38 @@ func (s *Store) submit(ctx context.Context, r *request) (*Ticket, error) {
 	return t, nil
 }
 
-// enter queues r, and applies what is queued if that is for the caller to do; one that
-// may lead commits it as well, if nobody else is at that.
-func (s *Store) enter(r *request, patient, mayLead bool) {
+// enter queues r, and applies what is queued if that is for the caller to do, until ctx
+// ends; one that may lead, and whose ctx does not end, commits it as well, if nobody else
+// is at that.
+func (s *Store) enter(ctx context.Context, r *request, mayLead bool) {
+	r.ends = ctx.Done()
+	patient := r.ends == nil
 	returned := false
 	defer func() {
 		if !returned { // Apply has panicked, or ended the goroutine, perhaps for another caller
 			go s.outlive(r)
 		}
 	}()
-	if mayLead && s.commit.TryLock() {
+	if patient && mayLead && s.tryLead() {
 		s.lead(r)
 	} else if s.queue.add(r) {
 		s.help(r, patient, helpRounds)
 	}
 	returned = true
+}
+
+// tryLead locks commit for a caller that is to lead, and reports whether it has. One that
+// is within a call of the user's must not lead: it may be who the last commit tells next,
+// and it has to be told that it would wait for itself, whatever the disk does.
+func (s *Store) tryLead() bool {
+	if !s.commit.TryLock() {
+		return false
+	}
+	if s.within(inApply, inCapture, inView, inHeldWrite) {
+		s.endCommit() // others may have found it locked
+		return false
+	}
+	return true
 }
 
 // outlive does what the caller of r, which is gone, would do when it is told.
@@ -172,13 +189,13 @@ func (s *Store) rejoin(r *request) {
 // await waits until r is told. An error says that ctx ended before that, or that
 // r can't be told; then r is not used any more.
 func (s *Store) await(ctx context.Context, r *request) error {
-	for asked := s.queue.alone(r); r.phase.Load() != told; asked = true {
-		if asked && s.within(inApply, inCapture, inView, inHeldWrite) && s.queue.withdraw(r) {
+	for phase := r.phase.Load(); phase != told; phase = r.phase.Load() {
+		if phase == queued && s.within(inApply, inCapture, inView, inHeldWrite) && s.queue.withdraw(r) {
 			return errReentrant
 		}
 		s.watch.arm()
 		select {
-		case <-r.wake: // it is told, or the watchdog asks
+		case <-r.wake: // it is told
 		case <-ctx.Done():
 			if err := s.giveUp(ctx, r); err != nil {
 				return err
@@ -204,7 +221,7 @@ func (s *Store) giveUp(ctx context.Context, r *request) error {
 				if r.refused {
 					return notMade(ctx.Err())
 				}
-				return unknown(r.index, fmt.Errorf("store: waiting for update %d to become durable: %w", r.index, ctx.Err()))
+				return unknown(r.index, ctx.Err())
 			}
 		case claimed: // the slice is in use until Apply has returned
 			if r.phase.CompareAndSwap(claimed, impatient) {
@@ -245,7 +262,7 @@ func (t *Ticket) Wait(ctx context.Context) error {
 		return unknown(t.index, errReentrant)
 	}
 	t.s.watch.arm()
-	if err := t.done.wait(ctx, t.index); err != nil {
+	if err := t.done.wait(ctx); err != nil {
 		return unknown(t.index, err)
 	}
 	return nil
@@ -275,8 +292,7 @@ func (s *Store) Change(ctx context.Context, change func(tx *Tx) error) (index ui
 	if err != nil {
 		return 0, err
 	}
-	patient := ctx.Done() == nil
-	s.enter(r, patient, patient && s.syncInterval.Load() == 0)
+	s.enter(ctx, r, s.syncInterval.Load() == 0)
 	if err := s.await(ctx, r); err != nil {
 		return 0, err
 	}
@@ -320,18 +336,23 @@ type Tx struct {
 }
 
 // Append adds an update, in order. The slice is the caller's. An error says that the
-// update is not added, and the function passed to Change returns an error, or goes on with
-// what was added: ErrTooLarge, for an update larger than Options.MaxUpdate or when all of
-// them together are; ErrNoSpace and others of making room on the disk.
+// update is not added, and the function passed to Change returns an error, or goes on
+// with what was added: ErrTooLarge, if the updates of the change, each with its length
+// before it, are then larger together than Options.MaxUpdate; ErrNoSpace and others of
+// making room on the disk.
 func (tx *Tx) Append(update []byte) error {
 	s := tx.s
 	if s == nil {
 		return errors.New("store: a Tx was used after the function passed to Change had returned")
 	}
-	n := len(tx.group) + binary.MaxVarintLen64 + len(update)
-	if n-binary.MaxVarintLen64 > s.opts.MaxUpdate {
-		return &storefile.Error{Is: ErrTooLarge, Msg: fmt.Sprintf("the updates of a change take %d bytes, and Options.MaxUpdate is %d", n-binary.MaxVarintLen64, s.opts.MaxUpdate)}
+	size := int64(len(update)) // of the entry; one update alone is no group
+	if tx.count > 0 {
+		size = storefile.GroupSize(tx.group, update)
 	}
+	if size > int64(s.opts.MaxUpdate) {
+		return &storefile.Error{Is: ErrTooLarge, Msg: fmt.Sprintf("the updates of a change take %d bytes, and Options.MaxUpdate is %d", size, s.opts.MaxUpdate)}
+	}
+	n := int(size)
 	if !s.hasSpace(n) {
 		if err := s.makeSpace(n); err != nil {
 			s.hadNoSpace(err)
@@ -401,7 +422,7 @@ func (s *Store) Replace(ctx context.Context, state io.WriterTo) (index uint64, e
 	}
 	r := s.queue.request(b.Bytes())
 	r.state = true
-	s.enter(r, ctx.Done() == nil, false)
+	s.enter(ctx, r, false)
 	if err := s.await(ctx, r); err != nil {
 		return 0, err
 	}
@@ -489,7 +510,7 @@ func (s *Store) WaitIndex(ctx context.Context, index uint64) error {
 		case durable >= index:
 			return nil
 		case err != nil:
-			return fmt.Errorf("store: waiting for update %d: %w", index, err)
+			return fmt.Errorf("store: waiting for update %d: %w", index, storefile.Bare(err))
 		case !waited && s.within(inApply, inCapture, inView, inHeldWrite):
 			return errReentrant
 		}

@@ -116,7 +116,7 @@ func TestUpdateDoesNotKeepTheSlice(t *testing.T) {
 func TestUpdateIsNotAcknowledgedBeforeTheSync(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		const dir = "/ack"
-		mem, fs := memory(t, dir)
+		_, fs := memory(t, dir)
 		s := open(t, dir, &journal{}, nil)
 		release := hold(fs)
 		acked := false
@@ -137,7 +137,6 @@ func TestUpdateIsNotAcknowledgedBeforeTheSync(t *testing.T) {
 			t.Fatal("not acknowledged after the sync")
 		}
 		s.Close()
-		_ = mem
 	})
 }
 

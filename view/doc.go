@@ -13,15 +13,16 @@
 //
 // # Safety
 //
-// What is shown are all data of the store, so a request is answered only if nothing speaks
-// against it:
+// The page shows all the data of the store, so a request is answered only if it passes
+// every check:
 //
 //   - Without Options.Token, it must come from a loopback address.
 //   - With one, it must carry the token, in its URL or in the cookie that the first
 //     request gets.
 //   - The name of the host in it must be localhost, an IP address, or one of
-//     Options.Hosts: else a name of somebody else could lead here.
-//   - It must not come from a page of another origin.
+//     Options.Hosts: otherwise a name that belongs to somebody else could lead here.
+//   - It must not come from a page of another origin, unless somebody follows a link from
+//     there to the page itself.
 //
 // The page runs no script but its own, under a strict content security policy, and
 // payloads reach it as data only.

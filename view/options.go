@@ -23,9 +23,10 @@ type Options struct {
 	// what the machine's Snapshot writes. The page shows the first 4 MiB.
 	Show func(w io.Writer, m store.Machine) error
 
-	// Token is needed to see anything, if it is not empty: [NewToken] makes one. The page
-	// is then at the URL with ?token= and the token. Without one only this computer is
-	// answered: set one where a proxy on it passes on what others ask.
+	// Token is needed to see anything, if it is not empty: [NewToken] makes one.
+	// The page is then at the URL with ?token= and the token. Without one, only
+	// requests from this computer are answered: set one where a proxy on it
+	// forwards requests of others.
 	Token string
 
 	// Hosts are names of hosts, without a port, that requests may be for. IP addresses

@@ -22,10 +22,10 @@ func (v *verifier) backup(ctx context.Context, path string, file *os.File, size 
 	case errors.As(err, &damage):
 		err = v.say(red, path, fmt.Sprintf("damaged: offset %d: %s", damage.Offset, escaped(damage.Err.Error())))
 	}
-	if err != nil {
+	if err != nil && damage == nil {
 		return verdict{}, err
 	}
-	return verdictOfBackup(path, size, info, damage), nil
+	return verdictOfBackup(path, size, info, damage), err
 }
 
 // restoreBackup writes the state in a backup to where it is wanted, if all of it is

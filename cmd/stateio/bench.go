@@ -25,18 +25,18 @@ many updates a second are durable with some numbers of writers, how fast they ar
 replayed, and how long an update waits at most while a snapshot is written. DIR is the
 working directory unless another is given.
 
-Beside each rate stands its bound: that of a plain loop which writes as many bytes as
+Next to each rate is its bound: the rate of a plain loop that writes as many bytes as
 one batch has and syncs them. Compare ratios, not rates: a machine that does other
 things meanwhile slows both down.
 
 A disk whose syncs take no time does not write to the medium, or has a cache that
 survives a power cut. bench says so, and can't tell which.
 
---html writes a page with charts of all that, whole in one file; --html - to standard
-output.
+--html FILE writes a page with charts of all that, in a single file; --html - writes it
+to standard output.
 
-What bench makes is in a directory of its own in DIR, which it removes in the end. If it
-was killed, the next one there does.
+What bench makes is in a directory of its own in DIR, which it removes at the end. If it
+was killed, the next run in DIR removes it. DIR may be that of a store, or of one to be made.
 
 --json prints one object, with the fields time, dir, system, sync (p50_ns, p90_ns, p99_ns,
 max_ns, count, percentiles (percent, ns)), rates (size, writers, updates_per_second, bound_per_second, p50_ns, p99_ns), replay

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -9,6 +10,25 @@ import (
 	"syscall"
 	"testing"
 )
+
+// A disk is measured before the program starts for the first time there, which it then can, and
+// so can stateio make the store.
+func TestAStoreIsMadeWhereABenchRuns(t *testing.T) {
+	for _, args := range [][]string{{"append"}, {"snapshot"}} {
+		dir := t.TempDir()
+		b, err := newBenchDir(dir, io.Discard)
+		if err != nil {
+			t.Fatal(err)
+		}
+		runStateio(t, 0, strings.NewReader("one\n"), append(args, dir)...)
+		if err := b.remove(); err != nil {
+			t.Fatal(err)
+		}
+		if got, _ := runStateio(t, 0, nil, "restore", dir); got != "one\n" {
+			t.Errorf("%q: restored %q", args, got)
+		}
+	}
+}
 
 // startBench starts a bench in dir that goes on, and returns once it has made its
 // directory and works there.

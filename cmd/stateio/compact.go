@@ -14,8 +14,8 @@ import (
 const compactHelp = `compact writes the current epoch of SRC, and nothing else, to the new file DST. A
 torn tail is left out. Offsets begin anew.
 
-Without DST it replaces SRC: no writer may have it open meanwhile (truncate works
-beside one), and its older epochs are gone afterwards. Owner, mode and extended
+Without DST it replaces SRC: no writer may have it open meanwhile (truncate can run
+while one does), and its older epochs are gone afterwards. Owner, mode and extended
 attributes stay, where the user may give them. A file with several names (hard links)
 is refused: it would keep its old content under the others.
 
@@ -116,5 +116,5 @@ func compact(ctx context.Context, src *os.File, size int64, out *output, stdout,
 	}
 	bar.finish()
 	_, err = fmt.Fprintf(stdout, "%s: %s, of %d in %s\n", printable(out.path), count(n, "byte"), size, printable(src.Name()))
-	return err
+	return untold(err, out.path+" is written, and durable")
 }

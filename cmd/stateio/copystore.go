@@ -2,7 +2,9 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 
 	"github.com/spf13/cobra"
@@ -12,11 +14,13 @@ import (
 
 const backupHelp = `backup copies the store in the directory DIR to the new directory COPY, and verifies the
 copy. The program that uses the store may go on: the copy has all that was durable when
-the command began, and maybe more. It has the newest snapshot and the updates after it,
+the command began, and maybe more, also updates whose sync has not ended, or fails: the
+store then goes on without them. It has the newest snapshot and the updates after it,
 with their indexes, times and the identity of the store, so it can take the place of DIR.
 
 The exit status is 1 if what is to be copied is damaged, for which there is repair, and 3
-for other failures: then do not use what is in COPY.
+for other failures: then do not use what is in COPY. If that is another's, made meanwhile,
+or only the telling of a copy that is complete has failed, the message says so.
 --json prints an object with the fields path, index (of the last update), snapshot (index
 of the snapshot; absent if there is none), updates (after it) and size.
 
@@ -41,9 +45,11 @@ func newBackup() *cobra.Command {
 				return err
 			}
 			if asJSON {
-				return writeJSON(cmd.OutOrStdout(), made)
+				err = writeJSON(cmd.OutOrStdout(), made)
+			} else {
+				err = made.tell(cmd)
 			}
-			return made.tell(cmd)
+			return untold(err, args[1]+" is complete and verified")
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
@@ -64,10 +70,13 @@ func backup(cmd *cobra.Command, dir, to string) (*jsonBackup, error) {
 	bar := newProgress(cmd.OutOrStdout(), cmd.ErrOrStderr(), "backup "+dir, 0)
 	index, err := store.Copy(cmd.Context(), dir, to, &store.CopyOptions{Progress: bar.of})
 	bar.finish()
-	if cause := context.Cause(cmd.Context()); err != nil && cause != nil {
+	foreign := errors.Is(err, store.ErrLocked) || errors.Is(err, fs.ErrExist) // what is there is another's
+	switch cause := context.Cause(cmd.Context()); {
+	case err != nil && cause != nil && !foreign:
 		return nil, fmt.Errorf("%w: the copy of %s is not complete: remove %s before you copy again", cause, dir, to)
-	}
-	if err != nil {
+	case errors.Is(err, store.ErrCorrupt):
+		return nil, fmt.Errorf("%w; stateio verify %s lists all of the damage, stateio repair makes a store of what can be had", err, dir)
+	case err != nil:
 		return nil, err
 	}
 	files, err := store.Files(to)
@@ -82,6 +91,14 @@ func backup(cmd *cobra.Command, dir, to string) (*jsonBackup, error) {
 		}
 	}
 	return made, nil
+}
+
+// untold returns the error of telling what was done, which is done all the same.
+func untold(err error, done string) error {
+	if err == nil || onlyClosed(err) {
+		return err
+	}
+	return fmt.Errorf("%s; telling so has failed: %w", done, err)
 }
 
 // tell says what was made.

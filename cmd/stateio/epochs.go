@@ -67,20 +67,18 @@ func runEpochs(ctx context.Context, path string, asJSON bool, stdout, stderr io.
 	bar := newProgress(stdout, beside(stdout, stderr), "epochs "+path, size)
 	wrong = append(wrong, findDamage(ctx, file, size, lines, bar)...)
 	// Whatever went wrong, what is known is what people are looking for now.
+	out := &heedless{w: stdout}
 	if asJSON {
-		for _, l := range lines {
-			err = errors.Join(err, writeJSON(stdout, l))
+		for i := 0; i < len(lines) && err == nil; i++ {
+			err = writeJSON(out, lines[i])
 		}
 	} else {
-		err = printEpochs(stdout, lines)
-	}
-	if err != nil {
-		return err
+		err = printEpochs(out, lines)
 	}
 	if len(wrong) == 0 {
-		return complete(file, size)
+		wrong = append(wrong, complete(file, size))
 	}
-	return errors.Join(wrong...)
+	return out.or(errors.Join(append(wrong, err)...))
 }
 
 // listEpochs walks from epoch to epoch, the current one first, and returns what is wrong with

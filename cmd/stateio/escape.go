@@ -69,7 +69,9 @@ func messages(err error) []string {
 		var texts, lines []string
 		for _, each := range e.Unwrap() {
 			texts = append(texts, each.Error())
-			lines = append(lines, messages(each)...)
+			if !onlyClosed(each) { // beside another error, that is none
+				lines = append(lines, messages(each)...)
+			}
 		}
 		if text == strings.Join(texts, "\n") {
 			return lines

@@ -42,10 +42,10 @@ func newFiles() *cobra.Command {
 					err = tellFile(cmd.OutOrStdout(), f, i == 0)
 				}
 				if err != nil {
-					return err
+					break
 				}
 			}
-			return unreadable(files)
+			return errors.Join(unreadable(files), err)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object for each file")

@@ -1,5 +1,5 @@
-// Command stateio keeps, shows, checks and shrinks state files: logs of
-// snapshots of a program's state and of the updates made to it since.
+// Command stateio shows, checks, copies and repairs stores and state files, and appends to
+// them: logs of snapshots of a program's state and of the updates made to it since.
 //
 //	stateio append app.state < events.txt   # each line, durably
 //	stateio restore app.state               # the same lines again
@@ -7,11 +7,12 @@
 // Run stateio help for all commands, and stateio help COMMAND for an example of
 // each.
 //
-// The exit status is 0 on success, 1 if damage was found or a file holds something
-// but no whole entry, 2 for a wrong command line, 3 for any other failure, and 128
-// plus the number of the signal after a closed terminal (129), an interrupt (130)
-// or a request to terminate (143). That the reader of standard output has gone is
-// success, unless damage was found before; of any other output it is a failure.
+// The exit status is 0 on success, 1 if damage or a difference was found or a file
+// holds something but no whole entry, 2 for a wrong command line, 3 for any other
+// failure, and 128 plus the number of the signal after a closed terminal (129), an
+// interrupt (130), a quit (131) or a request to terminate (143). That the reader of
+// standard output has gone is success, unless damage was found before; of any other
+// output it is a failure.
 package main
 
 import (
@@ -19,7 +20,6 @@ import (
 	"errors"
 	"io"
 	"os"
-	"os/signal"
 	"strings"
 	"syscall"
 
@@ -38,15 +38,7 @@ const (
 func main() {
 	ignoreSignals()
 	ctx, cancel := context.WithCancelCause(context.Background())
-	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, os.Interrupt, syscall.SIGTERM)
-	if !signal.Ignored(syscall.SIGHUP) { // as nohup has it
-		signal.Notify(signals, syscall.SIGHUP)
-	}
-	go func() {
-		cancel(interrupted{<-signals})
-		signal.Reset() // the second one ends it at once
-	}()
+	heedSignals(cancel)
 	os.Exit(run(ctx, os.Args[1:], os.Stdin, &standardOutput{file: os.Stdout}, os.Stderr))
 }
 
@@ -61,6 +53,9 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	command, err := root.ExecuteContextC(ctx)
 	if out, ok := stdout.(interface{ failure() error }); ok && err == nil {
 		err = out.failure()
+	}
+	if cause := context.Cause(ctx); cause != nil {
+		err = because(err, cause)
 	}
 	status := statusOf(err)
 	if err == nil || onlyClosed(err) {
@@ -82,11 +77,6 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	_, _ = io.WriteString(stderr, message.String()) // there is nowhere else to tell
 	return status
 }
-
-// interrupted is the error of what a signal has ended.
-type interrupted struct{ os.Signal }
-
-func (i interrupted) Error() string { return i.String() }
 
 // A usageError is one in the command line.
 type usageError struct{ error }

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"strconv"
@@ -46,6 +47,14 @@ func runStateio(t *testing.T, status int, input io.Reader, args ...string) (stdo
 		t.Fatalf("stateio %q: exit status %d, want %d: %s%s", args, got, status, out.String(), errs.String())
 	}
 	return out.String(), errs.String()
+}
+
+// heed has the programs that t starts not ignore a signal, as these tests may.
+func heed(t *testing.T, s os.Signal) {
+	t.Helper()
+	c := make(chan os.Signal, 1)
+	signal.Notify(c, s)
+	t.Cleanup(func() { signal.Stop(c) })
 }
 
 // numbered returns lines from up to before to, all different.
@@ -151,7 +160,7 @@ func TestInterruptedAppendTellsWhatIsDurable(t *testing.T) {
 	if runtime.GOOS == "windows" {
 		t.Skip("no interrupts can be sent on Windows")
 	}
-	for signal, status := range map[os.Signal]int{os.Interrupt: 130, syscall.SIGTERM: 143} {
+	for sig, status := range map[os.Signal]int{os.Interrupt: 130, syscall.SIGTERM: 143} {
 		path := filepath.Join(t.TempDir(), "app.state")
 		cmd := exec.Command("stateio", "append", "--ack", "--batch", "1000", path)
 		in, err := cmd.StdinPipe()
@@ -164,6 +173,7 @@ func TestInterruptedAppendTellsWhatIsDurable(t *testing.T) {
 		}
 		var errs strings.Builder
 		cmd.Stderr = &errs
+		heed(t, sig)
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -174,13 +184,13 @@ func TestInterruptedAppendTellsWhatIsDurable(t *testing.T) {
 		if ack, err := bufio.NewReader(out).ReadString('\n'); ack != "10\n" {
 			t.Fatalf("acknowledged: %q, %v", ack, err)
 		}
-		if err := cmd.Process.Signal(signal); err != nil {
+		if err := cmd.Process.Signal(sig); err != nil {
 			t.Fatal(err)
 		}
 		if got, _ := exitStatus(cmd.Wait()); got != status {
 			t.Fatalf("exit status %d, want %d: %s", got, status, errs.String())
 		}
-		want := fmt.Sprintf("stateio: %v: 10 updates of this run are durable in %s\n", signal, path)
+		want := fmt.Sprintf("stateio: %v: 10 updates of this run are durable in %s\n", sig, path)
 		if errs.String() != want {
 			t.Fatalf("got %q, want %q", errs.String(), want)
 		}

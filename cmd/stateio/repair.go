@@ -22,8 +22,8 @@ update that can be read, also those after others that are lost: look whether the
 that comes out makes sense. --drop leaves out the update of an index, such as one that
 the program refuses in a replay.
 
-The exit status is 0 when nothing was lost, and 1 when something was, or nothing can be
-had: then no line says what is in DST, and there is none. It is 3 if an update to drop is
+The exit status is 0 when nothing was lost, and 1 when something was, or when nothing can
+be had: then there is no DST, and no line about it. It is 3 if an update to drop is
 not there, and 1 if that shows only when DST is made. A repair that fails after it has
 begun, as on a full disk, leaves a DST that programs refuse to open: remove it. --json prints an object with the
 fields snapshot, updates, index, exact, state_lost, lost (first, last, known, after, before), dropped,
@@ -68,7 +68,7 @@ func newRepair() *cobra.Command {
 			} else {
 				err = tellRepair(cmd.OutOrStdout(), args[1], rep, o.Drop)
 			}
-			return errors.Join(err, notWhole(args[0], args[1], rep, o.Drop))
+			return errors.Join(untold(err, args[1]+" is made"), notWhole(args[0], args[1], rep, o.Drop))
 		},
 	}
 	cmd.Flags().BoolVar(&o.Salvage, "salvage", false, "keep every update that can be read")

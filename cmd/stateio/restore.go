@@ -95,7 +95,7 @@ func newRestore() *cobra.Command {
 			if err != nil || !o.json {
 				return err
 			}
-			return writeJSON(cmd.OutOrStdout(), o.told)
+			return untold(writeJSON(cmd.OutOrStdout(), o.told), "what was to be restored is written")
 		},
 	}
 	f := cmd.Flags()

@@ -10,12 +10,15 @@ import (
 	"github.com/spf13/pflag"
 )
 
-const rootHelp = `stateio keeps the state of a program in a file: a log of snapshots of the state
-and of the updates made to it since. What it has acknowledged survives kills and
-power failures; what a crash cut short is told from damage.
+const rootHelp = `stateio shows, checks, copies and repairs the state that programs keep with the
+Go packages store and stateio: in the directory of a store, or in a state file. Both
+hold snapshots of the state and the updates made to it since. It also appends to
+both. What it has acknowledged survives kills and power failures; what a crash cut
+short is told from damage.
 
-Exit status: 0 success, 1 damage was found, or a file that holds something but no
-whole entry, 2 wrong command line, 3 any other failure, 128 + n ended by signal n.`
+Exit status: 0 success; 1 damage or a difference was found, or a file holds
+something but no whole entry; 2 wrong command line; 3 any other failure; 128 + n
+ended by signal n.`
 
 const rootExample = `  stateio append app.state < events.txt    # each line, durably
   stateio restore app.state                # the same lines again
@@ -26,7 +29,7 @@ const rootExample = `  stateio append app.state < events.txt    # each line, dur
 func newRoot() *cobra.Command {
 	root := &cobra.Command{
 		Use:           "stateio",
-		Short:         "Keep, show, check and shrink state files",
+		Short:         "Show, check, copy and repair stores and state files",
 		Long:          rootHelp,
 		Example:       rootExample,
 		SilenceErrors: true,

@@ -6,8 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
-	"os"
 
 	"github.com/spf13/cobra"
 	"github.com/stateio/stateio/store"
@@ -44,12 +44,12 @@ func newSnapshot() *cobra.Command {
 		},
 	}
 	cmd.Flags().BoolVar(&cut, "cut-incomplete", false, cutUsage)
-	cmd.Flags().BoolVar(&empty, "empty", false, "take an empty state for that of a store")
+	cmd.Flags().BoolVar(&empty, "empty", false, "accept an empty state for a store")
 	return cmd
 }
 
 func runSnapshot(ctx context.Context, path string, how opening, empty bool, in io.Reader) error {
-	if emptyDir(path) {
+	if noStore(path) {
 		return createStore(ctx, path, empty, in)
 	}
 	j, err := openJournal(path, how)
@@ -81,10 +81,11 @@ func readState(ctx context.Context, in io.Reader, empty bool) ([]byte, error) {
 	}
 }
 
-// emptyDir reports whether path is a directory with nothing in it.
-func emptyDir(path string) bool {
-	entries, err := os.ReadDir(path)
-	return err == nil && len(entries) == 0
+// noStore reports whether path is a directory, and no store is in it: it may be empty, as one
+// to make a store in.
+func noStore(path string) bool {
+	_, err := store.Files(path)
+	return isDir(path) && errors.Is(err, fs.ErrNotExist)
 }
 
 // createStore makes a store that begins with the state that in gives.

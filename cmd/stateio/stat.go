@@ -46,20 +46,21 @@ func newStat() *cobra.Command {
 				return usageError{fmt.Errorf("--keep is %d: a store keeps at least 1 snapshot", keep)}
 			}
 			s := &stat{Path: args[0], Sizes: []kindSize{}}
-			text := &statText{w: cmd.OutOrStdout(), quiet: asJSON}
+			out := &heedless{w: cmd.OutOrStdout()}
+			text := &statText{w: out, quiet: asJSON}
 			err := s.find(cmd, keep, text)
 			switch {
 			case err != nil && !errors.Is(err, errIncomplete): // of such a file it is known what there is
 				return err
 			case asJSON:
-				err = errors.Join(err, writeJSON(cmd.OutOrStdout(), s))
+				err = errors.Join(err, writeJSON(out, s))
 			case err == nil:
 				err = text.rest(s)
 			}
 			if s.Damaged > 0 {
 				err = errors.Join(err, fmt.Errorf("%s: %w in %s; stateio verify %[1]s lists all of it", s.Path, errDamage, count(s.Damaged, "place")))
 			}
-			return err
+			return out.or(err)
 		},
 	}
 	cmd.Flags().IntVar(&keep, "keep", keep, "the store keeps `N` snapshots")

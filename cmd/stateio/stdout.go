@@ -84,3 +84,11 @@ func (h *heedless) Write(b []byte) (int, error) {
 	}
 	return n, err
 }
+
+// or returns err, and if that is nil, that nobody listens any more.
+func (h *heedless) or(err error) error {
+	if err == nil {
+		return h.closed
+	}
+	return err
+}

@@ -69,6 +69,9 @@ func (p *storePrinter) all(ctx context.Context, dir string, first, last uint64, 
 		read = followUpdates
 	}
 	err := passed(first - 1)
+	if first > last {
+		return err // nothing was made then, and what comes is made later
+	}
 	for u, uerr := range read(ctx, dir, first) {
 		if err = errors.Join(err, uerr); err != nil || ctx.Err() != nil || u.Index > last {
 			break

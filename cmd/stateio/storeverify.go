@@ -19,15 +19,17 @@ func (v *verifier) store(ctx context.Context, dir string) (verdict, error) {
 		Progress: bar.of,
 		Report: func(r store.FileReport) {
 			bar.hide()
-			printErr = errors.Join(printErr, v.describeFile(r))
+			if err := v.describeFile(r); printErr == nil {
+				printErr = err
+			}
 		},
 	})
 	bar.finish()
 	if ctx.Err() != nil {
 		return verdict{}, fmt.Errorf("%w: verifying %s is not complete", context.Cause(ctx), dir)
 	}
-	if err := errors.Join(err, printErr); err != nil {
-		return verdict{}, err
+	if err != nil {
+		return verdict{}, errors.Join(err, printErr)
 	}
 	found := verdict{Path: dir, Kind: "store", Damage: []verdictDamage{}}
 	logs := 0
@@ -51,7 +53,7 @@ func (v *verifier) store(ctx context.Context, dir string) (verdict, error) {
 	if ctx.Err() != nil {
 		return verdict{}, fmt.Errorf("%w: verifying %s is not complete", context.Cause(ctx), dir)
 	}
-	return found, nil
+	return found, printErr
 }
 
 // describeFile prints what is wrong with a file of a store.

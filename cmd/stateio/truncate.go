@@ -16,7 +16,7 @@ file's size, its offsets and what it restores to stay the same, and it may be in
 use. The older epochs are gone afterwards.
 
 It works on Linux, on file systems that can make holes (ext4, XFS, Btrfs, tmpfs).
-Elsewhere, use stateio compact. The damaged are refused: what is intact in older
+Elsewhere, use stateio compact. A damaged file is refused: what is intact in older
 epochs may be all there is. So is a file with several names (hard links): one may be
 somebody's copy, with the epochs in it.`
 
@@ -65,5 +65,5 @@ func runTruncate(ctx context.Context, path string, stdout, stderr io.Writer) err
 		return advise(err, path)
 	}
 	_, err = fmt.Fprintf(stdout, "%s: %s given back\n", printable(path), count(freed, "byte"))
-	return err
+	return untold(err, count(freed, "byte")+" of "+path+" were given back")
 }

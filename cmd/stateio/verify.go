@@ -69,11 +69,14 @@ func (v *verifier) all(ctx context.Context, paths []string) error {
 		if err == nil {
 			err = v.conclude(found)
 		}
-		switch {
-		case err != nil && ctx.Err() != nil:
+		if err != nil && ctx.Err() != nil {
 			return err
-		case err != nil:
-			failed = append(failed, err, v.unknown(path, err))
+		}
+		if failed = append(failed, err); found.Path == "" {
+			failed = append(failed, v.unknown(path, err))
+			continue
+		}
+		switch { // what was found counts, also if it could not be told
 		case found.Verdict == verdictIncomplete:
 			failed = append(failed, fmt.Errorf("%s: %w", found.Path, errIncomplete))
 		case !found.Sound:
@@ -83,13 +86,11 @@ func (v *verifier) all(ctx context.Context, paths []string) error {
 	if damaged > 0 {
 		failed = append(failed, fmt.Errorf("%w in %s", errDamage, count(damaged, "file")))
 	}
-	if len(failed) == 0 {
-		return v.stdout.closed
-	}
-	return errors.Join(failed...)
+	return v.stdout.or(errors.Join(failed...))
 }
 
-// one verifies what is at path, and tells damage as soon as it is found.
+// one verifies what is at path, and tells damage as soon as it is found. With a verdict, the
+// error is that of telling.
 func (v *verifier) one(ctx context.Context, path string) (verdict, error) {
 	if isDir(path) {
 		return v.store(ctx, path)
@@ -121,17 +122,19 @@ func (v *verifier) file(ctx context.Context, path string, file *os.File, size in
 			if d.Place == inspect.TornTail {
 				c = yellow
 			}
-			printErr = errors.Join(printErr, v.say(c, path, describe(d)))
+			if err := v.say(c, path, describe(d)); printErr == nil {
+				printErr = err
+			}
 		},
 	})
 	bar.finish()
 	if ctx.Err() != nil {
 		return verdict{}, fmt.Errorf("%w: verifying %s is not complete", context.Cause(ctx), path)
 	}
-	if err := errors.Join(err, printErr); err != nil {
-		return verdict{}, err
+	if err != nil {
+		return verdict{}, errors.Join(err, printErr)
 	}
-	return verdictOfFile(path, report), nil
+	return verdictOfFile(path, report), printErr
 }
 
 // say prints a line about a path, unless all is told in JSON.

@@ -21,8 +21,9 @@ search. A sentence on top says what is wrong and what to do. The store may be in
 
 It prints the URL of the page, which has a secret token in it, and serves it until it is
 interrupted. It writes nothing, and listens for this computer only, unless --listen says
-otherwise: whoever has the URL can then read all data in PATH, also along the way, for it
-is not encrypted. From another computer, ssh -L 7117:127.0.0.1:7117 HOST is safer.`
+otherwise: then whoever has the URL can read all data in PATH, and so can the network in
+between, for nothing is encrypted. From another computer, ssh -L 7117:127.0.0.1:7117 HOST
+is safer.`
 
 const viewExample = `  stateio view /var/lib/app
   stateio view app.state --listen 127.0.0.1:7117`

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
@@ -224,5 +225,25 @@ func TestAnAdditionCountsOnce(t *testing.T) {
 	}
 	if got, err := again.Apply([]byte("a 2")); err != nil || got != uint64(3) {
 		t.Errorf("the counter is %v, %v", got, err)
+	}
+}
+
+// TestAListWithoutAddressesBeginsNoCluster gives a node lists as scripts make them.
+func TestAListWithoutAddressesBeginsNoCluster(t *testing.T) {
+	for args, want := range map[string]string{
+		"-join|127.0.0.1:1, 127.0.0.1:2,":       "[] [127.0.0.1:1 127.0.0.1:2]",
+		"-members|a=127.0.0.1:1, b=127.0.0.1:2": "[{a 127.0.0.1:1} {b 127.0.0.1:2}] []",
+		"-join|":                                "has no address",
+		"-members|,":                            "has no address",
+		"-members|a":                            "is not ID=ADDR",
+	} {
+		c, err := parseNode(strings.Split(args, "|"))
+		got := fmt.Sprint(err)
+		if err == nil {
+			got = fmt.Sprint(c.Members, c.Join)
+		}
+		if !strings.Contains(got, want) {
+			t.Errorf("%s: %s", args, got)
+		}
 	}
 }

@@ -53,17 +53,31 @@ func parseNode(args []string) (*nodeConfig, error) {
 	if flags.NArg() > 0 {
 		return nil, fmt.Errorf("unexpected argument %q", flags.Arg(0))
 	}
-	for m := range strings.SplitSeq(c.members, ",") {
-		if id, addr, ok := strings.Cut(m, "="); ok {
-			c.Members = append(c.Members, cluster.Member{ID: id, Addr: addr})
-		} else if m != "" {
+	for _, m := range elements(c.members) {
+		id, addr, ok := strings.Cut(m, "=")
+		if !ok {
 			return nil, fmt.Errorf("-members has %q, which is not ID=ADDR", m)
 		}
+		c.Members = append(c.Members, cluster.Member{ID: id, Addr: addr})
 	}
-	if c.join != "" {
-		c.Join = strings.Split(c.join, ",")
+	c.Join = elements(c.join)
+	var err error
+	flags.Visit(func(f *flag.Flag) { // a node that is given neither begins a cluster of its own
+		if f.Name == "join" && len(c.Join) == 0 || f.Name == "members" && len(c.Members) == 0 {
+			err = fmt.Errorf("-%s %q has no address: give it some, or leave it out", f.Name, f.Value)
+		}
+	})
+	return c, err
+}
+
+// elements returns those of a list, which may have spaces, and commas with nothing in between.
+func elements(list string) (all []string) {
+	for e := range strings.SplitSeq(list, ",") {
+		if e = strings.TrimSpace(e); e != "" {
+			all = append(all, e)
+		}
 	}
-	return c, nil
+	return all
 }
 
 // runNode is one node, until it gets a signal to end.

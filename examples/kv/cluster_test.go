@@ -275,6 +275,28 @@ func TestFlagsOfANodeNeedItsName(t *testing.T) {
 			t.Errorf("%s: %v", args, err)
 		}
 	}
+	for _, flag := range []string{"-join", "-from", "-token", "-advertise", "-cert", "-key", "-ca"} { // "$X", not set
+		if _, err := parse([]string{"-id", "a", "-raft", "127.0.0.1:7001", flag, ""}); err == nil || !strings.Contains(err.Error(), flag+" is empty") {
+			t.Errorf("%s without a value: %v", flag, err)
+		}
+	}
+	for list, want := range map[string]string{
+		"127.0.0.1:1,127.0.0.1:2": "127.0.0.1:1 127.0.0.1:2", " 127.0.0.1:1, 127.0.0.1:2,\n": "127.0.0.1:1 127.0.0.1:2",
+		",": "has no address", " ": "has no address",
+	} {
+		c, err := parse([]string{"-id", "a", "-raft", "127.0.0.1:7001", "-join", list})
+		got := fmt.Sprint(err)
+		if err == nil {
+			o, err := c.options()
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = strings.Join(o.Join, " ")
+		}
+		if !strings.HasSuffix(got, want) {
+			t.Errorf("-join %q: %s", list, got)
+		}
+	}
 	c, err := parse(strings.Fields("-id a -raft 127.0.0.1:0 -token " + filepath.Join(t.TempDir(), "none")))
 	if err != nil {
 		t.Fatal(err)

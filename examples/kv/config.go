@@ -37,13 +37,13 @@ func parse(args []string) (*config, error) {
 	flags.StringVar(&c.node.ID, "id", "", "be a node of a cluster, of this name")
 	flags.StringVar(&c.node.Listen, "raft", "", "address for the other nodes, host:port")
 	flags.StringVar(&c.node.Advertise, "advertise", "", "address by which the other nodes reach this one, if that is not -raft")
-	flags.StringVar(&c.join, "join", "", "addresses for nodes of the cluster that are there, `ADDR,...`; without it, a new directory begins a cluster")
-	flags.StringVar(&c.from, "from", "", "`directory` of a kv that was none, or of the last node of a lost cluster (with its -id), to begin a cluster with its data; it is left as it is")
-	flags.BoolVar(&c.rejoin, "rejoin", false, "only prepare a node whose directory is damaged, or that was removed: what is there is set aside, and the next start joins anew (needs -join)")
+	flags.StringVar(&c.join, "join", "", "addresses of members of the cluster to join, `ADDR,...`; without it, an empty directory begins a cluster")
+	flags.StringVar(&c.from, "from", "", "begin a cluster with the data in this `directory` of a kv that was not a node, or of the last node of a lost cluster (with its -id); it is not changed")
+	flags.BoolVar(&c.rejoin, "rejoin", false, "prepare a damaged or removed node, and end: its data is set aside, and the next start joins anew (needs -join)")
 	flags.StringVar(&c.token, "token", "", "`file` with a secret that all nodes have")
 	flags.StringVar(&c.cert, "cert", "", "`file` with the certificate of this node; needed off loopback")
 	flags.StringVar(&c.key, "key", "", "`file` with its key")
-	flags.StringVar(&c.ca, "ca", "", "`file` with the certificates of the authorities")
+	flags.StringVar(&c.ca, "ca", "", "`file` with the CA certificates")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return nil, err
 	} else if err != nil {
@@ -54,10 +54,18 @@ func parse(args []string) (*config, error) {
 	}
 	var err error
 	flags.Visit(func(f *flag.Flag) {
-		if f.Name != "dir" && f.Name != "listen" && c.node.ID == "" {
+		switch {
+		case f.Name == "dir" || f.Name == "listen":
+		case c.node.ID == "":
 			err = fmt.Errorf("-%s is for a node of a cluster, which needs -id", f.Name)
+		case f.Value.String() == "": // by a variable of a script that is not set: it is not as without the flag
+			err = fmt.Errorf("-%s is empty: give it a value, or leave it out", f.Name)
 		}
 	})
+	c.node.Join = addresses(c.join)
+	if err == nil && c.join != "" && len(c.node.Join) == 0 {
+		err = fmt.Errorf("-join %q has no address", c.join)
+	}
 	if err == nil && c.node.ID != "" && c.node.Listen == "" {
 		err = errors.New("a node of a cluster needs -raft, the address for the other nodes")
 	}
@@ -65,9 +73,19 @@ func parse(args []string) (*config, error) {
 		err = errors.New("-from begins a cluster, and -join joins one: begin it on one node, and let the others join that")
 	}
 	if err == nil && c.rejoin && (c.join == "" || c.from != "") {
-		err = errors.New("-rejoin has the members rebuild this node: -join says where they are, and -from is of no use")
+		err = errors.New("-rejoin has the members rebuild this node: it needs -join, with their addresses, and excludes -from")
 	}
 	return c, err
+}
+
+// addresses returns those in a list, which may have spaces, and commas with nothing in between.
+func addresses(list string) (addrs []string) {
+	for addr := range strings.SplitSeq(list, ",") {
+		if addr = strings.TrimSpace(addr); addr != "" {
+			addrs = append(addrs, addr)
+		}
+	}
+	return addrs
 }
 
 // open opens the map, in a store or on a node. It waits no longer than ctx: what goes on then
@@ -106,9 +124,6 @@ func openUntil(ctx context.Context, open func() (keys, error)) (k keys, err erro
 // options are those of the node.
 func (c *config) options() (*cluster.Options, error) {
 	o := c.node
-	if c.join != "" {
-		o.Join = strings.Split(c.join, ",")
-	}
 	if c.token != "" {
 		b, err := os.ReadFile(c.token)
 		if err != nil {

@@ -10,9 +10,10 @@
 //	go run ./examples/kv -dir kv-b -listen 127.0.0.1:8082 -id b -raft 127.0.0.1:7002 -join 127.0.0.1:7001
 //	go run ./examples/kv -dir kv-c -listen 127.0.0.1:8083 -id c -raft 127.0.0.1:7003 -join 127.0.0.1:7001
 //
-// The data of a kv that was no node goes along, with -from st on the first node, where st
-// was its -dir. If all nodes but one are lost for good, -from does the same for the directory
-// of that one, in a new -dir. Any node takes any request. Off loopback nodes need certificates: -cert, -key and -ca.
+// A cluster can begin with the data of a kv that was not a node: give the first node -from
+// st, where st was its -dir. If all nodes but one are lost for good, -from does the same
+// with the directory of that one, in a new -dir. Any node takes any request. Off loopback,
+// nodes need certificates: -cert, -key and -ca.
 //
 //	GET    /                  what follows, as text
 //	PUT    /kv/KEY            set a value: the body, at most 1 MiB
@@ -31,19 +32,19 @@
 // newest value, which may be a moment away from being durable. On a cluster it shows what
 // any node has answered before, and is durable on a majority; a watch has the latest changes.
 //
-// When the store fails, say because the disk does, kv ends with exit status 1 and
-// tells why on standard error: a supervisor starts it again. A request shows it, and
-// /healthz is one that a supervisor makes anyway. While the disk is full, changes are
-// answered with 507 and /healthz with 503, for ten seconds after the last one that was
-// refused: then it lets a load balancer try again. To start kv again is of no use. A node that can't reach a majority
-// answers 503, and goes on when it can.
+// When the store fails, say because the disk does, kv ends with exit status 1 and tells
+// why on standard error: a supervisor starts it again. (A node ends so at the next
+// request, such as one for /healthz.) While the disk is full, changes are answered with
+// 507, and /healthz with 503 for ten seconds after the last change that was refused: then
+// it lets a load balancer try again. A restart does not help. A node that can't reach a
+// majority answers 503, and goes on when it can.
 //
-// If to start again is of no use, the exit status is 3, so that a supervisor can leave it: the
-// data is damaged, or the directory is another node's, or that of a node that was removed. The
-// others rebuild a node that is damaged, or was removed, after kv -rejoin with its flags and
-// -join, which ends, and a start without -rejoin. A node that is gone for good with its computer
-// is removed by DELETE /members/ID at another one. A node that has moved is started with
-// its new -raft, or -advertise, and -join.
+// Where a restart can't help, the exit status is 3, so that a supervisor can stop: the data
+// is damaged, or the directory belongs to another node, or to a node that was removed. To
+// have the others rebuild a damaged or removed node, run kv -rejoin with its flags and
+// -join, which ends, and then start it without -rejoin. A node that is lost with its
+// computer is removed by DELETE /members/ID at another one. A node that has moved is
+// started with its new -raft, or -advertise, and -join.
 //
 // A key is any UTF-8 text of up to 1 KiB, percent-encoded. There is no
 // authentication: listen on other than loopback addresses only where everybody

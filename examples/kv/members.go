@@ -35,7 +35,7 @@ func hint(err error, node bool) string {
 	case !node, errors.Is(err, errEnded):
 		return ""
 	case errors.Is(err, cluster.ErrUnfinished):
-		return "to call Import again is to start it again with -from; or remove the directory"
+		return "start it again with -from, which calls Import again; or remove the directory"
 	case errors.Is(err, cluster.ErrRemoved), errors.Is(err, cluster.ErrIdentity), errors.Is(err, store.ErrCorrupt), errors.Is(err, store.ErrFailed):
 		return "Rejoin is: kv -rejoin, with the same flags, and -join with the addresses of members; then start it without -rejoin. " +
 			"Remove is: curl -X DELETE http://ADDR/members/ID, at another node. Options.ID, Join and Advertise are -id, -join and -advertise"

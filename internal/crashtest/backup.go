@@ -85,11 +85,15 @@ func (c *copied) open() (empty bool, err error) {
 func (c *copied) afterCrash(left *memfs.FS) error {
 	if c.rng.IntN(2) == 0 {
 		defer storefs.Mount(c.dir, left)()
-		_, err := c.open()
-		if errors.Is(err, store.ErrCorrupt) {
+		_, serr := left.Stat(c.dir)
+		switch empty, err := c.open(); {
+		case errors.Is(err, store.ErrCorrupt):
 			return nil
+		case empty && c.index > 0 && serr == nil:
+			return errors.New("a directory that was begun opens as an empty store")
+		default:
+			return err
 		}
-		return err
 	}
 	err := c.importInto(left)
 	if !errors.Is(err, fs.ErrExist) {

@@ -69,9 +69,9 @@
 //
 // # Concurrency
 //
-// An FS and its Files may be used by any number of goroutines at once. ReadAt
-// and WriteAt of overlapping ranges at the same time may see or leave a mixture;
+// An FS and its Files may be used by any number of goroutines at once. ReadAt and
+// WriteAt of overlapping ranges at the same time may see or leave a mixture;
 // disjoint ranges do not disturb each other. Sync and Datasync cover the writes
-// that returned before they were called. Close waits for no one: an operation
-// that is under way finishes, later ones return fs.ErrClosed.
+// that returned before they were called. Close does not wait: an operation that is
+// under way finishes, later ones return fs.ErrClosed.
 package fsys

@@ -11,11 +11,12 @@ import (
 // What follows is for an open *os.File, which is what a state file comes as.
 
 // LockFile takes the exclusive advisory lock of f without waiting, or returns
-// ErrLocked if it was opened again elsewhere and is locked there. Locking f
-// once more succeeds. The lock goes when f is closed, or its process ends in
-// any way. On Windows, locking f once more gives the lock up for a moment, in which another
-// process may take it; ErrLocked says that one did. errors.ErrUnsupported says that the platform (see [CanLock]) or the file
-// system has no such locks, or that a sandbox forbids them.
+// ErrLocked if it was opened again elsewhere and is locked there. Locking f once
+// more succeeds. The lock goes when f is closed, or its process ends in any way. On
+// Windows, locking f once more gives the lock up for a moment, in which another
+// process may take it; ErrLocked says that one did. errors.ErrUnsupported says that
+// the platform (see [CanLock]) or the file system has no such locks, or that a
+// sandbox forbids them.
 func LockFile(f *os.File) error { return control(f, lockAgain) }
 
 // DataEnd returns an offset of f, at most limit, after which there is nothing

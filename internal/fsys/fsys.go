@@ -94,6 +94,10 @@ type FS interface {
 	// removal is durable after SyncDir.
 	Remove(path string) error
 
+	// RemoveDir takes away the name of a directory that is empty, and of nothing else. The
+	// removal is durable after SyncDir of its parent.
+	RemoveDir(path string) error
+
 	// Stat describes what has the name path, without following a final symbolic
 	// link.
 	Stat(path string) (Info, error)

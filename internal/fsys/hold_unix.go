@@ -83,11 +83,11 @@ func (h *osHeld) Remove(path string) error {
 	return removeAt(at)
 }
 
-// Stat implements [FS].
+// Stat implements [FS]. It allocates nothing, as lstat does not.
 func (h *osHeld) Stat(path string) (Info, error) {
-	at, done := h.at(path)
-	defer done()
-	return statAt(at, "stat")
+	h.mu.RLock()
+	defer h.mu.RUnlock()
+	return statAt(h.spot(path), "stat")
 }
 
 // holds reports whether dir is the directory that is held. If so, it stays open

@@ -92,6 +92,14 @@ func removeAt(at spot) error {
 	return nil
 }
 
+// RemoveDir implements [FS].
+func (OS) RemoveDir(path string) error {
+	if err := rmdir(path); err != nil {
+		return &fs.PathError{Op: "rmdir", Path: path, Err: err}
+	}
+	return nil
+}
+
 // Stat implements [FS].
 func (OS) Stat(path string) (Info, error) { return statAt(named(path), "stat") }
 

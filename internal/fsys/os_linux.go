@@ -3,6 +3,7 @@ package fsys
 import (
 	"errors"
 	"os"
+	"strings"
 	"sync/atomic"
 	"unsafe"
 
@@ -26,6 +27,9 @@ func dropCache(fd uintptr, off int64) error {
 	return retry(func() error { return unix.Fadvise(int(fd), off, 0, unix.FADV_DONTNEED) })
 }
 
+// wanted is what Info holds.
+const wanted = unix.STATX_TYPE | unix.STATX_MODE | unix.STATX_NLINK | unix.STATX_INO | unix.STATX_SIZE
+
 // stat asks for what Info holds, and not for the times of the file. Since Linux
 // 6.13, a write behind somebody's look at the times has to change them, even
 // within one tick of the clock, and the sync of that write then has the inode to
@@ -37,9 +41,8 @@ func stat(_ *os.File, fd uintptr) (Info, error) {
 	if statxRefused.Load() {
 		return fstat(fd)
 	}
-	const want = unix.STATX_TYPE | unix.STATX_MODE | unix.STATX_NLINK | unix.STATX_INO | unix.STATX_SIZE
 	var st unix.Statx_t
-	err := retry(func() error { return statx(int(fd), &noPath, unix.AT_EMPTY_PATH, want, &st) })
+	err := retry(func() error { return statx(int(fd), &noPath, unix.AT_EMPTY_PATH, wanted, &st) })
 	if err != nil && isRefused(err) {
 		info, err := fstat(fd)
 		statxRefused.Store(err == nil)
@@ -48,10 +51,47 @@ func stat(_ *os.File, fd uintptr) (Info, error) {
 	if err != nil {
 		return Info{}, err
 	}
+	return infoOfStatx(&st), nil
+}
+
+// infoOfStatx converts what statx has told.
+func infoOfStatx(st *unix.Statx_t) Info {
 	return Info{
 		Mode: modeOf(uint32(st.Mode)), Size: int64(st.Size), Links: int64(st.Nlink),
-		ID: idOf(&st),
-	}, nil
+		ID: idOf(st),
+	}
+}
+
+// lstat asks for the same by a name, and for the same reason. It allocates nothing for a
+// name that is no longer than a file's may be: that of a log is looked at after each
+// commit, too.
+func lstat(at spot) (Info, error) {
+	if statxRefused.Load() {
+		return fstatat(at)
+	}
+	var short [256]byte // holds a name and the NUL that ends it
+	name := &short[0]
+	if len(at.name) < len(short) && strings.IndexByte(at.name, 0) < 0 {
+		copy(short[:], at.name)
+	} else {
+		var err error
+		if name, err = unix.BytePtrFromString(at.name); err != nil {
+			return Info{}, err
+		}
+	}
+	var st unix.Statx_t
+	err := retry(func() error { return statx(at.dir, name, unix.AT_SYMLINK_NOFOLLOW, wanted, &st) })
+	if err != nil && isRefused(err) {
+		info, err := fstatat(at)
+		if err == nil {
+			statxRefused.Store(true)
+		}
+		return info, err
+	}
+	if err != nil {
+		return Info{}, err
+	}
+	return infoOfStatx(&st), nil
 }
 
 // idOf returns the identity of what statx has told about.
@@ -59,7 +99,7 @@ func idOf(st *unix.Statx_t) FileID {
 	return FileID{Dev: unix.Mkdev(st.Dev_major, st.Dev_minor), Ino: st.Ino}
 }
 
-// statxRefused says that statx can't be called in this process, and fstat can.
+// statxRefused says that statx can't be called in this process, and fstat and fstatat can.
 var statxRefused atomic.Bool
 
 // noPath is the empty path, which names the descriptor itself.

@@ -68,6 +68,18 @@ func unlink(at spot) error {
 	return cause(os.Remove(at.path))
 }
 
+// rmdir looks first, for os.Remove takes files too.
+func rmdir(path string) error {
+	info, err := lstat(named(path))
+	if err != nil {
+		return err
+	}
+	if !info.Mode.IsDir() {
+		return syscall.ENOTDIR
+	}
+	return cause(os.Remove(path))
+}
+
 // syncDir only looks.
 func syncDir(dir string) error {
 	fi, err := os.Stat(dir)

@@ -87,6 +87,10 @@ func unlink(at spot) error {
 	return retry(func() error { return unix.Unlinkat(at.dir, at.name, 0) })
 }
 
+func rmdir(path string) error {
+	return retry(func() error { return unix.Rmdir(path) })
+}
+
 func openDir(dir string) (*os.File, error) {
 	return os.OpenFile(dir, os.O_RDONLY|unix.O_DIRECTORY|unix.O_CLOEXEC, 0)
 }
@@ -111,7 +115,8 @@ func syncOpenDir(f *os.File) error {
 	return err
 }
 
-func lstat(at spot) (Info, error) {
+// fstatat is lstat where there is nothing better.
+func fstatat(at spot) (Info, error) {
 	var st unix.Stat_t
 	if err := retry(func() error { return unix.Fstatat(at.dir, at.name, &st, unix.AT_SYMLINK_NOFOLLOW) }); err != nil {
 		return Info{}, err

@@ -17,6 +17,8 @@ func dropCache(uintptr, int64) error { return errors.ErrUnsupported }
 
 func stat(_ *os.File, fd uintptr) (Info, error) { return fstat(fd) }
 
+func lstat(at spot) (Info, error) { return fstatat(at) }
+
 // syncAround can't wait for a file system to be written back.
 func syncAround(string) error { return nil }
 

@@ -130,6 +130,14 @@ func unlink(at spot) error {
 	return windows.DeleteFile(name)
 }
 
+func rmdir(path string) error {
+	name, err := windows.UTF16PtrFromString(path)
+	if err != nil {
+		return err
+	}
+	return windows.RemoveDirectory(name)
+}
+
 // errNotDir is in the words of other systems: syscall.ENOTDIR is "path not found" here.
 var errNotDir = errors.New("not a directory")
 

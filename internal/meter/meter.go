@@ -66,8 +66,9 @@ func (m *Meter) End() {
 	}
 }
 
-// At tells that the current file is read up to an offset, if that is a piece more than was
-// told, and reports whether it is; it is not where nobody is told. A file may be longer by now than it was.
+// At tells that the current file is read up to an offset, if that is a piece more than
+// was told, and reports whether it is; it is not where nobody is told. A file may be
+// longer by now than it was.
 func (m *Meter) At(off int64) bool {
 	done := m.before + min(off, m.size)
 	if m.tell == nil || done-m.told < piece {

@@ -8,16 +8,17 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"strings"
 
 	"github.com/stateio/stateio/internal/fsys"
 	"github.com/stateio/stateio/internal/latelog"
 	"github.com/stateio/stateio/internal/storefile"
 )
 
-// A Dir is the directory of a store, for the one that writes it: where its files are, with
-// what reads them, and what keeps others out. What Acquire and the opening of the store set
-// does not change after that, but for the lock, which follows the file LOCK; see ownLock. It is not copied once it is in
-// use: its logs refer to it.
+// A Dir is the directory of a store, for the one that writes it: where its files are,
+// with what reads them, and what keeps others out. What Acquire and the opening of the
+// store set does not change after that, but for the lock, which follows the file LOCK;
+// see ownLock. It is not copied once it is in use: its logs refer to it.
 type Dir struct {
 	storefile.Dir          // FS leads into the directory that is held, once it is acquired
 	ID            [16]byte // of the store
@@ -43,7 +44,7 @@ func New(fsy fsys.FS, dir string, fileMode, dirMode fs.FileMode, say *latelog.Lo
 // exist, and there is no store; one that says so if it holds what no store has made;
 // storefile.ErrVersion for a copy of a store that a later version has written; and what the
 // file system says.
-func (d *Dir) Acquire(mustExist bool) (err error) {
+func (d *Dir) Acquire(mustExist bool) error {
 	if mustExist {
 		if err := d.mustExist(); err != nil {
 			return err
@@ -52,6 +53,11 @@ func (d *Dir) Acquire(mustExist bool) (err error) {
 	if err := makeDir(d.FS, d.Path, d.dirMode); err != nil {
 		return err
 	}
+	return d.acquire()
+}
+
+// acquire is Acquire for a directory that is there.
+func (d *Dir) acquire() (err error) {
 	d.held, err = d.FS.Hold(d.Path)
 	if errors.Is(err, fs.ErrPermission) {
 		err = fmt.Errorf("the process needs the permissions to read, write and enter the directory: %w", err)
@@ -89,7 +95,7 @@ func (d *Dir) mustExist() error {
 		err = fmt.Errorf("store: %w", fs.ErrNotExist)
 	}
 	if errors.Is(err, fs.ErrNotExist) {
-		return &storefile.Error{Is: fs.ErrNotExist, Msg: fmt.Sprintf("there is no store in %s, and Options.MustExist forbids to make one: look whether the path is right and the volume mounted", d.Path)}
+		return &storefile.Error{Is: fs.ErrNotExist, Msg: fmt.Sprintf("there is no store in %s, and Options.MustExist forbids making one: check that the path is right and the volume is mounted", d.Path)}
 	}
 	return err
 }
@@ -165,11 +171,31 @@ func (d *Dir) makeTmp(path string) (fsys.File, error) {
 		if f := d.emptied(path); f != nil {
 			return f, nil
 		}
+		if strings.HasSuffix(path, storefile.MakeSuffix) {
+			return d.exchange(path)
+		}
 		if err = d.FS.Remove(path); err == nil {
 			f, err = d.FS.Open(path, fsys.Create, d.fileMode)
 		}
 	}
 	return f, err
+}
+
+// exchange puts an empty file in the place of the mark at path, which is there all the time:
+// without it, a program would take the directory for that of a new store.
+func (d *Dir) exchange(path string) (fsys.File, error) {
+	aside := strings.TrimSuffix(path, storefile.MakeSuffix) + storefile.TmpSuffix
+	f, err := d.makeTmp(aside)
+	if err != nil {
+		return nil, err
+	}
+	if err := d.FS.Rename(aside, path); err != nil {
+		_ = f.Close() // nothing was written
+		_ = d.FS.Remove(aside)
+		return nil, err
+	}
+	f.Renamed(path)
+	return f, nil
 }
 
 // emptied returns what an attempt before has left, without its content, so that its name

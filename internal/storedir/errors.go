@@ -29,5 +29,5 @@ func Wrap(doing string, err error) error {
 	if errors.Is(err, fsys.ErrNoSpace) && !errors.Is(err, ErrNoSpace) {
 		return &storefile.Error{Is: ErrNoSpace, Msg: doing, Cause: err}
 	}
-	return fmt.Errorf("store: %s: %w", doing, err)
+	return fmt.Errorf("store: %s: %w", doing, storefile.Bare(err))
 }

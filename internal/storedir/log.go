@@ -1,7 +1,6 @@
 package storedir
 
 import (
-	"errors"
 	"fmt"
 	"sync/atomic"
 
@@ -65,22 +64,21 @@ func (log *Log) Size() int64 { return log.size.Load() }
 // Piece returns how many bytes SetAside would set aside next, if there is that much.
 func (log *Log) Piece() int64 { return log.piece }
 
-// Intact makes sure that nobody has removed the log, or cut it to less than size.
-func (log *Log) Intact(size int64) error {
-	info, err := log.File.Stat()
+// Intact makes sure that nobody has removed, moved or replaced the log, which was written up
+// to end, or cut it to less than size.
+func (log *Log) Intact(size, end int64) error {
+	info, err := log.File.Look(end)
 	switch {
 	case err != nil:
 		return err
-	case info.Links == 0:
-		return errors.New("somebody has removed the file")
 	case info.Size < size:
 		return fmt.Errorf("somebody has cut the file from %d bytes to %d", size, info.Size)
 	}
 	return nil
 }
 
-// AppendControl writes a control entry after all that was written, up to update index, and
-// makes it durable.
+// AppendControl writes a control entry after all that was written, up to update index,
+// makes it durable, and makes sure that it is in the file that has the log's name.
 //
 // In a copy with hard links, made before the next log was there, a seal would
 // miss that one: so this is the moment to look for other names.
@@ -97,7 +95,8 @@ func (log *Log) AppendControl(c storefile.Control, index uint64) error {
 	}
 	log.Digest = log.Digest.AddAll(b, log.End)
 	log.End += int64(len(b))
-	return nil
+	_, err := log.File.Look(log.End)
+	return err
 }
 
 // FitToSeal makes sure that another log may follow log: that log has its name, in the
@@ -111,6 +110,11 @@ func (d *Dir) FitToSeal(log *Log) error {
 	if err == nil {
 		if _, err = d.FS.Stat(log.Path); err != nil {
 			err = fmt.Errorf("the one in use has lost its name: %w", err)
+		}
+	}
+	if err == nil {
+		if _, err = log.File.Look(log.End); err != nil {
+			err = fmt.Errorf("the one in use is not in the directory: %w", err)
 		}
 	}
 	if err == nil {

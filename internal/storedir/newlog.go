@@ -72,11 +72,18 @@ func (d *Dir) PublishLog(log *Log, path string, base uint64, at int64) error {
 	}
 	tmp := log.Path
 	log.Path = path
-	if err = d.FS.Rename(tmp, path); err != nil {
-		_ = d.FS.Remove(tmp) // whatever happened, it has one of the names
-	} else {
+	making := strings.HasSuffix(tmp, storefile.MakeSuffix)
+	if err = d.FS.Rename(tmp, path); err == nil {
 		log.File.Renamed(path)
 		err = d.FS.SyncDir(d.Path)
+	} else if !making {
+		_ = d.FS.Remove(tmp) // whatever happened, it has one of the names
+	}
+	if err != nil && making {
+		// Nobody must find the directory without the log and without the mark.
+		if merr := d.MarkUnmade(tmp); merr != nil {
+			return fmt.Errorf("store: making a log: %w; %s: %w: %w", err, log.Path, ErrStays, merr)
+		}
 	}
 	if err != nil {
 		return d.unpublish(log, err)
@@ -97,7 +104,7 @@ func (d *Dir) unpublish(log *Log, err error) error {
 			return Wrap("making a log", err)
 		}
 	}
-	return fmt.Errorf("store: making a log: %w; removing %s again: %w: %w", err, log.Path, ErrStays, gone)
+	return fmt.Errorf("store: making a log: %w; removing %s again: %w: %w", storefile.Bare(err), log.Path, ErrStays, storefile.Bare(gone))
 }
 
 // Discard gives up a log that is not in use, because of err, which it returns. One
@@ -120,7 +127,7 @@ func (d *Dir) MarkUnmade(path string) error {
 		err = errors.Join(f.Close(), d.FS.SyncDir(d.Path))
 	}
 	if err != nil {
-		return fmt.Errorf("store: making %s, which tells programs that %s holds no store: remove that directory before one opens it: %w", path, d.Path, err)
+		return fmt.Errorf("store: making %s, which tells programs that %s holds no store: remove that directory before one opens it: %w", path, d.Path, storefile.Bare(err))
 	}
 	return nil
 }

@@ -1,10 +1,12 @@
 package storedir
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -44,11 +46,60 @@ func (d *Dir) own(f fsys.File, path string) *OwnFile {
 func (o *OwnFile) Stat() (fsys.Info, error) {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
+	return o.stat()
+}
+
+// stat is Stat for a caller that holds mu.
+func (o *OwnFile) stat() (fsys.Info, error) {
 	info, err := o.f.Stat()
 	if err == nil && info.Links > 1 {
 		o.shared.Store(true)
 	}
 	return info, err
+}
+
+// Look is Stat, and makes sure that the name of the file leads to it: what is written to a
+// file that was moved, or replaced, is not in the directory any more. end is up to where the
+// file was written. That the name can't be looked at is no evidence of such a thing.
+func (o *OwnFile) Look(end int64) (fsys.Info, error) {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	info, err := o.stat()
+	if err == nil && info.Links == 0 {
+		err = errors.New("somebody has removed the file")
+	}
+	if err != nil {
+		return info, err
+	}
+	named, err := o.d.FS.Stat(o.path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return info, errors.New("somebody has moved the file, or taken its name away")
+	case err == nil && named.ID != info.ID && !o.alike(end):
+		return info, errors.New("somebody has put another file in its place")
+	}
+	return info, nil
+}
+
+// alike reports whether what has the name of the file holds what was written last, before
+// offset end: then nothing is missing in the directory. There are file systems of a network
+// that number a file anew while it is open. The caller holds mu.
+func (o *OwnFile) alike(end int64) bool {
+	const enough = 64 << 10 // has the header of a record, and so a checksum, in it
+	named, err := o.d.FS.Open(o.path, fsys.ReadOnly, 0)
+	if err != nil {
+		return false
+	}
+	defer func() { _ = named.Close() }() // opened for reading
+	from := max(0, end-enough)
+	var last [2][]byte
+	for i, f := range []fsys.File{o.f, named} {
+		last[i] = make([]byte, end-from)
+		if _, err := f.ReadAt(last[i], from); err != nil {
+			return false
+		}
+	}
+	return bytes.Equal(last[0], last[1])
 }
 
 // unshare exchanges the file, if it has another name.

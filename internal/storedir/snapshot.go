@@ -53,9 +53,10 @@ func (m *SnapshotMaker) givenUp() error {
 	return nil
 }
 
-// Write writes a state into a file of its own, and returns its size in bytes. The errors are
-// those of state; ErrNoSpace and others of the file system; the cause of Ctx, when that
-// ends; and storefile.ErrCorrupt if the disk gave back something else than was written.
+// Write writes a state into a file of its own, and returns its size in bytes. The
+// errors are those of state; ErrNoSpace and others of the file system; the cause of
+// Ctx, when that ends; and storefile.ErrCorrupt if the disk gave back something other
+// than what was written.
 //
 // Commit point: the rename, made durable by SyncDir. Before that the file has a
 // temporary name, is on the disk, and was read back and verified.
@@ -99,7 +100,7 @@ func (m *SnapshotMaker) fill(f fsys.File, path string, state State) (int64, erro
 		if w.Err != nil {
 			return 0, w.Err
 		}
-		return 0, fmt.Errorf("store: writing the snapshot of index %d: %w", state.Index, err)
+		return 0, fmt.Errorf("store: writing the snapshot of index %d: %w", state.Index, storefile.Bare(err))
 	}
 	if err := w.finish(); err != nil {
 		return 0, err
@@ -114,7 +115,7 @@ func (m *SnapshotMaker) fill(f fsys.File, path string, state State) (int64, erro
 	}
 	defer r.Close()
 	if _, err := r.WriteTo(m.newPacer()); err != nil {
-		return 0, fmt.Errorf("store: the snapshot just written reads differently: %w", err)
+		return 0, fmt.Errorf("store: the snapshot just written reads differently: %w", storefile.Bare(err))
 	}
 	if r.Digest.Sum64() != w.Digest.Sum64() {
 		return 0, storefile.Corrupt(path, 0, "the snapshot just written reads differently")

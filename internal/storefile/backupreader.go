@@ -35,7 +35,7 @@ func OpenBackup(r io.ReaderAt, limit int64) (*BackupReader, error) {
 	h, err := HeaderOf(r, limit)
 	switch {
 	case err != nil && !errors.Is(err, ErrNoHeader):
-		return nil, fmt.Errorf("store: reading %s: %w", b.path, err)
+		return nil, fmt.Errorf("store: reading %s: %w", b.path, Bare(err))
 	case err != nil:
 		return nil, Corrupt(b.path, 0, "%w: it is no backup, or its beginning is damaged", err)
 	case h.Kind != BackupKind:
@@ -75,7 +75,7 @@ func (b *BackupReader) WriteTo(w io.Writer) (n int64, err error) {
 		return 0, b.broken(err)
 	}
 	if h, _, _ := entry.Split(head[:]); h != (entry.Head{Kind: entry.Snapshot}) {
-		return 0, b.corrupt("something else than the state follows the header")
+		return 0, b.corrupt("something other than the state follows the header")
 	}
 	at := b.log.Offset()
 	var digest xxhash.Digest
@@ -108,7 +108,7 @@ func (b *BackupReader) finish(at int64, want BackupEnd) error {
 	got, isEnd := parseBackupEnd(p)
 	switch {
 	case !ok || h != (entry.Head{Kind: entry.Update, Epoch: uint64(at)}) || !isEnd:
-		return b.corrupt("something else than the end of the backup follows the state")
+		return b.corrupt("something other than the end of the backup follows the state")
 	case got != want:
 		return b.corrupt("the end of the backup is that of another state")
 	}

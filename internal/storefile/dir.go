@@ -169,14 +169,29 @@ func (d Dir) OneStore(l *Listing, last uint64) error {
 
 // MissingLog returns the error that says that the log after update base is not there.
 func (d Dir) MissingLog(base uint64) error {
-	return Corrupt(d.Log(base), 0, "the file is missing, with the updates after %d", base)
+	return Corrupt(d.Log(base), 0, "the file is missing, and with it the updates after %d", base)
 }
 
-// HasBeginning returns an error if the state before the first update of the store, which no
-// snapshot gives, is one that no update has made: the logs of l do not lead there.
+// HasBeginning returns an error if nothing gives the state before the oldest log of l: no
+// snapshot does, and it is not the initial one, or no update has made that. A store drops the
+// logs before a snapshot, so one is missing then.
 func (d Dir) HasBeginning(l *Listing) error {
-	if len(l.Logs) == 0 || l.Logs[0] > 0 {
-		return nil // they do not reach back so far
+	for len(l.Logs) > 0 && l.Logs[0] > 0 {
+		if len(l.Snaps) > 0 {
+			return nil // what is before that was dropped
+		}
+		// While the store is open, a listing may miss what comes and goes meanwhile.
+		now, err := d.List()
+		switch {
+		case err != nil:
+			return err
+		case now.Same(l):
+			return d.MissingLog(0)
+		}
+		l = now
+	}
+	if len(l.Logs) == 0 {
+		return nil
 	}
 	h, _, err := d.LogHeader(0)
 	switch {

@@ -3,6 +3,7 @@ package storefile
 import (
 	"errors"
 	"fmt"
+	"strings"
 )
 
 var (
@@ -23,7 +24,7 @@ type CorruptError struct {
 
 // Error implements error.
 func (e *CorruptError) Error() string {
-	return fmt.Sprintf("store: %s is corrupt at offset %d: %v", e.Path, e.Offset, e.Err)
+	return fmt.Sprintf("store: %s is corrupt at offset %d: %v", e.Path, e.Offset, Bare(e.Err))
 }
 
 // Unwrap returns e.Err.
@@ -47,9 +48,9 @@ type Error struct {
 // Error implements error.
 func (e *Error) Error() string {
 	if e.Cause == nil {
-		return "store: " + e.Msg
+		return prefix + e.Msg
 	}
-	return "store: " + e.Msg + ": " + e.Cause.Error()
+	return prefix + e.Msg + ": " + Bare(e.Cause).Error()
 }
 
 // Unwrap returns e.Is, and e.Cause if there is one.
@@ -59,6 +60,27 @@ func (e *Error) Unwrap() []error {
 	}
 	return []error{e.Is, e.Cause}
 }
+
+// prefix is what messages of package store begin with.
+const prefix = "store: "
+
+// Bare returns err, to be a part of an error of package store: if its message begins with the
+// name of the package, it is said without.
+func Bare(err error) error {
+	if err == nil || !strings.HasPrefix(err.Error(), prefix) {
+		return err
+	}
+	return bareError{err}
+}
+
+// A bareError is an error whose message lacks the prefix.
+type bareError struct{ error }
+
+// Error implements error.
+func (e bareError) Error() string { return strings.TrimPrefix(e.error.Error(), prefix) }
+
+// Unwrap returns the error.
+func (e bareError) Unwrap() error { return e.error }
 
 // newer returns an ErrVersion that says what is new.
 func newer(format string, args ...any) error {

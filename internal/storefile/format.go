@@ -46,7 +46,7 @@ func (k Kind) String() string {
 //
 //	magic [8]byte | version uint16 | kind uint8 | reserved uint8
 //	| required uint32 | optional uint32 | key uint32 | compression uint32
-//	| store [16]byte | base uint64 | salt uint64 | time uint64
+//	| store [16]byte | base uint64 | salt uint64 | time int64
 //
 // Later versions may append to it.
 type Header struct {
@@ -141,7 +141,7 @@ func otherVersion(v uint16) error {
 // A Tag stands before the payload of every numbered entry. It says which one
 // it is, in a way that no other file and no payload can imitate.
 //
-//	salt + (index<<4 | state<<3 | grouped<<2 | timed<<1 | control) uint64 | back uint32 | time uint64, if timed
+//	salt + (index<<4 | state<<3 | grouped<<2 | timed<<1 | control) uint64 | back uint32 | time int64, if timed
 type Tag struct {
 	Index   uint64 // of the update or chunk, the first of a group; of a control entry, of the next one
 	Control bool   // the payload is a control record, not data

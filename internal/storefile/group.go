@@ -11,6 +11,13 @@ func AppendToGroup(group, update []byte) []byte {
 	return append(group, update...)
 }
 
+// GroupSize returns how long a group becomes with another update. It must be no longer than
+// MaxUpdate, or it is not read back.
+func GroupSize(group, update []byte) int64 {
+	var n [binary.MaxVarintLen64]byte
+	return int64(len(group)) + int64(binary.PutUvarint(n[:], uint64(len(update)))) + int64(len(update))
+}
+
 // cutGroup returns the first update of a group, and what follows it.
 func cutGroup(group []byte) (update, rest []byte, ok bool) {
 	n, k := binary.Uvarint(group)

@@ -29,7 +29,7 @@ type Listing struct {
 	Logs, Snaps []uint64 // base indexes, ascending
 	Tmps        []string // names of files that were being written
 	Making      string   // of Tmps, the log of a store that was being made of another file; "": none
-	Foreign     []string // names of what no store has made
+	Foreign     []string // names of what no store has made, and that belongs elsewhere
 	Lock        bool
 }
 
@@ -63,7 +63,7 @@ func (d Dir) List() (*Listing, error) {
 		index, suffix, tmp, ok := parseName(e.Name)
 		switch {
 		case !ok && e.Name != LockName:
-			if e.Name != "lost+found" {
+			if !tolerated(e) {
 				l.Foreign = append(l.Foreign, e.Name)
 			}
 			continue
@@ -88,14 +88,20 @@ func (d Dir) List() (*Listing, error) {
 	return l, nil
 }
 
-// Interrupted returns an error if the making of a store, by Import, Create or Repair, failed
+// tolerated reports whether e may be beside a store that is made: what a new file system holds,
+// and the directory in which stateio bench measures the disk before.
+func tolerated(e fsys.Entry) bool {
+	return e.Name == "lost+found" || strings.HasPrefix(e.Name, ".stateio-bench-") && e.Type.IsDir()
+}
+
+// Interrupted returns an error if the making of a store, by Import, Create, Repair or Copy, failed
 // or was interrupted before there was one: what is there must not be taken for an empty
 // store.
 func (l *Listing) Interrupted(dir string) error {
 	if l.Making == "" || len(l.Logs) > 0 {
 		return nil
 	}
-	return Corrupt(filepath.Join(dir, l.Making), 0, "the store was being made of another file (import, create, repair) when that failed or was interrupted: do it again, after a repair into another directory; or, to begin with nothing, remove %s", dir)
+	return Corrupt(filepath.Join(dir, l.Making), 0, "the store was being made of something else (import, create, repair, backup) when that failed or was interrupted: do it again, a repair or backup into another directory; or, to begin with nothing, remove %s", dir)
 }
 
 // Find is List, for a directory that must hold a store. If there is none, the error is
@@ -114,6 +120,12 @@ func (d Dir) Find() (*Listing, error) {
 // NoStore returns the error that says so of a directory without one.
 func (d Dir) NoStore() error {
 	return &Error{Is: fs.ErrNotExist, Msg: fmt.Sprintf("there is no store in %s: look whether the path is right and the volume mounted", d.Path)}
+}
+
+// IsFileName reports whether a store's files are named so, LOCK among them.
+func IsFileName(name string) bool {
+	_, _, _, ok := parseName(name)
+	return ok || name == LockName
 }
 
 // parseName decodes the name of a log or snapshot. tmp is the suffix of a file that was

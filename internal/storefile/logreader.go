@@ -28,6 +28,12 @@ type LogReader struct {
 	Time    int64  // of the current commit, in nanoseconds since 1970; at first that of update base
 	Skipped bool   // some of the log, because it is damaged
 
+	tracks  bool   // what is below is noted, for Track
+	tracked Mark   // what it is to be held against
+	content Digest // of all updates read
+	since   Digest // of those after the base of tracked
+	last    uint64 // of the update read last
+
 	beforeSeal Mark   // of the last update, once the seal was read
 	lastOff    int64  // where the entry read last begins
 	lastSum    uint32 // the checksum of its first record
@@ -91,7 +97,7 @@ func readHeader(e *entries, k Kind, base uint64) (Header, error) {
 	h, err := parseHeader(b)
 	switch {
 	case errors.Is(err, ErrVersion):
-		return h, fmt.Errorf("store: %s: %w", e.Path, err)
+		return h, fmt.Errorf("store: %s: %w", e.Path, Bare(err))
 	case err != nil:
 		return h, Corrupt(e.Path, 0, "%w", err)
 	case h.Kind != k && (h.Kind != ImportKind || k != LogKind || base != 0):
@@ -110,6 +116,7 @@ func (r *LogReader) Next() ([]byte, error) {
 		update, rest, _ := cutGroup(r.group)
 		r.group = rest
 		r.Index++
+		r.track(update)
 		return update, nil
 	}
 	update, err := r.step()
@@ -124,6 +131,7 @@ func (r *LogReader) Next() ([]byte, error) {
 		return nil, io.EOF
 	}
 	r.lastOff, r.lastSum = r.Off, r.sum
+	r.track(update)
 	return update, nil
 }
 

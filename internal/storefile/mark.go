@@ -7,12 +7,15 @@ import (
 	"io/fs"
 	"slices"
 
+	"github.com/cespare/xxhash/v2"
+
 	"github.com/stateio/stateio/internal/fsys"
 	"github.com/stateio/stateio/internal/record"
 )
 
-// A Mark is an update that was read. Who goes on after it later, in files that may be
-// others by then, tells by it whether they hold the same update, not just one of its index.
+// A Mark is an update that was read. A reader that goes on after it later, in files that
+// may be others by then, tells by it whether they hold the same update, not just one of
+// its index.
 type Mark struct {
 	Index uint64 // 0: no update is marked
 	Time  int64  // of its commit, in nanoseconds since 1970; 0 if it is not known
@@ -24,22 +27,59 @@ type Mark struct {
 	sum    uint32 // of the entry's first record
 	end    int64  // of its entry
 	digest Digest // of the log's records up to there
+	// What the updates are, however they were written, as in a copy:
+	content Digest // of the log's updates up to there
+	last    uint64 // of that one
 }
 
-// Mark returns the update that was read last.
+// Mark returns the update that was read last. Another log can only be held against it if
+// Track was called before.
 func (r *LogReader) Mark() Mark {
 	if r.Sealed {
 		return r.beforeSeal
 	}
-	return Mark{Index: r.Index, Time: r.Time, logged: true, base: r.Header.Base, salt: r.Header.Salt, off: r.lastOff, sum: r.lastSum, end: r.End, digest: r.EndDigest}
+	return Mark{
+		Index: r.Index, Time: r.Time, logged: true, base: r.Header.Base, salt: r.Header.Salt, off: r.lastOff, sum: r.lastSum, end: r.End, digest: r.EndDigest,
+		content: r.content, last: r.last,
+	}
 }
 
-// Holds reports whether the update that r has read last, of m.Index, is the one of m.
-func (r *LogReader) Holds(m Mark) bool {
-	if !m.logged {
-		return sameTime(r.Time, m.Time)
+// Track has r note what it reads, from its first update on, so that it can tell whether it
+// holds the update of m.
+func (r *LogReader) Track(m Mark) { r.tracks, r.tracked = true, m }
+
+// track notes the update that was read last.
+func (r *LogReader) track(update []byte) {
+	if !r.tracks {
+		return
 	}
-	return r.Header.Base == m.base && r.Header.Salt == m.salt && r.EndDigest == m.digest
+	state := uint64(0)
+	if r.State {
+		state = 1
+	}
+	r.last = (xxhash.Sum64(update)*digestFactor^uint64(r.Time))*digestFactor ^ state
+	r.content = r.content.fold(r.last)
+	if r.Index > r.tracked.base {
+		r.since = r.since.fold(r.last)
+	}
+}
+
+// fold returns the digest with the digest of one more update.
+func (d Digest) fold(sum uint64) Digest { return (d ^ Digest(sum)) * digestFactor }
+
+// Holds reports whether the update that r has read last, of m.Index, is the one of m, and is
+// made on the same ones. r tracks m. In a log that was written anew, as that of a copy is,
+// their content tells.
+func (r *LogReader) Holds(m Mark) bool {
+	switch {
+	case !m.logged:
+		return sameTime(r.Time, m.Time)
+	case r.Header.Base == m.base && r.Header.Salt == m.salt:
+		return r.EndDigest == m.digest
+	case r.Header.Base <= m.base:
+		return r.since == m.content
+	}
+	return r.last == m.last // what comes before was in another log
 }
 
 // Stands reports whether the entry of m is still in its place, if it is one of this log.
@@ -65,16 +105,18 @@ func (d Dir) Continues(l *Listing, r *LogReader, m Mark) (bool, error) {
 	i, _ := slices.BinarySearch(l.Logs, m.Index)
 	for i--; m.logged && i >= 0; i-- {
 		base := l.Logs[i]
-		if base == m.base {
-			held, _, err := d.HasMarked(m)
-			return held, err
+		if base != m.base {
+			if void, err := d.VoidOrGone(base); void {
+				continue
+			} else if err != nil {
+				return false, noDamage(err)
+			}
 		}
-		if base < m.base && len(l.Snaps) > 0 && base < l.Snaps[0] {
+		found, err := d.marked(base, m)
+		if err == nil && !found.reached && base < m.base && len(l.Snaps) > 0 && base < l.Snaps[0] {
 			break // a crash may bring back what was being dropped
 		}
-		if void, err := d.VoidOrGone(base); !void {
-			return false, noDamage(err)
-		}
+		return found.held, err
 	}
 	return sameTime(r.Header.Time, m.Time), nil
 }
@@ -82,24 +124,49 @@ func (d Dir) Continues(l *Listing, r *LogReader, m Mark) (bool, error) {
 // sameTime reports whether a and b are the same time, as far as they are known.
 func sameTime(a, b int64) bool { return a == b || a == 0 || b == 0 }
 
-// HasMarked reports whether the log that m was read from still holds that update, and
-// whether it is sealed after it. One that is gone does not.
-func (d Dir) HasMarked(m Mark) (held, sealed bool, err error) {
-	if !m.logged {
-		return false, false, nil
+// HasMarked reports whether the log of l that m was read from, or another one in its place,
+// holds that update, and whether it is known to be sealed after it. One that is gone does not.
+func (d Dir) HasMarked(l *Listing, m Mark) (held, sealed bool, err error) {
+	i, _ := slices.BinarySearch(l.Logs, m.Index)
+	for i--; m.logged && i >= 0; i-- {
+		base := l.Logs[i]
+		if base != m.base {
+			if void, err := d.VoidOrGone(base); void {
+				continue
+			} else if err != nil {
+				return false, false, noDamage(err)
+			}
+		}
+		found, err := d.marked(base, m)
+		return found.held, found.sealed, err
 	}
-	if sealed, err := d.sealedAt(m); sealed || err != nil {
-		return sealed, sealed, err
+	return false, false, nil
+}
+
+// A finding is what a log says of a mark.
+type finding struct {
+	held    bool // it holds that update
+	sealed  bool // and is known to be sealed after it
+	reached bool // it has an update of that index
+}
+
+// marked looks for m in the log after update base. In one that is gone it is not.
+func (d Dir) marked(base uint64, m Mark) (finding, error) {
+	if base == m.base {
+		if sealed, err := d.sealedAt(m); sealed || err != nil {
+			return finding{sealed, sealed, sealed}, err
+		}
 	}
-	r, err := d.OpenLog(m.base, nil)
+	r, err := d.OpenLog(base, nil)
 	if err != nil {
-		return false, false, noDamage(err)
+		return finding{}, noDamage(err)
 	}
 	defer r.Close()
+	r.Track(m)
 	for err == nil && r.Index < m.Index {
 		_, err = r.Next()
 	}
-	return err == nil && r.Holds(m), false, noDamage(err)
+	return finding{held: err == nil && r.Holds(m), reached: r.Index >= m.Index}, noDamage(err)
 }
 
 // sealedAt reports whether the seal of a log stands right after m: it says that all before

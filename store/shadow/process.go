@@ -19,8 +19,9 @@ import (
 // command makes a new command each time. Its Stdin and Stdout must be nil; Stderr is that
 // of this process if it is nil.
 //
-// A process that can't be started, ends, or runs another release fails the snapshot with an
-// error that says so, and the next one starts another process.
+// A process that can't be started, does not call Serve within 30 seconds, ends, or runs
+// another build of the program fails the snapshot. The error is [store.ErrShadowGone] and
+// says which it was, and the next snapshot starts another process.
 func Process(command func() *exec.Cmd) func() store.Machine {
 	return func() store.Machine {
 		p := &process{}

@@ -13,11 +13,11 @@ import (
 	"github.com/stateio/stateio/store"
 )
 
-// Serve is what a process of [Process] runs, with a machine in its initial state, before it
-// prints anything. It replays what it is told through standard input and tells the state
-// through standard output, which belongs to it alone: os.Stdout is standard error from then
-// on. The signals that end a process on demand are ignored, since they reach all processes
-// of a terminal or a service.
+// Serve is what a process of [Process] runs, with a machine in its initial state,
+// before it prints anything, and within 30 seconds. It replays what it is told through
+// standard input and tells the state through standard output, which belongs to it
+// alone: os.Stdout is standard error from then on. The signals that end a process on
+// demand are ignored, since they reach all processes of a terminal or a service.
 //
 // It returns nil when standard input ends, as it does with the other process: end this one
 // then. Where that happens during a call of the machine, it ends the process itself a

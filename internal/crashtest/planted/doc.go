@@ -17,7 +17,7 @@
 //	-		err = log.File.Datasync()
 //	-	}
 //	 	if err == nil {
-//	 		err = log.Intact(size)
+//	 		err = log.Intact(size, b.start+int64(len(b.buf)))
 //
 // The change is a unified diff without line numbers: the lines of a hunk that
 // begin with a space or a minus must stand in the file together, exactly once.

@@ -66,6 +66,11 @@ func (f *FS) Remove(path string) error {
 	return f.run(Op{Kind: OpRemove, Path: path}, func() error { return f.fsys.Remove(path) })
 }
 
+// RemoveDir implements [fsys.FS].
+func (f *FS) RemoveDir(path string) error {
+	return f.run(Op{Kind: OpRemove, Path: path}, func() error { return f.fsys.RemoveDir(path) })
+}
+
 // Stat implements [fsys.FS].
 func (f *FS) Stat(path string) (info fsys.Info, err error) {
 	err = f.run(Op{Kind: OpStat, Path: path}, func() (err error) {

@@ -73,6 +73,7 @@ func everything(f *FS, dir string) {
 	_ = f.SyncDir(dir)
 	_, _ = f.Free(dir)
 	_ = f.Remove(path + "2")
+	_ = f.RemoveDir(filepath.Join(dir, "sub"))
 	if held, err := f.Hold(dir); err == nil {
 		_ = held.LockDir()
 		held.Close()
@@ -284,9 +285,10 @@ func TestTranscript(t *testing.T) {
 20 syncdir /d -> ok
 21 free /d -> ok
 22 remove /d/a2 -> ok
-23 hold /d -> ok
-24 lockdir /d -> ok
-25 unlock /d -> ok
+23 remove /d/sub -> ok
+24 hold /d -> ok
+25 lockdir /d -> ok
+26 unlock /d -> ok
 `
 	if got := b.String(); got != want && syscall.EIO.Error() == "input/output error" {
 		t.Errorf("transcript\n%swant\n%s", got, want)

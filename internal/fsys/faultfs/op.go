@@ -10,8 +10,8 @@ import (
 type Kind uint32
 
 // The kinds of operations: each is a method of fsys.FS, fsys.Held or fsys.File, but for Open, which
-// is OpOpen or OpCreate, and SyncName, which is an OpSyncDir of the parent. To ask
-// whether a fsys.Held was moved is an OpStat, to close it an OpUnlock.
+// is OpOpen or OpCreate, RemoveDir, which is an OpRemove, and SyncName, which is an OpSyncDir of
+// the parent. To ask whether a fsys.Held was moved is an OpStat, to close it an OpUnlock.
 const (
 	OpOpen Kind = 1 << iota
 	OpCreate

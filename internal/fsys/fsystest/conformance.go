@@ -34,6 +34,8 @@ func Conformance(t *testing.T, fresh func(t *testing.T) (fsystem fsys.FS, dir st
 		{"rename replaces in one step", testRename},
 		{"an open file survives rename and remove", testOpenFileSurvives},
 		{"remove takes files only", testRemove},
+		{"an empty directory can be removed", testRemoveDir},
+		{"a directory gets its name with what is in it", testRenameDir},
 		{"mkdir is exclusive and needs its parent", testMkdir},
 		{"list sorts and types", testList},
 		{"stat describes", testStat},
@@ -280,6 +282,52 @@ func testRemove(t *testing.T, fsystem fsys.FS, dir string) {
 		t.Error("Remove took a directory")
 	}
 	WantList(t, fsystem, dir, "sub/")
+}
+
+func testRemoveDir(t *testing.T, fsystem fsys.FS, dir string) {
+	sub, file := filepath.Join(dir, "sub"), filepath.Join(dir, "sub", "a")
+	Mkdir(t, fsystem, sub)
+	Create(t, fsystem, file, "x")
+	for _, path := range []string{sub, file} {
+		if err := fsystem.RemoveDir(path); err == nil {
+			t.Errorf("RemoveDir took %s", path)
+		}
+	}
+	WantList(t, fsystem, sub, "a")
+	if err := fsystem.Remove(file); err != nil {
+		t.Fatal(err)
+	}
+	if err := fsystem.RemoveDir(sub); err != nil {
+		t.Error(err)
+	}
+	WantErr(t, fsystem.RemoveDir(sub), fs.ErrNotExist, sub)
+	WantList(t, fsystem, dir)
+}
+
+// testRenameDir has what a store that is made anew needs: its directory gets its name in one
+// step, with what is in it, and takes the place of nothing that holds something.
+func testRenameDir(t *testing.T, fsystem fsys.FS, dir string) {
+	a, b := filepath.Join(dir, "a"), filepath.Join(dir, "b")
+	for _, name := range []string{a, b} {
+		Mkdir(t, fsystem, name)
+		closed(t, Create(t, fsystem, filepath.Join(name, "in"), name))
+	}
+	if err := fsystem.Rename(a, b); err == nil {
+		t.Error("a directory has replaced one that was not empty")
+	}
+	WantContent(t, fsystem, filepath.Join(b, "in"), b)
+	if err := fsystem.Rename(a, a+"2"); err != nil {
+		t.Fatal(err)
+	}
+	WantContent(t, fsystem, filepath.Join(a+"2", "in"), a)
+	WantList(t, fsystem, dir, "a2/", "b/")
+}
+
+func closed(t *testing.T, f fsys.File) {
+	t.Helper()
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
 }
 
 func testMkdir(t *testing.T, fsystem fsys.FS, dir string) {

@@ -242,6 +242,27 @@ func (m memView) Remove(path string) error {
 	return nil
 }
 
+// RemoveDir implements [fsys.FS].
+func (m *FS) RemoveDir(path string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	at, n, err := m.find(path)
+	d, isDir := n.(*directory)
+	switch {
+	case err != nil:
+	case n == nil:
+		err = syscall.ENOENT
+	case !isDir:
+		err = syscall.ENOTDIR
+	case len(d.cur) > 0 || at.dir == nil:
+		err = syscall.EEXIST
+	default:
+		m.take(set{at, nil})
+		return nil
+	}
+	return pathError("rmdir", path, err)
+}
+
 // Link gives the file that has the name oldpath another one, newpath, which must be
 // free. It is durable after SyncDir of the directory of newpath. It is no operation
 // of an FS: the one to hold against a store is somebody else's.

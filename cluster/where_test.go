@@ -1,0 +1,132 @@
+package cluster
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// knownAt waits until a node knows a member by an address.
+func knownAt(t *testing.T, n *Node, id, addr string) {
+	t.Helper()
+	eventually(t, "member "+id+" is at "+addr, func() bool {
+		conf, _ := n.fsm.members.get()
+		s, known := memberOf(conf, id)
+		return known && string(s.Address) == addr
+	})
+}
+
+// TestANodeThatWasReplacedDoesNotComeBackByItself has a node removed while it is down, and another
+// one take its ID. That one is down when the first one is opened again, with and without Join, and
+// when it is to be rebuilt.
+func TestANodeThatWasReplacedDoesNotComeBackByItself(t *testing.T) {
+	old, its := 2, 3
+	tr := newTrial(t, 4, func(_ int, o *Options) { o.Members = o.Members[:3] })
+	tr.opts[its].ID, tr.opts[its].Members, tr.opts[its].Join = tr.opts[old].ID, nil, tr.addrs[:2]
+	for i := range 3 {
+		tr.start(i)
+	}
+	update(t, tr.nodes[old], "add x")
+	tr.stop(old)
+	if err := tr.nodes[0].Remove(within(t, time.Minute), tr.opts[old].ID); err != nil {
+		t.Fatal(err)
+	}
+	tr.start(its)
+	voters(t, tr.nodes[0], 3)
+	tr.stop(its)
+	rejoin := func(what string) {
+		t.Helper()
+		o := *tr.opts[old]
+		o.Members, o.Join = nil, tr.addrs[:2]
+		if aside, err := Rejoin(within(t, time.Minute), tr.path(old), &o); !errors.Is(err, ErrIdentity) || aside != "" {
+			t.Errorf("Rejoin %s: %q, %v", what, aside, err)
+		}
+	}
+	rejoin("before it was told that it was removed")
+	for _, join := range [][]string{tr.addrs[:2], nil} {
+		if join == nil && testing.Short() {
+			break
+		}
+		tr.opts[old].Members, tr.opts[old].Join = nil, join
+		n := tr.start(old)
+		eventually(t, "the node says that it was removed", func() bool { return errors.Is(n.Stats().Err, ErrRemoved) })
+		tr.stop(old)
+		if n, err := Open(tr.path(old), newLedger(), tr.opts[old]); !errors.Is(err, ErrRemoved) {
+			t.Errorf("opening it again: %v, %v", n, err)
+		}
+		rejoin("after that")
+		if err := os.Remove(filepath.Join(tr.path(old), removedFile)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	knownAt(t, tr.nodes[0], tr.opts[its].ID, tr.addrs[its])
+	tr.start(its)
+	update(t, tr.nodes[its], "add x")
+}
+
+// TestAMemberThatMovesOnIsNotTakenForAnother has a member move, by itself or by Add, that does not
+// hear of it, and move on to another address. It is known at one that its log does not say.
+func TestAMemberThatMovesOnIsNotTakenForAnother(t *testing.T) {
+	for _, join := range []bool{true, false} {
+		name := "by itself"
+		if !join {
+			name = "by Add"
+		}
+		t.Run(name, func(t *testing.T) {
+			if !join && testing.Short() {
+				t.Skip("like the other one")
+			}
+			var deaf atomic.Int64
+			deaf.Store(-1)
+			tr := startTrial(t, 3, func(i int, o *Options) {
+				o.hooks.connect = func(kind byte, _ string) error {
+					if kind == connRaft && deaf.Load() == int64(i) {
+						return errRefused
+					}
+					return nil
+				}
+			})
+			update(t, tr.nodes[0], "add x")
+			moves, lead := tr.follower(), tr.nodes[tr.leader()]
+			id, addrs := tr.opts[moves].ID, freeAddrs(t, 2)
+			tr.stop(moves)
+			deaf.Store(int64(moves))
+			at := func(addr string, join ...string) *Node {
+				o := *tr.opts[moves]
+				o.Listen, o.Members, o.Join = addr, nil, join
+				tr.opts[moves] = &o
+				return tr.start(moves)
+			}
+			var n *Node
+			if join {
+				n = at(addrs[0], lead.opts.Advertise)
+			} else {
+				n = at(addrs[0])
+				if err := lead.Add(within(t, time.Minute), id, addrs[0]); err != nil {
+					t.Fatal(err)
+				}
+			}
+			knownAt(t, lead, id, addrs[0])
+			conf, err := n.members()
+			if s, _ := memberOf(conf, id); err != nil || string(s.Address) != tr.addrs[moves] {
+				t.Fatalf("it knows itself at %s: this tests nothing (%v)", s.Address, err)
+			}
+			tr.crash(moves)
+			deaf.Store(-1)
+			n = at(addrs[1], lead.opts.Advertise)
+			knownAt(t, lead, id, addrs[1])
+			update(t, n, "add x")
+			eventually(t, "the file NODE has no address any more", func() bool {
+				b, err := os.ReadFile(n.self.path)
+				return err == nil && !strings.Contains(string(b), "\nat ")
+			})
+			if n.removed.Load() {
+				t.Error("the member was told that it was removed")
+			}
+		})
+	}
+}
