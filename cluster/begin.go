@@ -128,7 +128,7 @@ func (n *Node) checkJoin(snaps raft.SnapshotStore) error {
 		return nil
 	}
 	if n.self.joined || !n.isAlone(snaps) {
-		n.log.Warn("cluster: Options.Join has the address of a node of another cluster, and no other one answers", "node", n.opts.ID, "err", other)
+		n.log.Warn("cluster: Options.Join has the address of a node of another cluster, and no other one answers", "node", n.opts.ID, "error", other)
 		return nil
 	}
 	return fmt.Errorf("this node has begun as one of another cluster than Options.Join says: open it without Join to go on with it; or, to join, remove %s first, and with it what only this node has: %w", n.dir, other)

@@ -15,7 +15,7 @@ func (n *Node) fail(cause error) {
 			errs: []error{store.ErrFailed, cause},
 		}
 		n.failure.Store(err)
-		n.log.Error("cluster: this node has failed, and takes no part any more", "node", n.opts.ID, "dir", n.dir, "err", cause)
+		n.log.Error("cluster: this node has failed, and takes no part any more", "node", n.opts.ID, "dir", n.dir, "error", cause)
 		n.stalled.Store(true)
 		n.mux.cut(true)
 		n.out.end(notMade(err), err)
