@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -26,8 +27,8 @@ type CopyOptions struct {
 }
 
 // Copy makes a copy of the store in directory src in directory dst, which must not exist: the
-// newest snapshot and all updates after it, with their indexes and times, and the identity
-// of the store. Its files get the permissions that those of src have, less the umask. Copy
+// newest snapshot that is whole and all updates after it, with their indexes and times, and
+// the identity of the store. Its files get the permissions that those of src have, less the umask. Copy
 // takes no lock in src and changes nothing there, so it works while the store is open, also in
 // another process. All that was durable when Copy was called is in the copy; what came
 // meanwhile may be, durable or not: if the power then fails there, or the disk, the copy may
@@ -38,22 +39,30 @@ type CopyOptions struct {
 //
 // The errors are fs.ErrExist, if there is something at dst; fs.ErrNotExist, if there is no store
 // in src; [ErrCorrupt], if what is to be copied is damaged, for which there is [Repair]; that of
-// ctx; and those of reading and writing. After
-// an error, do not use what is in dst: Open refuses it, unless only the check of a complete
-// copy has failed or was ended.
+// ctx; and those of reading and writing. After an error, do not use what is in dst: Open
+// refuses it, unless only the check of a complete copy has failed or was ended.
 func Copy(ctx context.Context, src, dst string, opts *CopyOptions) (index uint64, err error) {
-	c := &copying{ctx: ctx, in: filesOf(src)}
+	c := &copying{ctx: ctx, in: filesOf(src), before: math.MaxUint64}
 	if opts != nil {
 		c.progress = opts.Progress
 	}
 	if err := mayMake("copying", src, dst); err != nil {
 		return 0, err
 	}
+	var spoilt error // of the newest snapshot
 	for tries := 1; ; tries++ {
 		index, err = c.make(dst)
+		if c.passOver(err) {
+			spoilt = cmp.Or(spoilt, err)
+			tries = 0
+			continue
+		}
 		// What was to be read may have been dropped by then.
 		gone := errors.Is(err, ErrNotRetained) || errors.Is(err, fs.ErrNotExist)
 		if !gone || tries == restoreTries || ctx.Err() != nil {
+			if spoilt != nil && (gone || errors.Is(err, ErrCorrupt)) {
+				err = spoilt
+			}
 			break
 		}
 	}
@@ -74,9 +83,29 @@ type copying struct {
 	ctx      context.Context
 	in       storefile.Dir
 	progress func(done, total int64)
-	begun    bool  // dst is there, and was not before
-	size     int64 // of what is read, in bytes
+	before   uint64 // the snapshots from this index on are damaged
+	begun    bool   // dst is there, and was not before
+	size     int64  // of what is read, in bytes
 	told     int64
+}
+
+// passOver reports whether err is of damage to the snapshot that make has begun with: the one
+// before and more of the log give the same state, as they do when the store is opened.
+func (c *copying) passOver(err error) bool {
+	var damage *CorruptError
+	if !errors.As(err, &damage) {
+		return false
+	}
+	l, lerr := c.in.List()
+	if lerr != nil {
+		return false
+	}
+	n, _ := slices.BinarySearch(l.Snaps, c.before)
+	if n == 0 || damage.Path != c.in.Snap(l.Snaps[n-1]) {
+		return false
+	}
+	c.before = l.Snaps[n-1]
+	return true
 }
 
 // make copies what there is now, and returns the index of the last update.
@@ -90,7 +119,7 @@ func (c *copying) make(dst string) (index uint64, err error) {
 	}
 	src := &source{}
 	var sizes []int64
-	if n := len(l.Snaps); n > 0 {
+	if n, _ := slices.BinarySearch(l.Snaps, c.before); n > 0 {
 		state, err := c.in.OpenSnap(l.Snaps[n-1])
 		if err != nil {
 			return 0, err

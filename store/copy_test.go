@@ -132,16 +132,44 @@ func idOf(t *testing.T, dir string) string {
 	return string(h.Store[:])
 }
 
+// A damaged snapshot is passed over, as when the store is opened, where the log goes back to the
+// one before: the copy has the state that the store has.
+func TestCopyPassesOverADamagedSnapshot(t *testing.T) {
+	const src, dst = "/spoiltsrc", "/spoiltdst"
+	for what, at := range map[string]int{"its header": 20, "its state": headerLen + 20} {
+		fl := checkedStore(t)
+		fl[snap3] = spoil(fl[snap3], at)
+		mount(t, src, fl.mem(t, src))
+		mount(t, dst, memfs.New(memfs.Options{}))
+		index, err := store.Copy(t.Context(), src, dst, nil)
+		if err != nil || index != 4 {
+			t.Fatalf("%s is damaged, and the copy has index %d: %v", what, index, err)
+		}
+		want, m := &plainMachine{}, &plainMachine{}
+		_, err = store.Load(t.Context(), src, want)
+		check(t, err)
+		if _, err := store.Load(t.Context(), dst, m); err != nil || !bytes.Equal(m.b, want.b) {
+			t.Errorf("%s is damaged, and the copy has %q, not %q: %v", what, m.b, want.b, err)
+		}
+	}
+}
+
 // Copy copies nothing that is damaged, takes no directory that exists, and leaves none that
 // opens when it fails.
 func TestCopyRefuses(t *testing.T) {
 	const src, dst = "/refusedsrc", "/refuseddst"
 	whole := checkedStore(t)
 	for what, harm := range map[string]func(fl files){
-		"the snapshot": func(fl files) { fl[snap3] = spoil(fl[snap3], headerLen+20) },
-		"its header":   func(fl files) { fl[snap3] = spoil(fl[snap3], 20) },
-		"a cut log":    func(fl files) { delete(fl, log3) },
-		"an update":    func(fl files) { fl[log3] = spoil(fl[log3], headerLen+20) },
+		"all snapshots": func(fl files) {
+			fl[snap1], fl[snap3] = spoil(fl[snap1], 20), spoil(fl[snap3], headerLen+20)
+			delete(fl, log0)
+		},
+		"a snapshot and the log before it": func(fl files) {
+			fl[snap3] = spoil(fl[snap3], headerLen+20)
+			fl[log1] = spoil(fl[log1], headerLen+20)
+		},
+		"a cut log": func(fl files) { delete(fl, log3) },
+		"an update": func(fl files) { fl[log3] = spoil(fl[log3], headerLen+20) },
 	} {
 		fl := maps.Clone(whole)
 		harm(fl)
