@@ -6,6 +6,7 @@ import (
 	"errors"
 	"io/fs"
 	"os"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 )
@@ -88,7 +89,7 @@ func unlink(at spot) error {
 }
 
 func rmdir(path string) error {
-	return retry(func() error { return unix.Rmdir(path) })
+	return retry(func() error { return syscall.Rmdir(path) }) // x/sys has none for AIX
 }
 
 func openDir(dir string) (*os.File, error) {
