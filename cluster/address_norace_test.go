@@ -15,7 +15,7 @@ import (
 
 // TestAMemberMayGetASecondAddress advertises another name of the same computer.
 func TestAMemberMayGetASecondAddress(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	tr := startTrial(t, 3, nil)
 	adds(t, tr.nodes[0], 1, "a")
 	i := tr.follower()

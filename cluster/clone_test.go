@@ -33,7 +33,7 @@ func openCopy(t *testing.T, tr *trial, i int, change func(o *Options)) *Node {
 // TestACopyOfAMemberThatRunsGetsNoVote opens a copy of a member's directory, with another address, and
 // with that of the member, which leads elsewhere; and has the member be up only after the copy.
 func TestACopyOfAMemberThatRunsGetsNoVote(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	for _, what := range []string{"another address", "the same address"} {
 		t.Run(what, func(t *testing.T) {
 			tr := startTrial(t, 3, nil)

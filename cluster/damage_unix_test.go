@@ -51,7 +51,7 @@ func TestDamageToAnEntryIsNoticed(t *testing.T) {
 // other. Either the node refuses to open, or what it lacks comes from the others.
 // Then it is removed and joins again.
 func TestADamagedLogIsRefusedOrRepaired(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	tr := startTrial(t, 3, func(i int, o *Options) {
 		small(i, o)
 		o.hooks.keepLogs = 1 << 30
@@ -221,7 +221,7 @@ func flipAll(t *testing.T, files []string) {
 }
 
 func TestRejoiningNeedsTheOthers(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	tr := startTrial(t, 3, nil)
 	alone := *tr.opts[0]
 	alone.Members = nil
@@ -280,7 +280,7 @@ type panicking struct{ *ledger }
 func (panicking) Restore(io.Reader) error { panic("no") }
 
 func TestAPanicInRestoreLeavesNothingLocked(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	tr := startTrial(t, 1, nil)
 	update(t, tr.nodes[0], "add x")
 	if err := tr.nodes[0].Snapshot(t.Context()); err != nil {

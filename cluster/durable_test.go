@@ -234,7 +234,7 @@ func TestLatestIsTheLatestOnEveryNode(t *testing.T) {
 // A node that was away gets the map as a snapshot, with what judges transactions, and an
 // index of the map follows.
 func TestAMapComesAsASnapshot(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	mt := startMaps(t, small)
 	lead, away := mt.leader(), mt.follower()
 	putIn(t, mt.of(away), "sum", 1)
@@ -370,7 +370,7 @@ func TestTheMapOfAStoreBecomesThatOfACluster(t *testing.T) {
 
 // Updates of a value on all nodes follow one another.
 func TestAValueOnThreeNodes(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	tr := newTrial(t, 3, nil)
 	var values [3]*durable.Value[[]int]
 	tr.open = func(i int) (n *Node, err error) {
@@ -420,7 +420,7 @@ func TestAValueOnThreeNodes(t *testing.T) {
 // Without a majority, what would have to be the latest is an error, and what is here can be
 // read.
 func TestAMapWithoutAMajority(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	mt := startMaps(t, nil)
 	putIn(t, mt.of(0), "a", 1)
 	left := mt.leader()

@@ -38,7 +38,7 @@ func (q quitter) quit(in string) {
 // TestGoexitInTheMachineEndsTheProcess has a function of the machine end its goroutine, in a
 // process of its own, which must end as by a panic.
 func TestGoexitInTheMachineEndsTheProcess(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	if in := os.Getenv("STATEIO_GOEXIT"); in != "" {
 		n, err := Open(t.TempDir(), quitter{newLedger(), in}, &Options{ID: "a", Listen: "127.0.0.1:0", Logger: quiet(t)})
 		if err != nil {

@@ -69,7 +69,7 @@ func TestAFounderThatIsRebuiltDoesNotLeadAlone(t *testing.T) {
 		"by Rejoin, and it was imported":   {rejoin: true, imported: true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			t.Parallel()
+			concurrently(t)
 			d := &smallDisk{few: 6}
 			tr := newTrial(t, 3, func(i int, o *Options) {
 				if o.Members = nil; i == 0 {
@@ -155,7 +155,7 @@ func lose(t *testing.T, tr *trial, lead int, rejoin bool) {
 // the others count as a member still: the removal was not committed. What the node has
 // acknowledged is on one other node only.
 func TestANodeThatIsToBeRebuiltDoesNotVote(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	tr := startTrial(t, 3, nil)
 	adds(t, tr.nodes[0], 3, "a")
 	lead := tr.leader()
@@ -261,7 +261,7 @@ func TestWhatRaftReloadsIsChangedByOneAtATime(t *testing.T) {
 // TestANodeThatIsRebuiltGetsItsVote changes the leader while a founder is sent the log, the
 // beginning of which says that it has a vote.
 func TestANodeThatIsRebuiltGetsItsVote(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	d := &smallDisk{few: 6}
 	var log lines
 	tr := startTrial(t, 3, func(i int, o *Options) {

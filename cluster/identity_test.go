@@ -64,7 +64,7 @@ func has(t *testing.T, tr *trial, i int, want map[string]int) {
 // TestTwoClustersAreNotMadeOneByAdd begins two nodes without Join, and adds one to the
 // cluster of the other.
 func TestTwoClustersAreNotMadeOneByAdd(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	for _, more := range []int{-3, 3} {
 		tr := startTrial(t, 2, apart)
 		adds(t, tr.nodes[0], 5, "a")
@@ -93,7 +93,7 @@ func TestTwoClustersAreNotMadeOneByAdd(t *testing.T) {
 // TestANodeThatForgotTheListIsNotMixed begins two nodes of three with the list, and one
 // without.
 func TestANodeThatForgotTheListIsNotMixed(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	for _, count := range []int{1, 9} {
 		tr := newTrial(t, 3, func(i int, o *Options) {
 			if i == 2 {
@@ -115,7 +115,7 @@ func TestANodeThatForgotTheListIsNotMixed(t *testing.T) {
 
 // TestANodeWithAnotherListIsNotMixed begins with two lists that share nodes.
 func TestANodeWithAnotherListIsNotMixed(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	tr := newTrial(t, 4, func(i int, o *Options) {
 		if o.Members = o.Members[:3]; i == 3 {
 			o.Members = []Member{o.Members[1], o.Members[2], {o.ID, o.Listen}}
@@ -136,7 +136,7 @@ func TestANodeWithAnotherListIsNotMixed(t *testing.T) {
 // TestANodeThatHasBegunCanNotJoin opens a node without Join, by mistake, and then with it,
 // also at another address, and when the others do not run yet.
 func TestANodeThatHasBegunCanNotJoin(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	tr := startTrial(t, 2, apart)
 	adds(t, tr.nodes[0], 2, "a")
 	adds(t, tr.nodes[1], 5, "b")
@@ -205,7 +205,7 @@ func (l *logBook) count(parts ...string) (n int) {
 // TestANodeAtTheAddressOfADeadMemberIsNotTheMember has a node of another cluster listen
 // where a member did that is down.
 func TestANodeAtTheAddressOfADeadMemberIsNotTheMember(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	for _, id := range []string{"n1", "other"} { // also by the name of the member
 		for _, count := range []int{1, 30} {
 			here, there := &logBook{}, &logBook{}
@@ -315,7 +315,7 @@ func TestFoundersAgreeOnTheirCluster(t *testing.T) {
 // TestBeginningGoesOnAfterACrash opens directories as a crash leaves them, between any two
 // steps of the beginning.
 func TestBeginningGoesOnAfterACrash(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	is := newCluster()
 	for _, c := range []struct {
 		name   string
@@ -365,7 +365,7 @@ func TestBeginningGoesOnAfterACrash(t *testing.T) {
 // TestAFirstStartThatIsInterruptedIsMadeAgain has the disk fail after the first term of a node
 // was written, and before the first entry, and opens the node again.
 func TestAFirstStartThatIsInterruptedIsMadeAgain(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	for name, nodes := range map[string]int{"alone": 1, "with a list": 2} {
 		t.Run(name, func(t *testing.T) {
 			tr := newTrial(t, nodes, nil)
@@ -396,7 +396,7 @@ func TestAFirstStartThatIsInterruptedIsMadeAgain(t *testing.T) {
 
 // TestALogWithoutTheIdentityIsRefused takes the file NODE away, and damages it.
 func TestALogWithoutTheIdentityIsRefused(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	tr := startTrial(t, 3, nil)
 	adds(t, tr.nodes[0], 1, "a")
 	path := filepath.Join(tr.path(0), nodeFile)
@@ -457,7 +457,7 @@ func TestAFileNODEThatIsCutShortIsDamage(t *testing.T) {
 // TestANodeThatJoinsIsOfTheClusterBeforeItIsAMember stops a node that joins once it has
 // written down of which cluster it is, and opens it again, there and elsewhere.
 func TestANodeThatJoinsIsOfTheClusterBeforeItIsAMember(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	tr := newTrial(t, 3, apart)
 	tr.opts[1].Join = tr.addrs[:1]
 	tr.opts[1].hooks.connect = func(kind byte, addr string) error {
@@ -489,7 +489,7 @@ func TestANodeThatJoinsIsOfTheClusterBeforeItIsAMember(t *testing.T) {
 
 // TestANodeWithoutAClusterIsOnlyInvited adds a node that can't reach the others.
 func TestANodeWithoutAClusterIsOnlyInvited(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	tr := newTrial(t, 2, apart)
 	tr.opts[1].Join = freeAddrs(t, 1)
 	tr.start(0)

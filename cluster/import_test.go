@@ -16,7 +16,7 @@ import (
 )
 
 func TestAStoreBecomesACluster(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	s, err := store.Open(filepath.Join(t.TempDir(), "store"), newLedger(), &store.Options{Logger: quiet(t)})
 	if err != nil {
 		t.Fatal(err)
@@ -135,7 +135,7 @@ func (l *timedLedger) ApplyAt(at time.Time, index uint64, u []byte) (any, error)
 // TestIndexAndTimeGoOnOverBackups takes a state from a store to a node, by Backup to another
 // one, by Recover to a third, and to a store again. The clock of the store was ahead.
 func TestIndexAndTimeGoOnOverBackups(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	ahead := time.Now().Add(time.Hour).Truncate(time.Second).UTC()
 	is := newCluster()
 	begin, err := storefile.EmptyBackup(storefile.Header{Store: is.cluster, Base: 10, Salt: 7, Time: ahead.UnixNano()})

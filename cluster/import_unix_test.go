@@ -71,7 +71,7 @@ func (r steppedReader) ReadAt(p []byte, off int64) (int, error) {
 // TestAnImportThatIsKilledIsNoNode kills an import after each of its steps. What is left is
 // never taken for a node, and the import can be repeated.
 func TestAnImportThatIsKilledIsNoNode(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	backup := backupOf(t, 7)
 	file := filepath.Join(t.TempDir(), "backup")
 	if err := os.WriteFile(file, backup, 0o600); err != nil {

@@ -61,7 +61,7 @@ func TestANodeThatCanNotBeReachedIsNoMember(t *testing.T) {
 // TestRejoinRemovesNoOtherNode calls Rejoin with the ID of another node, in the directory
 // of one, and in an empty one, and with the others of another cluster.
 func TestRejoinRemovesNoOtherNode(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	tr := startTrial(t, 3, nil)
 	adds(t, tr.nodes[0], 1, "a")
 	hurt := tr.follower()
@@ -109,7 +109,7 @@ func TestRejoinRemovesNoOtherNode(t *testing.T) {
 // TestANodeDoesNotTakeThePlaceOfAMemberThatRuns opens a copy of a member's directory, as a
 // clone of its computer does, while the member runs, or is paused, and while it is gone.
 func TestANodeDoesNotTakeThePlaceOfAMemberThatRuns(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	tr := startTrial(t, 3, nil)
 	adds(t, tr.nodes[0], 10, "a")
 	copied := tr.follower()
@@ -236,7 +236,7 @@ func TestAddRefusesAMemberWithAnEmptyDirectory(t *testing.T) {
 // TestAMemberThatTakesACertificateForExpiredIsNotRemoved moves the clock of a member ahead: it
 // refuses new connections, and goes on with those that there are.
 func TestAMemberThatTakesACertificateForExpiredIsNotRemoved(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	ca, _ := authority(t)
 	var late atomic.Int64
 	late.Store(-1)
@@ -295,7 +295,7 @@ func TestWhatAnErrorSaysOfAMember(t *testing.T) {
 // TestAnotherProgramAtAnAddressIsNoMember looks for a member where something else listens, and
 // where a process does that is paused, with TLS and without.
 func TestAnotherProgramAtAnAddressIsNoMember(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	ca, _ := authority(t)
 	for _, tls := range []bool{false, true} {
 		tr := startTrial(t, 1, func(_ int, o *Options) {

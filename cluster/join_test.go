@@ -68,7 +68,7 @@ func mute(t *testing.T) string {
 }
 
 func TestANodeThatDoesNotAnswerIsPassedOver(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	dumb := mute(t)
 	tr := newTrial(t, 2, func(_ int, o *Options) { o.Members = nil })
 	tr.opts[1].Join = []string{dumb, tr.addrs[0]}
@@ -195,7 +195,7 @@ func TestACertificateThatCanNotBeLoadedAgainIsReported(t *testing.T) {
 // their addresses, one by one. That one has another address then, and is let in by the others; or
 // it was removed, and hears so.
 func TestAMemberFindsOthersWhereTheOnesThatItKnowsWere(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	tr := startTrial(t, 4, nil)
 	adds(t, tr.nodes[0], 1, "a")
 	moved, removed := 2, 3

@@ -114,7 +114,7 @@ func TestANodeWhoseDirectoryWasLostIsRefusedUntilItIsRemoved(t *testing.T) {
 }
 
 func TestAMemberMovesToAnotherAddress(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	tr := startTrial(t, 3, nil)
 	update(t, tr.nodes[0], "add x")
 	tr.stop(2)
@@ -134,7 +134,7 @@ func TestAMemberMovesToAnotherAddress(t *testing.T) {
 // TestALeaderMovesToAnotherAddress restarts all nodes, one of them at another address, so
 // that this one leads, and adds it, or lets it ask. It also refuses another process of its ID.
 func TestALeaderMovesToAnotherAddress(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	for _, count := range []int{1, 3} {
 		for _, join := range []bool{false, true} {
 			if count == 1 && join {

@@ -123,7 +123,7 @@ func TestADamagedDatabaseOfTheLogIsRefused(t *testing.T) {
 // TestAByteOfTheDatabaseIsChanged changes one byte after the other. What the check lets
 // through, raft-wal's database must be able to read.
 func TestAByteOfTheDatabaseIsChanged(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	_, _, meta := lone(t)
 	step := 1
 	if testing.Short() {

@@ -41,7 +41,7 @@ func count(t *testing.T, tr *trial) int {
 }
 
 func TestAnUpdateThatIsSentTwiceIsAppliedOnce(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	tr := startTrial(t, 3, forgetful)
 	want := count(t, tr)
 	if got := sum(t, tr, 0, "x"); got != want {
@@ -59,7 +59,7 @@ func TestAnUpdateThatIsSentTwiceIsAppliedOnce(t *testing.T) {
 // TestWithoutTheTableUpdatesAreAppliedTwice makes sure that the test above would
 // notice.
 func TestWithoutTheTableUpdatesAreAppliedTwice(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	tr := startTrial(t, 3, func(i int, o *Options) {
 		forgetful(i, o)
 		o.hooks.again = true
@@ -137,7 +137,7 @@ func TestAKeyIsForgottenAfterItsTime(t *testing.T) {
 // TestASessionThatWasForgottenIsBegunAgain forgets all sessions on all nodes, as they
 // are after a day.
 func TestASessionThatWasForgottenIsBegunAgain(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	tr := startTrial(t, 3, nil)
 	want := count(t, tr)
 	for round := range 3 {

@@ -132,7 +132,7 @@ func (d *digest) Apply(update []byte) (any, error) {
 // TestTheLargestUpdatesAreMadeOnThreeNodes has each of three nodes make two of the largest
 // updates that there can be, with the timeouts that are the default, at once.
 func TestTheLargestUpdatesAreMadeOnThreeNodes(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	each := 2
 	if testing.Short() {
 		each = 1

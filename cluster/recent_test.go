@@ -109,7 +109,7 @@ func TestUpdatesThatAreNotKeptAreAnError(t *testing.T) {
 }
 
 func TestUpdatesEndWhereASnapshotHasTakenTheirPlace(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	tr := startTrial(t, 3, small)
 	lead, away := tr.leader(), tr.follower()
 	update(t, tr.nodes[away], "add x")

@@ -17,7 +17,7 @@ import (
 // TestARemovedNodeSaysSo removes a follower, and the leader: raft tells neither, and their
 // calls say why they fail.
 func TestARemovedNodeSaysSo(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	tr := startTrial(t, 4, nil)
 	update(t, tr.nodes[0], "add x")
 	for _, i := range []int{tr.follower(), tr.leader()} {
@@ -46,7 +46,7 @@ func TestARemovedNodeSaysSo(t *testing.T) {
 // TestARemovedNodeDoesNotComeBackByItself opens nodes as always, with Join, that were removed:
 // one that ran then, and one that was down.
 func TestARemovedNodeDoesNotComeBackByItself(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	tr := startTrial(t, 4, nil)
 	update(t, tr.nodes[0], "add x")
 	keep := tr.leader()
@@ -92,7 +92,7 @@ func TestARemovedNodeDoesNotComeBackByItself(t *testing.T) {
 
 // TestARemovedNodeCanBeAddedAgain adds one that runs, and knows that it was removed.
 func TestARemovedNodeCanBeAddedAgain(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	tr := startTrial(t, 3, nil)
 	update(t, tr.nodes[0], "add x")
 	i := tr.follower()
@@ -113,7 +113,7 @@ func TestARemovedNodeCanBeAddedAgain(t *testing.T) {
 // TestANodeThatIsBeingAddedIsNotCalledRemoved opens a node whose log says that it had a vote,
 // and which is a member without one: adding it again was interrupted.
 func TestANodeThatIsBeingAddedIsNotCalledRemoved(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	tr := startTrial(t, 3, nil)
 	update(t, tr.nodes[0], "add x")
 	i, keep := tr.follower(), tr.leader()
@@ -164,7 +164,7 @@ func TestOnlyALeaderWithAMajoritySaysWhoWasRemoved(t *testing.T) {
 // removed, and then fails to note the contrary, a few times: it is led meanwhile, and opens as
 // the member that it is.
 func TestANoteThatFailsIsMadeAgain(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	var failures atomic.Int32
 	hung, release := make(chan struct{}), make(chan struct{})
 	letGo := sync.OnceFunc(func() { close(release) })

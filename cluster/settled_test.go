@@ -13,7 +13,7 @@ import (
 // TestARemovalCountsWhenItIsCommitted removes a member while another one that is up can't store
 // the change, so that it may be lost with the leader.
 func TestARemovalCountsWhenItIsCommitted(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	var full atomic.Int64
 	full.Store(-1)
 	tr := startTrial(t, 3, func(i int, o *Options) {
@@ -156,7 +156,7 @@ func TestAMemberThatIsRemovedWhileItMovesIsNotOneAgain(t *testing.T) {
 // TestAChangeThatCouldNotBeWrittenIsNotBuiltOn has the disk of a leader fail when it changes the
 // members: raft goes on with members that are in no log.
 func TestAChangeThatCouldNotBeWrittenIsNotBuiltOn(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	var full atomic.Bool
 	tr := newTrial(t, 2, func(_ int, o *Options) {
 		o.hooks.store = func() error {

@@ -43,7 +43,7 @@ func outrun(t *testing.T, tr *trial, n *Node) {
 }
 
 func TestANodeThatWasAwayGetsASnapshot(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	tr := startTrial(t, 3, small)
 	lead, away := tr.leader(), tr.follower()
 	update(t, tr.nodes[away], "add x")
@@ -62,7 +62,7 @@ func TestANodeThatWasAwayGetsASnapshot(t *testing.T) {
 // TestAnUpdateThatArrivesInASnapshotIsUnknown cuts a follower off while its update is
 // on its way, so that it gets the update in a snapshot, without its result.
 func TestAnUpdateThatArrivesInASnapshotIsUnknown(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	tr := startTrial(t, 3, small)
 	lead, away := tr.leader(), tr.follower()
 	n := tr.nodes[away]
@@ -132,7 +132,7 @@ func TestAnUpdateIsAppliedOnceThoughItsSessionIsForgotten(t *testing.T) {
 }
 
 func TestSnapshotsAreMadeByThemselvesAndTheLogIsDropped(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	tr := startTrial(t, 1, func(i int, o *Options) {
 		small(i, o)
 		o.SnapshotBytes = 64 << 10

@@ -50,7 +50,7 @@ func TestWithoutAMajorityCallsEndWithTheirContext(t *testing.T) {
 }
 
 func TestAnUpdateThatWasSentAndNotAnsweredIsUnknown(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	tr := startTrial(t, 3, nil)
 	lead := tr.leader()
 	update(t, tr.nodes[lead], "add x")
@@ -155,7 +155,7 @@ func TestAFullOutboxMakesUpdatesWait(t *testing.T) {
 
 // TestALargeUpdateIsMade makes updates as large as they may be, on a follower.
 func TestALargeUpdateIsMade(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	tr := startTrial(t, 3, func(_ int, o *Options) { o.Heartbeat = 500 * time.Millisecond })
 	n := tr.nodes[tr.follower()]
 	value := strings.Repeat("x", defaultMaxUpdate-6)
@@ -169,7 +169,7 @@ func TestALargeUpdateIsMade(t *testing.T) {
 // TestALeaderWithAHangingDiskIsReplaced: raft would let it lead on (its issues 503
 // and 666).
 func TestALeaderWithAHangingDiskIsReplaced(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	var hangs [3]atomic.Pointer[chan struct{}]
 	tr := startTrial(t, 3, func(i int, o *Options) {
 		o.StallTimeout = 500 * time.Millisecond
@@ -272,7 +272,7 @@ func TestATermThatComesDuringCloseIsNotWaitedFor(t *testing.T) {
 // TestANodeGoesOnAfterErrorsOfItsDisk: with pipelining, raft stops sending to a
 // follower for good (its issue 612). A leader gives way.
 func TestANodeGoesOnAfterErrorsOfItsDisk(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	var fails [3]atomic.Int64
 	tr := startTrial(t, 3, func(i int, o *Options) {
 		o.hooks.store = func() error {
@@ -311,7 +311,7 @@ func TestANodeGoesOnAfterErrorsOfItsDisk(t *testing.T) {
 
 // TestAFullDiskIsNamed has a node that is alone find no room for its log.
 func TestAFullDiskIsNamed(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	errFull := errors.New("no space left on the disk")
 	var full atomic.Bool
 	var log lines
@@ -347,7 +347,7 @@ func TestAFullDiskIsNamed(t *testing.T) {
 // TestEntriesThatCanNotBeWrittenAreNamedWhileVotesCanBe: a node that is alone is elected again
 // and again, and writes its vote each time.
 func TestEntriesThatCanNotBeWrittenAreNamedWhileVotesCanBe(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	errInput := errors.New("input/output error")
 	var bad atomic.Bool
 	var log lines

@@ -56,7 +56,7 @@ func aLife(t *testing.T) (tr *trial, dir string, updates int) {
 // TestADirectoryThatHasLostAnyPartsIsRefusedAsItIs takes away all sets of the parts that a
 // node's directory has. Without the database of the log, raft-wal would remove its files.
 func TestADirectoryThatHasLostAnyPartsIsRefusedAsItIs(t *testing.T) {
-	t.Parallel()
+	concurrently(t)
 	tr, whole, updates := aLife(t)
 	parts := []string{"wal/wal-meta.db", "wal/*.wal", begunFile, nodeFile, "snapshots"}
 	for set := range 1 << len(parts) {
