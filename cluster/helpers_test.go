@@ -211,7 +211,7 @@ func (tr *trial) follower() int {
 // update makes an update that must succeed.
 func update(t testing.TB, n *Node, u string) any {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	r, err := n.Update(ctx, []byte(u))
 	if err != nil {
@@ -223,7 +223,7 @@ func update(t testing.TB, n *Node, u string) any {
 // sum reads a sum, as View has it.
 func sum(t testing.TB, tr *trial, i int, name string) (s int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := tr.nodes[i].View(ctx, func() error { s = tr.machines[i].Sums[name]; return nil }); err != nil {
 		t.Fatalf("node %d: View: %v", i, err)
@@ -249,7 +249,7 @@ func equalStates(t testing.TB, tr *trial) {
 // state returns the state of a machine, with every update that was acknowledged.
 func state(t testing.TB, n *Node, m *ledger) (b []byte) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(context.Background(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := n.View(ctx, func() (err error) { b, err = json.Marshal(m); return err }); err != nil {
 		t.Fatalf("%s: %v", n.opts.ID, err)
