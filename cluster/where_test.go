@@ -25,8 +25,9 @@ func knownAt(t *testing.T, n *Node, id, addr string) {
 // when it is to be rebuilt.
 func TestANodeThatWasReplacedDoesNotComeBackByItself(t *testing.T) {
 	if os.Getenv("STATEIO_CLUSTER_REPLACED") == "" {
-		// Raft may still send entries to the address of the one that was removed: see docs/CLUSTER.md.
-		t.Skip("the node may hear of its replacement first: STATEIO_CLUSTER_REPLACED=1 runs it")
+		// A node that was opened where the leader called it first came back in one run of ten: docs/CLUSTER.md
+		// says so under Assumptions, and does not promise more.
+		t.Skip("it fails at times, and is no promise yet: STATEIO_CLUSTER_REPLACED=1 runs it")
 	}
 	old, its := 2, 3
 	tr := newTrial(t, 4, func(_ int, o *Options) { o.Members = o.Members[:3] })
