@@ -72,11 +72,11 @@ func (s *self) awaits(kind byte) bool {
 	return s.guest == strange && kind == connRaft
 }
 
-// letIn notes, durably, that this node is no guest any more.
-func (s *self) letIn() error {
+// letIn notes, durably, that this node is no guest any more, and where the others know it.
+func (s *self) letIn(at string) error {
 	s.write.Lock()
 	defer s.write.Unlock()
-	return s.becomeLocked(s.identity(), s.joined, noGuest)
+	return s.writeLocked(s.identity(), s.joined, noGuest, []string{at})
 }
 
 // isElection reports whether raft is asked to vote, or to stand for election.
@@ -107,7 +107,7 @@ func (n *Node) lostLeader() bool {
 
 // admit lets a node in that was added by the entry with that index, and has caught up.
 func (n *Node) admit(ctx context.Context, a ask, index uint64) error {
-	payload, err := json.Marshal(ask{Op: askAdmit, ID: a.ID, Run: a.Run, Index: index})
+	payload, err := json.Marshal(ask{Op: askAdmit, ID: a.ID, Addr: a.Addr, Run: a.Run, Index: index})
 	if err != nil {
 		return err
 	}
@@ -126,8 +126,9 @@ func (n *Node) admitted(a ask) error {
 	}
 	n.admitting.Lock()
 	defer n.admitting.Unlock()
-	if !n.self.isGuest() {
-		return nil
+	if !n.self.isGuest() { // it was removed, and was added with what it has
+		_, err := n.noteWhere(a.Addr)
+		return err
 	}
 	if n.fsm.applied.Load() < a.Index {
 		return fmt.Errorf("cluster: the node has not caught up: entry %d is not applied: %w", a.Index, errNotLeader) // asked again
@@ -135,7 +136,7 @@ func (n *Node) admitted(a ask) error {
 	if err := n.begun(); err != nil { // it has something to lose
 		return err
 	}
-	if err := n.self.letIn(); err != nil {
+	if err := n.self.letIn(a.Addr); err != nil {
 		return err
 	}
 	if err := n.reload(func(c *raft.ReloadableConfig) { c.HeartbeatTimeout, c.ElectionTimeout = n.patience(), n.patience() }); err != nil {

@@ -103,7 +103,7 @@ type self struct {
 	is     identity
 	joined bool // it has got its identity from others: it does not begin a cluster
 	guest  guest
-	at     []string // where the others may know it, which its log does not say; see where.go
+	at     []string // where the others may know it; see where.go
 }
 
 // nodeFile has the ID of the node, and of its cluster.

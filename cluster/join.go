@@ -20,16 +20,17 @@ func askBound(heartbeat time.Duration) time.Duration { return max(10*heartbeat, 
 const leaderPatience = 4
 
 // join asks other nodes to let this one in, until it has a vote for certain, and they have its
-// address. The leader may change meanwhile, and it may take long until the state is sent.
+// address. The leader may change meanwhile, and it may take long until the state is sent. Its log may
+// be behind: it is asked, too, if the others may know this node where it was in between.
 func (n *Node) join() {
-	said, asked := map[string]*reminder{}, false
+	said, asked, elsewhere := map[string]*reminder{}, false, n.mayBeElsewhere()
 	for {
 		has, sure := n.hasVote()
-		if sure {
+		if sure && !elsewhere {
 			break
 		}
-		if !has {
-			n.askAll(said)
+		if !has || elsewhere {
+			elsewhere = !n.askAll(said) && elsewhere
 			asked = true
 		}
 		if !n.pause(n.opts.Heartbeat / 5) {
@@ -41,16 +42,13 @@ func (n *Node) join() {
 	}
 }
 
-// askAll asks one node after the other to let this one in, until one does. It logs what
+// askAll asks one node after the other to let this one in, and reports whether one does. It logs what
 // becomes of that, ever more seldom.
-func (n *Node) askAll(said map[string]*reminder) {
+func (n *Node) askAll(said map[string]*reminder) bool {
 	for _, addr := range n.whomToAsk() {
-		if has, _ := n.hasVote(); has {
-			return
-		}
 		err := n.askToJoin(addr)
 		if n.ctx.Err() != nil {
-			return
+			return false
 		}
 		if errors.Is(err, ErrRemoved) {
 			n.noteRemoved()
@@ -67,9 +65,10 @@ func (n *Node) askAll(said map[string]*reminder) {
 			n.log.Warn("cluster: not a member yet, and asking on", "node", n.opts.ID, "asked", addr, "error", err)
 		}
 		if err == nil {
-			return
+			return true
 		}
 	}
+	return false
 }
 
 // whomToAsk returns where the other nodes may be: first as Options.Join says, and then as the log
@@ -142,12 +141,14 @@ func (n *Node) hasVote() (has, sure bool) {
 	return has, has && n.isVoterIn(settled)
 }
 
-// lacksVote reports whether this node has joined, and is a member, by its log, that may not get its
-// vote unless it asks for it: it has none, or has it by an entry that may be lost with the leader.
-func (n *Node) lacksVote() bool {
+// mustAsk reports whether this node is a member where it is, by its log, and has to ask the others for
+// that nevertheless: it has joined, and has no vote, or has it by an entry that may be lost with the
+// leader; or they may know it where it was in between.
+func (n *Node) mustAsk() bool {
 	latest, err := n.members()
 	s, known := memberOf(latest, n.opts.ID)
-	return n.self.hasJoined() && err == nil && known && string(s.Address) == n.opts.Advertise && !n.joined()
+	here := err == nil && known && string(s.Address) == n.opts.Advertise
+	return here && (n.self.hasJoined() && !n.joined() || n.mayBeElsewhere())
 }
 
 // isVoterIn reports whether this node is among the members, with a vote and its address.

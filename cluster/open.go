@@ -243,7 +243,7 @@ func (n *Node) openRaft() error {
 	}
 	n.trans.raft.Store(n.raft)
 	snaps.opening.Store(false)
-	return nil
+	return n.noteFirst()
 }
 
 const (
@@ -296,7 +296,7 @@ func (n *Node) begin() {
 	if n.unsure {
 		n.wg.Go(n.goOnChecking)
 	}
-	if len(n.opts.Join) > 0 || n.self.isGuest() || n.lacksVote() {
+	if len(n.opts.Join) > 0 || n.self.isGuest() || n.mustAsk() {
 		n.wg.Go(n.enter)
 	}
 }

@@ -121,7 +121,7 @@ func (n *Node) isAbsent() bool {
 	if err != nil {
 		return false
 	}
-	payload, err := json.Marshal(ask{Op: askMember, ID: n.opts.ID, Relay: true, Addr: n.opts.Advertise, At: n.where(conf)})
+	payload, err := json.Marshal(ask{Op: askMember, ID: n.opts.ID, Relay: true, Addr: n.opts.Advertise, At: n.self.addresses()})
 	if err != nil {
 		return false
 	}

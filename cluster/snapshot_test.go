@@ -68,7 +68,7 @@ func TestAnUpdateThatArrivesInASnapshotIsUnknown(t *testing.T) {
 	n := tr.nodes[away]
 	update(t, n, "add x")
 	n.mux.cut(true) // raft alone: the forwarded update still gets out
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	got := make(chan error, 1)
 	go func() {

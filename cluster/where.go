@@ -11,34 +11,33 @@ import (
 // A node that was removed, and has missed that, may find that another one has its ID by now: it was
 // replaced. It must not take the place of that one while it is down, as a member does that has moved.
 // Raft's members have an ID and an address, and nothing else, so it is the address by which the two
-// are told apart. A member knows where the others may know it: its log says where they did, and what
-// they may have agreed on since is in the file NODE before it is asked for. At any other address
-// there is another node.
+// are told apart. A member writes down, in the file NODE, each address by which the others may know
+// it, before they do. At any other address there is another node. Its log does not count: a leader
+// that is late may send entries to a node that was removed, up to the one that has its replacement.
 
-// where returns the addresses by which the others may know this node, which has these members in its
-// log. It is not nil.
-func (n *Node) where(latest raft.Configuration) []string {
-	at := append([]string{}, n.self.addresses()...)
-	settled, _ := n.fsm.members.get()
-	for _, conf := range []raft.Configuration{latest, settled} {
-		if s, known := memberOf(conf, n.opts.ID); known && !slices.Contains(at, string(s.Address)) {
-			at = append(at, string(s.Address))
-		}
+// noteFirst notes where this node is by its log, if it has not noted anything yet. It is called before
+// the others can reach it.
+func (n *Node) noteFirst() error {
+	if len(n.self.addresses()) > 0 || n.isEmpty() {
+		return nil
 	}
-	return at
+	conf, err := n.members()
+	if err != nil {
+		return err
+	}
+	if s, known := memberOf(conf, n.opts.ID); known {
+		return n.self.mayBeAt([]string{string(s.Address)})
+	}
+	return nil
 }
 
-// noteWhere notes, durably, that the others may know this node at addr from now on, if it is a member
-// by its log, and returns all such addresses.
+// noteWhere notes, durably, that the others may know this node at addr from now on, too, and returns
+// all such addresses. A node that is yet to be let in has none that could be another's.
 func (n *Node) noteWhere(addr string) (at []string, err error) {
-	if n.isEmpty() { // it has nothing that could be another's
+	if n.isEmpty() {
 		return []string{}, nil
 	}
-	latest, err := n.members()
-	if err != nil {
-		return nil, err
-	}
-	at = n.where(latest)
+	at = n.self.addresses()
 	if slices.Contains(at, addr) {
 		return at, nil
 	}
@@ -47,19 +46,25 @@ func (n *Node) noteWhere(addr string) (at []string, err error) {
 	return at, n.self.mayBeAt(at)
 }
 
-// forgetWhere is called when the log has the address of this node.
+// forgetWhere is called when the others know this node where it is, for certain.
 func (n *Node) forgetWhere() error {
-	if len(n.self.addresses()) == 0 {
+	if !n.mayBeElsewhere() {
 		return nil
 	}
 	defer n.under.begin("writing " + n.self.path)()
-	return n.self.mayBeAt(nil)
+	return n.self.mayBeAt([]string{n.opts.Advertise})
 }
 
+// mayBeElsewhere reports whether the others may know this node at an address that it has not now.
+func (n *Node) mayBeElsewhere() bool {
+	return slices.ContainsFunc(n.self.addresses(), func(at string) bool { return at != n.opts.Advertise })
+}
+
+// addresses returns where the others may know this node. It is not nil.
 func (s *self) addresses() []string {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.at
+	return append([]string{}, s.at...)
 }
 
 // mayBeAt writes down where the others may know this node.
