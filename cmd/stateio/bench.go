@@ -319,8 +319,8 @@ func (b *bench) rate(ctx context.Context, size, n int) (r rateResult, err error)
 	}, nil
 }
 
-// load makes updates with n writers for some time, or until done is closed, if it is not
-// nil. It counts them in made.
+// load makes updates with n writers for some time, and one each at least, or until done is
+// closed, if it is not nil. It counts them in made.
 func (b *bench) load(ctx context.Context, s *store.Store, size, n int, span time.Duration, made *atomic.Int64, done <-chan struct{}) error {
 	end := time.Now().Add(span)
 	errs := make([]error, n)
@@ -328,7 +328,7 @@ func (b *bench) load(ctx context.Context, s *store.Store, size, n int, span time
 	for i := range n {
 		writers.Go(func() {
 			update := make([]byte, size)
-			for ctx.Err() == nil && (done != nil || time.Now().Before(end)) {
+			for first := true; ctx.Err() == nil && (first || done != nil || time.Now().Before(end)); first = false {
 				if _, err := s.Update(ctx, update); err != nil {
 					if ctx.Err() == nil {
 						errs[i] = err
