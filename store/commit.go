@@ -143,20 +143,19 @@ func (s *Store) sayAheadLocked(last int64, now time.Time) {
 	}
 }
 
-// put puts a request that Apply has returned from into the batch. What Apply has
-// refused waits for the commit, too: the reason may be an update that is not
-// durable yet.
+// put puts a request that Apply has returned from into the batch. One without an update waits for
+// the commit, too, because Apply has refused it, or a change found nothing to do: the reason may
+// be an update that is not durable yet.
 func (s *Store) put(r *request) {
 	s.batchMu.Lock()
 	defer s.batchMu.Unlock()
 	failure := s.failure()
 	switch {
 	case r.err != nil:
-		s.putRefusedLocked(r, failure)
-	case r.count == 0: // a change of nothing
-		r.done = newSignal()
-		r.done.give(failure)
-		r.settle(failure)
+		s.rejected.Add(1)
+		s.restLocked(r, failure)
+	case r.count == 0:
+		s.restLocked(r, failure)
 	case failure != nil && r.async: // while Apply ran: a commit before this one is lost
 		r.done = newSignal()
 		r.done.give(failure)
@@ -199,19 +198,27 @@ func (s *Store) encodeLocked(r *request) {
 	b.linkLocked(r)
 }
 
-// putRefusedLocked makes r wait until all that was applied before it is durable. The
-// caller holds batchMu.
-func (s *Store) putRefusedLocked(r *request, failure error) {
-	s.rejected.Add(1)
-	r.refused = true
+// restLocked makes r, which has no update, wait until all that was applied before it is durable.
+// The caller holds batchMu.
+func (s *Store) restLocked(r *request, failure error) {
+	r.rests = true
+	b := s.flight
+	if s.fill.updates > 0 {
+		b = s.fill
+	}
 	switch {
 	case failure != nil:
-		r.settle(lostGround(failure))
-	case s.fill.updates > 0:
-		s.fill.linkLocked(r)
-	case s.flight != nil:
-		s.flight.linkLocked(r)
+		r.settle(r.lostGround(failure))
+	case b != nil && r.async && r.err == nil:
+		r.done = b.wait()
+		r.settle(nil)
+	case b != nil:
+		b.linkLocked(r)
 	default:
+		if r.async && r.err == nil {
+			r.done = newSignal()
+			r.done.give(nil)
+		}
 		r.settle(nil)
 	}
 }
@@ -235,8 +242,8 @@ func (b *batch) abandonLocked(err error) {
 
 // fail tells the caller of an applied request that err has befallen the store.
 func (r *request) fail(err error) {
-	if r.refused {
-		r.err = lostGround(err)
+	if r.rests {
+		r.err = r.lostGround(err)
 	} else {
 		r.err = unknown(r.index, err)
 	}

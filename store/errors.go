@@ -109,9 +109,13 @@ func unknown(index uint64, err error) error { return &UnknownError{Index: index,
 // notMade says that an update was not applied because its context ended.
 func notMade(err error) error { return fmt.Errorf("store: update not made: %w", err) }
 
-// lostGround says that Apply refused an update in a state that was lost.
-func lostGround(failure error) error {
-	return &storefile.Error{Is: ErrFailed, Msg: "the update was refused in a state that may not be durable, so the refusal does not count", Cause: failure}
+// lostGround says that Apply refused an update, or a change found nothing to do, in a state that was lost.
+func (r *request) lostGround(failure error) error {
+	msg := "the update was refused in a state that may not be durable, so the refusal does not count"
+	if r.err == nil {
+		msg = "the change has made no update, in a state that may not be durable: whether there was none to make is not known"
+	}
+	return &storefile.Error{Is: ErrFailed, Msg: msg, Cause: failure}
 }
 
 // A CorruptError says which file of a store is damaged, where, and how: it has the fields

@@ -189,13 +189,13 @@ type request struct {
 	linked bool     // it is in a chain, and tells the next when it wakes up; likewise
 
 	// What came of it, written before the phase becomes applied or told.
-	at      int64  // the time of its commit, in nanoseconds since 1970
-	index   uint64 // 0: it was not applied
-	result  any
-	err     error   // why it was not applied, or was not made durable
-	refused bool    // err is Apply's, and waits for what it may rest on
-	done    *signal // of an async request: tells when it is durable
-	threw   any     // what Apply panicked with
+	at     int64  // the time of its commit, in nanoseconds since 1970
+	index  uint64 // 0: it was not applied
+	result any
+	err    error   // why it was not applied, or was not made durable
+	rests  bool    // it has no update, and waits for those that its outcome may rest on
+	done   *signal // of an async request: tells when it is durable
+	threw  any     // what Apply panicked with
 }
 
 // The phases of a request.
@@ -214,7 +214,7 @@ const (
 func (r *request) clear() {
 	r.update, r.size, r.count, r.change, r.state, r.came, r.async, r.ends = nil, 0, 0, nil, false, time.Time{}, false, nil
 	r.queued, r.chain, r.lead, r.linked = nil, nil, false, false
-	r.at, r.index, r.result, r.err, r.refused, r.done, r.threw = 0, 0, nil, nil, false, nil, nil
+	r.at, r.index, r.result, r.err, r.rests, r.done, r.threw = 0, 0, nil, nil, false, nil, nil
 	r.phase.Store(queued)
 }
 

@@ -218,7 +218,7 @@ func (s *Store) giveUp(ctx context.Context, r *request) error {
 			}
 		case applied:
 			if r.phase.CompareAndSwap(applied, left) {
-				if r.refused {
+				if r.rests {
 					return notMade(ctx.Err())
 				}
 				return unknown(r.index, ctx.Err())
@@ -279,7 +279,8 @@ func (t *Ticket) Result() any { return t.result }
 // change does to the state, in memory, it describes by updates that it passes to tx, and a
 // replay makes by calling Apply with each of them. All of them are one atomic unit: after a
 // crash they are all there, or none is. Change returns when they are durable, with the
-// index of the last one, or with that of the update before if there are none.
+// index of the last one, or with that of the update before if there are none: then that is durable,
+// since it may be why there was nothing to do.
 //
 // An error that change returns goes to the caller as it is, and says that nothing has
 // happened: change must have left the state as it was, and nothing is logged, whatever

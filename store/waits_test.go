@@ -218,6 +218,58 @@ func TestARefusalIsToldWhenWhatItRestsOnIsDurable(t *testing.T) {
 	}
 }
 
+// A change that finds nothing to do may have found an update that is not durable yet. It is told when
+// that is, and not at all if that is lost.
+func TestAChangeOfNothingIsToldWhenWhatItRestsOnIsDurable(t *testing.T) {
+	for _, fault := range []error{nil, syscall.EIO} {
+		synctest.Test(t, func(t *testing.T) {
+			const dir = "/nothing"
+			_, fs := memory(t, dir)
+			s := open(t, dir, &journal{}, nil)
+			release := hold(fs)
+			if fault != nil {
+				fs.Inject(faultfs.Fault{Kinds: faultfs.OpDatasync, Err: fault})
+			}
+			go s.Update(context.Background(), []byte("at the disk")) //nolint:errcheck // its outcome is that of the fault
+			synctest.Wait()
+			nothing := func(*store.Tx) error { return nil }
+			told := make(chan error, 4)
+			both := func() {
+				ticket, err := s.SubmitChange(nothing)
+				check(t, err)
+				go func() { told <- ticket.Wait(context.Background()) }()
+				go func() {
+					_, err := s.Change(context.Background(), nothing)
+					told <- err
+				}()
+				synctest.Wait()
+			}
+			both()
+			_, err := s.Submit([]byte("in the batch"))
+			check(t, err)
+			both()
+			if len(told) > 0 {
+				t.Errorf("%d told before what they rest on is durable", len(told))
+			}
+			_, err = s.Change(shortly(t), nothing)
+			wantIs(t, err, context.DeadlineExceeded)
+			release()
+			for range cap(told) {
+				if err := <-told; fault == nil && err != nil || fault != nil && !errors.Is(err, store.ErrFailed) {
+					t.Errorf("got error %v, with the fault %v", err, fault)
+				}
+			}
+			if fault == nil { // nothing waits any more
+				index, err := s.Change(context.Background(), nothing)
+				if err != nil || index != 2 {
+					t.Errorf("index %d, %v", index, err)
+				}
+			}
+			_ = s.Close()
+		})
+	}
+}
+
 // blockedHandler is a handler of logs that does not return.
 type blockedHandler struct {
 	slog.Handler
