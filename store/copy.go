@@ -248,6 +248,7 @@ func mayMake(doing, src, dst string) error {
 	if dst == "" {
 		return errNoDir
 	}
+	dst = filepath.Clean(dst) // a shell puts a slash at the end
 	if within(src, dst) {
 		return fmt.Errorf("store: %s into %s: it would be within %s, which is not to be changed: name a directory elsewhere", doing, dst, src)
 	}

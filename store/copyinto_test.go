@@ -35,7 +35,7 @@ func TestAStoreIsMadeInNoOtherStore(t *testing.T) {
 	for _, dst := range []string{
 		filepath.Join(src, "copy"), filepath.Join(src, "new", "copy"),
 		filepath.Join(link, "copy"), filepath.Join(link, "new", "copy"), src + "/../link/new/deep/copy",
-		filepath.Join(other, "copy"), filepath.Join(another, "copy"),
+		filepath.Join(other, "copy"), filepath.Join(another, "copy"), filepath.Join(other, "copy") + "/",
 		filepath.Join(dir, "00000000000000000099.log"), filepath.Join(dir, "00000000000000000000.snap"), filepath.Join(dir, "LOCK"),
 	} {
 		beside := len(names(dir))

@@ -289,3 +289,46 @@ func TestAFailedImportDoesNotComeBack(t *testing.T) {
 		t.Error("no crash was tried")
 	}
 }
+
+// TestANewStoreIsThereAfterAPowerCut has a store made in a directory that others have just made, or an
+// attempt that failed at any place, under names as shells complete them. What is there by then outlives a
+// power cut that takes all that was not synced.
+func TestANewStoreIsThereAfterAPowerCut(t *testing.T) {
+	const name = "/a/b/new"
+	file := stateFile(t, nil, "one")
+	ways := map[string]func(dir string) error{
+		"Import": func(dir string) error { return store.Import(dir, bytes.NewReader(file), int64(len(file))) },
+		"Create": func(dir string) error { return store.Create(dir, journalState{"one"}, quiet(nil)) },
+	}
+	for way, make := range ways {
+		for _, dir := range []string{name, name + "/"} {
+			for failing := int64(0); ; failing++ { // operation of a first attempt; 0: the directory is there
+				mem, faulty := memory(t, dir)
+				check(t, mem.Mkdir("/a", 0o700))
+				if failing == 0 {
+					check(t, errors.Join(mem.Mkdir("/a/b", 0o700), mem.SyncName("/a/b"), mem.SyncName("/a"), mem.Mkdir(name, 0o700)))
+				} else {
+					faulty.Inject(faultfs.Fault{N: failing, Err: syscall.EIO})
+					if err := make(dir); err == nil && faulty.Ops() < failing {
+						break
+					}
+					faulty.Heal()
+				}
+				if err := make(dir); err != nil { // the first attempt has made it all
+					wantIs(t, err, fs.ErrExist)
+				}
+				after := (*memfs.FS)(nil)
+				for after = range mem.CrashStates() { // the first keeps nothing
+					break
+				}
+				mount(t, name, after)
+				m := &journal{}
+				s, err := store.Open(name, m, quiet(&store.Options{MustExist: true}))
+				if err != nil || !slices.Equal(m.updates, []string{"one"}) {
+					t.Fatalf("%s in %s, operation %d: %v, with %q", way, dir, failing, err, m.updates)
+				}
+				check(t, s.Close())
+			}
+		}
+	}
+}

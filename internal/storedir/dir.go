@@ -36,7 +36,7 @@ type Dir struct {
 // directories that are made get these permissions, less the umask; say is told what an
 // operator must know.
 func New(fsy fsys.FS, dir string, fileMode, dirMode fs.FileMode, say *latelog.Logger) Dir {
-	return Dir{Dir: storefile.Dir{FS: fsy, Path: dir}, say: say, fileMode: fileMode, dirMode: dirMode}
+	return Dir{Dir: storefile.Dir{FS: fsy, Path: filepath.Clean(dir)}, say: say, fileMode: fileMode, dirMode: dirMode}
 }
 
 // Acquire opens the directory, made if it is not there unless it must exist, and locks it,
@@ -111,28 +111,57 @@ func (d *Dir) Release() {
 	}
 }
 
-// makeDir makes dir and the directories above it that are missing, durably.
+// makeDir makes dir, if it is not there, and the directories above it that are missing, durably.
 func makeDir(fsy fsys.FS, dir string, perm fs.FileMode) error {
-	_, err := fsy.Stat(dir)
-	if err == nil {
-		return nil // List says what is wrong if it is no directory
+	if there, err := isThere(fsy, dir); there || err != nil {
+		return err // List says what is wrong if it is no directory
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return fmt.Errorf("store: %w", err)
+	if err := makeAbove(fsy, dir, perm); err != nil {
+		return err
 	}
+	return mkdir(fsy, dir, perm)
+}
+
+// makeAbove makes the directories above dir that are missing, durably. So is the name of the lowest
+// that is there: an attempt before may have made it, and have ended there.
+func makeAbove(fsy fsys.FS, dir string, perm fs.FileMode) error {
 	parent := filepath.Dir(dir)
-	if parent != dir {
-		if err := makeDir(fsy, parent, perm); err != nil {
-			return err
-		}
+	if parent == dir {
+		return nil
 	}
+	there, err := isThere(fsy, parent)
+	switch {
+	case err != nil:
+		return err
+	case there && parent == filepath.Dir(parent):
+		return nil // the root has no name
+	case there:
+		return syncName(fsy, parent)
+	}
+	if err := makeAbove(fsy, parent, perm); err != nil {
+		return err
+	}
+	return mkdir(fsy, parent, perm)
+}
+
+// mkdir makes a directory, which somebody else may be making, too, durably.
+func mkdir(fsy fsys.FS, dir string, perm fs.FileMode) error {
 	if err := fsy.Mkdir(dir, perm); err != nil && !errors.Is(err, fs.ErrExist) {
-		return fmt.Errorf("store: making the directory: %w", err)
+		return Wrap("making the directory", err)
 	}
-	if err := fsy.SyncName(dir); err != nil {
-		return fmt.Errorf("store: making the directory: %w", err)
+	return syncName(fsy, dir)
+}
+
+func syncName(fsy fsys.FS, dir string) error {
+	return Wrap("making the directory", fsy.SyncName(dir))
+}
+
+func isThere(fsy fsys.FS, path string) (bool, error) {
+	_, err := fsy.Stat(path)
+	if err == nil || errors.Is(err, fs.ErrNotExist) {
+		return err == nil, nil
 	}
-	return nil
+	return false, fmt.Errorf("store: %w", err)
 }
 
 // Tidy removes what was being written when the store was last used.

@@ -28,17 +28,17 @@ func (d *Dir) AcquireNew(mark string, fresh bool) (made bool, err error) {
 }
 
 // makeMarked makes the directory with an empty file of that name in it, durably, unless
-// there is something.
+// there is something. Of that, it makes the name durable: an attempt before may have ended there.
 //
 // Commit point: the rename, made durable by SyncName. What a crash leaves before that has
 // another name, and is no store either.
 func (d *Dir) makeMarked(name string) (made bool, err error) {
-	if _, err := d.FS.Stat(d.Path); err == nil {
-		return false, nil // List says what is wrong if it is no directory
-	} else if !errors.Is(err, fs.ErrNotExist) {
-		return false, fmt.Errorf("store: %w", err)
+	if there, err := isThere(d.FS, d.Path); err != nil {
+		return false, err
+	} else if there {
+		return false, syncName(d.FS, d.Path) // List says what is wrong if it is no directory
 	}
-	if err := makeDir(d.FS, filepath.Dir(d.Path), d.dirMode); err != nil {
+	if err := makeAbove(d.FS, d.Path, d.dirMode); err != nil {
 		return false, err
 	}
 	aside, err := d.mkdirAside()
@@ -56,12 +56,12 @@ func (d *Dir) makeMarked(name string) (made bool, err error) {
 	if err != nil {
 		_ = d.FS.Remove(mark)
 		_ = d.FS.RemoveDir(aside) // what stays is marked, or empty and of a name that nobody opens
-		if _, serr := d.FS.Stat(d.Path); serr == nil {
-			return false, nil // somebody else was first
+		if there, _ := isThere(d.FS, d.Path); there {
+			return false, syncName(d.FS, d.Path) // somebody else was first
 		}
 		return false, Wrap("making the directory", err)
 	}
-	return true, Wrap("making the directory", d.FS.SyncName(d.Path))
+	return true, syncName(d.FS, d.Path)
 }
 
 const (
@@ -71,7 +71,7 @@ const (
 
 // mkdirAside makes a directory beside the one to be, under a name that nobody has.
 func (d *Dir) mkdirAside() (path string, err error) {
-	parent, base := filepath.Split(filepath.Clean(d.Path))
+	parent, base := filepath.Split(d.Path)
 	if len(base) > asideName {
 		base = strings.ToValidUTF8(base[:asideName], "")
 	}

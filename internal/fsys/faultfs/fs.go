@@ -96,7 +96,7 @@ func (f *FS) SyncDir(dir string) error {
 
 // SyncName implements [fsys.FS].
 func (f *FS) SyncName(dir string) error {
-	return f.run(Op{Kind: OpSyncDir, Path: filepath.Dir(dir)}, func() error { return f.fsys.SyncName(dir) })
+	return f.run(Op{Kind: OpSyncDir, Path: filepath.Dir(filepath.Clean(dir))}, func() error { return f.fsys.SyncName(dir) })
 }
 
 // Hold implements [fsys.FS].

@@ -375,7 +375,7 @@ func (m *FS) findDir(path string) (*directory, error) {
 }
 
 // SyncName implements [fsys.FS].
-func (m *FS) SyncName(dir string) error { return m.SyncDir(filepath.Dir(dir)) }
+func (m *FS) SyncName(dir string) error { return m.SyncDir(filepath.Dir(filepath.Clean(dir))) }
 
 func pathError(op, path string, err error) error {
 	return &fs.PathError{Op: op, Path: path, Err: err}
