@@ -338,6 +338,24 @@ func TestALogWithTwoNamesIsNotWritten(t *testing.T) {
 // On a full disk a store opens though its log has another name and a torn tail, and
 // refuses updates until there is space for a copy.
 func TestALogWithTwoNamesOnAFullDisk(t *testing.T) {
+	mem, s := tornOnAFullDisk(t)
+	before := readFiles(t, mem, copyDir) // what the failed sync lost is gone
+	for range 2 {
+		_, err := s.Update(t.Context(), []byte("two"))
+		wantIs(t, err, store.ErrNoSpace)
+	}
+	mem.SetQuota(0)
+	update(t, s, "two")
+	check(t, s.Close())
+	wantUpdates(t, linkedDir, "one", "two")
+	if after := readFiles(t, mem, copyDir); fmt.Sprint(before) != fmt.Sprint(after) {
+		t.Error("the files of the copy have changed")
+	}
+}
+
+// tornOnAFullDisk opens a store whose log has a torn tail and another name, on a disk that is full.
+func tornOnAFullDisk(t *testing.T) (*memfs.FS, *store.Store) {
+	t.Helper()
 	mem, f := memory(t, linkedDir)
 	s := open(t, linkedDir, &journal{}, &store.Options{SnapshotBytes: -1, PreallocateBytes: 1})
 	update(t, s, "one")
@@ -345,8 +363,7 @@ func TestALogWithTwoNamesOnAFullDisk(t *testing.T) {
 	_, err := s.Update(t.Context(), []byte(strings.Repeat("torn ", 2000)))
 	wantIs(t, err, store.ErrFailed)
 	wantIs(t, s.Close(), store.ErrFailed)
-	log := linkedDir + "/00000000000000000000.log"
-	w, err := mem.Open(log, fsys.ReadWrite, 0)
+	w, err := mem.Open(linkedDir+"/"+log0, fsys.ReadWrite, 0)
 	check(t, err)
 	_, err = w.WriteAt([]byte("garbage"), 5000) // within the second update
 	check(t, err)
@@ -354,26 +371,32 @@ func TestALogWithTwoNamesOnAFullDisk(t *testing.T) {
 	linkAll(t, mem, linkedDir, copyDir)
 	mem.SetQuota(mem.Used())
 	m := &journal{}
-	s = open(t, linkedDir, m, nil)
-	before := readFiles(t, mem, copyDir) // what the failed sync lost is gone
+	s = open(t, linkedDir, m, &store.Options{SnapshotBytes: -1, PreallocateBytes: 1})
 	if s.Recovery().TornBytes == 0 || len(m.updates) != 1 {
 		t.Errorf("%v, %d updates", s.Recovery(), len(m.updates))
 	}
-	for range 2 {
-		_, err = s.Update(t.Context(), []byte("two"))
-		wantIs(t, err, store.ErrNoSpace)
-	}
+	return mem, s
+}
+
+// The other name may go before there is space. Then the torn tail is cut off before anything is
+// written, and a copy that is made later has all updates.
+func TestATornTailIsCutWhenTheOtherNameIsGone(t *testing.T) {
+	mem, s := tornOnAFullDisk(t)
+	copied := linkedDir + "/" + log0
+	check(t, mem.Remove(copyDir+"/"+log0))
 	mem.SetQuota(0)
 	update(t, s, "two")
+	if size := len(readFiles(t, mem, linkedDir)[log0]); size > 5000 {
+		t.Errorf("the log has %d bytes, with those of the torn tail", size)
+	}
+	check(t, mem.Link(copied, copyDir+"/"+log0))
+	want := []string{"one", "two"}
+	for i := range 5 {
+		want = append(want, fmt.Sprint(i))
+		update(t, s, want[len(want)-1])
+	}
 	check(t, s.Close())
-	m = &journal{}
-	open(t, linkedDir, m, nil)
-	if want := "[one two]"; fmt.Sprint(m.updates) != want {
-		t.Errorf("%.100v, should be %v", m.updates, want)
-	}
-	if after := readFiles(t, mem, copyDir); fmt.Sprint(before) != fmt.Sprint(after) {
-		t.Error("the files of the copy have changed")
-	}
+	wantUpdates(t, linkedDir, want...)
 }
 
 // Two stores whose LOCK is one file by a hard link do not keep one another out for

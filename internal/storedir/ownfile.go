@@ -33,7 +33,8 @@ type OwnFile struct {
 	f    fsys.File
 	path string
 	err  error // why the file must not be changed any more; shared is set then
-	// tail says that what the file has from offset end on is not to be copied.
+	// tail says that what the file has from offset end on is to go before anything is written,
+	// and is not to be copied; shared is set then, too.
 	tail bool
 	end  int64
 }
@@ -130,7 +131,7 @@ type sharedFile struct {
 }
 
 // exchange puts a copy of the file in its place, durably, if it still has another
-// name.
+// name, and cuts off what CutTail has left there.
 //
 // Commit point: the rename, made durable by SyncDir. An error before it has changed
 // nothing. One after it is final, since what is written now may be gone after a
@@ -149,8 +150,24 @@ func (o *OwnFile) exchange() (sharedFile, error) {
 	if err != nil {
 		return was, fmt.Errorf("replacing %s, which has %d names, by a copy: %w", o.path, info.Links, err)
 	}
+	if err := o.cutLeft(); err != nil {
+		return was, fmt.Errorf("cutting off the remainder of an unfinished commit in %s: %w", o.path, err)
+	}
 	o.shared.Store(false)
 	return was, nil
+}
+
+// cutLeft cuts off what CutTail has left to a copy, if none was made: the other name is gone.
+// The caller holds mu.
+func (o *OwnFile) cutLeft() error {
+	if !o.tail {
+		return nil
+	}
+	if err := errors.Join(o.f.Truncate(o.end), o.f.Sync()); err != nil {
+		return err
+	}
+	o.tail = false
+	return nil
 }
 
 // replace makes the copy and gives it the name. The caller holds mu.
@@ -252,7 +269,8 @@ func (o *OwnFile) Truncate(size int64) error {
 }
 
 // CutTail takes away what the file has from offset end on, where a crash tore it. If
-// there is no space for a copy of a file with another name, that is left to the copy.
+// there is no space for a copy of a file with another name, that is left to the next change of
+// the file, which does nothing before.
 func (o *OwnFile) CutTail(end int64) error {
 	err := o.Truncate(end)
 	if !errors.Is(err, fsys.ErrNoSpace) {
@@ -261,6 +279,7 @@ func (o *OwnFile) CutTail(end int64) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.tail, o.end = true, end
+	o.shared.Store(true)
 	return nil
 }
 
