@@ -414,7 +414,8 @@ func (s *Store) interval() {
 // Commit point: Datasync returns nil. Until then nobody is told, and after an
 // error nobody ever is: the disk may hold any part of the batch. A write for which
 // there is no space is no such error: what it has written is in no file's valid
-// part, and will be written once more.
+// part, and will be written once more. A batch that was in flight when the store failed becomes
+// durable nevertheless; the error says that the store has failed.
 func (s *Store) commitBatch() error {
 	b, log := s.take()
 	if b == nil {
@@ -442,7 +443,7 @@ func (s *Store) commitBatch() error {
 	log.Digest = log.Digest.AddAll(b.buf, b.start)
 	log.End = b.start + int64(len(b.buf))
 	s.succeed(b, log, start)
-	return nil
+	return s.failure()
 }
 
 // commitPending makes all durable that is in a batch: that may be two of them, if

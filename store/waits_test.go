@@ -270,6 +270,49 @@ func TestAChangeOfNothingIsToldWhenWhatItRestsOnIsDurable(t *testing.T) {
 	}
 }
 
+// A store fails while a commit is being written that finds no space then, and gets it. Close says that the
+// store has failed, and does not seal a log of which a part is gone.
+func TestAFailedStoreIsNotSealed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const dir = "/failing"
+		_, fs := memory(t, dir)
+		s := openOnly(t, dir, &journal{}, nil)
+		gate := make(chan struct{})
+		fs.OnOp(func(op faultfs.Op) {
+			if op.Kind == faultfs.OpWrite && strings.HasSuffix(op.Path, ".log") {
+				<-gate
+			}
+		})
+		fs.Inject(faultfs.Fault{Kinds: faultfs.OpWrite, Path: "*.log", Err: syscall.ENOSPC, Forever: true})
+		told := make(chan error, 1)
+		go func() {
+			_, err := s.Update(context.Background(), []byte("at the disk"))
+			told <- err
+		}()
+		synctest.Wait()
+		_, err := s.Submit([]byte("in the batch"))
+		check(t, err)
+		func() {
+			defer func() {
+				if recover() == nil {
+					t.Error("Apply did not panic")
+				}
+			}()
+			_, err := s.Submit([]byte("panic"))
+			t.Errorf("the machine panics: %v", err)
+		}()
+		close(gate)
+		synctest.Wait()
+		if len(told) > 0 {
+			t.Fatalf("the commit did not wait for space: %v", <-told)
+		}
+		fs.Heal() // and nobody has tried again, as no time passes here
+		wantIs(t, s.Close(), store.ErrFailed)
+		check(t, <-told)
+		wantUpdates(t, dir, "at the disk")
+	})
+}
+
 // blockedHandler is a handler of logs that does not return.
 type blockedHandler struct {
 	slog.Handler
