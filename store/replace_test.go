@@ -218,8 +218,14 @@ func TestAStateThatIsNotInstalled(t *testing.T) {
 		state io.WriterTo
 		want  error
 	}{
-		"no state":         {t.Context(), nil, nil},
-		"too large":        {t.Context(), journalState{strings.Repeat("x", 99), "y"}, store.ErrTooLarge},
+		"no state":  {t.Context(), nil, nil},
+		"too large": {t.Context(), journalState{strings.Repeat("x", 99), "y"}, store.ErrTooLarge},
+		"too large, and WriteTo goes on": {t.Context(), store.WriterFunc(func(w io.Writer) error {
+			for _, n := range []int{60, 60, 30} {
+				_, _ = w.Write(make([]byte, n))
+			}
+			return nil
+		}), store.ErrTooLarge},
 		"an ended context": {ended, journalState{"two"}, context.Canceled},
 		"that fails":       {t.Context(), store.WriterFunc(func(io.Writer) error { return broken }), broken},
 		"that panics":      {t.Context(), store.WriterFunc(func(io.Writer) error { panic("broken") }), nil},

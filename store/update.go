@@ -436,22 +436,29 @@ func (s *Store) Replace(ctx context.Context, state io.WriterTo) (index uint64, e
 type stateBuffer struct {
 	bytes.Buffer
 	most int
+	err  error // of the first Write that failed: the state has a hole there
 }
 
 // take has state written into b.
 func (b *stateBuffer) take(state io.WriterTo) (err error) {
 	defer recovered(&err, "WriteTo of the state")
 	_, err = state.WriteTo(struct{ io.Writer }{b})
-	if err == nil || errors.Is(err, ErrTooLarge) {
-		return err
+	if b.err != nil { // whatever WriteTo has made of it
+		return b.err
+	}
+	if err == nil {
+		return nil
 	}
 	return fmt.Errorf("store: writing the state that is to be installed: %w", err)
 }
 
-// Write implements io.Writer.
+// Write implements io.Writer. Its first error is final.
 func (b *stateBuffer) Write(p []byte) (int, error) {
-	if len(p) > b.most-b.Len() {
-		return 0, &storefile.Error{Is: ErrTooLarge, Msg: fmt.Sprintf("the state that is to be installed has more than Options.MaxUpdate, %d bytes", b.most)}
+	if b.err == nil && len(p) > b.most-b.Len() {
+		b.err = &storefile.Error{Is: ErrTooLarge, Msg: fmt.Sprintf("the state that is to be installed has more than Options.MaxUpdate, %d bytes", b.most)}
+	}
+	if b.err != nil {
+		return 0, b.err
 	}
 	return b.Buffer.Write(p)
 }
