@@ -34,7 +34,7 @@ type FileReport struct {
 	// Damage is what is wrong with the file, by offset; empty if nothing is.
 	Damage []*CorruptError
 
-	needsState bool // it is a log after a state that no log leads to
+	begins bool // it is a log after a state that a log leads to, or the initial one
 }
 
 // Check reads every byte of the store in directory dir and reports on each of
@@ -100,7 +100,7 @@ func intact(reports []FileReport) (first, last uint64, ok bool) {
 			starts = append(starts, r.Index)
 		}
 	}
-	if zero, there := logs[0]; there && !zero.needsState {
+	if zero, there := logs[0]; there && zero.begins {
 		starts = append(starts, 0)
 	}
 	slices.Sort(starts)
@@ -213,7 +213,7 @@ func (c *checker) log(rep *FileReport, later []uint64) error {
 	if err := c.sameStore(r.Header, rep.Path); err != nil {
 		return err
 	}
-	rep.Reaches, rep.needsState = rep.Index, r.Header.Kind == storefile.ImportKind
+	rep.Reaches, rep.begins = rep.Index, r.Header.Kind != storefile.ImportKind
 	c.imported = c.imported || r.Header.Kind == storefile.ImportKind
 	timed := true // the time of the current commit is known
 	for seen, tail, last := int64(-1), (storefile.LogTail{}), true; ; {

@@ -73,6 +73,16 @@ func TestAStateThatTheLogCannotRebuildIsNeeded(t *testing.T) {
 			if err != nil || !rep.StateLost || rep.Exact || len(rep.Lost) > 0 || len(rep.Damage) == 0 {
 				t.Errorf("%s, and the snapshot %s: salvaged %+v, %v", name, what, rep, err)
 			}
+			// If the log's header is damaged, too, nothing says what the log goes on from.
+			fl[log0] = spoil(whole[log0], 10)
+			mount(t, dir, fl.mem(t, dir))
+			reports, err := store.Check(t.Context(), dir, nil)
+			if index, ok := store.LastIntact(reports); err != nil || ok {
+				t.Errorf("%s, the snapshot %s, and the header damaged: state %d is said to be intact (%v)", name, what, index, err)
+			}
+			mount(t, saved, memfs.New(memfs.Options{}))
+			_, err = store.Repair(t.Context(), dir, saved, nil)
+			wantIs(t, err, store.ErrCorrupt)
 		}
 	}
 }
