@@ -329,8 +329,12 @@ func (s *Store) makeSpace(n int) error {
 	log, end := s.log, s.spaceEndLocked(n)
 	s.batchMu.Unlock()
 	s.spaceMu.Lock()
-	defer s.spaceMu.Unlock()
-	return s.setAsideLocked(log.Log, end, s.spares)
+	err := s.setAsideLocked(log.Log, end, s.spares)
+	s.spaceMu.Unlock()
+	if err != nil && log.File.IsLost() {
+		return s.fail(err) // no update will ever be made
+	}
+	return err
 }
 
 // createLog makes the log of the updates after base, durably. The store has it

@@ -399,6 +399,40 @@ func TestATornTailIsCutWhenTheOtherNameIsGone(t *testing.T) {
 	wantUpdates(t, linkedDir, want...)
 }
 
+// A copy of the log has taken its place, and it is not known whether a crash undoes that. Nothing is
+// written any more until the store is opened again, and that it has failed is seen, whatever asks first.
+func TestACopyOfTheLogThatMayBeUndoneFailsTheStore(t *testing.T) {
+	for name, write := range map[string]func(s *store.Store, update []byte) error{
+		"Update": func(s *store.Store, update []byte) error {
+			_, err := s.Update(context.Background(), update)
+			return err
+		},
+		"Change": func(s *store.Store, update []byte) error {
+			_, err := s.Change(context.Background(), func(tx *store.Tx) error { return tx.Append(update) })
+			return err
+		},
+	} {
+		for _, size := range []int{1, 1 << 20} { // a commit, and space for one, change the file first
+			mem, f := memory(t, linkedDir)
+			s := open(t, linkedDir, &journal{}, &store.Options{SnapshotBytes: -1})
+			update(t, s, "one")
+			linkAll(t, mem, linkedDir, copyDir)
+			update(t, s, "two") // with which the other name is seen
+			f.Inject(faultfs.Fault{Kinds: faultfs.OpSyncDir, Err: syscall.EIO})
+			wantIs(t, write(s, make([]byte, size)), store.ErrFailed)
+			if err := s.Stats().Err; !errors.Is(err, store.ErrFailed) {
+				t.Errorf("%s of %d bytes: the store says %v", name, size, err)
+			}
+			wantIs(t, s.Close(), store.ErrFailed)
+			m := &journal{}
+			check(t, open(t, linkedDir, m, nil).Close())
+			if len(m.updates) < 2 {
+				t.Errorf("%s of %d bytes: %d updates", name, size, len(m.updates))
+			}
+		}
+	}
+}
+
 // Two stores whose LOCK is one file by a hard link do not keep one another out for
 // ever: the first that is opened gets a LOCK of its own.
 func TestALOCKWithTwoNamesIsReplaced(t *testing.T) {

@@ -170,6 +170,14 @@ func (o *OwnFile) cutLeft() error {
 	return nil
 }
 
+// IsLost reports whether the file must not be changed any more, until the store is opened again: a copy
+// has taken its place, or may have, and it is not known whether a crash will undo that.
+func (o *OwnFile) IsLost() bool {
+	o.mu.RLock()
+	defer o.mu.RUnlock()
+	return o.err != nil
+}
+
 // replace makes the copy and gives it the name. The caller holds mu.
 func (o *OwnFile) replace(info fsys.Info) error {
 	tmp, size := o.path+storefile.CopySuffix, info.Size
