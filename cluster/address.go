@@ -4,10 +4,22 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"strings"
+	"unicode"
 )
 
 // checkAddresses refuses addresses by which a node can't be reached, only listened at.
 func (o *Options) checkAddresses() error {
+	for _, addr := range append([]string{o.Listen, o.Advertise}, o.Join...) {
+		if err := checkAddress(addr); err != nil {
+			return fmt.Errorf("cluster: an address of Options: %w", err)
+		}
+	}
+	for _, m := range o.Members {
+		if err := checkAddress(m.Addr); err != nil {
+			return fmt.Errorf("cluster: Options.Members has %q: %w", m.ID, err)
+		}
+	}
 	if everywhere(o.Advertise) {
 		return fmt.Errorf("cluster: Options.Listen is %s and Options.Advertise is %s, by which other nodes can't reach this one: set Advertise to the address that they are to use, like 10.0.0.1:7000", o.Listen, o.Advertise)
 	}
@@ -15,6 +27,14 @@ func (o *Options) checkAddresses() error {
 		if everywhere(m.Addr) {
 			return fmt.Errorf("cluster: Options.Members has %q at %s, by which other nodes can't reach it: it must be an address like 10.0.0.1:7000", m.ID, m.Addr)
 		}
+	}
+	return nil
+}
+
+// checkAddress refuses what is no address, as what was read from a file with the end of its line.
+func checkAddress(addr string) error {
+	if strings.ContainsFunc(addr, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
+		return fmt.Errorf("%q has a space or a control character: an address is like 10.0.0.1:7000", addr)
 	}
 	return nil
 }

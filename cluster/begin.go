@@ -224,8 +224,12 @@ func (n *Node) found(is identity) {
 	n.mux.found(is)
 }
 
-// memberAt returns which member is at an address, as far as this node knows.
+// memberAt returns which member is at an address, as far as this node knows. The leader may be where
+// another one was, as long as nobody has removed that.
 func (n *Node) memberAt(addr string) string {
+	if l := n.leader.Load(); l != nil && l.addr == addr {
+		return l.id
+	}
 	r := n.trans.raft.Load()
 	if r == nil {
 		return ""

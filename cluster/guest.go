@@ -50,7 +50,12 @@ func parseGuest(line string) (guest, error) {
 // noElection is raft's timeout for a guest, which has no other way to keep it from elections.
 const noElection = 1000 * 24 * time.Hour
 
-var errGuest = errors.New("cluster: this node was not let in yet, and takes no part in elections")
+var errAside = errors.New("cluster: this node was not let in yet, or another one has its ID by now, and takes no part in elections")
+
+// standsAside reports whether this node takes no part in elections. r is nil while it is being opened.
+func (n *Node) standsAside(r *raft.Raft) bool {
+	return n.self.isGuest() || r != nil && n.isReplaced(r.GetConfiguration().Configuration())
+}
 
 func (s *self) isGuest() bool {
 	s.mu.Lock()
@@ -127,8 +132,7 @@ func (n *Node) admitted(a ask) error {
 	n.admitting.Lock()
 	defer n.admitting.Unlock()
 	if !n.self.isGuest() { // it was removed, and was added with what it has
-		_, err := n.noteWhere(a.Addr)
-		return err
+		return nil
 	}
 	if n.fsm.applied.Load() < a.Index {
 		return fmt.Errorf("cluster: the node has not caught up: entry %d is not applied: %w", a.Index, errNotLeader) // asked again

@@ -191,14 +191,14 @@ func TestANodeThatIsToBeRebuiltDoesNotVote(t *testing.T) {
 // TestAGuestTakesNoPartInElections asks one for its vote, and to stand.
 func TestAGuestTakesNoPartInElections(t *testing.T) {
 	from, to, addr := pair(t)
-	to.guest = func() bool { return true }
+	to.aside = func(*raft.Raft) bool { return true }
 	h := raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte("a"), Addr: []byte("x:1")}
 	for what, err := range map[string]error{
 		"a vote":             from.RequestVote("b", addr, &raft.RequestVoteRequest{RPCHeader: h}, &raft.RequestVoteResponse{}),
 		"a vote before that": from.RequestPreVote("b", addr, &raft.RequestPreVoteRequest{RPCHeader: h}, &raft.RequestPreVoteResponse{}),
 		"standing":           from.TimeoutNow("b", addr, &raft.TimeoutNowRequest{RPCHeader: h}, &raft.TimeoutNowResponse{}),
 	} {
-		if err == nil || !strings.Contains(err.Error(), errGuest.Error()) {
+		if err == nil || !strings.Contains(err.Error(), errAside.Error()) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}

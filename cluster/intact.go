@@ -230,6 +230,12 @@ type snapshotStore struct {
 	refused error    // why a snapshot was not used, while it was opened
 }
 
+// Create implements raft.SnapshotStore. A snapshot of this node has the members that are committed.
+func (s *snapshotStore) Create(version raft.SnapshotVersion, index, term uint64, members raft.Configuration, membersIndex uint64, trans raft.Transport) (raft.SnapshotSink, error) {
+	members, membersIndex = s.members.of(index, members, membersIndex)
+	return s.fileSnapshots.Create(version, index, term, members, membersIndex, trans)
+}
+
 // Open implements raft.SnapshotStore.
 func (s *snapshotStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	meta, r, err := s.fileSnapshots.Open(id)

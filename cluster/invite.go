@@ -29,14 +29,20 @@ func (n *Node) mustHaveBegun(ctx context.Context, a ask) error {
 	if err != nil || a.Op == askJoin { // which has said that it has a log
 		return err
 	}
-	b, err := n.askAt(ctx, a.Addr, a.ID, ask{Op: askEmpty, ID: a.ID, Addr: a.Addr})
-	switch {
-	case err != nil:
-		return fmt.Errorf("%w: asking %s, at %s, whether it has a log: %w", ErrMember, a.ID, a.Addr, err)
-	case string(b) != "false":
-		return errEmptied(a.ID)
+	empty, err := n.askEmpty(ctx, a)
+	if err == nil && empty {
+		err = errEmptied(a.ID)
 	}
-	return nil
+	return err
+}
+
+// askEmpty asks a node that is about to be known at an address, which it notes, whether it has a log.
+func (n *Node) askEmpty(ctx context.Context, a ask) (bool, error) {
+	b, err := n.askAt(ctx, a.Addr, a.ID, ask{Op: askEmpty, ID: a.ID, Addr: a.Addr})
+	if err != nil {
+		return false, fmt.Errorf("%w: asking %s, at %s, whether it has a log: %w", ErrMember, a.ID, a.Addr, err)
+	}
+	return string(b) != "false", nil
 }
 
 // errEmptied says what to do about a member that has lost what it had.

@@ -21,16 +21,19 @@ const leaderPatience = 4
 
 // join asks other nodes to let this one in, until it has a vote for certain, and they have its
 // address. The leader may change meanwhile, and it may take long until the state is sent. Its log may
-// be behind: it is asked, too, if the others may know this node where it was in between.
+// be behind: it asks, too, if the others may know this node where it was in between.
 func (n *Node) join() {
 	said, asked, elsewhere := map[string]*reminder{}, false, n.mayBeElsewhere()
 	for {
 		has, sure := n.hasVote()
+		if sure && elsewhere {
+			elsewhere = !n.isKnownHere()
+		}
 		if sure && !elsewhere {
 			break
 		}
 		if !has || elsewhere {
-			elsewhere = !n.askAll(said) && elsewhere
+			n.askAll(said)
 			asked = true
 		}
 		if !n.pause(n.opts.Heartbeat / 5) {
@@ -42,13 +45,13 @@ func (n *Node) join() {
 	}
 }
 
-// askAll asks one node after the other to let this one in, and reports whether one does. It logs what
+// askAll asks one node after the other to let this one in, until one does. It logs what
 // becomes of that, ever more seldom.
-func (n *Node) askAll(said map[string]*reminder) bool {
+func (n *Node) askAll(said map[string]*reminder) {
 	for _, addr := range n.whomToAsk() {
 		err := n.askToJoin(addr)
 		if n.ctx.Err() != nil {
-			return false
+			return
 		}
 		if errors.Is(err, ErrRemoved) {
 			n.noteRemoved()
@@ -65,10 +68,9 @@ func (n *Node) askAll(said map[string]*reminder) bool {
 			n.log.Warn("cluster: not a member yet, and asking on", "node", n.opts.ID, "asked", addr, "error", err)
 		}
 		if err == nil {
-			return true
+			return
 		}
 	}
-	return false
 }
 
 // whomToAsk returns where the other nodes may be: first as Options.Join says, and then as the log
@@ -192,7 +194,11 @@ func (r *reminder) due(now time.Time, text string) bool {
 func (n *Node) relay(ctx context.Context, a ask) error {
 	search := time.NewTimer(leaderPatience * n.opts.Heartbeat)
 	defer search.Stop()
-	return n.askLeaderUntil(ctx, search.C, a)
+	err := n.askLeaderUntil(ctx, search.C, a)
+	if ctx.Err() != nil || n.ctx.Err() != nil || n.failedErr() != nil {
+		return errNotLeader // what is wrong with this node says nothing of the other one
+	}
+	return err
 }
 
 // joiners are the nodes that have asked to join, and that the leader is adding. Each is

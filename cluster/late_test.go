@@ -39,7 +39,7 @@ func TestASnapshotThatComesLateIsRefused(t *testing.T) {
 	req := &raft.InstallSnapshotRequest{
 		RPCHeader: raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte(n.opts.ID), Addr: []byte(n.opts.Advertise)},
 		Leader:    []byte(n.opts.Advertise), SnapshotVersion: meta.Version, Term: n.raft.CurrentTerm(),
-		LastLogIndex: meta.Index, LastLogTerm: meta.Term, Size: meta.Size,
+		LastLogIndex: meta.Index, LastLogTerm: meta.Term + 1, Size: meta.Size, // which the log does not have: else it is passed over
 		Configuration: raft.EncodeConfiguration(meta.Configuration), ConfigurationIndex: meta.ConfigurationIndex,
 	}
 	var resp raft.InstallSnapshotResponse

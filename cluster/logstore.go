@@ -37,6 +37,10 @@ type logStore struct {
 	high  uint64
 	bytes int
 
+	// The last members that were written since the log was opened, unless they were deleted.
+	confIndex uint64
+	conf      raft.Configuration
+
 	// The snapshot of another node that was restored, until raft drops the log for it.
 	installed, installedTerm uint64
 }
@@ -131,6 +135,9 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 		if l.Index != s.high {
 			s.clearLocked(l.Index)
 		}
+		if l.Type == raft.LogConfiguration {
+			s.confIndex, s.conf = l.Index, raft.DecodeConfiguration(l.Data)
+		}
 		c := *l
 		s.cache[c.Index] = &c
 		s.high++
@@ -164,6 +171,19 @@ func (s *logStore) GetLog(index uint64, l *raft.Log) error {
 	return checkSum(index, l)
 }
 
+// members implements entryLog.
+func (s *logStore) members() (uint64, raft.Configuration) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.confIndex, s.conf
+}
+
+// has reports whether the log has an entry of a term.
+func (s *logStore) has(index, term uint64) bool {
+	var l raft.Log
+	return s.GetLog(index, &l) == nil && l.Term == term
+}
+
 // restored says that a snapshot of another node was restored, up to an entry of a term.
 func (s *logStore) restored(index, term uint64) {
 	s.mu.Lock()
@@ -180,13 +200,12 @@ func (s *logStore) keepAcknowledged(from, to uint64) uint64 {
 	index, term := s.installed, s.installedTerm
 	s.installed = 0
 	s.mu.Unlock()
-	var l raft.Log
 	switch {
 	case index == 0 || to <= index:
 		return to
 	case from == index+1: // then this went on after such a snapshot before
 		return index
-	case from > index || s.GetLog(index, &l) != nil || l.Term != term:
+	case from > index || !s.has(index, term):
 		return to
 	}
 	return index
@@ -208,6 +227,9 @@ func (s *logStore) DeleteRange(from, to uint64) error {
 		}
 	}
 	s.mu.Lock()
+	if to >= s.confIndex && s.confIndex >= from {
+		s.confIndex = 0
+	}
 	if from < s.high && to >= s.low {
 		s.clearLocked(s.high)
 	}

@@ -61,7 +61,7 @@ func (n *Node) majorityUp(ctx context.Context, voters []raft.Server, when, todo 
 		case !m.Up:
 			down = append(down, fmt.Sprintf("%s at %s does not answer", m.ID, m.Addr))
 		case m.Stalled:
-			down = append(down, fmt.Sprintf("the disk of %s at %s does not answer", m.ID, m.Addr))
+			down = append(down, fmt.Sprintf("the disk of %s at %s does not answer, or its log can't be written", m.ID, m.Addr))
 		default:
 			up++
 		}

@@ -58,6 +58,9 @@ func (n *Node) Add(ctx context.Context, id, addr string) error {
 	if !isID(id) || addr == "" {
 		return fmt.Errorf("%w: adding a member needs an ID, which is %s, and an address, and they are %q and %q", ErrMember, whatID, id, addr)
 	}
+	if err := checkAddress(addr); err != nil {
+		return fmt.Errorf("%w: adding member %s: %w", ErrMember, id, err)
+	}
 	return n.change(ctx, "adding member "+id, ask{Op: askAdd, ID: id, Addr: addr})
 }
 
@@ -65,7 +68,8 @@ func (n *Node) Add(ctx context.Context, id, addr string) error {
 // node, also on the one to be removed: a leader lets another member lead first, as
 // Transfer does, and that one removes it. Close the removed node: opened again, it says
 // ErrRemoved, at once or when it has asked the others, and does not come back by itself.
-// [Rejoin], or an empty directory, is the way back. The error is ErrMember if there is no
+// [Rejoin], or an empty directory, is the way back. A node that is being added, and joins by
+// itself, asks again: close it first. The error is ErrMember if there is no
 // such member, it is the last one, or the members that are up are no majority without it,
 // in which case the text says which are down; ErrNoQuorum; store.ErrClosed; or that of
 // ctx. After the last three the member may be removed or not, or may be yet: call it
@@ -111,12 +115,14 @@ func (n *Node) askLeaderUntil(ctx context.Context, end <-chan time.Time, a ask) 
 	if err != nil {
 		return err
 	}
+	tried, was := false, a.Op == askRemove && n.knows(a.ID)
 	for delay := firstRetry; ; delay = min(2*delay, lastRetry) {
 		if err := n.failedErr(); err != nil {
 			return err
 		}
 		changed, unreached := n.reads.changed(), false
-		switch to := n.leader.Load(); {
+		to := n.leader.Load()
+		switch {
 		case to == nil:
 			err = errNotLeader
 		case to.self:
@@ -125,6 +131,10 @@ func (n *Node) askLeaderUntil(ctx context.Context, end <-chan time.Time, a ask) 
 			_, err = n.peers.call(ctx, to.addr, frameAsk, payload)
 			unreached = isUnreached(err)
 		}
+		if tried && was && errors.Is(err, errAbsent) {
+			return nil // an attempt before has removed it, whose leader has ended
+		}
+		tried = tried || to != nil
 		if err == nil || !errors.Is(err, errNotLeader) && !errors.Is(err, errGone) && !unreached && ctx.Err() == nil {
 			return err
 		}
@@ -187,6 +197,13 @@ func (n *Node) sayAsLeader(ctx context.Context, err error) error {
 		return decodeRefusal(encodeRefusal(err))
 	}
 	return err
+}
+
+// knows reports whether this node has a member with an ID in its log.
+func (n *Node) knows(id string) bool {
+	conf, err := n.members()
+	_, known := memberOf(conf, id)
+	return err == nil && known
 }
 
 // members returns the latest configuration, which may not be committed.
@@ -252,12 +269,15 @@ func (n *Node) addNew(ctx context.Context, a ask, index uint64) error {
 	if err := n.invite(ctx, a); err != nil {
 		return err
 	}
+	if _, err := n.askEmpty(ctx, a); err != nil { // one that was removed, and has a log, notes the address
+		return err
+	}
 	id, addr := raft.ServerID(a.ID), raft.ServerAddress(a.Addr)
 	var added raft.IndexFuture
 	if err := n.await(ctx, func() error { added = n.raft.AddNonvoter(id, addr, index, 0); return added.Error() }); err != nil {
 		return err
 	}
-	if err := n.catchUp(ctx, a.Addr); err != nil {
+	if err := n.catchUp(ctx, a); err != nil {
 		return err
 	}
 	if err := n.admit(ctx, a, added.Index()); err != nil {
@@ -267,7 +287,7 @@ func (n *Node) addNew(ctx context.Context, a ask, index uint64) error {
 		s, known := memberOf(conf, a.ID)
 		switch {
 		case !known || string(s.Address) != a.Addr:
-			return fmt.Errorf("%w: %s was removed, or was added at another address, before it had caught up at %s: add it again, if it is to be a member there", ErrMember, a.ID, a.Addr)
+			return errGivenUp(a)
 		case s.Suffrage == raft.Voter:
 			return nil
 		}
@@ -275,27 +295,36 @@ func (n *Node) addNew(ctx context.Context, a ask, index uint64) error {
 	})
 }
 
-// catchUp waits until the node at addr has applied all but what has come within a
+func errGivenUp(a ask) error {
+	return fmt.Errorf("%w: %s was removed, or was added at another address, before it had caught up at %s: add it again, if it is to be a member there", ErrMember, a.ID, a.Addr)
+}
+
+// catchUp waits until a node that was added has applied all but what has come within a
 // heartbeat.
-func (n *Node) catchUp(ctx context.Context, addr string) error {
+func (n *Node) catchUp(ctx context.Context, a ask) error {
 	for {
 		began, target := time.Now(), n.raft.CommitIndex()
 		for {
 			if _, ok := n.leads(); !ok {
 				return errNotLeader
 			}
+			if conf, err := n.members(); err != nil {
+				return err
+			} else if s, known := memberOf(conf, a.ID); !known || string(s.Address) != a.Addr {
+				return errGivenUp(a) // and is sent nothing more
+			}
 			callCtx, cancel := context.WithTimeout(ctx, n.opts.Heartbeat)
-			b, err := n.peers.call(callCtx, addr, frameTerm, nil)
+			b, err := n.peers.call(callCtx, a.Addr, frameTerm, nil)
 			cancel()
 			if p, perr := parsePulse(b); err == nil && perr == nil && p.Applied >= target {
 				break
 			}
 			if errors.Is(err, errNotYet) {
-				n.inviteAgain(ctx, addr)
+				n.inviteAgain(ctx, a.Addr)
 			}
 			select {
 			case <-ctx.Done():
-				return fmt.Errorf("cluster: %s has not caught up: %w", addr, ctx.Err())
+				return fmt.Errorf("cluster: %s has not caught up: %w", a.Addr, ctx.Err())
 			case <-n.ctx.Done():
 				return errNotLeader
 			case <-time.After(n.opts.Heartbeat / 20):
@@ -323,8 +352,10 @@ func (n *Node) removeMember(ctx context.Context, a ask) error {
 		} else if err := n.mustBeGone(ctx, s, a); err != nil {
 			return err
 		}
-		if err := n.mayRemove(ctx, conf, a.ID); err != nil {
-			return err
+		if n.knows(a.ID) { // else its removal is on its way, and there is nothing to refuse any more
+			if err := n.mayRemove(ctx, conf, a.ID); err != nil {
+				return err
+			}
 		}
 		if known && s.Suffrage == raft.Voter && len(votersOf(conf)) == 1 {
 			return fmt.Errorf("%w: %s is the last member", ErrMember, a.ID)
@@ -424,15 +455,29 @@ func (n *Node) successor(ctx context.Context, term uint64) (best raft.Server, er
 	return best, nil
 }
 
+// hears waits until this node knows of members by an entry after the one with that index, and reports
+// whether it does. There may be none: the others may have known it where it is all the time.
+func (n *Node) hears(index uint64) bool {
+	for end := time.Now().Add(askBound(n.opts.Heartbeat)); ; {
+		if _, now := n.fsm.members.get(); now > index {
+			return true
+		}
+		if time.Now().After(end) || !n.pause(n.opts.Heartbeat/5) {
+			return false
+		}
+	}
+}
+
 // enter joins, and notes that this node has something to lose.
 func (n *Node) enter() {
+	at, before := n.self.addresses(), n.raft.LastIndex()
 	n.join()
 	if n.ctx.Err() != nil {
 		return
 	}
 	err := n.begun()
-	if err == nil {
-		err = n.forgetWhere()
+	if err == nil && n.mayBeElsewhere() && n.hears(before) {
+		err = n.forgetWhere(at)
 	}
 	if err == nil {
 		err = os.Remove(filepath.Join(n.dir, joinFile))

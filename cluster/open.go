@@ -216,7 +216,7 @@ func (n *Node) openRaft() error {
 	}
 	// One call at a time to each follower: with more, raft can stop sending entries to
 	// a follower for good after its disk has failed once (raft's issue 612).
-	n.trans = newTransport(n.ctx, n.opts.Heartbeat/4, n.self.isGuest, &raft.NetworkTransportConfig{
+	n.trans = newTransport(n.ctx, n.opts.Heartbeat/4, n.standsAside, n.logs, &raft.NetworkTransportConfig{
 		Stream: &raftStream{n.mux, n.opts.Advertise, 2 * n.opts.Heartbeat}, MaxPool: 3, MaxRPCsInFlight: 1,
 		Timeout: max(10*time.Second, 4*n.opts.Heartbeat), Logger: logger,
 	})
@@ -318,6 +318,9 @@ func (n *Node) abandon() {
 	n.cancel()
 	if n.mux != nil {
 		n.mux.close()
+	}
+	if n.raft != nil {
+		_ = n.raft.Shutdown().Error() // it has begun nothing that can fail
 	}
 	if n.trans != nil {
 		_ = n.trans.Close()

@@ -73,6 +73,12 @@ func (tcpStream) Dial(addr raft.ServerAddress, timeout time.Duration) (net.Conn,
 	return net.DialTimeout("tcp", string(addr), timeout)
 }
 
+// noEntries is a log without any.
+type noEntries struct{}
+
+func (noEntries) has(uint64, uint64) bool               { return false }
+func (noEntries) members() (uint64, raft.Configuration) { return 0, raft.Configuration{} }
+
 // pair returns two transports, and the address of the second.
 func pair(t *testing.T) (from, to *transport, addr raft.ServerAddress) {
 	t.Helper()
@@ -82,7 +88,7 @@ func pair(t *testing.T) (from, to *transport, addr raft.ServerAddress) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		ts[i] = newTransport(t.Context(), time.Second, func() bool { return false }, &raft.NetworkTransportConfig{
+		ts[i] = newTransport(t.Context(), time.Second, func(*raft.Raft) bool { return false }, noEntries{}, &raft.NetworkTransportConfig{
 			Stream: tcpStream{ln}, MaxPool: 1, MaxRPCsInFlight: 1, Timeout: time.Minute, Logger: raftLogger(quiet(t), "n"),
 		})
 		t.Cleanup(func() { _ = ts[i].Close() })

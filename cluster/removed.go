@@ -117,26 +117,37 @@ func (n *Node) watchRemoval() {
 // isAbsent asks those that this node knows as members, and reports whether the leader says
 // that this node is none, or that another one has its ID by now.
 func (n *Node) isAbsent() bool {
+	err := n.askAboutSelf(n.self.addresses())
+	return errors.Is(err, errAbsent) || errors.Is(err, ErrRemoved)
+}
+
+// isKnownHere asks the same, and reports whether the leader says that this node is a member where it is.
+func (n *Node) isKnownHere() bool { return n.askAboutSelf([]string{}) == nil }
+
+// askAboutSelf asks the members, until a leader has answered, whether this node is a member, at the
+// address that it has or at others. An error may also be that there was no answer.
+func (n *Node) askAboutSelf(at []string) error {
 	conf, err := n.members()
 	if err != nil {
-		return false
+		return err
 	}
-	payload, err := json.Marshal(ask{Op: askMember, ID: n.opts.ID, Relay: true, Addr: n.opts.Advertise, At: n.self.addresses()})
+	payload, err := json.Marshal(ask{Op: askMember, ID: n.opts.ID, Relay: true, Addr: n.opts.Advertise, At: at})
 	if err != nil {
-		return false
+		return err
 	}
+	err = errNotLeader
 	for _, s := range conf.Servers {
 		if string(s.ID) == n.opts.ID {
 			continue
 		}
 		ctx, cancel := context.WithTimeout(n.ctx, max(4*n.opts.Heartbeat, time.Second))
-		_, err := n.callAnyone(ctx, string(s.Address), payload)
+		_, err = n.callAnyone(ctx, string(s.Address), payload)
 		cancel()
 		if err == nil || errors.Is(err, errAbsent) || errors.Is(err, ErrRemoved) {
-			return err != nil
+			break
 		}
 	}
-	return false
+	return err
 }
 
 // answerMember says whether there is a member. Only a leader knows, and only while it

@@ -58,7 +58,7 @@ func (n *Node) pulse() pulse {
 	_, leads := n.leads()
 	return pulse{
 		Term: n.promised(), Applied: n.fsm.applied.Load(), Commit: n.raft.CommitIndex(),
-		Leads: leads, Stalled: n.stalled.Load(),
+		Leads: leads, Stalled: n.diskFails(),
 	}
 }
 

@@ -21,6 +21,11 @@ type settled struct {
 	mu    sync.Mutex
 	conf  raft.Configuration // not changed
 	index uint64             // of the entry that has made it; 0: none is known
+
+	// The same as of the last snapshot of this node that was begun, up to an entry.
+	snapConf  raft.Configuration
+	snapIndex uint64
+	snapAt    uint64
 }
 
 // note is told of members that are committed, by entries in any order.
@@ -30,6 +35,24 @@ func (s *settled) note(index uint64, conf raft.Configuration) {
 	if index > s.index {
 		s.conf, s.index = conf, index
 	}
+}
+
+// captured notes that a snapshot is made of what this node has applied, up to an entry.
+func (s *settled) captured(at uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.snapConf, s.snapIndex, s.snapAt = s.conf, s.index, at
+}
+
+// of returns the members for a snapshot up to an entry, of which raft has others, perhaps: those
+// that it could not write into its log, and goes on with, are committed by whatever entry has their place.
+func (s *settled) of(at uint64, conf raft.Configuration, index uint64) (raft.Configuration, uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.snapAt != at || s.snapIndex == 0 {
+		return conf, index // another node has made it
+	}
+	return s.snapConf, s.snapIndex
 }
 
 func (s *settled) get() (raft.Configuration, uint64) {

@@ -14,11 +14,15 @@ import (
 // the change, so that it may be lost with the leader.
 func TestARemovalCountsWhenItIsCommitted(t *testing.T) {
 	concurrently(t)
-	var full atomic.Int64
+	var full, leads atomic.Int64
 	full.Store(-1)
+	leads.Store(-1)
 	tr := startTrial(t, 3, func(i int, o *Options) {
 		o.Heartbeat = time.Second
 		o.hooks.store = func() error {
+			if leads.Load() == int64(i) { // it has looked whether the others can write
+				full.Store((int64(i) + 2) % 3)
+			}
 			if full.Load() == int64(i) {
 				return errRefused
 			}
@@ -28,9 +32,9 @@ func TestARemovalCountsWhenItIsCommitted(t *testing.T) {
 	adds(t, tr.nodes[0], 10, "a")
 	a := tr.leader()
 	b, c := (a+1)%3, (a+2)%3
-	full.Store(int64(c))
-	adds(t, tr.nodes[a], 5, "b") // on a and b
+	adds(t, tr.nodes[a], 5, "b")
 	tr.stop(b)
+	leads.Store(int64(a))
 	lead, id := tr.nodes[a], tr.opts[b].ID
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
@@ -58,6 +62,7 @@ func TestARemovalCountsWhenItIsCommitted(t *testing.T) {
 	if lead.raft.CommitIndex() >= lead.raft.LastIndex() {
 		t.Fatal("the change was committed: nothing was tested")
 	}
+	leads.Store(-1)
 	full.Store(-1)
 	eventually(t, "the member hears that it was removed", func() bool { return errors.Is(tr.nodes[b].Stats().Err, ErrRemoved) })
 	if err := lead.Remove(within(t, time.Minute), id); !errors.Is(err, errAbsent) {

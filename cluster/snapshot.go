@@ -89,6 +89,7 @@ func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
 	if err != nil {
 		return nil, err
 	}
+	f.members.captured(c.header.applied)
 	return c, nil
 }
 

@@ -17,7 +17,7 @@ type Status struct {
 	Cluster string // which one it is, drawn when it began; empty: it has not begun
 	Leader  string // ID; empty: none is known
 	Term    uint64 // raft's
-	Stalled bool   // the disk of this node does not answer
+	Stalled bool   // the disk of this node does not answer, or its log can't be written
 	Members []MemberStatus
 
 	// FailoverGap is how long this node knew of no leader, the last time.
@@ -31,7 +31,7 @@ type MemberStatus struct {
 	Leader  bool
 	Up      bool  // it answers
 	Err     error // why it does not
-	Stalled bool  // its disk does not answer
+	Stalled bool  // its disk does not answer, or its log can't be written
 
 	Applied uint64 // raft index of the last entry it has applied
 	Lag     uint64 // raft entries that it has not applied, and this node knows of
@@ -40,7 +40,7 @@ type MemberStatus struct {
 // Status asks all members how they are, and waits for answers as long as a
 // heartbeat.
 func (n *Node) Status() Status {
-	s := Status{ID: n.opts.ID, Term: n.raft.CurrentTerm(), Stalled: n.stalled.Load(), FailoverGap: n.gap.last()}
+	s := Status{ID: n.opts.ID, Term: n.raft.CurrentTerm(), Stalled: n.diskFails(), FailoverGap: n.gap.last()}
 	if is := n.self.identity(); is.known() {
 		s.Cluster = is.String()
 	}
@@ -68,6 +68,9 @@ func (n *Node) Status() Status {
 	}
 	return s
 }
+
+// diskFails reports whether this node can acknowledge nothing: it does not count for a majority.
+func (n *Node) diskFails() bool { return n.stalled.Load() || n.logs.refusal.err() != nil }
 
 func (n *Node) memberStatus(ctx context.Context, server raft.Server, leader string) MemberStatus {
 	m := MemberStatus{

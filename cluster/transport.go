@@ -1,7 +1,10 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"sync"
 	"sync/atomic"
@@ -17,16 +20,26 @@ import (
 // that has failed is held until a heartbeat to the same member gets through.
 type transport struct {
 	*raft.NetworkTransport
-	ctx   context.Context // of the node
-	every time.Duration   // how often a call that is held looks whether that has a point
-	guest func() bool     // whether this node takes no part in elections
-	whole chan raft.RPC   // what others ask for, with entries that are whole
+	ctx   context.Context         // of the node
+	every time.Duration           // how often a call that is held looks whether that has a point
+	aside func(r *raft.Raft) bool // whether this node takes no part in elections; r may be nil
+	log   entryLog                // of the node
+	whole chan raft.RPC           // what others ask for, with entries that are whole
 
 	raft atomic.Pointer[raft.Raft] // nil: it is being opened
 
 	mu   sync.Mutex
 	held map[*heldCall]struct{}
 	full map[raft.ServerID]time.Duration // how long was waited for members that can't store entries
+}
+
+// An entryLog is what a transport wants to know of the log.
+type entryLog interface {
+	// has reports whether there is an entry of a term.
+	has(index, term uint64) bool
+	// members returns the last entry with members that was written since the node was opened, and
+	// them; 0 if there is none. Raft takes them for the latest only when others may have them.
+	members() (uint64, raft.Configuration)
 }
 
 // A heldCall waits for a member at an address.
@@ -43,13 +56,25 @@ const holdMost = 10 * time.Minute
 // fullMost is the longest wait before entries are sent again to a member whose disk is full.
 const fullMost = 2 * time.Second
 
-func newTransport(ctx context.Context, every time.Duration, guest func() bool, c *raft.NetworkTransportConfig) *transport {
+func newTransport(ctx context.Context, every time.Duration, aside func(r *raft.Raft) bool, log entryLog, c *raft.NetworkTransportConfig) *transport {
 	t := &transport{
 		NetworkTransport: raft.NewNetworkTransportWithConfig(c), whole: make(chan raft.RPC),
-		ctx: ctx, guest: guest, every: every, held: map[*heldCall]struct{}{}, full: map[raft.ServerID]time.Duration{},
+		ctx: ctx, aside: aside, log: log, every: every, held: map[*heldCall]struct{}{}, full: map[raft.ServerID]time.Duration{},
 	}
 	go t.join()
 	return t
+}
+
+// EncodePeer implements raft.Transport. A voter remembers by this for whom it has voted: an address
+// alone may be that of another member in the same term, which would get the vote, too.
+func (t *transport) EncodePeer(id raft.ServerID, addr raft.ServerAddress) []byte {
+	return fmt.Appendf(nil, "%s\n%s", addr, id)
+}
+
+// DecodePeer implements raft.Transport. It returns the address.
+func (t *transport) DecodePeer(peer []byte) raft.ServerAddress {
+	addr, _, _ := bytes.Cut(peer, []byte{'\n'})
+	return raft.ServerAddress(addr)
 }
 
 // Consumer implements raft.Transport.
@@ -60,12 +85,18 @@ func (t *transport) join() {
 	for {
 		select {
 		case rpc := <-t.NetworkTransport.Consumer():
-			if isElection(rpc.Command) && t.guest() {
-				rpc.Respond(nil, errGuest)
+			if isElection(rpc.Command) && t.aside(t.raft.Load()) {
+				rpc.Respond(nil, errAside)
 				continue
 			}
-			if req, ok := rpc.Command.(*raft.AppendEntriesRequest); ok {
+			switch req := rpc.Command.(type) {
+			case *raft.AppendEntriesRequest:
 				req.Entries = joined(req.Entries)
+			case *raft.InstallSnapshotRequest:
+				if t.needsNot(req) {
+					go t.passOver(rpc, req)
+					continue
+				}
 			}
 			select {
 			case t.whole <- rpc:
@@ -81,10 +112,77 @@ func (t *transport) join() {
 // send sends entries, or the first of them, which raft finds in the request: it sends the
 // others next.
 func (t *transport) send(id raft.ServerID, addr raft.ServerAddress, req *raft.AppendEntriesRequest, resp *raft.AppendEntriesResponse) error {
+	if n := t.beforeRemoval(id, req); n < len(req.Entries) {
+		if n == 0 {
+			return errBeingRemoved
+		}
+		req.Entries = req.Entries[:n]
+	}
 	req.Entries = upToBytes(req.Entries, maxCallBytes)
 	sent := *req
 	sent.Entries = inParts(req.Entries)
 	return t.NetworkTransport.AppendEntries(id, addr, &sent, resp)
+}
+
+// RequestVote implements raft.Transport.
+func (t *transport) RequestVote(id raft.ServerID, addr raft.ServerAddress, req *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
+	if t.aside(t.raft.Load()) {
+		return errAside
+	}
+	return t.NetworkTransport.RequestVote(id, addr, req, resp)
+}
+
+// RequestPreVote implements raft.WithPreVote.
+func (t *transport) RequestPreVote(id raft.ServerID, addr raft.ServerAddress, req *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
+	if t.aside(t.raft.Load()) {
+		return errAside
+	}
+	return t.NetworkTransport.RequestPreVote(id, addr, req, resp)
+}
+
+// needsNot reports whether this node has all that is in a snapshot in its log. Raft would drop the
+// log, and forget the members that were changed after the snapshot, also where what follows in the log is
+// kept: it would count votes by those of the snapshot.
+func (t *transport) needsNot(req *raft.InstallSnapshotRequest) bool {
+	r := t.raft.Load()
+	return r != nil && req.Term == r.CurrentTerm() && t.log.has(req.LastLogIndex, req.LastLogTerm)
+}
+
+// passOver answers that a snapshot is installed, of which this node has everything: the leader goes on
+// with the entries after it.
+func (t *transport) passOver(rpc raft.RPC, req *raft.InstallSnapshotRequest) {
+	_, err := io.Copy(io.Discard, rpc.Reader) // the next call comes after it
+	rpc.Respond(&raft.InstallSnapshotResponse{RPCHeader: raft.RPCHeader{ProtocolVersion: req.ProtocolVersion}, Term: req.Term, Success: err == nil}, err)
+}
+
+// errBeingRemoved says that a member is not sent anything more.
+var errBeingRemoved = errors.New("cluster: the member is being removed")
+
+// beforeRemoval returns how many of the entries a member is to get that is being removed. Raft sends
+// it the one that removes it, too, which may not be committed, and tells nobody else whether it has
+// that. If the leader ends then, the others may be no majority without a member that refuses its vote to
+// whoever lacks the entry, and does not stand for election itself, since it is no member by its own log.
+func (t *transport) beforeRemoval(id raft.ServerID, req *raft.AppendEntriesRequest) int {
+	for i, l := range req.Entries {
+		if l.Type != raft.LogConfiguration || l.Index <= req.LeaderCommitIndex || hasMember(raft.DecodeConfiguration(l.Data), id) {
+			continue
+		}
+		// A leader that was just elected does not know what is committed: it sends a member the
+		// entries, too, that were made before it was added.
+		last, latest := t.log.members()
+		if r := t.raft.Load(); last < l.Index && r != nil {
+			latest = r.GetConfiguration().Configuration()
+		}
+		if !hasMember(latest, id) {
+			return i
+		}
+	}
+	return len(req.Entries)
+}
+
+func hasMember(conf raft.Configuration, id raft.ServerID) bool {
+	_, has := memberOf(conf, string(id))
+	return has
 }
 
 // AppendEntries implements raft.Transport. Entries that could not be sent are sent once
@@ -97,7 +195,7 @@ func (t *transport) AppendEntries(id raft.ServerID, addr raft.ServerAddress, req
 		}
 		return err
 	}
-	if err != nil && t.hold(id, addr, req.Term) {
+	if err != nil && !errors.Is(err, errBeingRemoved) && t.hold(id, addr, req.Term) {
 		*resp = raft.AppendEntriesResponse{} // the first answer may have come in part
 		err = t.send(id, addr, req, resp)
 	}
@@ -200,11 +298,6 @@ func (t *transport) wanted(id raft.ServerID, addr raft.ServerAddress, term uint6
 	if r == nil || r.CurrentTerm() != term || r.State() != raft.Leader {
 		return false
 	}
-	f := r.GetConfiguration() // does not wait
-	for _, s := range f.Configuration().Servers {
-		if s.ID == id && s.Address == addr {
-			return true
-		}
-	}
-	return false
+	s, known := memberOf(r.GetConfiguration().Configuration(), string(id)) // does not wait
+	return known && s.Address == addr
 }

@@ -26,7 +26,7 @@ func (n *Node) noteFirst() error {
 		return err
 	}
 	if s, known := memberOf(conf, n.opts.ID); known {
-		return n.self.mayBeAt([]string{string(s.Address)})
+		return n.self.changeWhere(func([]string) []string { return []string{string(s.Address)} })
 	}
 	return nil
 }
@@ -37,22 +37,24 @@ func (n *Node) noteWhere(addr string) (at []string, err error) {
 	if n.isEmpty() {
 		return []string{}, nil
 	}
-	at = n.self.addresses()
-	if slices.Contains(at, addr) {
+	if at = n.self.addresses(); slices.Contains(at, addr) {
 		return at, nil
 	}
-	at = append(at, addr)
 	defer n.under.begin("writing " + n.self.path)()
-	return at, n.self.mayBeAt(at)
+	err = n.self.changeWhere(func(at []string) []string { return append(at, addr) })
+	return n.self.addresses(), err
 }
 
-// forgetWhere is called when the others know this node where it is, for certain.
-func (n *Node) forgetWhere() error {
+// forgetWhere is called when the others know this node where it is, by an entry that was made after
+// the addresses before were noted: no entry of before can have it at one of these any more.
+func (n *Node) forgetWhere(before []string) error {
 	if !n.mayBeElsewhere() {
 		return nil
 	}
 	defer n.under.begin("writing " + n.self.path)()
-	return n.self.mayBeAt([]string{n.opts.Advertise})
+	return n.self.changeWhere(func(at []string) []string {
+		return slices.DeleteFunc(at, func(addr string) bool { return addr != n.opts.Advertise && slices.Contains(before, addr) })
+	})
 }
 
 // mayBeElsewhere reports whether the others may know this node at an address that it has not now.
@@ -67,11 +69,18 @@ func (s *self) addresses() []string {
 	return append([]string{}, s.at...)
 }
 
-// mayBeAt writes down where the others may know this node.
-func (s *self) mayBeAt(at []string) error {
+// changeWhere writes down where the others may know this node, by what was noted before.
+func (s *self) changeWhere(change func(at []string) []string) error {
 	s.write.Lock()
 	defer s.write.Unlock()
-	return s.writeLocked(s.identity(), s.joined, s.guest, at)
+	return s.writeLocked(s.identity(), s.joined, s.guest, change(s.addresses()))
+}
+
+// isReplaced reports whether another node has the ID of this one, by the members in its log.
+func (n *Node) isReplaced(latest raft.Configuration) bool {
+	s, known := memberOf(latest, n.opts.ID)
+	at := append(n.self.addresses(), n.opts.Advertise)
+	return known && len(at) > 1 && !slices.Contains(at, string(s.Address))
 }
 
 // isAnother reports whether a member is another node than the one that asks, which has its ID.
