@@ -32,8 +32,9 @@ func serve(t *testing.T, h http.Handler) (url string) {
 func TestPage(t *testing.T) {
 	browser := startBrowser(t)
 	t.Run("damage", func(t *testing.T) { t.Parallel(); seeDamage(browser, t) })
+	t.Run("nested", func(t *testing.T) { t.Parallel(); showDeepNesting(browser, t) })
 	if testing.Short() {
-		return // the one above says most
+		return // those above say most
 	}
 	t.Run("list", func(t *testing.T) { t.Parallel(); searchTheList(browser, t) })
 	t.Run("states", func(t *testing.T) { t.Parallel(); compareStates(browser, t) })
@@ -136,6 +137,48 @@ func searchTheList(browser context.Context, t *testing.T) {
 	b.wait(`document.querySelector("#list tr.item td")?.textContent !== "77"`)
 	if at := eval[string](b, `document.querySelector("#list tr.item td:nth-child(2)").textContent`); !strings.HasPrefix(at, "2026-03-02 08:2") {
 		t.Errorf("the middle of the time line leads to %q", at) // of 7:30 to 9:23
+	}
+}
+
+// JSON is indented on the page within the bounds that there are for states, and in the same
+// way: else one small payload that is nested deeply would keep the page busy for minutes.
+func showDeepNesting(browser context.Context, t *testing.T) {
+	nested := func(depth int, inside string) string {
+		return strings.Repeat("[", depth) + inside + strings.Repeat("]", depth)
+	}
+	deep := nested(8000, "")
+	dir := filepath.Join(t.TempDir(), "deep")
+	s, err := store.Open(dir, nothing{}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := s.Update(t.Context(), []byte(deep)); err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	b := open(browser, t, serve(t, Handler(dir, nil)), desk)
+	b.wait(settledPage + ` && document.querySelectorAll("#list tr.item.update").length === 1`)
+	b.do(chromedp.Click(chromedp.CSS("#list tr.item.update")))
+	b.wait(`document.querySelector('#list .tabs button[aria-pressed="true"]')?.textContent === "text"`)
+	if got := eval[string](b, `document.querySelector("#list tr.open pre").textContent`); got != deep {
+		t.Errorf("a payload of %d bytes is shown as %d: %.100s", len(deep), len(got), got)
+	}
+	b.do(chromedp.Evaluate[chromedp.Void](`void import("./format.js").then((m) => {
+		window.indented = (text) => { try { return m.indented(text); } catch { return ""; } };
+	})`))
+	b.wait(`typeof window.indented === "function"`)
+	for _, text := range []string{
+		"1", "[]", "{}", ` [ 1 , [ [ ] , { } ] ]`, `{"a":[1,2,{"b":null}],"c":"[{\\\",:"}`, "[" + strings.Repeat("{},", 20_000) + "{}]",
+		nested(maxDepth, "1"), nested(maxDepth, ""), nested(maxDepth+1, "1"), nested(maxDepth+1, ""),
+		nested(maxDepth-1, strings.Repeat("1,", 30_000)+"1"), nested(maxDepth, strings.Repeat("1,", 50_000)+"1"),
+		"nothing", "[", "",
+	} {
+		want := string(indented([]byte(text)))
+		if got := eval[string](b, fmt.Sprintf("indented(%q)", text)); got != want {
+			t.Errorf("%.40s, of %d bytes, is %d bytes once it is indented, not %d: %.100s", text, len(text), len(got), len(want), got)
+		}
 	}
 }
 

@@ -25,22 +25,24 @@ export function duration(ns) {
 // in UTC, too, and those who look at one page together may be anywhere.
 export const time = (t) => (t ? new Date(t).toISOString().replace("T", " ") : "");
 
+// What is indented, as indent.go has it: deep nesting makes a text the square of what it was.
+const maxPretty = 8 << 20, maxDepth = 100;
+
 // indented returns a text of JSON with a line for each value. Numbers, members that stand
 // twice and their order stay as they are, which JSON.parse would change.
 export function indented(text) {
   JSON.parse(text); // it is none: an error
-  let out = "", depth = 0;
+  let out = "", depth = 0, empty = false; // empty: something was opened, and nothing is in it yet
   const line = () => "\n" + "  ".repeat(depth);
   for (const [token] of text.matchAll(/"(?:[^"\\]|\\.)*"|[{}[\],:]|[^\s{}[\],:"]+/g)) {
-    if (token === "{" || token === "[") {
-      depth++;
-      out += token + line();
-    } else if (token === "}" || token === "]") {
-      depth--;
-      const empty = out.trimEnd();
-      out = (empty.endsWith("{") || empty.endsWith("[") ? empty : out + line()) + token;
-    } else if (token === ",") out += token + line();
-    else out += token === ":" ? ": " : token;
+    const opens = token === "{" || token === "[", closes = token === "}" || token === "]";
+    if (closes) depth--;
+    if (empty !== closes) out += line();
+    out += token === ":" ? ": " : token;
+    if (token === ",") out += line();
+    if (opens) depth++;
+    empty = opens;
+    if (depth > maxDepth || out.length > maxPretty) throw new Error("it would be too large once it is indented");
   }
   return out;
 }
