@@ -37,6 +37,9 @@ type handler struct {
 // at the latest. A file that was replaced or written over is read anew, and all are when the
 // page asks for that. No file stays open. What can't be read, or is not there, is told on the
 // page.
+//
+// A client that takes nothing of an answer for a minute is given up, unless the server has a
+// WriteTimeout: that holds then.
 func Handler(path string, opts *Options) http.Handler {
 	h := &handler{}
 	if opts != nil {
@@ -65,6 +68,7 @@ func Handler(path string, opts *Options) http.Handler {
 
 // ServeHTTP implements http.Handler.
 func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer allow(w, r) // for what is sent when this has returned
 	protect(w.Header())
 	if h.guard.refuse(w, r) {
 		return
@@ -123,7 +127,7 @@ func asset(w http.ResponseWriter, r *http.Request, name string) {
 		kind = "text/javascript; charset=utf-8" // whatever the system says
 	}
 	w.Header().Set("Content-Type", kind)
-	_, _ = w.Write(b) // the browser may be gone
+	send(w, r, b)
 }
 
 // A badRequest is an error of the one who asks.
@@ -140,23 +144,33 @@ func (h *handler) answer(w http.ResponseWriter, r *http.Request, name string) {
 	if turns.take(r.Context()) != nil {
 		return // the client is gone
 	}
-	defer turns.give() // after the answer is written: it may be large
-	v, err := f(r)
-	status := http.StatusOK
-	if err != nil {
-		status = http.StatusInternalServerError
-		var bad badRequest
-		switch {
-		case errors.As(err, &bad):
-			status = http.StatusBadRequest
-		case errors.Is(err, fs.ErrNotExist):
-			status = http.StatusNotFound
-		}
-		v = map[string]string{"error": err.Error()}
-	}
+	status, body := made(r, f, turns)
 	w.Header().Set("Content-Type", "application/json; charset=utf-8")
 	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(v) // the browser may be gone
+	send(w, r, body)
+}
+
+// made returns what f answers r with, as JSON, and gives the turn back. That must not wait
+// until the client has taken the answer: one that never does would keep all others waiting.
+func made(r *http.Request, f func(r *http.Request) (any, error), turns turns) (status int, body []byte) {
+	defer turns.give()
+	v, err := f(r)
+	if err == nil {
+		body, err = json.Marshal(v)
+	}
+	if err == nil {
+		return http.StatusOK, append(body, '\n')
+	}
+	status = http.StatusInternalServerError
+	var bad badRequest
+	switch {
+	case errors.As(err, &bad):
+		status = http.StatusBadRequest
+	case errors.Is(err, fs.ErrNotExist):
+		status = http.StatusNotFound
+	}
+	body, _ = json.Marshal(map[string]string{"error": err.Error()}) // a string always is JSON
+	return status, append(body, '\n')
 }
 
 // number returns a number of the query of r, or def if there is none, within bounds.

@@ -57,7 +57,7 @@ func (s *states) get(ctx context.Context, index, edition uint64) (*stateText, er
 	}
 	begun := time.Now()
 	b := &bounded{}
-	if err := s.show(ctx, b, index); err != nil {
+	if err := s.show(ctx, wantedWriter{ctx, b}, index); err != nil {
 		return nil, err
 	}
 	t := textOf(b)
@@ -96,6 +96,20 @@ func (s *states) show(ctx context.Context, w io.Writer, index uint64) error {
 		return fmt.Errorf("view: showing the state of update %d: %w", index, err)
 	}
 	return nil
+}
+
+// A wantedWriter takes what is written for as long as a request is not given up: a state may
+// be large.
+type wantedWriter struct {
+	ctx context.Context
+	w   io.Writer
+}
+
+func (w wantedWriter) Write(p []byte) (int, error) {
+	if err := w.ctx.Err(); err != nil {
+		return 0, err
+	}
+	return w.w.Write(p)
 }
 
 // textOf returns what was written as it is shown.

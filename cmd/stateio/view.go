@@ -62,7 +62,7 @@ func newView() *cobra.Command {
 // serveView prints the URL of the page of path, and serves it at l until ctx ends. It
 // closes l.
 func serveView(ctx context.Context, l net.Listener, path string, opts *view.Options, stdout io.Writer) error {
-	srv := &http.Server{
+	srv := &http.Server{ // no WriteTimeout: a state may take long to make; the page gives slow clients up
 		Handler:           view.Handler(path, opts),
 		ReadHeaderTimeout: 10 * time.Second,
 		IdleTimeout:       2 * time.Minute,
