@@ -114,7 +114,7 @@ func jsonFileOf(f store.File) jsonFile {
 	if f.Snapshot {
 		out.Kind = "snapshot"
 	}
-	if f.Last > 0 {
+	if f.Snapshot || f.Last > 0 { // a snapshot of index 0 begins a store
 		out.Last = &f.Last
 	}
 	if f.Err != nil {
