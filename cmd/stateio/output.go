@@ -186,10 +186,16 @@ func newTemp(path string, replace bool, warn io.Writer) (*output, error) {
 	}
 }
 
+// maxBase is how many bytes of a name are in that of its temporary file: there may be 255.
+const maxBase = 200
+
 // tempPrefix begins the names of the temporary files for path.
 func tempPrefix(path string) string {
 	base := filepath.Base(path)
-	return "." + base[:min(len(base), 200)] + "." // a name may have 255 bytes
+	if len(base) > maxBase {
+		base = strings.ToValidUTF8(base[:maxBase], "") // some file systems refuse a part of a rune
+	}
+	return "." + base + "."
 }
 
 // removeStale removes the temporary files for path that a kill has left, and says

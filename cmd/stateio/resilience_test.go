@@ -9,6 +9,7 @@ import (
 	"runtime"
 	"strings"
 	"testing"
+	"unicode/utf8"
 
 	"github.com/stateio/stateio"
 )
@@ -98,6 +99,19 @@ func TestTemporaryFilesThatNobodyUsesAreRemoved(t *testing.T) {
 	for _, name := range append(others, filepath.Base(used.file.Name()), filepath.Base(next.file.Name())) {
 		if _, err := os.Lstat(filepath.Join(dir, name)); err != nil {
 			t.Error(err)
+		}
+	}
+}
+
+// Some file systems take only names in UTF-8.
+func TestALongNameIsCutBetweenRunes(t *testing.T) {
+	for _, name := range []string{"app.state", "\xff", strings.Repeat("x", 255), strings.Repeat("д", 127), "x" + strings.Repeat("д", 127), strings.Repeat("字", 85)} {
+		got := tempPrefix(filepath.Join("dir", name))
+		if utf8.ValidString(got) != utf8.ValidString(name) || len(got) > maxBase+2 {
+			t.Errorf("%q: the name of its temporary file begins with %q", name, got)
+		}
+		if part := strings.TrimSuffix(got, "."); !strings.HasPrefix("."+name, part) || len(part) <= min(len(name), maxBase-utf8.UTFMax) {
+			t.Errorf("%q: %q is not its beginning", name, got)
 		}
 	}
 }
