@@ -34,19 +34,13 @@ func (v *verifier) store(ctx context.Context, dir string) (verdict, error) {
 	found := verdict{Path: dir, Kind: "store", Damage: []verdictDamage{}}
 	logs := 0
 	for _, r := range reports {
-		found.Updates += r.Updates
-		found.Size += r.Size
-		found.Torn += r.Torn
-		for _, d := range r.Damage {
-			found.Damage = append(found.Damage, verdictDamage{Path: d.Path, Offset: d.Offset, Reason: d.Err.Error()})
-		}
+		found.add(r)
 		if strings.HasSuffix(r.Path, ".snap") {
 			found.Snapshots++
 		} else {
 			logs++
 		}
 	}
-	found.Damaged = int64(len(found.Damage))
 	found.Sound = found.Damaged == 0
 	holds := fmt.Sprintf("%s in %s, and %s", count(int64(found.Updates), "update"), count(logs, "log"), count(found.Snapshots, "snapshot"))
 	found.conclude(ctx, holds, reports)
@@ -54,6 +48,17 @@ func (v *verifier) store(ctx context.Context, dir string) (verdict, error) {
 		return verdict{}, fmt.Errorf("%w: verifying %s is not complete", context.Cause(ctx), dir)
 	}
 	return found, printErr
+}
+
+// add counts what is in a file of a store.
+func (v *verdict) add(r store.FileReport) {
+	v.Updates += r.Updates
+	v.Size += r.Size
+	v.Torn += r.Torn
+	v.Damaged += int64(len(r.Damage))
+	for _, d := range r.Damage[:min(len(r.Damage), maxNamed-len(v.Damage))] {
+		v.Damage = append(v.Damage, verdictDamage{Path: d.Path, Offset: d.Offset, Reason: d.Err.Error()})
+	}
 }
 
 // describeFile prints what is wrong with a file of a store.

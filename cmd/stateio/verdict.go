@@ -35,6 +35,9 @@ type verdictDamage struct {
 	Reason string `json:"reason"`
 }
 
+// maxNamed is how many damaged places a verdict names, as an inspect.Report does.
+const maxNamed = 1000
+
 // The verdicts.
 const (
 	verdictOK         = "ok"
@@ -44,8 +47,9 @@ const (
 	verdictUnknown    = "unknown"    // it could not be verified
 )
 
-// verdictOfFile returns what verify has found out about a state file.
-func verdictOfFile(path string, r *inspect.Report) verdict {
+// verdictOfFile returns what verify has found out about a state file with a torn tail of so
+// many bytes.
+func verdictOfFile(path string, r *inspect.Report, torn int64) verdict {
 	v := verdict{
 		Path: path, Kind: "file", Sound: r.Sound() && !r.Incomplete(), Verdict: verdictOK, Size: r.Size,
 		Updates: uint64(r.Updates), Snapshots: r.Snapshots, Damage: []verdictDamage{}, Summary: summary(r),
@@ -58,11 +62,12 @@ func verdictOfFile(path string, r *inspect.Report) verdict {
 	case !r.Sound():
 		v.Verdict = verdictDamaged
 	}
-	v.Damaged = r.Damaged
-	for _, d := range r.Damage {
+	v.Torn, v.Damaged = torn, r.Damaged
+	if torn > 0 {
+		v.Damaged-- // it is no damage
+	}
+	for _, d := range r.Damage { // the first maxNamed
 		if d.Place == inspect.TornTail {
-			v.Torn = d.Length
-			v.Damaged--
 			continue
 		}
 		v.Damage = append(v.Damage, verdictDamage{path, d.Offset, d.Length, d.Place.String(), d.Reason})

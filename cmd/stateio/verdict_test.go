@@ -1,14 +1,19 @@
 package main
 
 import (
+	"bytes"
+	"encoding/json"
 	"errors"
 	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
+
+	"github.com/stateio/stateio/store"
 )
 
 // A deafWriter takes nothing.
@@ -37,6 +42,42 @@ func damagedPaths(t *testing.T) (file, dir, whole string) {
 		}
 	}
 	return file, dir, whole
+}
+
+// Of much damage in a state file the first places are named and all are counted, and a torn
+// tail after it is no damage.
+func TestMuchDamageIsCountedAndATornTailIsNone(t *testing.T) {
+	const damaged = maxNamed + 200
+	path := filepath.Join(t.TempDir(), "app.state")
+	input := strings.Repeat("damaged\nsound\n", damaged) + "torn"
+	runStateio(t, 0, strings.NewReader(input), "append", "--batch", "10000", path)
+	b, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b = bytes.ReplaceAll(bytes.TrimRight(b, "\x00"), []byte("damaged"), []byte("DAMAGED"))
+	if err := os.WriteFile(path, cut(b, 2), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, _ := runStateio(t, exitDamage, nil, "verify", "--json", path)
+	var v verdict
+	if err := json.Unmarshal([]byte(out), &v); err != nil {
+		t.Fatal(err)
+	}
+	if v.Damaged != damaged || len(v.Damage) != maxNamed || v.Torn <= 0 {
+		t.Errorf("%d of %d damaged places are named, and a torn tail of %d bytes; there are %d", len(v.Damage), v.Damaged, v.Torn, damaged)
+	}
+}
+
+// The same of a store, over all of its files.
+func TestMuchDamageInAStoreIsCounted(t *testing.T) {
+	v := verdict{}
+	for range 3 {
+		v.add(store.FileReport{Damage: slices.Repeat([]*store.CorruptError{{Err: errors.New("damaged")}}, maxNamed/2+1), Torn: 1})
+	}
+	if v.Damaged != 3*(maxNamed/2+1) || len(v.Damage) != maxNamed || v.Torn != 3 {
+		t.Errorf("%d of %d damaged places are named, and torn tails of %d bytes", len(v.Damage), v.Damaged, v.Torn)
+	}
 }
 
 // Damage that was found is the exit status, whether somebody reads what is printed, has gone,

@@ -114,13 +114,14 @@ func (v *verifier) one(ctx context.Context, path string) (verdict, error) {
 func (v *verifier) file(ctx context.Context, path string, file *os.File, size int64) (verdict, error) {
 	bar := newProgress(v.stdout, v.stderr, "verify "+path, size)
 	var printErr error
+	torn := int64(0) // what is found last, and the report has only the first damage
 	report, err := inspect.Verify(ctx, file, size, &inspect.Options{
 		Progress: bar.at,
 		Found: func(d inspect.Damage) {
 			bar.hide()
 			c := red
 			if d.Place == inspect.TornTail {
-				c = yellow
+				c, torn = yellow, d.Length
 			}
 			if err := v.say(c, path, describe(d)); printErr == nil {
 				printErr = err
@@ -134,7 +135,7 @@ func (v *verifier) file(ctx context.Context, path string, file *os.File, size in
 	if err != nil {
 		return verdict{}, errors.Join(err, printErr)
 	}
-	return verdictOfFile(path, report), printErr
+	return verdictOfFile(path, report, torn), printErr
 }
 
 // say prints a line about a path, unless all is told in JSON.
