@@ -23,6 +23,7 @@ type output struct {
 	file    *os.File  // nil for standard output
 	temp    bool      // file is temporary, to be renamed to path
 	replace bool      // a file is at path, whose owner and mode are to stay
+	fresh   bool      // none is, and none that appears meanwhile is replaced
 	warn    io.Writer // told what of that could not be kept
 	done    bool
 
@@ -93,7 +94,11 @@ func (o outputs) open(path string) (*output, error) {
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return newTemp(path, false, o.stderr)
+		out, err := newTemp(path, false, o.stderr)
+		if err == nil {
+			out.fresh = !o.force
+		}
+		return out, err
 	case err != nil:
 		return nil, err
 	case info.Mode().IsRegular() && o.force:
@@ -277,7 +282,14 @@ func (o *output) rename() error {
 		}
 	}
 	// As long as it is open it is locked, and nobody takes it for stale.
-	if err := os.Rename(o.file.Name(), o.path); err != nil {
+	rename := os.Rename
+	if o.fresh {
+		rename = renameNew
+	}
+	switch err := rename(o.file.Name(), o.path); {
+	case o.fresh && errors.Is(err, fs.ErrExist):
+		return fmt.Errorf("%s was not there before, and somebody else has made it meanwhile: name another file, or give --force to replace it", o.path)
+	case err != nil:
 		return err
 	}
 	o.done = true

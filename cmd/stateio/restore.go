@@ -24,7 +24,8 @@ comes out again, and so it does after a snapshot of just that output.
 With --state or --updates it writes only what is asked for, to a file or, for -,
 to standard output; pipes, devices and /dev/fd/N are written to as well. A file
 appears when all of it is there, and durable. One that --force replaces keeps its
-owner, its mode and its extended attributes, where the user may give them.
+owner, its mode and its extended attributes, where the user may give them. One that
+appears meanwhile stays, without --force, and restore fails.
 A file that holds something, but no whole entry, is an error: it may be the
 beginning of a copy. So is a backup of a store that is not whole.
 An epoch without a snapshot has no state: then --state writes no file and says so.
