@@ -145,7 +145,7 @@ func appendAll(ctx context.Context, j journal, pieces <-chan piece, batch int, a
 		if _, pending := j.progress(); pending == 0 {
 			return nil
 		}
-		if err := j.commit(); err != nil {
+		if err := durably(j.commit); err != nil {
 			return err
 		}
 		durable, _ := j.progress()

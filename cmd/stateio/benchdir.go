@@ -46,6 +46,7 @@ func newBenchDir(parent string, warn io.Writer) (*benchDir, error) {
 			_ = file.Close() // it is about to be removed
 			continue
 		}
+		temporary.add(path)
 		if locked { // where there are no locks, nobody removes anything
 			removeOldBenches(parent, warn)
 		}
@@ -55,6 +56,7 @@ func newBenchDir(parent string, warn io.Writer) (*benchDir, error) {
 
 // remove removes the directory with all that is in it.
 func (d *benchDir) remove() error {
+	defer temporary.forget(d.path)
 	return errors.Join(d.lock.Close(), os.RemoveAll(d.path))
 }
 

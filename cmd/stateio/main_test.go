@@ -5,14 +5,19 @@ import (
 	"os"
 	"strconv"
 	"testing"
+	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
 // TestMain makes this test binary the program stateio, too, when it is run by
-// that name: it is found in the PATH.
+// that name: it is found in the PATH. "hasty" is the same program, but gives up soon after a
+// signal.
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"stateio": main})
+	testscript.Main(m, map[string]func(){"stateio": main, "hasty": func() {
+		grace = time.Millisecond
+		main()
+	}})
 }
 
 // TestScripts runs the transcripts in testdata/script.

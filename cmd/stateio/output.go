@@ -181,6 +181,7 @@ func newTemp(path string, replace bool, warn io.Writer) (*output, error) {
 			_ = file.Close() // another process takes it for stale, just now
 			continue
 		}
+		temporary.add(file.Name())
 		if locked { // where there are no locks, nobody removes anything
 			removeStale(path, warn)
 		}
@@ -293,6 +294,7 @@ func (o *output) rename() error {
 		return err
 	}
 	o.done = true
+	temporary.forget(o.file.Name())
 	if runtime.GOOS != "windows" {
 		if err := o.file.Close(); err != nil {
 			return err
@@ -331,6 +333,7 @@ func (o *output) discard() {
 		_ = o.file.Close() // it is of no use any more
 		if o.temp {
 			_ = os.Remove(o.file.Name())
+			temporary.forget(o.file.Name())
 		}
 	}
 }

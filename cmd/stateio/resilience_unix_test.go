@@ -4,6 +4,9 @@ package main
 
 import (
 	"bufio"
+	"context"
+	"errors"
+	"io"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -12,6 +15,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -49,6 +53,116 @@ func TestAHangUpEndsACommandInOrder(t *testing.T) {
 	err = cmd.Wait()
 	if status, _ := exitStatus(err); status != 129 || !strings.Contains(errs.String(), "1 update of this run are durable") {
 		t.Fatal(err, errs.String())
+	}
+}
+
+// A signal ends a command that waits for the reader of a pipe: one that reads no more, or one
+// that has not come.
+func TestASignalEndsACommandThatWaitsForAReader(t *testing.T) {
+	dir := t.TempDir()
+	path, first, never := filepath.Join(dir, "app.state"), filepath.Join(dir, "first"), filepath.Join(dir, "never")
+	runStateio(t, 0, nil, "append", path)
+	runStateio(t, 0, strings.NewReader(strings.Repeat("x", 4<<20)), "snapshot", path) // no pipe has room for it
+	for _, fifo := range []string{first, never} {
+		if err := unix.Mkfifo(fifo, 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for sig, args := range map[syscall.Signal][]string{
+		syscall.SIGTERM: {"restore", path},
+		syscall.SIGHUP:  {"restore", path, "--state", first, "--updates", never},
+	} {
+		if signal.Ignored(sig) {
+			continue // under nohup
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, "hasty", args...)
+		out, err := cmd.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		if len(args) == 2 {
+			_, err = io.ReadFull(out, make([]byte, 1)) // and no more
+		} else {
+			_, err = os.ReadFile(first)
+		}
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := cmd.Process.Signal(sig); err != nil {
+			t.Fatal(err)
+		}
+		// Not by cmd, which would close the pipe.
+		state, err := cmd.Process.Wait()
+		if err != nil || state.ExitCode() != 128+int(sig) {
+			t.Errorf("%q: %v, %v", args, state, err)
+		}
+		_ = out.Close()
+	}
+}
+
+// fullPipe returns the end of a pipe that has no room, and whose reader takes nothing.
+func fullPipe(t *testing.T) *os.File {
+	t.Helper()
+	var ends [2]int
+	if err := unix.Pipe(ends[:]); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unix.Close(ends[0]) })
+	for _, fd := range ends {
+		unix.CloseOnExec(fd)
+	}
+	err := unix.SetNonblock(ends[1], true)
+	for size := 64 << 10; err == nil && size > 0; {
+		n, werr := unix.Write(ends[1], make([]byte, size))
+		if n <= 0 {
+			size /= 2
+		}
+		if werr != nil && werr != unix.EAGAIN {
+			err = werr
+		}
+	}
+	if err := errors.Join(err, unix.SetNonblock(ends[1], false)); err != nil {
+		t.Fatal(err)
+	}
+	w := os.NewFile(uintptr(ends[1]), "full")
+	t.Cleanup(func() { _ = w.Close() })
+	return w
+}
+
+// Nor does a quit wait for whoever should read what it says.
+func TestAQuitWaitsForNoReader(t *testing.T) {
+	heed(t, os.Interrupt)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "hasty", "append", "--ack", filepath.Join(t.TempDir(), "app.state"))
+	cmd.Stderr = fullPipe(t)
+	in, err := cmd.StdinPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	out, err := cmd.StdoutPipe()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := in.Write([]byte("one\n")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Process.Signal(syscall.SIGQUIT); err != nil {
+		t.Fatal(err)
+	}
+	if status, _ := exitStatus(cmd.Wait()); status != 131 {
+		t.Errorf("exit status %d", status)
 	}
 }
 

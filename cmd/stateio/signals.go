@@ -14,7 +14,8 @@ type interrupted struct{ os.Signal }
 
 func (i interrupted) Error() string { return i.String() }
 
-// heedSignals has the first signal end what is done, in order, and a second one end it at once.
+// heedSignals has the first signal end what is done, in order, and what does not end so after a
+// moment all the same. A second one ends it at once.
 // A signal that whoever has started the command ignores stays ignored: nohup does so with a
 // closed terminal, and a shell with an interrupt and a quit of what it runs in the background.
 func heedSignals(end context.CancelCauseFunc) {
@@ -27,8 +28,10 @@ func heedSignals(end context.CancelCauseFunc) {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, heeded...)
 	go func() {
-		end(interrupted{<-signals})
+		by := interrupted{<-signals}
+		end(by)
 		signal.Reset(heeded...)
+		newEnding().giveUp(by)
 	}()
 	if signal.Ignored(os.Interrupt) {
 		signal.Ignore(syscall.SIGQUIT) // the runtime does not tell whether it was
@@ -39,8 +42,8 @@ func heedSignals(end context.CancelCauseFunc) {
 	go func() {
 		<-quit
 		stacks := make([]byte, 1<<20)
-		_, _ = os.Stderr.Write(stacks[:runtime.Stack(stacks, true)]) // there is nowhere else to tell
-		os.Exit(128 + int(syscall.SIGQUIT))                          // the runtime would exit with exitUsage
+		newEnding().tell(stacks[:runtime.Stack(stacks, true)])
+		os.Exit(128 + int(syscall.SIGQUIT)) // the runtime would exit with exitUsage
 	}()
 }
 

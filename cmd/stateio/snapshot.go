@@ -61,7 +61,7 @@ func runSnapshot(ctx context.Context, path string, how opening, empty bool, in i
 	if err != nil {
 		err = fmt.Errorf("%w: nothing was appended to %s", err, path)
 	} else {
-		err = j.snapshot(state)
+		err = durably(func() error { return j.snapshot(state) })
 	}
 	return errors.Join(err, j.close())
 }
@@ -94,5 +94,7 @@ func createStore(ctx context.Context, dir string, empty bool, in io.Reader) erro
 	if err != nil {
 		return fmt.Errorf("%w: no store was made in %s", err, dir)
 	}
-	return store.Create(dir, bytes.NewReader(state), &store.Options{Logger: slog.New(slog.DiscardHandler)})
+	return durably(func() error {
+		return store.Create(dir, bytes.NewReader(state), &store.Options{Logger: slog.New(slog.DiscardHandler)})
+	})
 }
