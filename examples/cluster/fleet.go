@@ -29,6 +29,7 @@ type fleet struct {
 	mu     sync.Mutex
 	procs  [nodes]*proc // nil: it does not run
 	paused [nodes]bool
+	ended  bool // no node starts any more
 }
 
 type proc struct {
@@ -72,7 +73,10 @@ func name(i int) string { return fmt.Sprintf("n%d", i+1) }
 func (f *fleet) start(i int) error {
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	if f.procs[i] != nil {
+	switch {
+	case f.ended:
+		return errors.New("the program ends")
+	case f.procs[i] != nil:
 		return fmt.Errorf("%s runs already", name(i))
 	}
 	cmd, err := f.command(i, "-until-eof")
@@ -121,13 +125,16 @@ func (f *fleet) close(i int) error { return f.end(i, func(p *proc) { _ = p.stdin
 
 func (f *fleet) end(i int, how func(*proc)) error {
 	f.mu.Lock()
-	p := f.procs[i]
+	p, paused := f.procs[i], f.paused[i]
 	f.procs[i], f.paused[i] = nil, false
 	f.mu.Unlock()
 	if p == nil {
 		return fmt.Errorf("%s does not run", name(i))
 	}
 	how(p)
+	if paused { // it could not notice
+		_ = pauseProcess(p.cmd.Process, false) // killed, else
+	}
 	_ = p.cmd.Wait() // killed, mostly
 	_ = p.stdin.Close()
 	return nil
@@ -147,8 +154,11 @@ func (f *fleet) pause(i int) (paused bool, err error) {
 	return f.paused[i], nil
 }
 
-// stop kills all nodes.
+// stop kills all nodes, for good.
 func (f *fleet) stop() {
+	f.mu.Lock()
+	f.ended = true
+	f.mu.Unlock()
 	for i := range nodes {
 		_ = f.kill(i) // it may not run
 	}

@@ -15,10 +15,13 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"flag"
 	"fmt"
 	"os"
+	"os/signal"
+	"syscall"
 	"time"
 
 	"github.com/stateio/stateio/cluster"
@@ -67,26 +70,42 @@ func run(args []string) error {
 		defer func() { _ = os.RemoveAll(tmp) }() // temporary files, at worst, are left
 		*dir = tmp
 	}
+	ctx, release := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer release()
+	context.AfterFunc(ctx, release) // a second signal ends the program at once
 	f, err := startFleet(*dir, *heartbeat)
 	if err != nil {
 		return err
 	}
 	defer f.stop()
-	l := startLoad(f, *clients)
+	shown := make(chan error, 1)
+	go func() { shown <- show(f, *clients, *kills, *page) }() // it may wait for input, or for nodes
+	select {
+	case err := <-shown:
+		return err
+	case <-ctx.Done():
+		return errors.New("interrupted: nothing was checked")
+	}
+}
+
+// show has clients add, and kills nodes or has keys do so. The error is that something was
+// lost, or why it could not go on.
+func show(f *fleet, clients, kills int, page string) error {
+	l := startLoad(f, clients)
 	defer l.stop()
 	if err := f.ready(time.Minute); err != nil {
 		return err
 	}
 	d := &dashboard{f: f, l: l, out: os.Stdout}
-	url, closePage, err := d.open(*page)
+	url, closePage, err := d.open(page)
 	if err != nil {
 		return err
 	}
 	defer closePage()
 	say(os.Stdout, "all nodes, with buttons:  %s\n", url)
 	f.printPages(os.Stdout)
-	if *kills > 0 {
-		err = killLeaders(os.Stdout, f, l, *kills)
+	if kills > 0 {
+		err = killLeaders(os.Stdout, f, l, kills)
 	} else {
 		err = obeyKeys(os.Stdin, os.Stdout, f, l, d)
 	}

@@ -93,6 +93,7 @@ func runNode(args []string) error {
 	}
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
+	context.AfterFunc(ctx, cancel) // a second signal ends the node at once
 	if c.rejoin {
 		return c.prepareRejoin(ctx)
 	}
