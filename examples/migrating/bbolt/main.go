@@ -52,7 +52,7 @@ func there(ctx context.Context, from, to string) (n int, err error) {
 func fill(ctx context.Context, m *durable.Map[string, []byte], tx *bolt.Tx) (n int, err error) {
 	filler := move.Filler[string, []byte]{Map: m}
 	err = each(tx, func(key string, value []byte) error { // which is bbolt's
-		return filler.Put(ctx, key, bytes.Clone(value))
+		return filler.Put(ctx, len(key)+len(value), key, bytes.Clone(value))
 	})
 	if err = errors.Join(err, filler.Flush(ctx)); err != nil {
 		return 0, err

@@ -52,7 +52,7 @@ func there(ctx context.Context, from, to string) (n int, err error) {
 func fill(ctx context.Context, m *durable.Map[string, string], from *buntdb.Tx) (n int, err error) {
 	filler := move.Filler[string, string]{Map: m}
 	err = each(from, func(key, value string, left time.Duration) error {
-		return filler.Do(ctx, func(tx *durable.Tx[string, string]) {
+		return filler.Do(ctx, len(key)+len(value), func(tx *durable.Tx[string, string]) {
 			if left > 0 {
 				tx.PutTTL(key, value, left)
 			} else {

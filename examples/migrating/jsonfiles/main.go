@@ -66,7 +66,7 @@ func fill(ctx context.Context, users *durable.Map[string, user], from string) (n
 		if err != nil {
 			return 0, err
 		}
-		if err := filler.Put(ctx, key(path), u); err != nil {
+		if err := filler.Put(ctx, len(path)+len(u.Name)+len(u.Mail), key(path), u); err != nil {
 			return 0, err
 		}
 	}

@@ -47,28 +47,37 @@ func syncParent(dir string) error {
 	return errors.Join(parent.Sync(), parent.Close())
 }
 
-// batch is how many changes are made one transaction.
-const batch = 1000
+// batch is about how many bytes are made one transaction.
+const batch = 256 << 10
+
+// perChange is about how many bytes a change has besides key and value.
+const perChange = 16
 
 // A Filler puts much into a map, many keys in each transaction: one by one, each would
 // wait for the disk. It is used by one goroutine.
 type Filler[K cmp.Ordered, V any] struct {
 	Map     *durable.Map[K, V]
 	pending []func(tx *durable.Tx[K, V])
+	size    int // of them, in bytes
 }
 
-// Do makes a change, soon.
-func (f *Filler[K, V]) Do(ctx context.Context, change func(tx *durable.Tx[K, V])) error {
-	f.pending = append(f.pending, change)
-	if len(f.pending) < batch {
-		return nil
+// Do makes a change of about so many bytes, soon.
+func (f *Filler[K, V]) Do(ctx context.Context, bytes int, change func(tx *durable.Tx[K, V])) error {
+	bytes += perChange
+	if f.size+bytes > batch { // what is larger is alone: an update may have so many bytes and no more
+		if err := f.Flush(ctx); err != nil {
+			return err
+		}
 	}
-	return f.Flush(ctx)
+	f.pending = append(f.pending, change)
+	f.size += bytes
+	return nil
 }
 
-// Put sets a key, soon. The value must not be changed any more.
-func (f *Filler[K, V]) Put(ctx context.Context, key K, value V) error {
-	return f.Do(ctx, func(tx *durable.Tx[K, V]) { tx.Put(key, value) })
+// Put sets a key, soon. Key and value have about so many bytes; the value must not be changed
+// any more.
+func (f *Filler[K, V]) Put(ctx context.Context, bytes int, key K, value V) error {
+	return f.Do(ctx, bytes, func(tx *durable.Tx[K, V]) { tx.Put(key, value) })
 }
 
 // Flush makes the changes that were not made. When it returns nil, all are on the disk.
@@ -83,7 +92,8 @@ func (f *Filler[K, V]) Flush(ctx context.Context) error {
 		return nil
 	})
 	if err == nil {
-		f.pending = f.pending[:0]
+		clear(f.pending)
+		f.pending, f.size = f.pending[:0], 0
 	}
 	return err
 }
