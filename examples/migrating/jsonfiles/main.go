@@ -88,7 +88,7 @@ func fill(ctx context.Context, users *durable.Map[string, user], from string) (n
 func key(path string) string { return strings.TrimSuffix(filepath.Base(path), suffix) }
 
 // isName reports whether the file of a key can have its name.
-func isName(key string) bool { return key == filepath.Base(key) }
+func isName(key string) bool { return key == filepath.Base(key) && filepath.IsLocal(key+suffix) }
 
 func readFile(path string) (user, error) {
 	b, err := os.ReadFile(path)
@@ -121,10 +121,21 @@ func back(_ context.Context, from, to string) (n int, err error) {
 			if err != nil {
 				return err
 			}
-			if err := os.WriteFile(filepath.Join(dir, name+suffix), append(b, '\n'), 0o666); err != nil {
-				return err
+			if err := writeNew(filepath.Join(dir, name+suffix), append(b, '\n')); err != nil {
+				return fmt.Errorf("key %q: %w", name, err)
 			}
 		}
 		return nil
 	})
+}
+
+// writeNew writes a file that must not be there: where upper and lower case are the same, two
+// keys may have one. move.To makes it durable.
+func writeNew(path string, b []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	return errors.Join(err, f.Close())
 }

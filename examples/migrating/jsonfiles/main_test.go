@@ -1,6 +1,9 @@
 package main
 
 import (
+	"errors"
+	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
@@ -89,18 +92,34 @@ func TestADirectoryWithoutUsersIsRefused(t *testing.T) {
 }
 
 func TestAKeyThatIsNoNameOfAFileIsNotMovedBack(t *testing.T) {
-	dir := t.TempDir()
-	users, err := durable.OpenMap[string, user](dir, nil)
-	if err != nil {
+	for _, key := range []string{"../ann", "/", ""} {
+		dir := t.TempDir()
+		users, err := durable.OpenMap[string, user](dir, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := users.Put(t.Context(), key, user{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := users.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if err := movetest.Refused(t, dir, back); !strings.Contains(err.Error(), fmt.Sprintf("%q is no name", key)) {
+			t.Error(err)
+		}
+	}
+}
+
+// Where "Ann" and "ann" are one file, the second is not written over the first.
+func TestAFileIsNotWrittenTwice(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "ann.json")
+	if err := writeNew(path, []byte("one")); err != nil {
 		t.Fatal(err)
 	}
-	if err := users.Put(t.Context(), "../ann", user{}); err != nil {
-		t.Fatal(err)
-	}
-	if err := users.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := movetest.Refused(t, dir, back); !strings.Contains(err.Error(), `"../ann"`) {
+	if err := writeNew(path, []byte("two")); !errors.Is(err, fs.ErrExist) {
 		t.Error(err)
+	}
+	if got, err := os.ReadFile(path); string(got) != "one" {
+		t.Errorf("there is %q, %v", got, err)
 	}
 }

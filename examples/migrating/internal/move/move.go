@@ -15,7 +15,8 @@ import (
 )
 
 // To makes the directory dir by fill, which makes it under another name, given to it. It
-// gets its own name when fill has succeeded: what is interrupted is not taken for whole.
+// gets its own name when fill has succeeded, and all of it is on the disk: what is interrupted
+// is not taken for whole, and what has the name outlives a power cut. It may be a file as well.
 // Nothing else may make dir meanwhile. The error is fs.ErrExist if there is one already.
 func To(dir string, fill func(dir string) error) error {
 	partial := filepath.Clean(dir) + ".partial"
@@ -29,23 +30,45 @@ func To(dir string, fill func(dir string) error) error {
 	if err := fill(partial); err != nil {
 		return errors.Join(err, os.RemoveAll(partial))
 	}
+	if err := filepath.WalkDir(partial, syncEntry); err != nil {
+		return errors.Join(err, os.RemoveAll(partial))
+	}
 	if err := os.Rename(partial, dir); err != nil {
 		return err
 	}
-	return syncParent(dir)
+	return syncDir(filepath.Dir(filepath.Clean(dir)))
 }
 
-// syncParent makes the name of dir durable. Windows has no call for it.
-func syncParent(dir string) error {
-	if runtime.GOOS == "windows" {
-		return nil
+// syncEntry makes what is in a file, or the names in a directory, durable. Not every library
+// does so with what it makes, nor tells when that fails.
+func syncEntry(path string, entry fs.DirEntry, err error) error {
+	switch {
+	case err != nil:
+		return err
+	case entry.IsDir():
+		return syncDir(path)
 	}
-	parent, err := os.Open(filepath.Dir(filepath.Clean(dir)))
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err != nil {
 		return err
 	}
-	return errors.Join(parent.Sync(), parent.Close())
+	return errors.Join(syncFile(f), f.Close())
 }
+
+// syncDir makes the names in a directory durable. Windows has no call for it.
+func syncDir(path string) error {
+	if runtime.GOOS == "windows" {
+		return nil
+	}
+	dir, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	return errors.Join(syncFile(dir), dir.Close())
+}
+
+// syncFile is changed by tests.
+var syncFile = (*os.File).Sync
 
 // batch is about how many bytes are made one transaction.
 const batch = 256 << 10
