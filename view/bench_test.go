@@ -47,7 +47,7 @@ func BenchmarkIndex(b *testing.B) {
 			b.SetBytes(m.Files[0].Size)
 			for b.Loop() {
 				x := newIndex(m.Files[0], maxBuckets)
-				if err := x.walk(m, 0, func() bool { return true }); err != nil || x.updates == 0 {
+				if _, err := x.walk(m, 0, func() bool { return true }); err != nil || x.updates == 0 {
 					b.Fatalf("%d updates, %v", x.updates, err)
 				}
 			}

@@ -34,9 +34,10 @@ type handler struct {
 //
 // Nothing is read before the first request. Then a goroutine reads all files, once, and what
 // is added to them as long as pages ask: it ends by itself, a minute after the last request
-// at the latest. A file that was replaced or written over is read anew, and all are when the
-// page asks for that. No file stays open. What can't be read, or is not there, is told on the
-// page.
+// at the latest, or with the update, the state of a state file, or the damage that it is then
+// in the middle of. A file that was replaced or written over is read anew, and all are when
+// the page asks for that. No file stays open. What can't be read, or is not there, is told on
+// the page.
 //
 // A client that takes nothing of an answer for a minute is given up, unless the server has a
 // WriteTimeout: that holds then.

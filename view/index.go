@@ -122,8 +122,8 @@ func newIndex(f inspect.MapFile, most int) *index {
 }
 
 // walk brings x up to date: from where it is, to the end of the file, for as long as it is
-// wanted. The file is number i of m.
-func (x *index) walk(m *inspect.Map, i int, wanted func() bool) error {
+// wanted. It reports whether it came to the end. The file is number i of m.
+func (x *index) walk(m *inspect.Map, i int, wanted func() bool) (ended bool, err error) {
 	x.mu.Lock()
 	from, done := x.mark, x.done
 	x.mu.Unlock()
@@ -131,12 +131,12 @@ func (x *index) walk(m *inspect.Map, i int, wanted func() bool) error {
 	for p, err := range m.Parts(i, from) {
 		switch {
 		case err != nil:
-			return err
+			return false, err
 		case p.Offset < done: // it was counted before
 		case p.Content == inspect.ContentFree || p.Content == inspect.ContentTorn:
 			tail = append(tail, piece{p.Offset, p.End, p.Content, p.Reason}) // until more is written
 		case p.Nth == 0 && !wanted():
-			return nil
+			return false, nil
 		default:
 			x.count(p)
 		}
@@ -144,7 +144,7 @@ func (x *index) walk(m *inspect.Map, i int, wanted func() bool) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	x.tail, x.whole = tail, true
-	return nil
+	return true, nil
 }
 
 // settled reports whether the file was read, and nothing is ever added to it. x.mu is held.

@@ -14,7 +14,7 @@ func indexOf(t *testing.T, m *inspect.Map, i, most, steps int) *index {
 	x := newIndex(m.Files[i], most)
 	for walks := 0; !x.whole; walks++ {
 		n := 0
-		if err := x.walk(m, i, func() bool { n++; return n <= steps }); err != nil {
+		if _, err := x.walk(m, i, func() bool { n++; return n <= steps }); err != nil {
 			t.Fatal(err)
 		}
 		if walks > 10_000 {

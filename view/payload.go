@@ -38,7 +38,7 @@ func (h *handler) payload(r *http.Request) (any, error) {
 		}
 		found = true
 		out.row, out.Skip = rowOf(f, p), skip
-		payload := p.Payload()
+		payload := wanted{r.Context(), p.Payload()}
 		if _, readErr = io.CopyN(io.Discard, payload, skip); readErr == nil {
 			out.Data, readErr = io.ReadAll(io.LimitReader(payload, n))
 		}

@@ -86,9 +86,9 @@ func (w *walk) run(f func(file inspect.MapFile, p inspect.Part) bool) (*place, e
 			case errors.Is(err, fs.ErrNotExist) && n > 0:
 			case err != nil:
 				return nil, err
-			case n == 0 && w.skips(here, p.End):
 			case w.ctx.Err() != nil:
 				return nil, w.ctx.Err()
+			case n == 0 && w.skips(here, p.End):
 			case time.Now().After(end), !f(file, p):
 				return &here, nil
 			}

@@ -81,18 +81,24 @@ func (x *index) bring(m *inspect.Map, i int, wanted func() bool) error {
 	read, had := x.whole, x.extent()
 	written := changed(x.seen.info, before)
 	x.mu.Unlock()
-	if err := x.walk(m, i, wanted); err != nil {
+	ended, err := x.walk(m, i, wanted)
+	if err != nil {
 		return err
 	}
 	after := statOf(m.Files[i])
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	has := x.extent()
-	if read && written && has == had || had.done > 0 && has.damages > had.damages {
+	touched := written || changed(x.seen.info, after)
+	if ended && read && written && has == had || touched && had.done > 0 && has.damages > had.damages {
 		x.seen.stale = true
 	}
-	if x.seen.info = after; x.settled() {
+	switch {
+	case !ended: // what was written is still to be read
+	case x.settled():
 		x.seen.info = before // nobody writes to it: what changed meanwhile was not read
+	default:
+		x.seen.info = after
 	}
 	if head := int(min(x.done, headBytes)); head > x.seen.head {
 		if sum, ok := headOf(m, i, head); ok {

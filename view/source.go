@@ -10,7 +10,6 @@ import (
 	"path/filepath"
 	"slices"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/stateio/stateio/inspect"
@@ -25,13 +24,14 @@ const patience = time.Minute
 type source struct {
 	path      string
 	freshness time.Duration // for how long what is known of the files is not looked at again
-	asked     atomic.Int64  // when something was, in nanoseconds since 1970
 
 	mu      sync.Mutex
 	m       *inspect.Map
 	indexes []*index // of the files of m
 	looked  time.Time
-	reading chan struct{} // closed when the goroutine that fills the indexes ends; nil: there is none
+	reading chan struct{}      // closed when the goroutine that fills the indexes ends; nil: there is none
+	end     context.CancelFunc // has it end
+	idle    *time.Timer        // calls end when nobody has asked for a while
 	readErr error
 	missing []damage // what is wrong with the files as a whole
 	state   stateCheck
@@ -55,10 +55,12 @@ func nameOf(f inspect.MapFile) string { return filepath.Base(f.Path) }
 
 // look returns the files and their indexes as they are now, and has the indexes filled.
 func (s *source) look() (*inspect.Map, []*index, error) {
-	now := time.Now()
-	s.asked.Store(now.UnixNano())
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.reading != nil {
+		s.idle.Reset(patience)
+	}
+	now := time.Now()
 	if s.m != nil && now.Sub(s.looked) < s.freshness {
 		return s.m, s.indexes, nil
 	}
@@ -68,8 +70,9 @@ func (s *source) look() (*inspect.Map, []*index, error) {
 	}
 	s.m, s.indexes, s.looked = m, s.indexesOf(m), now
 	if s.reading == nil {
-		s.reading = make(chan struct{})
-		go s.read(m, s.indexes)
+		ctx, cancel := context.WithCancel(context.Background())
+		s.reading, s.end, s.idle = make(chan struct{}), cancel, time.AfterFunc(patience, cancel)
+		go s.read(ctx, m, s.indexes)
 	}
 	return m, s.indexes, nil
 }
@@ -102,10 +105,18 @@ func (s *source) indexesOf(m *inspect.Map) []*index {
 		indexes[i] = x
 	}
 	if replaced || known == 0 {
-		s.edition++
-		s.missing = nil
+		s.renew()
 	}
 	return indexes
+}
+
+// renew begins another edition: what is being read is worth nothing any more. s.mu is held.
+func (s *source) renew() {
+	s.edition++
+	s.missing, s.readErr = nil, nil
+	if s.reading != nil {
+		s.end()
+	}
 }
 
 // again has all files read anew.
@@ -113,7 +124,7 @@ func (s *source) again() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.indexes, s.looked = nil, time.Time{}
-	s.edition++ // ends reading that is under way
+	s.renew()
 }
 
 // current returns a number that is another one when files were replaced.
@@ -123,66 +134,73 @@ func (s *source) current() uint64 {
 	return s.edition
 }
 
-// wanted reports whether anybody still asks.
-func (s *source) wanted() bool {
-	return time.Now().UnixNano()-s.asked.Load() < int64(patience)
+// read fills the indexes, and finds out what that means for the whole, until ctx ends.
+func (s *source) read(ctx context.Context, m *inspect.Map, indexes []*index) {
+	failed := fill(ctx, m, indexes)
+	var missing []damage
+	if ctx.Err() == nil {
+		var err error
+		missing, err = missingOf(s.path, indexes)
+		failed = errors.Join(failed, err)
+	}
+	s.mu.Lock()
+	if ctx.Err() == nil { // else they are not all, or of another edition
+		s.missing, s.readErr = missing, failed
+	}
+	s.mu.Unlock()
+	s.check(ctx, m, indexes)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.end()
+	s.idle.Stop()
+	close(s.reading)
+	s.reading = nil
 }
 
-// read fills the indexes: of the logs from the newest on, then of the snapshots.
-func (s *source) read(m *inspect.Map, indexes []*index) {
+// fill fills the indexes, until ctx ends: of the logs from the newest on, then of the
+// snapshots.
+func fill(ctx context.Context, m *inspect.Map, indexes []*index) error {
 	var failed error
-	edition := s.current()
-	parts := 0
-	goOn := func() bool {
-		parts++
-		return parts%4096 != 0 || s.wanted() && s.current() == edition
-	}
 	for _, kind := range []inspect.FileKind{inspect.LogFile, inspect.SnapshotFile, inspect.StateFile} {
 		for i := len(indexes) - 1; i >= 0; i-- {
-			if m.Files[i].Kind != kind {
+			if m.Files[i].Kind != kind || ctx.Err() != nil {
 				continue
 			}
-			err := indexes[i].bring(m, i, goOn)
+			err := indexes[i].bring(m, i, func() bool { return ctx.Err() == nil })
 			if err != nil && !errors.Is(err, fs.ErrNotExist) { // else it was dropped
 				failed = errors.Join(failed, err)
 			}
 		}
 	}
-	missing, err := missingOf(s.path, indexes)
-	failed = errors.Join(failed, err)
-	s.mu.Lock()
-	s.missing = missing
-	s.mu.Unlock()
-	s.check(m, indexes)
-	s.mu.Lock()
-	close(s.reading)
-	s.reading, s.readErr = nil, failed
-	s.mu.Unlock()
+	return failed
 }
 
 // check finds out whether a damaged store still has its current state, as stateio verify
-// does, by loading it; and whether a backup is whole, which its entries do not tell.
-func (s *source) check(m *inspect.Map, indexes []*index) {
+// does, by loading it; and whether a backup is whole, which its entries do not tell. When ctx
+// ends, it finds out nothing.
+func (s *source) check(ctx context.Context, m *inspect.Map, indexes []*index) {
 	n := len(s.damages(indexes))
 	s.mu.Lock()
 	known, edition := s.state.damages == n && s.state.edition == s.edition, s.edition
 	s.mu.Unlock()
-	if m.Store && n == 0 || known {
+	if m.Store && n == 0 || known || ctx.Err() != nil {
 		return
 	}
 	c := stateCheck{edition: edition, damages: n, known: true}
 	if m.Store {
-		c.last, c.err = store.Load(context.Background(), m.Path, blind{})
+		c.last, c.err = store.Load(ctx, m.Path, blind{})
 	} else {
-		c.err = verifyBackup(m.Path)
+		c.err = verifyBackup(ctx, m.Path)
 	}
 	s.mu.Lock()
-	s.state = c
-	s.mu.Unlock()
+	defer s.mu.Unlock()
+	if ctx.Err() == nil {
+		s.state = c
+	}
 }
 
 // verifyBackup returns an error if a file is a backup that is not whole.
-func verifyBackup(path string) error {
+func verifyBackup(ctx context.Context, path string) error {
 	file, err := os.Open(path)
 	if err != nil {
 		return nil // reading it says so
@@ -195,7 +213,7 @@ func verifyBackup(path string) error {
 	if is, err := store.IsBackup(file, info.Size()); err != nil || !is {
 		return nil
 	}
-	_, err = store.VerifyBackup(context.Background(), file, info.Size())
+	_, err = store.VerifyBackup(ctx, file, info.Size())
 	return err
 }
 
@@ -250,7 +268,7 @@ func missingOf(path string, indexes []*index) ([]damage, error) {
 		whole := x.whole
 		x.mu.Unlock()
 		if !whole {
-			return nil, nil // nobody wants it any more, or it was dropped
+			return nil, nil // it was dropped
 		}
 		known[x.name] = x
 	}
