@@ -17,6 +17,7 @@ type Move func(ctx context.Context, from, to string) (n int, err error)
 // Main is the main function of a program that moves there, and with -back the other way.
 func Main(there, back Move) {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt)
+	context.AfterFunc(ctx, stop) // a second one ends the program at once
 	err := Run(ctx, os.Args, os.Stdout, os.Stderr, there, back)
 	stop()
 	if err != nil {
