@@ -48,7 +48,6 @@ type damage struct {
 	LostFirst uint64    `json:"lostFirst,omitempty"`
 	LostLast  uint64    `json:"lostLast,omitempty"`
 	After     time.Time `json:"after,omitzero"`
-	current   bool
 }
 
 // leastBucket is the size of the buckets of a small file, in bytes. It doubles when there
@@ -81,7 +80,10 @@ type index struct {
 	until   time.Time
 	sealed  bool
 	damaged []damage
-	more    int // damages that are not kept
+	more    int  // damages that are not kept
+	current int  // damages, kept or not, of the current state of a state file
+	hurt    bool // what was read last is damage
+	newest  bool // no later log was there when it was read from the beginning on
 
 	mostDamage int // how many are
 }
@@ -162,11 +164,13 @@ func (x *index) count(p inspect.Part) {
 		x.last = p.Index
 	case inspect.ContentState:
 		x.states++
+		x.supersede()
 	case inspect.ContentEnd:
 		x.sealed = true
 	case inspect.ContentDamage:
 		x.damage(p)
 	}
+	x.hurt = p.Content == inspect.ContentDamage
 	if !p.Time.IsZero() {
 		if x.since.IsZero() {
 			x.since = p.Time
@@ -190,17 +194,36 @@ func (x *index) count(p inspect.Part) {
 func (x *index) damage(p inspect.Part) {
 	d := damage{
 		File: x.name, Offset: p.Offset, Length: p.End - p.Offset, Place: p.Place.String(), Reason: p.Reason,
-		LostFirst: p.LostFirst, LostLast: p.LostLast, After: p.Time, current: p.Place == inspect.Current,
+		LostFirst: p.LostFirst, LostLast: p.LostLast, After: p.Time,
+	}
+	n := len(x.damaged)
+	if n > 0 && x.damaged[n-1].Offset == d.Offset && x.damaged[n-1].Reason == d.Reason {
+		return // seen again
 	}
 	if x.file.Kind != inspect.StateFile {
 		d.Place = ""
+	} else if p.Place == inspect.Current {
+		x.current++
 	}
-	switch n := len(x.damaged); {
-	case n > 0 && x.damaged[n-1].Offset == d.Offset && x.damaged[n-1].Reason == d.Reason: // seen again
+	switch {
 	case n >= x.mostDamage:
 		x.more++
 	default:
 		x.damaged = append(x.damaged, d)
+	}
+}
+
+// supersede is for where a state of a state file begins: damage before it is of no
+// consequence for the current one.
+func (x *index) supersede() {
+	if x.current == 0 {
+		return
+	}
+	x.current = 0
+	for i, d := range x.damaged {
+		if d.Place == inspect.Current.String() {
+			x.damaged[i].Place = inspect.Obsolete.String()
+		}
 	}
 }
 

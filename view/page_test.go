@@ -1,10 +1,12 @@
 package view
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"net/http"
 	"net/http/httptest"
+	"os"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -37,6 +39,7 @@ func TestPage(t *testing.T) {
 		return // those above say most
 	}
 	t.Run("list", func(t *testing.T) { t.Parallel(); searchTheList(browser, t) })
+	t.Run("replaced", func(t *testing.T) { t.Parallel(); replaceFiles(browser, t) })
 	t.Run("states", func(t *testing.T) { t.Parallel(); compareStates(browser, t) })
 	t.Run("live", func(t *testing.T) { t.Parallel(); watchAStore(browser, t) })
 	t.Run("hostile", func(t *testing.T) { t.Parallel(); showHostilePayloads(browser, t) })
@@ -180,6 +183,32 @@ func showDeepNesting(browser context.Context, t *testing.T) {
 			t.Errorf("%.40s, of %d bytes, is %d bytes once it is indented, not %d: %.100s", text, len(text), len(got), len(want), got)
 		}
 	}
+}
+
+// The map and the list show a file that was written over as it is now, also when all counts
+// are the same, and another page has had it read anew meanwhile.
+func replaceFiles(browser context.Context, t *testing.T) {
+	dir := bankStore(t, 900)
+	path := filepath.Join(dir, "00000000000000000000.log")
+	good, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	broken := func(at int) []byte {
+		b := bytes.Clone(good)
+		b[at] ^= 0xff
+		return b
+	}
+	overwrite(t, path, broken(3000))
+	h := fresh(dir, nil)
+	noticed(t, h)
+	b := open(browser, t, serve(t, h), desk)
+	const red = `[...document.querySelectorAll("canvas.cells")][0].cellsAnswer.kinds.indexOf(8)`
+	b.wait(settledPage + ` && ` + red + ` > 0`)
+	first := eval[int](b, red)
+	overwrite(t, path, broken(len(good)/2))
+	noticed(t, h)
+	b.wait(fmt.Sprintf("%s > %d", red, first))
 }
 
 // The slider shows states, and two of them are compared.

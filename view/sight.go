@@ -48,13 +48,16 @@ func headOf(m *inspect.Map, i, n int) (sum uint64, ok bool) {
 }
 
 // replaced reports whether file i of m can't be what x is the index of: it is another
-// file, has become shorter, or what was read of it has changed.
+// file, has become shorter, or what was read of it has changed. Damage to the newest log is
+// read anew when another log follows it: only that tells which updates it has cost.
 func (x *index) replaced(m *inspect.Map, i int, now os.FileInfo) bool {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	f := m.Files[i]
 	switch {
 	case x.seen.stale, f.Size < x.done, x.file.Err != nil && f.Err == nil:
+		return true
+	case x.newest && len(x.damaged) > 0 && !newest(m, i):
 		return true
 	case !changed(x.seen.info, now):
 		return false
@@ -65,9 +68,15 @@ func (x *index) replaced(m *inspect.Map, i int, now os.FileInfo) bool {
 	return ok && sum != x.seen.sum
 }
 
+// newest reports whether file i of m is the newest log.
+func newest(m *inspect.Map, i int) bool {
+	return m.Files[i].Kind == inspect.LogFile && (i+1 == len(m.Files) || m.Files[i+1].Kind != inspect.LogFile)
+}
+
 // bring brings x up to date, as walk does, and notes what it sees of file i of m. If the
 // file was written to, but nothing was added, or what was added is damaged, then x is of no
-// use any more: the file was written over, perhaps.
+// use any more: the file was written over, perhaps. Nor is it if the file ended with damage,
+// and goes on now: that may have been what was not there yet of a copy.
 func (x *index) bring(m *inspect.Map, i int, wanted func() bool) error {
 	before := statOf(m.Files[i])
 	x.mu.Lock()
@@ -78,7 +87,7 @@ func (x *index) bring(m *inspect.Map, i int, wanted func() bool) error {
 	if x.seen.begun.IsZero() {
 		x.seen.begun = time.Now()
 	}
-	read, had := x.whole, x.extent()
+	read, had, hurt := x.whole, x.extent(), x.hurt
 	written := changed(x.seen.info, before)
 	x.mu.Unlock()
 	ended, err := x.walk(m, i, wanted)
@@ -90,7 +99,10 @@ func (x *index) bring(m *inspect.Map, i int, wanted func() bool) error {
 	defer x.mu.Unlock()
 	has := x.extent()
 	touched := written || changed(x.seen.info, after)
-	if ended && read && written && has == had || touched && had.done > 0 && has.damages > had.damages {
+	switch {
+	case ended && read && written && has == had,
+		touched && had.done > 0 && has.damages > had.damages,
+		read && hurt && has.done > had.done:
 		x.seen.stale = true
 	}
 	switch {

@@ -4,9 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"slices"
 	"sync"
@@ -36,16 +34,6 @@ type source struct {
 	missing []damage // what is wrong with the files as a whole
 	state   stateCheck
 	edition uint64 // counts when files were replaced, or all are to be read again
-}
-
-// A stateCheck says whether the current state can be had, of a store with damage, or all of a
-// backup.
-type stateCheck struct {
-	edition uint64 // of the source, when it was looked
-	damages int
-	known   bool
-	last    uint64
-	err     error
 }
 
 func newSource(path string) *source { return &source{path: path, freshness: time.Second} }
@@ -96,7 +84,7 @@ func (s *source) indexesOf(m *inspect.Map) []*index {
 		}
 		if x == nil {
 			x = newIndex(f, maxBuckets)
-			x.seen.info = now
+			x.seen.info, x.newest = now, newest(m, i)
 		}
 		x.mu.Lock()
 		x.file = f
@@ -175,62 +163,6 @@ func fill(ctx context.Context, m *inspect.Map, indexes []*index) error {
 	return failed
 }
 
-// check finds out whether a damaged store still has its current state, as stateio verify
-// does, by loading it; and whether a backup is whole, which its entries do not tell. When ctx
-// ends, it finds out nothing.
-func (s *source) check(ctx context.Context, m *inspect.Map, indexes []*index) {
-	n := len(s.damages(indexes))
-	s.mu.Lock()
-	known, edition := s.state.damages == n && s.state.edition == s.edition, s.edition
-	s.mu.Unlock()
-	if m.Store && n == 0 || known || ctx.Err() != nil {
-		return
-	}
-	c := stateCheck{edition: edition, damages: n, known: true}
-	if m.Store {
-		c.last, c.err = store.Load(ctx, m.Path, blind{})
-	} else {
-		c.err = verifyBackup(ctx, m.Path)
-	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if ctx.Err() == nil {
-		s.state = c
-	}
-}
-
-// verifyBackup returns an error if a file is a backup that is not whole.
-func verifyBackup(ctx context.Context, path string) error {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil // reading it says so
-	}
-	defer file.Close()
-	info, err := file.Stat()
-	if err != nil {
-		return nil
-	}
-	if is, err := store.IsBackup(file, info.Size()); err != nil || !is {
-		return nil
-	}
-	_, err = store.VerifyBackup(ctx, file, info.Size())
-	return err
-}
-
-// A blind machine is one without a state.
-type blind struct{}
-
-func (blind) Apply([]byte) (any, error) { return nil, nil }
-
-func (blind) Restore(r io.Reader) error {
-	_, err := io.Copy(io.Discard, r)
-	return err
-}
-
-func (blind) Snapshot() (io.WriterTo, error) {
-	return nil, errors.New("view: this machine is only restored")
-}
-
 // file returns the number of the file of that name.
 func (s *source) file(name string) (m *inspect.Map, indexes []*index, i int, err error) {
 	if m, indexes, err = s.look(); err != nil {
@@ -296,7 +228,7 @@ func missingNow(path string, known map[string]*index) ([]damage, error) {
 		defer x.mu.Unlock()
 		return x.last, x.sealed && len(x.damaged) == 0
 	}) {
-		d := damage{Reason: err.Error(), current: true}
+		d := damage{Reason: err.Error()}
 		var c *store.CorruptError
 		if errors.As(err, &c) {
 			d.File, d.Reason = filepath.Base(c.Path), c.Err.Error()

@@ -18,7 +18,8 @@ type fileSummary struct {
 	States  uint64    `json:"states"`
 	Since   time.Time `json:"since,omitzero"`
 	Until   time.Time `json:"until,omitzero"`
-	Done    int64     `json:"done"` // bytes that were read
+	Begun   time.Time `json:"begun,omitzero"` // when reading of it began
+	Done    int64     `json:"done"`           // bytes that were read
 	Whole   bool      `json:"whole"`
 	Sealed  bool      `json:"sealed"`
 	Damages int       `json:"damages"`
@@ -45,6 +46,8 @@ type summary struct {
 	Last    uint64        `json:"last"`
 	Since   time.Time     `json:"since,omitzero"`
 	Until   time.Time     `json:"until,omitzero"`
+
+	current int // damages of the current state of a state file
 }
 
 // summary tells what there is, and what is wrong.
@@ -66,10 +69,7 @@ func (h *handler) summary(*http.Request) (any, error) {
 	if m.Store && h.opts.Machine != nil {
 		s.States = "any"
 	}
-	h.source.mu.Lock()
-	check, failed := h.source.state, h.source.readErr
-	check.known = check.known && check.edition == h.source.edition
-	h.source.mu.Unlock()
+	check, failed := h.source.outcome(len(s.Damages))
 	s.Verdict = h.judge(&s, check, failed)
 	return s, nil
 }
@@ -80,7 +80,7 @@ func (s *summary) add(x *index) {
 	defer x.mu.Unlock()
 	f := fileSummary{
 		Name: x.name, Kind: x.file.Kind.String(), Size: x.file.Size, Base: x.file.Base, Last: x.last,
-		Updates: x.updates, States: x.states, Since: x.since, Until: x.until, Done: min(x.done, x.file.Size),
+		Updates: x.updates, States: x.states, Since: x.since, Until: x.until, Begun: x.seen.begun, Done: min(x.done, x.file.Size),
 		Whole: x.whole, Sealed: x.sealed, Damages: len(x.damaged) + x.more,
 	}
 	if f.Since.IsZero() {
@@ -99,11 +99,12 @@ func (s *summary) add(x *index) {
 	}
 	s.Files = append(s.Files, f)
 	s.More += x.more
+	s.current += x.current
 	s.Size += f.Size
 	s.Read += f.Done
 	s.Whole = s.Whole && f.Whole
-	if begun := x.seen.begun; s.Begun.IsZero() || !begun.IsZero() && begun.Before(s.Begun) {
-		s.Begun = begun
+	if s.Begun.IsZero() || !f.Begun.IsZero() && f.Begun.Before(s.Begun) {
+		s.Begun = f.Begun
 	}
 	s.Updates += f.Updates
 	s.Last = max(s.Last, f.Last)

@@ -86,15 +86,14 @@ func ofStore(s *summary, check stateCheck) verdict {
 	case check.err != nil:
 		return verdict{"bad", "Damaged, the current state too: the store can't be opened." + lost, "Keep a copy, then " + todoRepair + " makes a store of the newest state that is whole; --salvage keeps every update that can be read."}
 	}
-	return verdict{"warn", fmt.Sprintf("Damaged, but the current state, after update %d, is intact.%s", check.last, lost), "Look at dmesg and smartctl -a for the disk, " + todoDisk + "."}
+	last := max(check.last, s.Last) // more may have come since
+	return verdict{"warn", fmt.Sprintf("Damaged, but the current state, after update %d, is intact.%s", last, lost), "Look at dmesg and smartctl -a for the disk, " + todoDisk + "."}
 }
 
 // ofFile returns the verdict on a damaged state file.
 func ofFile(s *summary) verdict {
-	for _, d := range s.Damages {
-		if d.current {
-			return verdict{"bad", "Damaged, the current state too: nothing can be appended.", "Keep a copy; stateio log shows what is intact, stateio epochs what restore --epoch gives back."}
-		}
+	if s.current > 0 {
+		return verdict{"bad", "Damaged, the current state too: nothing can be appended.", "Keep a copy; stateio log shows what is intact, stateio epochs what restore --epoch gives back."}
 	}
 	return verdict{"warn", "Damaged, of no consequence for the current state.", "Look at dmesg and smartctl -a for the disk, " + todoDisk + "."}
 }

@@ -47,6 +47,10 @@ export function indented(text) {
   return out;
 }
 
+// filesOf returns what tells the files of a summary from others, and as they were read from
+// how they were before they were read anew: counts don't.
+export const filesOf = (s) => JSON.stringify(s.files.map((f) => [f.name, f.begun]));
+
 export function span(ms) {
   const s = ms / 1000;
   if (s < 1) return `${Math.round(ms)} ms`;

@@ -1,7 +1,7 @@
 // The list of updates: pages of it, a search, and the payload of each.
 
 import { ask } from "./api.js";
-import { contents, contentOf, number, size, time, plural, bytesOf, textOf, visible, indented, dump, oneLine, element } from "./format.js";
+import { contents, contentOf, number, size, time, plural, bytesOf, textOf, visible, indented, dump, oneLine, filesOf, element } from "./format.js";
 import { zoomTo } from "./map.js";
 
 const $ = (id) => document.getElementById(id);
@@ -31,7 +31,7 @@ export function startList(s) {
 // updateList keeps the last page up to date, for as long as it is shown. What is opened in it
 // stays so: if that would leave the page, the page waits until it is closed.
 export function updateList(s) {
-  const news = s.last !== summary.last || s.whole !== summary.whole || s.updates !== summary.updates;
+  const news = s.last !== summary.last || s.whole !== summary.whole || s.updates !== summary.updates || filesOf(s) !== filesOf(summary);
   summary = s;
   if ((news || late) && atEnd && !$("search").value) last(true);
 }

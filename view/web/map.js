@@ -44,6 +44,10 @@ export function zoomTo(p) {
   location.hash = p ? `map/${encodeURIComponent(p.file)}/${p.from}-${p.to}` : "map-card";
 }
 
+// stateOf returns what is another when the cells of a file may be others: it has grown, more
+// of it was read, or all of it anew.
+const stateOf = (f) => [f.begun, f.size, f.done, f.whole, f.updates, f.damages];
+
 function fileOf(name) { return summary?.files.find((f) => f.name === name); }
 
 // zoomIn shows a part of what is shown, around an offset of a file.
@@ -70,7 +74,7 @@ function zoomOut() {
 
 async function draw(force) {
   if (!summary || !$("map").clientWidth) return;
-  const key = JSON.stringify([place, $("map").clientWidth, summary.files.map((f) => [f.name, f.size, f.done, f.whole, f.updates, f.damages])]);
+  const key = JSON.stringify([place, $("map").clientWidth, summary.files.map((f) => [f.name, stateOf(f)])]);
   if (!force && key === drawn) return;
   drawn = key;
   request?.abort();
@@ -123,7 +127,7 @@ async function drawAll(signal) {
 
 // cellsOf asks for the cells of a file, unless they are known and it has not changed.
 async function cellsOf(f, n, signal) {
-  const key = JSON.stringify([f.size, f.done, f.whole, f.updates, f.damages, n]);
+  const key = JSON.stringify([stateOf(f), n]);
   if (known.get(f.name)?.key !== key) known.set(f.name, { key, answer: await ask("cells", { file: f.name, n }, signal) });
   return known.get(f.name).answer;
 }

@@ -1,7 +1,7 @@
 // The time line: how many updates were made when, and the snapshots.
 
 import { ask } from "./api.js";
-import { number, time, span, plural } from "./format.js";
+import { number, time, span, plural, filesOf } from "./format.js";
 import { line } from "./charts.js";
 import { showUpdate } from "./list.js";
 
@@ -11,10 +11,10 @@ let chart = null, data = null, drawn = "";
 
 export async function updateTimeline(s) {
   if (!s.store) return;
-  const key = `${s.updates} ${s.files.length} ${s.whole}`;
+  const key = JSON.stringify([s.updates, s.whole, filesOf(s)]);
   if (key === drawn) return;
-  drawn = key;
   data = await ask("time");
+  drawn = key;
   const points = data.points.filter((p) => p.t > 0).sort((a, b) => a.t - b.t || a.i - b.i);
   if (points.length < 2 || points.at(-1).t - points[0].t < 2) return;
   $("time-card").hidden = false;
