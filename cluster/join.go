@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"regexp"
 	"slices"
 	"sync"
@@ -231,12 +232,16 @@ type joiner struct {
 	done      chan struct{} // closed when err is set
 	err       error
 	asking    *time.Timer
+	asked     time.Time // the last time; guarded by mu of joiners
 }
 
 // letIn adds a node that wants to join. It returns nil when that goes on after a while: the
 // node asks again until it has its vote.
 func (n *Node) letIn(ctx context.Context, a ask) error {
-	d := n.joiner(a)
+	d, err := n.joiner(a)
+	if err != nil {
+		return err
+	}
 	wait := time.NewTimer(leaderPatience * n.opts.Heartbeat)
 	defer wait.Stop()
 	select {
@@ -249,20 +254,26 @@ func (n *Node) letIn(ctx context.Context, a ask) error {
 	}
 }
 
-// joiner returns the node that is being added, or begins to add it.
-func (n *Node) joiner(a ask) *joiner {
+// joiner returns the node that is being added, or begins to add it. The error is ErrIdentity if
+// another process with its ID is being added, at another address, and asks for that still: they would keep
+// each other out.
+func (n *Node) joiner(a ask) (*joiner, error) {
 	patience := 4 * askBound(n.opts.Heartbeat)
 	n.joining.mu.Lock()
 	defer n.joining.mu.Unlock()
 	if d := n.joining.all[a.ID]; d != nil {
-		if d.addr == a.Addr && d.run == a.Run {
+		switch {
+		case d.addr == a.Addr && d.run == a.Run:
 			d.asking.Reset(patience)
-			return d
+			d.asked = time.Now()
+			return d, nil
+		case d.addr != a.Addr && time.Since(d.asked) < askBound(n.opts.Heartbeat):
+			return nil, fmt.Errorf("%w: another process with the ID %s is being added, at %s: close one of the two, or give it an ID of its own", ErrIdentity, a.ID, d.addr)
 		}
 		d.cancel() // the node was opened again
 	}
 	ctx, cancel := context.WithCancel(n.ctx)
-	d := &joiner{addr: a.Addr, run: a.Run, cancel: cancel, done: make(chan struct{}), asking: time.AfterFunc(patience, cancel)}
+	d := &joiner{addr: a.Addr, run: a.Run, cancel: cancel, done: make(chan struct{}), asking: time.AfterFunc(patience, cancel), asked: time.Now()}
 	if n.joining.all == nil {
 		n.joining.all = map[string]*joiner{}
 	}
@@ -281,5 +292,5 @@ func (n *Node) joiner(a ask) *joiner {
 		cancel()
 		close(d.done)
 	})
-	return d
+	return d, nil
 }

@@ -364,3 +364,23 @@ func TestAnOpenThatFailsLateLeavesNothing(t *testing.T) {
 	}
 	update(t, tr.start(0), "add a")
 }
+
+// TestOfTwoNewNodesOfOneIDOneIsAdded has a process ask to join while another one with its ID is being added.
+// That one stays as long as it asks: by turns, neither would ever get in.
+func TestOfTwoNewNodesOfOneIDOneIsAdded(t *testing.T) {
+	concurrently(t)
+	n := startTrial(t, 1, nil).nodes[0]
+	first := &joiner{addr: "127.0.0.1:1", run: "1", cancel: func() {}, done: make(chan struct{}), asking: time.NewTimer(time.Hour), asked: time.Now()}
+	n.joining.all = map[string]*joiner{"x": first}
+	second := ask{Op: askJoin, ID: "x", Addr: "127.0.0.1:2", Run: "2"}
+	if _, err := n.joiner(second); !errors.Is(err, ErrIdentity) {
+		t.Errorf("the second: %v", err)
+	}
+	if d, err := n.joiner(ask{Op: askJoin, ID: "x", Addr: "127.0.0.1:1", Run: "1"}); err != nil || d != first {
+		t.Errorf("the first, once more: %v", err)
+	}
+	first.asked = first.asked.Add(-time.Hour)
+	if d, err := n.joiner(second); err != nil || d == first {
+		t.Errorf("the second, when the first does not ask any more: %v", err)
+	}
+}
