@@ -360,13 +360,16 @@ func (s *Store) prepareLog(tmp string, piece int64) (*storedir.Log, error) {
 	return log, err
 }
 
-// ensureLog makes the first log, if a full disk has prevented that. The caller
-// holds apply.
+// ensureLog makes the first log, or exchanges it, if a full disk has prevented that. The
+// caller holds apply.
 func (s *Store) ensureLog() error {
 	s.batchMu.Lock()
-	has := s.log != nil
+	has, replace := s.log != nil, s.replace
 	s.batchMu.Unlock()
-	if has {
+	switch {
+	case replace:
+		return s.exchangeLog()
+	case has:
 		return nil
 	}
 	log, err := s.createLog(s.index.Load())

@@ -461,6 +461,9 @@ func TestAFailedSnapshotBeforeTheFirstUpdate(t *testing.T) {
 				check(t, errors.Join(serr, uerr))
 				break
 			}
+			if uerr == nil {
+				wantFirstStateNeeded(t, mem, dir, fmt.Sprintf("%v at operation %d", fault.Err, n))
+			}
 			for state := range mem.CrashStates() {
 				unmount := storefs.Mount(dir, state)
 				m := &journal{}
@@ -477,6 +480,91 @@ func TestAFailedSnapshotBeforeTheFirstUpdate(t *testing.T) {
 				unmount()
 			}
 		}
+	}
+}
+
+// wantFirstStateNeeded checks that the store in dir of mem, which has updates, does not open without
+// its snapshot of index 0, if it has one.
+func wantFirstStateNeeded(t *testing.T, mem *memfs.FS, dir, what string) {
+	t.Helper()
+	left := readFiles(t, mem, dir)
+	if left[snap0] == nil {
+		return
+	}
+	delete(left, snap0)
+	dir += "-without"
+	defer storefs.Mount(dir, left.mem(t, dir))()
+	m := &journal{}
+	if s, err := store.Open(dir, m, quiet(nil)); err == nil {
+		t.Errorf("%s: without the state that was set first, the store opens with %q", what, m.updates)
+		check(t, s.Close())
+	}
+}
+
+// A crash has come between the snapshot of a state that was set before the first update, and the
+// exchange of the log for one that needs it. Where there is no space for that when the store is
+// opened, no update is made before there is.
+func TestAFirstStateThatWaitsForSpaceIsNeeded(t *testing.T) {
+	const dir = "/initialfull"
+	mem, faulty := memory(t, dir)
+	m := &journal{}
+	s := open(t, dir, m, nil)
+	m.updates = []string{"old"}
+	faulty.Inject(faultfs.Fault{Kinds: faultfs.OpRename, Path: log0, Stop: true})
+	wantIs(t, s.Snapshot(t.Context()), store.ErrFailed)
+	_ = s.Close()
+	left := mem.Kill()
+	if fl := readFiles(t, left, dir); fl[snap0] == nil || fl[log0] == nil {
+		t.Fatalf("the crash has left %q", fl.names())
+	}
+	faulty = faultfs.New(left)
+	faulty.Inject(faultfs.Fault{Kinds: faultfs.OpWrite | faultfs.OpPreallocate, Path: log0 + ".tmp", Err: syscall.ENOSPC, Forever: true})
+	mount(t, dir, faulty)
+	m = &journal{}
+	s = open(t, dir, m, nil)
+	_, err := s.Update(t.Context(), []byte("new"))
+	wantIs(t, err, store.ErrNoSpace)
+	_, err = s.Submit([]byte("new"))
+	wantIs(t, err, store.ErrNoSpace)
+	_, err = s.Change(t.Context(), note(m, "new"))
+	wantIs(t, err, store.ErrNoSpace)
+	check(t, s.Snapshot(t.Context())) // which is there
+	if !slices.Equal(m.updates, []string{"old"}) || s.Index() != 0 {
+		t.Errorf("without space, %q is there at index %d", m.updates, s.Index())
+	}
+	faulty.Heal()
+	update(t, s, "new")
+	check(t, s.Close())
+	wantFirstStateNeeded(t, left, dir, "after there was space")
+	m = &journal{}
+	check(t, open(t, dir, m, nil).Close())
+	if !slices.Equal(m.updates, []string{"old", "new"}) {
+		t.Errorf("the store has %q", m.updates)
+	}
+}
+
+// A snapshot of such a state that can't be taken back for certain, when it has failed, ends the
+// store before there is an update.
+func TestAFirstStateThatStaysFailsTheStore(t *testing.T) {
+	const dir = "/initialstays"
+	mem, faulty := memory(t, dir)
+	m := &journal{}
+	s := open(t, dir, m, nil)
+	m.updates = []string{"old"}
+	faulty.Inject(faultfs.Fault{Kinds: faultfs.OpSyncDir, Err: syscall.EIO, Forever: true})
+	wantIs(t, s.Snapshot(t.Context()), store.ErrFailed)
+	_, err := s.Update(t.Context(), []byte("new"))
+	wantIs(t, err, store.ErrFailed)
+	_ = s.Close()
+	faulty.Heal()
+	for state := range mem.CrashStates() {
+		unmount := storefs.Mount(dir, state)
+		m := &journal{}
+		check(t, open(t, dir, m, nil).Close())
+		if len(m.updates) > 0 && m.updates[0] != "old" {
+			t.Errorf("recovered %q", m.updates)
+		}
+		unmount()
 	}
 }
 

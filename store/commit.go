@@ -35,6 +35,7 @@ type pending struct {
 	flight  *batch   // being written, or nil
 	spare   *batch   // neither
 	stalled error    // why flight could not be written: there was no space
+	replace bool     // log is to be exchanged before the first update: there was no space for that
 	ahead   bool     // it was said that the last commit is ahead of the clock
 
 	unwritten atomic.Int64 // bytes in fill and flight
@@ -110,7 +111,7 @@ func (s *Store) place(n int) (f fitting, at int64) {
 	s.batchMu.Lock()
 	defer s.batchMu.Unlock()
 	switch {
-	case s.log == nil || s.stalled != nil:
+	case s.unwritableLocked():
 		return noSpace, 0
 	case s.fill.updates > 0 && len(s.fill.buf)+n > s.opts.MaxPending:
 		return noRoom, 0
@@ -257,7 +258,13 @@ func (r *request) fail(err error) {
 func (p *pending) hasSpace(n int) bool {
 	p.batchMu.Lock()
 	defer p.batchMu.Unlock()
-	return p.log != nil && p.stalled == nil && p.spaceEndLocked(n) <= p.log.Size()
+	return !p.unwritableLocked() && p.spaceEndLocked(n) <= p.log.Size()
+}
+
+// unwritableLocked reports whether there is no log for another update, until there is more
+// space on the disk. The caller holds batchMu.
+func (p *pending) unwritableLocked() bool {
+	return p.log == nil || p.replace || p.stalled != nil
 }
 
 // spaceEndLocked returns up to which offset an update of n bytes needs the log, with what ends
@@ -284,7 +291,7 @@ func (p *pending) batchPending() bool {
 func (p *pending) setLog(log *storedir.Log) {
 	p.batchMu.Lock()
 	defer p.batchMu.Unlock()
-	p.log = &logFile{Log: log, next: log.End, durable: log.End}
+	p.log, p.replace = &logFile{Log: log, next: log.End, durable: log.End}, false
 	p.fill.start = p.log.next
 }
 

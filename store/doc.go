@@ -110,7 +110,8 @@
 //     and nothing is touched. A read error is never taken for either.
 //  6. Import, Create, Copy, Repair. The name of the log, when the directory is synced.
 //  7. A snapshot before the first update. As in 3, while no update is applied; then
-//     the log, which is empty, is exchanged for one that needs the snapshot.
+//     the log, which is empty, is exchanged for one that needs the snapshot. If a crash
+//     comes between, Open does that; where it has no space, no update is made before.
 //  8. A copy in place of a log that has another name; see below. The rename, when
 //     the directory is synced. The copy has all of the log, and is synced before.
 //

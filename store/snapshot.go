@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 	"time"
 
@@ -49,8 +50,8 @@ type snapshotInfo struct {
 // since the last one: a program may set the state by itself before the first update and
 // the first snapshot only, and has Replace after that.
 //
-// The store goes on if a snapshot fails, and the log grows, unless the log that was
-// begun with it can't be removed again: then the store fails.
+// The store goes on if a snapshot fails, and the log grows, unless what was begun with it
+// can't be removed again, durably: then the store fails.
 //
 // Errors are those of Machine.Snapshot, and of WriteTo and Close of what it returned;
 // ErrNoSpace and others of the file system; ErrCorrupt if the disk gave back something
@@ -386,16 +387,19 @@ func (s *Store) switchLog(next *storedir.Log, index uint64) error {
 // Updates wait until it is durable, since the log may only be exchanged while it is
 // empty.
 //
-// Commit point: that of writeSnapshot. If the log can't be exchanged after that, the
-// snapshot is taken back; if a crash comes between, Open exchanges the log.
+// Commit point: that of writeSnapshot. If that fails there, or the log can't be exchanged after
+// it, the snapshot is taken back; if a crash comes between, the next Open exchanges the log.
 func (s *Store) snapshotInitial(run *snapshotRun) (done bool, size int64, c *capture, err error) {
 	if s.index.Load() > 0 {
 		return false, 0, nil, nil
 	}
 	s.apply.Lock()
 	defer s.endApply(more)
-	if s.index.Load() > 0 {
+	switch {
+	case s.index.Load() > 0:
 		return false, 0, nil, nil
+	case s.nothingNew(run):
+		return true, 0, nil, nil
 	}
 	if err := s.ensureLog(); err != nil {
 		return true, 0, nil, err
@@ -415,27 +419,42 @@ func (s *Store) snapshotInitial(run *snapshotRun) (done bool, size int64, c *cap
 	}()
 	if size, err = s.writeSnapshot(c); err == nil {
 		err = s.exchangeLog()
-		if err != nil && s.failure() == nil { // else the new log may be there
-			err = errors.Join(err, s.dir.Remove([]uint64{0}, storefile.SnapSuffix))
-		}
+	}
+	if err != nil && s.failure() == nil { // else the new log may be there
+		err = s.takeBackInitial(err)
 	}
 	return true, size, c, err
 }
 
+// takeBackInitial removes the snapshot of index 0, if it is there, because of err, which it
+// returns: the log that goes on can do without. If it may stay, the store fails.
+func (s *Store) takeBackInitial(err error) error {
+	rerr := s.dir.Remove([]uint64{0}, storefile.SnapSuffix)
+	if rerr == nil || errors.Is(rerr, fs.ErrNotExist) {
+		return err
+	}
+	return s.fail(fmt.Errorf("%v; taking the snapshot back: %v", err, storefile.Bare(rerr))) //nolint:errorlint // it is no ErrNoSpace
+}
+
 // finishInitial exchanges the log after a snapshot of index 0, if a crash has come
-// before that. Where there is no space for it, the next Open does.
+// before that. Where there is no space for it, the first update waits for that.
 func (s *Store) finishInitial() error {
 	if !s.newest.there || s.index.Load() > 0 || s.log == nil || s.log.Header.Kind == storefile.ImportKind {
 		return nil
 	}
-	if err := s.exchangeLog(); err != nil && !errors.Is(err, ErrNoSpace) {
+	err := s.exchangeLog()
+	if !errors.Is(err, ErrNoSpace) {
 		return err
 	}
+	s.batchMu.Lock()
+	defer s.batchMu.Unlock()
+	s.replace = true
 	return nil
 }
 
 // exchangeLog puts an empty log of kind ImportKind in the place of the one in use,
-// which is empty. The caller holds apply.
+// which is empty. The caller holds apply, and since nothing was ever applied, nobody
+// writes to the log: commit is not needed, and may be held by the caller.
 //
 // Until the rename is done, the old log is in use; from then on the new one is, and
 // if its name can't be made durable, the store fails: after a crash the old one may
@@ -450,8 +469,6 @@ func (s *Store) exchangeLog() error {
 	if err := s.dir.WriteHeader(next, 0, s.appliedAt.Load()); err != nil {
 		return err
 	}
-	s.commit.Lock()
-	defer s.endCommit()
 	old := s.log
 	if err := s.dir.FitToSeal(old.Log); err != nil {
 		return s.dir.Discard(next, storedir.Wrap("exchanging a log", err))
