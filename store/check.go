@@ -358,7 +358,7 @@ func (c *checker) update(r *storefile.LogReader, data []byte, timed bool) {
 	if c.opts.Update == nil {
 		return
 	}
-	u := Update{Index: r.Index, Data: data, State: r.State}
+	u := Update{Index: r.Index, Data: data, State: r.State, More: r.Index < r.UnitEnd}
 	if timed {
 		u.Time = moment(r.Time)
 	}

@@ -218,8 +218,8 @@ type copyReader struct {
 // next is that of a source.
 func (r *copyReader) next() (u logged, err error) {
 	ended := true
-	_, err = r.cursor.read(r.ctx, r.cursor.next, func(got Update, _ error) bool {
-		u, ended = *got.logged(), false
+	_, err = r.cursor.read(r.ctx, r.cursor.next, func(got *logged) bool {
+		u, ended = *got, false
 		return true
 	})
 	switch {

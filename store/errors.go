@@ -37,7 +37,7 @@ var (
 	// applied.
 	ErrTooLarge = errors.New("store: update too large")
 	// ErrNotRetained reports that what was asked for is older than the oldest
-	// snapshot kept, or was never there.
+	// snapshot kept, or was never there, as a state within a change.
 	ErrNotRetained = errors.New("store: not retained")
 	// ErrClockAhead reports that updates were made with a clock that was ahead, so that
 	// their times don't tell which of them were made before a time.

@@ -1,7 +1,6 @@
 package store
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -26,15 +25,14 @@ type Update struct {
 	// State says that Data is a whole state, which has replaced the one before: that of
 	// [Store.Replace], for Machine.Restore in place of Apply.
 	State bool
+	// More says that the next update is of the same [Store.Change]: there was no state
+	// between the two, so a reader that keeps one applies both before it shows it.
+	More bool
 }
 
-// logged returns u as a log holds it.
-func (u *Update) logged() *logged {
-	l := &logged{index: u.Index, data: u.Data, state: u.State}
-	if !u.Time.IsZero() {
-		l.at = u.Time.UnixNano()
-	}
-	return l
+// passTo returns a function that passes updates on to yield, as they are told.
+func passTo(yield func(Update, error) bool) func(*logged) bool {
+	return func(u *logged) bool { return yield(u.update(), nil) }
 }
 
 // Updates returns the durable updates from index from on, in order, and then
@@ -49,6 +47,9 @@ func (u *Update) logged() *logged {
 // more updates and all durable ones were returned; ErrReentrant where it would wait for
 // itself, in the machine or View, after all durable ones; or one of reading the log.
 //
+// The updates of a [Store.Change] come one by one: Update.More tells that they are one unit.
+// A sequence may begin or end among them, by from and by ctx.
+//
 // The sequence can be used again, from any goroutine, and starts anew. What it
 // returns is read from the log files, so it costs nothing while it is not read.
 func (s *Store) Updates(ctx context.Context, from uint64) iter.Seq2[Update, error] {
@@ -60,7 +61,7 @@ func (s *Store) Updates(ctx context.Context, from uint64) iter.Seq2[Update, erro
 		for ctx.Err() == nil {
 			durable, changed, err := s.progress(c.next)
 			if c.next <= durable {
-				if ok, err := c.read(ctx, durable, yield); err != nil {
+				if ok, err := c.read(ctx, durable, passTo(yield)); err != nil {
 					yield(Update{}, err)
 					return
 				} else if !ok {
@@ -92,11 +93,8 @@ func ReadUpdates(ctx context.Context, dir string, from uint64) iter.Seq2[Update,
 	return func(yield func(Update, error) bool) {
 		c := &cursor{dir: filesIn(dir), next: max(from, 1), once: true}
 		defer c.close()
-		more, err := c.read(ctx, math.MaxUint64, yield)
-		if err != nil && !errors.Is(err, errEnd) {
+		if err := c.readAll(ctx, passTo(yield)); err != nil {
 			yield(Update{}, err)
-		} else if err := ctx.Err(); err != nil && more {
-			yield(Update{}, fmt.Errorf("store: reading the updates in %s, from update %d on: %w", dir, c.next, err))
 		}
 	}
 }
@@ -140,7 +138,7 @@ func tail(ctx context.Context, dir string, from uint64, yield func(Update, error
 	defer c.close()
 	for ctx.Err() == nil {
 		before := list(c.dir)
-		more, err := c.read(ctx, math.MaxUint64, yield)
+		more, err := c.read(ctx, math.MaxUint64, passTo(yield))
 		switch {
 		case errors.Is(err, errEnd):
 		case err != nil && c.known && before.outdates(err):
@@ -212,6 +210,7 @@ type cursor struct {
 	once bool
 
 	r *storefile.LogReader // nil: the log with the next update is to be opened
+	u logged               // read last
 
 	sealed uint64 // index of the last update in the log that was read to its seal
 
@@ -232,9 +231,22 @@ type cursor struct {
 // errEnd is what cursor.read returns at the end of all logs.
 var errEnd = errors.New("the end of the last log")
 
+// readAll passes updates to yield, up to the end of what is there, or until yield has had
+// enough.
+func (c *cursor) readAll(ctx context.Context, yield func(*logged) bool) error {
+	more, err := c.read(ctx, math.MaxUint64, yield)
+	if err != nil && !errors.Is(err, errEnd) {
+		return err
+	}
+	if err := ctx.Err(); err != nil && more {
+		return fmt.Errorf("store: reading the updates in %s, from update %d on: %w", c.dir.Path, c.next, err)
+	}
+	return nil
+}
+
 // read passes updates to yield, up to index last. It reports false when yield
-// has had enough.
-func (c *cursor) read(ctx context.Context, last uint64, yield func(Update, error) bool) (bool, error) {
+// has had enough. What yield gets is valid until it returns, or calls rest.
+func (c *cursor) read(ctx context.Context, last uint64, yield func(*logged) bool) (bool, error) {
 	for c.next <= last && ctx.Err() == nil {
 		if c.r == nil {
 			if err := c.open(); err != nil {
@@ -266,9 +278,8 @@ func (c *cursor) read(ctx context.Context, last uint64, yield func(Update, error
 		case err != nil:
 			return false, err
 		case c.r.Index == c.next:
-			c.next++
 			c.moved, c.again = true, false
-			if !yield(Update{Index: c.r.Index, Time: moment(c.r.Time), Data: bytes.Clone(update), State: c.r.State}, nil) {
+			if !yield(c.take(update)) {
 				return false, nil
 			}
 		case c.r.Index == c.mark.Index && !c.r.Holds(c.mark):
@@ -276,6 +287,23 @@ func (c *cursor) read(ctx context.Context, last uint64, yield func(Update, error
 		}
 	}
 	return true, nil
+}
+
+// take returns the update that was read last, which is not next any more.
+func (c *cursor) take(update []byte) *logged {
+	c.next++
+	c.u = logged{index: c.r.Index, unitEnd: c.r.UnitEnd, at: c.r.Time, data: update, state: c.r.State}
+	return &c.u
+}
+
+// rest returns the next update of the unit that the last one is of, or nil if that was its
+// end. It is for who wants units, within yield of read.
+func (c *cursor) rest() *logged {
+	if c.u.index == c.u.unitEnd {
+		return nil
+	}
+	update, _ := c.r.Next() // which has all of the unit
+	return c.take(update)
 }
 
 // stands reports whether the log still holds what was read of it. If not, it is closed, and
@@ -569,40 +597,4 @@ func (c *cursor) idle() (bool, error) {
 		c.stoppedAt = -1
 	}
 	return waits, err
-}
-
-// A listed is what a store's directory held when it was listed.
-type listed struct {
-	dir   storefile.Dir
-	files *storefile.Listing
-	err   error
-}
-
-func list(dir storefile.Dir) listed {
-	files, err := dir.List()
-	return listed{dir, files, err}
-}
-
-// absent reports whether there was no store, or one that was being made: one without a
-// log is none.
-func (l listed) absent() bool {
-	return errors.Is(l.err, fs.ErrNotExist) || l.err == nil && len(l.files.Logs) == 0
-}
-
-// outdates reports whether err, of reading the store since, may come of its being restored
-// meanwhile, in its place or from elsewhere. It is no evidence of damage then: the next look
-// is. An error of the machine is never outdated.
-func (l listed) outdates(err error) bool {
-	var machine *machineError
-	var refused *ReplayError // by Apply, which is not called twice with an update
-	if errors.As(err, &machine) || errors.As(err, &refused) {
-		return false
-	}
-	return errors.Is(err, fs.ErrNotExist) || l.remade()
-}
-
-// remade reports whether files came or went since.
-func (l listed) remade() bool {
-	now := list(l.dir)
-	return l.absent() || now.absent() || l.err == nil && now.err == nil && !l.files.Same(now.files)
 }

@@ -43,7 +43,7 @@ type Follower struct {
 
 // FollowerStatus says how far a [Follower] has come.
 type FollowerStatus struct {
-	Index uint64    // of the last update applied
+	Index uint64    // of the last update applied; never one before the end of a [Store.Change]
 	Time  time.Time // of its commit; the zero time if it is not known
 	// Current is when the follower last saw that there was no later update: the state is
 	// at most that old.
@@ -106,7 +106,7 @@ func Follow(ctx context.Context, dir string, m Machine, opts *FollowOptions) (*F
 // moments before they are durable.
 //
 // The errors are fs.ErrNotExist if there is no store in dir; that of ctx, when that ends
-// meanwhile; [ErrCorrupt] for damage that is in the way; [ErrVersion] if a newer version of
+// meanwhile, between two changes, with the index up to there; [ErrCorrupt] for damage that is in the way; [ErrVersion] if a newer version of
 // this package wrote the store; those of Restore, and a [*ReplayError]; and those of reading.
 // After an error m may hold any part of the state.
 func Load(ctx context.Context, dir string, m Machine) (index uint64, err error) {
@@ -207,7 +207,7 @@ func (f *Follower) catchUp(ctx context.Context) error {
 	for {
 		start := f.dir.FS.Now()
 		var failed error
-		_, err := f.cursor.read(ctx, ^uint64(0), func(u Update, _ error) bool {
+		_, err := f.cursor.read(ctx, ^uint64(0), func(u *logged) bool {
 			if f.lacksState() {
 				return false
 			}
@@ -250,23 +250,29 @@ func (f *Follower) lacksState() bool {
 	return r != nil && r.Header.Kind == storefile.ImportKind && f.status.Restored == 0
 }
 
-// apply applies one update.
-func (f *Follower) apply(u Update) error {
+// apply applies an update, and those that are one unit with it.
+func (f *Follower) apply(u *logged) error {
+	r := f.cursor.r
 	if err := f.applyLocked(u); err != nil {
-		return &ReplayError{Index: u.Index, Path: f.cursor.r.Path, Offset: f.cursor.r.Off, Err: err}
+		return &ReplayError{Index: r.Index, Path: r.Path, Offset: r.Off, Err: err}
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.status.Index, f.status.Time = u.Index, u.Time
+	f.status.Index, f.status.Time = r.Index, moment(r.Time)
 	f.announceLocked()
 	return nil
 }
 
-// applyLocked calls Apply while nothing reads.
-func (f *Follower) applyLocked(u Update) error {
+// applyLocked calls Apply while nothing reads, and shows no part of a unit.
+func (f *Follower) applyLocked(u *logged) error {
 	f.state.Lock()
 	defer f.state.Unlock() // also if the machine ends the goroutine
-	return f.m.replay(u.logged())
+	for ; u != nil; u = f.cursor.rest() {
+		if err := f.m.replay(u); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // announceLocked tells the goroutines that wait that status has changed. The caller holds mu.
@@ -337,7 +343,9 @@ func (f *Follower) end(err error) {
 }
 
 // View calls read while no update is applied, and returns what it returns; several calls
-// of View run at once. Updates are applied when it has returned.
+// of View run at once. Updates are applied when it has returned, those of a [Store.Change]
+// together: as in the store, read never sees a part of one, unless the follower has ended with
+// an error.
 func (f *Follower) View(read func() error) error {
 	f.state.RLock()
 	defer f.state.RUnlock()
@@ -395,4 +403,40 @@ func (f *Follower) Close() error {
 	f.cancel()
 	<-f.done
 	return f.Err()
+}
+
+// A listed is what a store's directory held when it was listed.
+type listed struct {
+	dir   storefile.Dir
+	files *storefile.Listing
+	err   error
+}
+
+func list(dir storefile.Dir) listed {
+	files, err := dir.List()
+	return listed{dir, files, err}
+}
+
+// absent reports whether there was no store, or one that was being made: one without a
+// log is none.
+func (l listed) absent() bool {
+	return errors.Is(l.err, fs.ErrNotExist) || l.err == nil && (len(l.files.Logs) == 0 || l.files.Interrupted(l.dir.Path) != nil)
+}
+
+// outdates reports whether err, of reading the store since, may come of its being restored
+// meanwhile, in its place or from elsewhere. It is no evidence of damage then: the next look
+// is. An error of the machine is never outdated.
+func (l listed) outdates(err error) bool {
+	var machine *machineError
+	var refused *ReplayError // by Apply, which is not called twice with an update
+	if errors.As(err, &machine) || errors.As(err, &refused) {
+		return false
+	}
+	return errors.Is(err, fs.ErrNotExist) || l.remade()
+}
+
+// remade reports whether files came or went since.
+func (l listed) remade() bool {
+	now := list(l.dir)
+	return l.absent() || now.absent() || l.err == nil && now.err == nil && !l.files.Same(now.files)
 }

@@ -122,10 +122,16 @@ func (c *clocked) replay(u *logged) error {
 
 // A logged is an update as a log holds it.
 type logged struct {
-	index uint64
-	at    int64  // the time of its commit, in nanoseconds since 1970; 0: not known
-	data  []byte // of the reader, until it reads on
-	state bool   // data is a whole state: see [Store.Replace]
+	index   uint64
+	unitEnd uint64 // of the last update of its unit, a [Store.Change]; index, if it is one by itself
+	at      int64  // the time of its commit, in nanoseconds since 1970; 0: not known
+	data    []byte // of the reader, until it reads on
+	state   bool   // data is a whole state: see [Store.Replace]
+}
+
+// update returns u as it is told.
+func (u *logged) update() Update {
+	return Update{Index: u.index, Time: moment(u.at), Data: bytes.Clone(u.data), State: u.state, More: u.index < u.unitEnd}
 }
 
 // moment returns the time that at is, in nanoseconds since 1970; the zero time if it

@@ -33,7 +33,9 @@ type RestoreOptions struct {
 // durable. Nil opts are the defaults.
 //
 // The error is ErrNotRetained if that state can no longer be had, or not yet:
-// Options.KeepSnapshots says what is kept. It is that of ctx when that ends meanwhile, be
+// Options.KeepSnapshots says what is kept; and if update index is one of a [Store.Change], and
+// not the last one, since there was no state between them: the message has the indexes before
+// and after. It is that of ctx when that ends meanwhile, be
 // it while a snapshot is verified, while the machine reads it, or between two updates.
 // It is fs.ErrNotExist if there is no store in dir. Otherwise errors are those of Open.
 // After an error m may hold any part of a state.
@@ -192,8 +194,8 @@ func lastUntil(ctx context.Context, in storefile.Dir, base uint64, t time.Time) 
 // Bisect returns the first update in the store in directory dir after which bad holds: the
 // one that broke the state. It searches the snapshots by halves, so once bad holds for one
 // of them, it must hold for all later ones. Then it replays the updates after the last
-// good snapshot, and calls bad after each: the result is the first of them after which bad
-// holds, whatever comes later. newMachine returns a new machine in its initial state each
+// good snapshot, and calls bad after each, and after the last one of a [Store.Change] only: the
+// result is the first of them after which bad holds, whatever comes later. newMachine returns a new machine in its initial state each
 // time. bad must not change the machine. Nothing is changed on disk, and the store may be
 // open.
 //
@@ -219,20 +221,35 @@ func Bisect(ctx context.Context, dir string, newMachine func() Machine, bad func
 	if err != nil {
 		return Update{}, err
 	}
-	c := clockedBy(m)
-	for u, err := range ReadUpdates(ctx, dir, index+1) {
-		if err != nil {
-			return Update{}, err
-		}
-		if err := c.replay(u.logged()); err != nil {
-			return Update{}, fmt.Errorf("store: bisecting %s: the machine refused update %d, as it had not when the update was made: %w", dir, u.Index, storefile.Bare(err))
+	return firstBad(ctx, dir, m, index, bad)
+}
+
+// firstBad replays the updates after index, unit by unit, up to the first state that is bad.
+func firstBad(ctx context.Context, dir string, m Machine, index uint64, bad func(Machine) bool) (found Update, err error) {
+	machine := clockedBy(m)
+	c := &cursor{dir: filesIn(dir), next: index + 1, once: true}
+	defer c.close()
+	var refused error
+	err = c.readAll(ctx, func(u *logged) bool {
+		for ; u != nil; u = c.rest() {
+			if refused = machine.replay(u); refused != nil {
+				return false
+			}
 		}
 		if bad(m) {
-			return u, nil
+			found = c.u.update()
 		}
-		index = u.Index
+		return found.Index == 0
+	})
+	switch {
+	case refused != nil:
+		return Update{}, fmt.Errorf("store: bisecting %s: the machine refused update %d, as it had not when the update was made: %w", dir, c.u.index, storefile.Bare(refused))
+	case err != nil:
+		return Update{}, err
+	case found.Index == 0:
+		return Update{}, &storefile.Error{Is: ErrNotRetained, Msg: fmt.Sprintf("no update up to %d, the last one in %s, gives a state that is bad", c.next-1, dir)}
 	}
-	return Update{}, &storefile.Error{Is: ErrNotRetained, Msg: fmt.Sprintf("no update up to %d, the last one in %s, gives a state that is bad", index, dir)}
+	return found, nil
 }
 
 // lastGood returns a machine in the last of the states of these indexes that is not bad.

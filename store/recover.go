@@ -514,6 +514,9 @@ func (l *loader) apply(r *storefile.LogReader) error {
 			}
 			return err
 		}
+		if r.UnitEnd > l.target {
+			return l.withinUnit(r)
+		}
 		if r.State {
 			l.begin(r.Index)
 		}
@@ -533,6 +536,14 @@ func (l *loader) apply(r *storefile.LogReader) error {
 		}
 	}
 	return nil
+}
+
+// withinUnit says that the target is within the unit whose first update r has read: the store
+// never had that state.
+func (l *loader) withinUnit(r *storefile.LogReader) error {
+	return &storefile.Error{Is: ErrNotRetained, Msg: fmt.Sprintf(
+		"there was no state right after update %d of %s: updates %d to %d are those of one change, of which all are there or none; ask for the state of update %d or %d",
+		l.target, l.dir.Path, r.Index, r.UnitEnd, r.Index-1, r.UnitEnd)}
 }
 
 // checkEnd makes sure that r, the i-th log, which has no seal, may end where

@@ -147,6 +147,7 @@ type TypedUpdate[U any] struct {
 	Time  time.Time
 	Value U
 	State []byte // of an [Update] that is a whole state: its Data; Value is the zero value
+	More  bool   // as that of an [Update]
 }
 
 // Updates is [Store.Updates] with typed updates. One that can't be decoded ends the
@@ -154,7 +155,7 @@ type TypedUpdate[U any] struct {
 func (t *Typed[U, R]) Updates(ctx context.Context, from uint64) iter.Seq2[TypedUpdate[U], error] {
 	return func(yield func(TypedUpdate[U], error) bool) {
 		for u, err := range t.Store.Updates(ctx, from) {
-			typed := TypedUpdate[U]{Index: u.Index, Time: u.Time}
+			typed := TypedUpdate[U]{Index: u.Index, Time: u.Time, More: u.More}
 			switch {
 			case err != nil:
 			case u.State:

@@ -278,7 +278,8 @@ func (t *Ticket) Result() any { return t.result }
 // calls change while nothing else uses the machine: no Apply, Snapshot or View runs. What
 // change does to the state, in memory, it describes by updates that it passes to tx, and a
 // replay makes by calling Apply with each of them. All of them are one atomic unit: after a
-// crash they are all there, or none is. Change returns when they are durable, with the
+// crash they are all there, or none is, and so in a copy, in what follows the store, and in a
+// past state. Change returns when they are durable, with the
 // index of the last one, or with that of the update before if there are none: then that is durable,
 // since it may be why there was nothing to do.
 //

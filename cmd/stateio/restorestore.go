@@ -119,6 +119,7 @@ func (r *storeRestore) survey(last uint64) error {
 		}
 	}
 	r.first = at
+	state, within := at, false // the last one up to there, and whether updates of a change follow
 	w := newWalk(files, at+1, last)
 	r.begun = w.total
 	for u, err := range updatesBetween(r.ctx, r.dir, at, last) {
@@ -128,10 +129,16 @@ func (r *storeRestore) survey(last uint64) error {
 		if at = u.Index; u.State {
 			r.first, r.noState = at, false
 		}
+		if within = u.More; !within {
+			state = at
+		}
 		r.bar.of(w.read(u.Index, len(u.Data)), 2*(size+w.total))
 	}
 	if r.o.past && at < last {
 		return fmt.Errorf("%s ends with update %d, before %d. Nothing was written", r.dir, at, last)
+	}
+	if within {
+		return fmt.Errorf("update %d of %s is within a change of several, so there was no state right after it: --at %d is the one before the change. Nothing was written", at, r.dir, state)
 	}
 	r.o.at = min(at, last) // one that is older than all there is RestoreAt refuses
 	return nil

@@ -3,6 +3,8 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -195,5 +197,29 @@ func TestRestoreOfAStoreThatDropsWhatIsRestored(t *testing.T) {
 	err := restoreTo(t, s.restoring(out), func() {})
 	if err == nil || !strings.Contains(err.Error(), "dropped meanwhile, for a snapshot of update 3: begin anew") {
 		t.Errorf("it says %v, and writes %d bytes", err, out.Len())
+	}
+}
+
+// The state after an update within a change never was: restore says so, and with which index there is
+// one, before it has written anything.
+func TestRestoreOfAStateWithinAChangeWritesNothing(t *testing.T) {
+	s := openList(t, 1)
+	s.add("one")
+	s.snapshot()
+	s.add("two")
+	if _, err := s.Change(t.Context(), func(tx *store.Tx) error {
+		return errors.Join(tx.Append([]byte("three")), tx.Append([]byte("four")), tx.Append([]byte("five")))
+	}); err != nil {
+		t.Fatal(err)
+	}
+	for at := uint64(1); at <= 5; at++ {
+		var out bytes.Buffer
+		r := s.restoring(&out)
+		r.o.past, r.o.moment = true, fmt.Sprint(at)
+		err := r.all()
+		within := at == 3 || at == 4
+		if within != (err != nil) || within && (out.Len() > 0 || !strings.Contains(err.Error(), "--at 2 is the one before")) {
+			t.Errorf("--at %d: %q was written, %v", at, &out, err)
+		}
 	}
 }

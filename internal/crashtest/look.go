@@ -74,6 +74,9 @@ func (h *History) update(u store.Update, index uint64) error {
 
 // at tells what is wrong with a machine that should be in the state of index.
 func (h *History) at(m *Machine, index uint64) error {
+	if h.parts[index] {
+		return fmt.Errorf("a change is there in part: %d of its updates, and not the next", index)
+	}
 	if m.Count != index || m.Digest != h.chain[index] {
 		return fmt.Errorf("the state is that of %d updates, or of none, and not that of the first %d", m.Count, index)
 	}
@@ -87,7 +90,7 @@ func (g *generation) restoreAt() error {
 	m := &Machine{}
 	err := store.RestoreAt(context.Background(), g.dir, m, index, nil)
 	switch {
-	case errors.Is(err, store.ErrNotRetained) && !g.retained(index):
+	case errors.Is(err, store.ErrNotRetained) && (g.hist.parts[index] || !g.retained(index)):
 		return nil
 	case err != nil && len(g.bases(".log"))+len(g.bases(".snap")) == 0:
 		return nil // there was no space for a first file yet

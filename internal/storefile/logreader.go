@@ -21,6 +21,9 @@ type LogReader struct {
 	// Back is how many updates of its commit are before the entry read last: 0 if a
 	// commit begins with it.
 	Back uint32
+	// UnitEnd is the index of the last update in the entry read last: those up to there are one
+	// atomic unit.
+	UnitEnd uint64
 	// State says that the update read last is a whole state, which replaces the one before.
 	State   bool
 	back    uint32 // updates in the current commit so far
@@ -49,7 +52,7 @@ func NewLogReader(f fsys.File, path string, base uint64, limit int64) (*LogReade
 		r.Close()
 		return nil, err
 	}
-	r.Header, r.Index, r.Time = h, base, h.Time
+	r.Header, r.Index, r.UnitEnd, r.Time = h, base, base, h.Time
 	r.End, r.EndDigest = r.pos, r.digest
 	return r, nil
 }
@@ -110,7 +113,8 @@ func readHeader(e *entries, k Kind, base uint64) (Header, error) {
 
 // Next returns the next update, which is valid until the next call; its index
 // is r.index. The error is io.EOF after the seal, and ErrStop where what follows
-// is not the next entry: the log's end, or damage. Then only resume goes on.
+// is not the next entry: the log's end, or damage. Then only resume goes on. There is
+// no error before UnitEnd.
 func (r *LogReader) Next() ([]byte, error) {
 	if len(r.group) > 0 {
 		update, rest, _ := cutGroup(r.group)
@@ -168,6 +172,7 @@ func (r *LogReader) step() ([]byte, error) {
 	}
 	r.Back, r.State = t.Back, t.State
 	r.Index++
+	r.UnitEnd = r.Index
 	if !t.Grouped {
 		r.back = t.Back + 1
 		return payload, nil
@@ -176,7 +181,7 @@ func (r *LogReader) step() ([]byte, error) {
 	if !ok {
 		return nil, Corrupt(r.Path, r.Off, "an entry that should be a group of updates, and is none")
 	}
-	r.back = t.Back + n
+	r.back, r.UnitEnd = t.Back+n, r.Index+uint64(n)-1
 	update, rest, _ := cutGroup(payload)
 	r.group = rest
 	return update, nil

@@ -143,6 +143,7 @@ func (r *LogReader) Salvage(from int64) (bool, error) {
 // Skip continues at the entry that t found, as if all before it had been read.
 func (r *LogReader) Skip(t LogTail) {
 	r.End, r.Index, r.back = t.Proof, t.Index-1, uint32(t.Index-t.First)
+	r.UnitEnd = r.Index
 	r.Skipped, r.group = true, nil
 	r.Resume(r.Limit)
 }
