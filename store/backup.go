@@ -277,7 +277,7 @@ type source struct {
 	time  int64    // of its commit, in nanoseconds since 1970; 0: not known
 	state io.WriterTo
 	// next returns the updates after the state, which get indexes of their own, and a time
-	// if they have none; io.EOF ends them. Nil: there are none.
+	// if they have none; io.EOF ends them. Those of one unit stay one. Nil: there are none.
 	next func() (logged, error)
 }
 
@@ -395,8 +395,9 @@ func markOf(d *storedir.Dir, src *source) string { return d.Log(src.index) + sto
 
 // importSource makes the files of a new store.
 //
-// Commit point: the name of the log, made durable by SyncDir. The snapshot is
-// there before.
+// Commit point: the name of the first log, made durable by SyncDir. The snapshot is
+// there before, and so is the empty log that follows, if the first one holds updates, and so
+// a seal. Until then the first log has a name that tells what all that is.
 func importSource(d *storedir.Dir, src *source) error {
 	files, err := d.List()
 	if err != nil {
@@ -409,7 +410,11 @@ func importSource(d *storedir.Dir, src *source) error {
 		d.NewID()
 	}
 	// What an attempt before has left goes first, while the name is there that tells so.
+	d.CloseFirst()
 	if err := d.Remove(files.Snaps, storefile.SnapSuffix); err != nil {
+		return err
+	}
+	if err := d.Remove(files.Logs, storefile.LogSuffix); err != nil {
 		return err
 	}
 	path := d.Log(src.index)
@@ -436,47 +441,65 @@ func makeFiles(d *storedir.Dir, path string, files *storefile.Listing, src *sour
 	filled := false
 	defer func() {
 		if !filled { // the user's code has panicked, or ended the goroutine
-			_ = giveUpNew(d, log, src, nil)
+			_ = giveUpNew(d, log, src.index, src.index, nil)
 		}
 	}()
-	err = fillNew(d, log, files, src)
+	last, at, err := fillNew(d, log, files, src)
 	filled = true
+	if err == nil && last > src.index {
+		err = d.MakeNext(last, at)
+	}
 	if err == nil {
 		err = d.PublishLog(log, path, src.index, src.time)
 	}
 	if err != nil {
-		return giveUpNew(d, log, src, err)
+		return giveUpNew(d, log, src.index, last, err)
 	}
 	_ = log.File.Close() // everything in it was synced
 	return nil
 }
 
-// giveUpNew removes what was made of a new store, because of err, which it returns. The log
-// goes last: without it, what is left would pass for a damaged store.
-func giveUpNew(d *storedir.Dir, log *storedir.Log, src *source, err error) error {
-	if rerr := d.Remove([]uint64{src.index}, storefile.SnapSuffix); rerr != nil && !errors.Is(rerr, fs.ErrNotExist) {
-		return errors.Join(err, rerr, log.File.Close())
-	}
+// giveUpNew removes what was made of a new store, whose first log is that of the updates after
+// first up to last, because of err, which it returns. That log goes last: without it, what is
+// left would pass for a damaged store. If it may have its name, all stays, and is the store then.
+func giveUpNew(d *storedir.Dir, log *storedir.Log, first, last uint64, err error) error {
 	if errors.Is(err, storedir.ErrStays) {
-		_ = log.File.Close() // it is not to be used, but without the mark it must not go
+		_ = log.File.Close() // without the mark it must not go
 		return err
+	}
+	rerr := removeIfThere(d, first, storefile.SnapSuffix)
+	if rerr == nil && last > first {
+		rerr = removeIfThere(d, last, storefile.LogSuffix)
+	}
+	if rerr != nil {
+		return errors.Join(err, rerr, log.File.Close())
 	}
 	return d.Discard(log, err)
 }
 
-// fillNew writes all of a new store but the header of its log, which has the name that
-// tells Open of a making that was interrupted.
-func fillNew(d *storedir.Dir, log *storedir.Log, files *storefile.Listing, src *source) error {
+// removeIfThere removes one file, durably.
+func removeIfThere(d *storedir.Dir, index uint64, suffix string) error {
+	err := d.Remove([]uint64{index}, suffix)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	return err
+}
+
+// fillNew writes all of a new store but the header of its first log, which has the name that
+// tells Open of a making that was interrupted, and the log after it. It returns the index of
+// the last update, and the time of its commit.
+func fillNew(d *storedir.Dir, log *storedir.Log, files *storefile.Listing, src *source) (last uint64, at int64, err error) {
 	if err := storedir.Wrap("importing", d.FS.SyncDir(d.Path)); err != nil {
-		return err
+		return 0, 0, err
 	}
 	files.Tmps = slices.DeleteFunc(files.Tmps, func(name string) bool { return name == filepath.Base(log.Path) })
 	if err := d.Tidy(files); err != nil {
-		return err
+		return 0, 0, err
 	}
 	if src.state != nil {
 		if err := importState(d, src); err != nil {
-			return err
+			return 0, 0, err
 		}
 		if src.index == 0 {
 			log.Header.Kind = storefile.ImportKind
@@ -507,7 +530,15 @@ func importState(d *storedir.Dir, src *source) error {
 // mayImport makes sure that there is no store yet. What an import has left that was
 // interrupted is none.
 func mayImport(d *storedir.Dir, files *storefile.Listing) error {
-	if files.Empty() || files.Interrupted(d.Path) != nil {
+	none := files.Empty() || files.Interrupted(d.Path) != nil
+	for _, base := range files.Logs {
+		void, err := d.Void(base) // as what follows the first log is
+		if err != nil && none {
+			return err
+		}
+		none = none && void
+	}
+	if none {
 		return nil
 	}
 	return &storefile.Error{Is: fs.ErrExist, Msg: d.Path + " holds a store already: import into another directory"}
@@ -521,38 +552,28 @@ func (src *source) read() (logged, error) {
 	return src.next()
 }
 
-// importPiece is how much is written at once, in bytes.
-const importPiece = 256 << 10
-
-// importUpdates writes updates into a log that has no name yet.
-func importUpdates(d *storedir.Dir, log *storedir.Log, src *source) error {
-	var buf []byte
+// importUpdates writes updates into a log that has no name yet, and seals it. It returns the
+// index of the last one, and the time of its commit.
+func importUpdates(d *storedir.Dir, log *storedir.Log, src *source) (last uint64, at int64, err error) {
+	w := storedir.NewFiller(log, src.index, src.time)
 	now := max(nanoseconds(d.FS.Now()), src.time)
 	for index := src.index + 1; ; index++ {
 		u, err := src.read()
-		if err != nil && !errors.Is(err, io.EOF) {
-			return fmt.Errorf("store: importing update %d: %w", index, storefile.Bare(err))
+		switch {
+		case errors.Is(err, io.EOF):
+			err = w.Finish()
+			last, at := w.Last()
+			return last, at, err
+		case err != nil:
+			return 0, 0, fmt.Errorf("store: importing update %d: %w", index, storefile.Bare(err))
+		case len(u.data) > maxMaxUpdate:
+			return 0, 0, &storefile.Error{Is: ErrTooLarge, Msg: fmt.Sprintf("importing update %d of %d bytes: the most is %d", index, len(u.data), maxMaxUpdate)}
 		}
-		if err == nil {
-			if len(u.data) > maxMaxUpdate {
-				return &storefile.Error{Is: ErrTooLarge, Msg: fmt.Sprintf("importing update %d of %d bytes: the most is %d", index, len(u.data), maxMaxUpdate)}
-			}
-			tag := storefile.Tag{Index: index, Timed: true, Time: u.at, State: u.state}
-			if u.at == 0 {
-				tag.Time = now
-			}
-			// Each one is a commit: all of them are durable before the log is.
-			buf = storefile.AppendEntry(buf, log.End+int64(len(buf)), log.Header.Salt, tag, u.data)
+		if u.at == 0 {
+			u.at = now
 		}
-		if err != nil || len(buf) >= importPiece {
-			if _, err := log.File.WriteAt(buf, log.End); err != nil {
-				return storedir.Wrap("importing", err)
-			}
-			log.End += int64(len(buf))
-			buf = buf[:0]
-		}
-		if err != nil {
-			return storedir.Wrap("importing", log.File.Truncate(log.End))
+		if err := w.Add(storedir.Fill{Data: u.data, Time: u.at, State: u.state, Index: u.index, UnitEnd: u.unitEnd}); err != nil {
+			return 0, 0, err
 		}
 	}
 }

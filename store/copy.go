@@ -27,8 +27,9 @@ type CopyOptions struct {
 }
 
 // Copy makes a copy of the store in directory src in directory dst, which must not exist: the
-// newest snapshot that is whole and all updates after it, with their indexes and times, and
-// the identity of the store. Its files get the permissions that those of src have, less the umask. Copy
+// newest snapshot that is whole and all updates after it, with their indexes and times, those of
+// a [Store.Change] as one, and the identity of the store. Its log is sealed, as by Close, so that
+// damage to any of it is noticed later. Its files get the permissions that those of src have, less the umask. Copy
 // takes no lock in src and changes nothing there, so it works while the store is open, also in
 // another process. All that was durable when Copy was called is in the copy; what came
 // meanwhile may be, durable or not: if the power then fails there, or the disk, the copy may

@@ -108,7 +108,9 @@
 //     newest log is a torn tail, and cut off, if it can be the remainder of its
 //     last commit; if any entry or file proves more, it is damage, ErrCorrupt,
 //     and nothing is touched. A read error is never taken for either.
-//  6. Import, Create, Copy, Repair. The name of the log, when the directory is synced.
+//  6. Import, Create, Copy, Repair. The name of the first log, when the directory is
+//     synced. The snapshot is there before, the log has its seal, and the empty one after
+//     it is there; until then a temporary name of the log says that there is no store.
 //  7. A snapshot before the first update. As in 3, while no update is applied; then
 //     the log, which is empty, is exchanged for one that needs the snapshot. If a crash
 //     comes between, Open does that; where it has no space, no update is made before.
@@ -156,6 +158,7 @@
 // last one, with nothing whole after it, looks like a commit that the crash
 // interrupted: it is cut off with a warning, or taken for the end if it is all
 // zeros. A page may hold several commits. After Close there is no such case, unless
-// the disk was full: the seal and the empty log after it give any damage away. A
+// the disk was full, nor in what Import, Copy and Repair have made: the seal and the empty
+// log after it give any damage away. A
 // directory whose logs and snapshots are all gone is a new store.
 package store

@@ -64,55 +64,68 @@ func TestAFollowerGoesOnInARestoredStore(t *testing.T) {
 	check(t, errors.Join(f.Close(), s.Close()))
 }
 
-// A follower waits while a backup is imported in the place of the store, at each stage of
-// that.
+// A follower waits while a backup is imported, or a copy made, in the place of the store, at each
+// stage of that.
 func TestAFollowerWaitsForAnImport(t *testing.T) {
 	const dir, other = "/followed", "/imported"
-	mem, fs := memory(t, dir)
-	t.Cleanup(storefs.Mount(other, mem))
-	m := &journal{}
-	s := open(t, dir, &journal{}, nil)
-	update(t, s, "one")
-	f, err := store.Follow(t.Context(), dir, m, &store.FollowOptions{Poll: time.Millisecond})
-	check(t, err)
-	wantFollowed(t, f, m, []string{"one"})
-	var backup bytes.Buffer
-	_, err = s.Backup(t.Context(), &backup)
-	check(t, err)
-	check(t, s.Close())
-	check(t, store.Import(other, bytes.NewReader(backup.Bytes()), int64(backup.Len())))
+	for how, tt := range map[string]struct {
+		first, second string // of the files: the first log, and what is there before it has its name
+		make          func(s *store.Store) error
+	}{
+		"Import": {log1, snap1, func(s *store.Store) error {
+			var backup bytes.Buffer
+			_, err := s.Backup(t.Context(), &backup)
+			return errors.Join(err, store.Import(other, bytes.NewReader(backup.Bytes()), int64(backup.Len())))
+		}},
+		"Copy": {log0, log1, func(*store.Store) error {
+			_, err := store.Copy(t.Context(), dir, other, nil)
+			return err
+		}},
+	} {
+		mem, fs := memory(t, dir)
+		unmount := storefs.Mount(other, mem)
+		m := &journal{}
+		s := open(t, dir, &journal{}, nil)
+		update(t, s, "one")
+		f, err := store.Follow(t.Context(), dir, m, &store.FollowOptions{Poll: time.Millisecond})
+		check(t, err)
+		wantFollowed(t, f, m, []string{"one"})
+		check(t, tt.make(s))
+		check(t, s.Close())
 
-	looks := make(chan struct{})
-	fs.OnOp(func(op faultfs.Op) {
-		if op.Kind == faultfs.OpList {
-			select {
-			case looks <- struct{}{}:
-			default:
+		looks := make(chan struct{})
+		fs.OnOp(func(op faultfs.Op) {
+			if op.Kind == faultfs.OpList {
+				select {
+				case looks <- struct{}{}:
+				default:
+				}
+			}
+		})
+		for name := range readFiles(t, mem, dir) {
+			check(t, mem.Remove(dir+"/"+name))
+		}
+		mark := dir + "/" + tt.first + ".import.tmp"
+		for _, stage := range [][2]string{{"", ""}, {other + "/" + tt.first, mark}, {other + "/" + tt.second, dir + "/" + tt.second}} {
+			if stage[0] != "" {
+				check(t, mem.Rename(stage[0], stage[1]))
+			}
+			for range 3 {
+				select {
+				case <-looks:
+				case <-f.Done():
+					t.Fatalf("%s: following has ended after %q: %v", how, stage, f.Err())
+				}
 			}
 		}
-	})
-	const log, snap = "/00000000000000000001.log", "/00000000000000000001.snap"
-	for name := range readFiles(t, mem, dir) {
-		check(t, mem.Remove(dir+"/"+name))
+		check(t, mem.Rename(mark, dir+"/"+tt.first))
+		fs.OnOp(nil)
+		s = open(t, dir, &journal{}, nil)
+		update(t, s, "two")
+		wantFollowed(t, f, m, []string{"one", "two"})
+		check(t, errors.Join(f.Close(), s.Close()))
+		unmount()
 	}
-	for _, stage := range [][2]string{{"", ""}, {other + log, dir + log + ".import.tmp"}, {other + snap, dir + snap}} {
-		if stage[0] != "" {
-			check(t, mem.Rename(stage[0], stage[1]))
-		}
-		for range 3 {
-			select {
-			case <-looks:
-			case <-f.Done():
-				t.Fatalf("following has ended after %q: %v", stage, f.Err())
-			}
-		}
-	}
-	check(t, mem.Rename(dir+log+".import.tmp", dir+log))
-	fs.OnOp(nil)
-	s = open(t, dir, &journal{}, nil)
-	update(t, s, "two")
-	wantFollowed(t, f, m, []string{"one", "two"})
-	check(t, errors.Join(f.Close(), s.Close()))
 }
 
 // A follower that has restored a state in part ends with that, however busy the store is.

@@ -128,10 +128,10 @@ func TestAnImportedStateIsNeeded(t *testing.T) {
 		text    string
 		checked string
 	}{
-		"a damaged snapshot": {files{log0: whole[log0], snap0: spoil(whole[snap0], headerLen+20)}, snap0, headerLen, "", ""},
-		"no snapshot":        {files{log0: whole[log0]}, snap0, 0, "the file is missing, with the state that was imported", snap0 + " index=0 size=0 updates=0 damage@0\n"},
-		"no log":             {files{snap0: whole[snap0]}, log0, 0, "the file is missing", log0 + " index=0 size=0 updates=0 damage@0\n"},
-		"another log":        {files{log0: other[log0], snap0: whole[snap0]}, snap0, 0, "it belongs to another store", ""},
+		"a damaged snapshot": {files{log0: whole[log0], log2: whole[log2], snap0: spoil(whole[snap0], headerLen+20)}, snap0, headerLen, "", ""},
+		"no snapshot":        {files{log0: whole[log0], log2: whole[log2]}, snap0, 0, "the file is missing, with the state that was imported", snap0 + " index=0 size=0 updates=0 damage@0\n"},
+		"no log":             {files{snap0: whole[snap0], log2: whole[log2]}, log0, 0, "the file is missing", log0 + " index=0 size=0 updates=0 damage@0\n"},
+		"another log":        {files{log0: other[log0], log2: other[log2], snap0: whole[snap0]}, snap0, 0, "it belongs to another store", ""},
 	} {
 		mount(t, dir, tt.fl.mem(t, dir))
 		m := &journal{}

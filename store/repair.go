@@ -477,7 +477,7 @@ func (s *salvager) read() (logged, error) {
 			s.meter.At(s.r.End)
 			if s.r.Index >= s.next {
 				s.next = s.r.Index + 1
-				return logged{index: s.r.Index, at: s.r.Time, data: update, state: s.r.State}, nil
+				return logged{index: s.r.Index, unitEnd: s.r.UnitEnd, at: s.r.Time, data: update, state: s.r.State}, nil
 			}
 		case err == io.EOF:
 			s.close()

@@ -31,6 +31,8 @@ type Listing struct {
 	Making      string   // of Tmps, the log of a store that was being made of another file; "": none
 	Foreign     []string // names of what no store has made, and that belongs elsewhere
 	Lock        bool
+
+	marks []uint64 // base indexes of logs as that of Making
 }
 
 // Empty reports whether no store has been made here.
@@ -75,7 +77,7 @@ func (d Dir) List() (*Listing, error) {
 		case tmp != "":
 			l.Tmps = append(l.Tmps, e.Name)
 			if tmp == MakeSuffix {
-				l.Making = e.Name
+				l.Making, l.marks = e.Name, append(l.marks, index)
 			}
 		case suffix == LogSuffix:
 			l.Logs = append(l.Logs, index)
@@ -98,10 +100,21 @@ func tolerated(e fsys.Entry) bool {
 // or was interrupted before there was one: what is there must not be taken for an empty
 // store.
 func (l *Listing) Interrupted(dir string) error {
-	if l.Making == "" || len(l.Logs) > 0 {
+	if !l.unmade() {
 		return nil
 	}
 	return Corrupt(filepath.Join(dir, l.Making), 0, "the store was being made of something else (import, create, repair, backup) when that failed or was interrupted: do it again, a repair or backup into another directory; or, to begin with nothing, remove %s", dir)
+}
+
+// unmade reports whether what is there is what the making of a store has left: its first log
+// under the name of Making, and besides at most the snapshot before that, and the empty log
+// that is to follow it. It is a store once the first log has its name.
+func (l *Listing) unmade() bool {
+	if len(l.marks) == 0 || len(l.Logs) == 0 {
+		return len(l.marks) > 0
+	}
+	foreign := func(index uint64) bool { return !slices.Contains(l.marks, index) }
+	return len(l.Logs) == 1 && foreign(l.Logs[0]) && slices.Min(l.marks) < l.Logs[0] && !slices.ContainsFunc(l.Snaps, foreign)
 }
 
 // Find is List, for a directory that must hold a store. If there is none, the error is
