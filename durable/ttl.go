@@ -25,8 +25,9 @@ import (
 // A key is deleted within moments of its time, or a second on a cluster, by an update of
 // the map's own that readers and Watch see like any other: until then it is there. After the
 // clock was set forward, or the machine has slept, it takes up to ten seconds more. What
-// falls due while the map is not open is deleted when it is. The error is that of Put, or
-// says that ttl is not positive.
+// falls due while the map is not open is deleted when it is. A key that is longer than an update
+// may be by now, since Options.MaxUpdate was larger when it was put, stays. The error is that of
+// Put, or says that ttl is not positive.
 func (m *Map[K, V]) PutTTL(ctx context.Context, key K, value V, ttl time.Duration) error {
 	if ttl <= 0 {
 		return errTTL(ttl)
@@ -124,8 +125,8 @@ const (
 	sweepBytes = 256 << 10
 )
 
-// due returns up to most keys that are to be deleted by now, and when to look again.
-func (m *machine[K, V]) due(now int64, most int) (keys []K, next int64) {
+// due returns up to most keys that are to be deleted by now, but for some, and when to look again.
+func (m *machine[K, V]) due(now int64, most int, not map[K]bool) (keys []K, next int64) {
 	m.mu.RLock()
 	defer m.mu.RUnlock()
 	next = math.MaxInt64
@@ -134,6 +135,9 @@ func (m *machine[K, V]) due(now int64, most int) (keys []K, next int64) {
 		if d.n > now || len(keys) == most || bytes > sweepBytes {
 			next = d.n
 			return false
+		}
+		if not[d.key] {
+			return true
 		}
 		keys = append(keys, d.key)
 		bytes += m.keys.bytes(d.key)
@@ -161,23 +165,25 @@ func (m *Map[K, V]) sweep(ctx context.Context) {
 		retry = time.Second // after an error, such as that of a full disk
 		soon  = 10 * time.Millisecond
 	)
-	pause := soon // after a refusal; longer and longer, as when the clock of the log is slow
-	most := sweepBatch
+	pause := soon                           // after a refusal; longer and longer, as when the clock of the log is slow
+	most, large := sweepBatch, map[K]bool{} // what no update can delete: it stays, and keeps nothing else
 	done := keeperDone(m.keeper)
 	for {
 		now := time.Now().UnixNano()
-		keys, next := m.m.due(now, most)
+		keys, next := m.m.due(now, most, large)
 		wait := untilLook(now, next) + m.grace()
 		if len(keys) > 0 {
 			switch err := m.expire(ctx, keys); {
 			case err == nil:
-				pause = soon
+				pause, most = soon, min(2*most, sweepBatch)
 			case errors.Is(err, store.ErrFailed) || errors.Is(err, store.ErrClosed) || ctx.Err() != nil:
 				return
 			case errors.Is(err, errNotDue):
 				wait, pause = pause, min(2*pause, retry)
 			case errors.Is(err, store.ErrTooLarge) && len(keys) > 1:
 				wait, most = 0, len(keys)/2
+			case errors.Is(err, store.ErrTooLarge):
+				wait, large[keys[0]] = 0, true
 			default:
 				wait = retry
 			}

@@ -252,3 +252,29 @@ func TestKeysThatFitNoUpdateTogetherAreDeleted(t *testing.T) {
 		waitFor(t, m, next)
 	}
 }
+
+// A key that is larger than an update may be by now stays, and keeps no other one.
+func TestAKeyThatIsTooLargeToDeleteKeepsNoOther(t *testing.T) {
+	dir := t.TempDir()
+	with := func(most int) *durable.Map[string, int] {
+		m, err := durable.OpenMap[string, int](dir, &durable.MapOptions[string, int]{Store: store.Options{MaxUpdate: most}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return m
+	}
+	large := strings.Repeat("x", 2000)
+	m := with(4 << 10)
+	putTTL(t, m, large, 1, time.Second)
+	putTTL(t, m, "small", 2, time.Second)
+	closeIt(t, m)
+	m = with(1 << 10)
+	defer closeIt(t, m)
+	putTTL(t, m, "later", 3, time.Millisecond)
+	for next := uint64(4); m.Len() > 1; next++ {
+		waitFor(t, m, next)
+	}
+	if _, ok := m.Get(large); !ok {
+		t.Error("the large key is gone")
+	}
+}
