@@ -68,8 +68,8 @@ type Options struct {
 	MaxUpdate int
 
 	// MaxPending is how many bytes of updates may wait on this node; further calls
-	// of Update wait before their update is taken. The default is 4 MiB. A single
-	// update may be larger.
+	// of Update wait before their update is taken, in the order in which they were made.
+	// The default is 4 MiB. A single update may be larger: it waits for those before it.
 	MaxPending int
 
 	// KeepUpdates is how many bytes of the latest updates are kept in memory, for

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"errors"
+	"slices"
 	"sync"
 	"time"
 
@@ -61,11 +62,11 @@ type outbox struct {
 	mu      sync.Mutex
 	queue   []*waiter // to be sent, and some that nobody waits for any more
 	open    map[uint64]*waiter
-	next    uint64        // number of the next update
-	low     uint64        // lowest number in open, or next
-	bytes   int           // in open
-	room    chan struct{} // closed when there is room; nil: nobody waits for it
-	session uint64        // number of this node's session; 0: it has none
+	next    uint64  // number of the next update
+	low     uint64  // lowest number in open, or next
+	bytes   int     // in open
+	turns   []*turn // those that wait for room, in the order in which they get it
+	session uint64  // number of this node's session; 0: it has none
 	nonce   [nonceSize]byte
 	opening bool // a session was asked for
 	flying  map[*parcel]struct{}
@@ -97,42 +98,75 @@ func newOutbox(maxPending int, lead func() *leader, send func(*leader, *parcel))
 	}
 }
 
+// A turn is a call that waits for room.
+type turn struct {
+	size int           // of its update
+	wake chan struct{} // has an element when there may be room
+}
+
 // put takes an update, which the caller may change afterwards. It waits while too
 // much is pending. An error says that it was not taken.
 func (o *outbox) put(ctx context.Context, key *[keySize]byte, update []byte) (*waiter, error) {
 	size := updateHeadSize + keySize + len(update)
-	w := &waiter{done: make(chan struct{}), queued: true}
-	for {
-		o.mu.Lock()
-		if o.closed {
-			o.mu.Unlock()
-			return nil, errClosed("update not made")
-		}
-		if err := ctx.Err(); err != nil {
-			o.mu.Unlock()
-			return nil, notMade(err)
-		}
-		if len(o.open) == 0 || o.bytes+size <= o.maxPending && o.next-o.low < window {
-			break
-		}
-		if o.room == nil {
-			o.room = make(chan struct{})
-		}
-		room := o.room
-		o.mu.Unlock()
-		select {
-		case <-room:
-		case <-ctx.Done():
-		}
-	}
+	o.mu.Lock()
 	defer o.mu.Unlock()
+	if err := o.enterLocked(ctx, size); err != nil {
+		return nil, err
+	}
+	w := &waiter{done: make(chan struct{}), queued: true}
 	w.seq = o.next
 	o.next++
 	w.rec = appendUpdate(make([]byte, 0, size), encodedUpdate{seq: w.seq, key: key, data: update})
 	o.open[w.seq] = w
 	o.bytes += len(w.rec)
 	o.queue = append(o.queue, w)
+	o.freedLocked() // there may be room for the next one, too
 	return w, nil
+}
+
+// enterLocked waits until there is room for so many bytes, and lets go of mu meanwhile. Whoever
+// came before goes first: small updates would take all the room that a large one waits for.
+func (o *outbox) enterLocked(ctx context.Context, size int) error {
+	var t *turn // nil: it has not waited yet
+	for {
+		err := ctx.Err()
+		if o.closed {
+			err = errClosed("update not made")
+		} else if err != nil {
+			err = notMade(err)
+		}
+		if err != nil {
+			o.leaveLocked(t)
+			o.freedLocked()
+			return err
+		}
+		if (len(o.turns) == 0 || o.turns[0] == t) && o.fitsLocked(size) {
+			o.leaveLocked(t)
+			return nil
+		}
+		if t == nil {
+			t = &turn{size, make(chan struct{}, 1)}
+			o.turns = append(o.turns, t)
+		}
+		o.mu.Unlock()
+		select {
+		case <-t.wake:
+		case <-ctx.Done():
+		}
+		o.mu.Lock()
+	}
+}
+
+// fitsLocked reports whether there is room for so many bytes. A single update may be larger.
+func (o *outbox) fitsLocked(size int) bool {
+	return len(o.open) == 0 || o.bytes+size <= o.maxPending && o.next-o.low < window
+}
+
+// leaveLocked ends a turn, if there is one.
+func (o *outbox) leaveLocked(t *turn) {
+	if i := slices.Index(o.turns, t); i >= 0 {
+		o.turns = slices.Delete(o.turns, i, i+1)
+	}
 }
 
 // dispatch sends what waits, as far as it can be sent now.
@@ -347,10 +381,19 @@ func (o *outbox) removeLocked(w *waiter) {
 	}
 }
 
+// freedLocked wakes those that wait for room, and may have it.
 func (o *outbox) freedLocked() {
-	if o.room != nil && (o.bytes < o.maxPending && o.next-o.low < window || o.closed) {
-		close(o.room)
-		o.room = nil
+	for _, t := range o.turns {
+		if !o.closed && !o.fitsLocked(t.size) {
+			return
+		}
+		select {
+		case t.wake <- struct{}{}:
+		default:
+		}
+		if !o.closed {
+			return // the next one is woken by this one
+		}
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stateio/stateio/store"
@@ -151,6 +152,48 @@ func TestAFullOutboxMakesUpdatesWait(t *testing.T) {
 			t.Errorf("submitted update %d: %v, %v", i+1, ticket.Result(), err)
 		}
 	}
+}
+
+// TestALargeUpdateIsNotOvertaken: small ones would take all the room that it waits for.
+func TestALargeUpdateIsNotOvertaken(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		o := newOutbox(1000, func() *leader { return nil }, nil)
+		var order []string
+		put := func(ctx context.Context, name string, size int) {
+			go func() {
+				_, err := o.put(ctx, nil, make([]byte, size))
+				if err != nil {
+					name = "not " + name
+				}
+				o.mu.Lock()
+				defer o.mu.Unlock()
+				order = append(order, name)
+			}()
+			synctest.Wait()
+		}
+		applied := func(seq uint64) {
+			o.deliver([]delivery{{seq: seq}})
+			synctest.Wait()
+		}
+		impatient, leave := context.WithCancel(t.Context())
+		put(t.Context(), "first", 400)
+		put(t.Context(), "second", 400)
+		put(impatient, "impatient", 5000)
+		put(t.Context(), "large", 5000)
+		put(t.Context(), "third", 400)
+		put(t.Context(), "fourth", 400)
+		applied(1)
+		leave()
+		synctest.Wait()
+		applied(2)
+		applied(3)
+		if want := []string{"first", "second", "not impatient", "large", "third", "fourth"}; !slices.Equal(order, want) {
+			t.Errorf("the order is %q, want %q", order, want)
+		}
+		if len(o.turns) > 0 {
+			t.Errorf("%d calls wait for their turns", len(o.turns))
+		}
+	})
 }
 
 // TestALargeUpdateIsMade makes updates as large as they may be, on a follower.
