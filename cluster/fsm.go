@@ -336,8 +336,8 @@ func (f *fsm) reached(i uint64) {
 	f.waits = left
 }
 
-// wait waits until raft index i is applied, ctx ends, or closed is closed.
-func (f *fsm) wait(ctx context.Context, i uint64, closed <-chan struct{}) error {
+// wait waits until raft index i is applied, ctx ends, or closed or failed is closed.
+func (f *fsm) wait(ctx context.Context, i uint64, closed, failed <-chan struct{}) error {
 	if f.applied.Load() >= i {
 		return nil
 	}
@@ -356,6 +356,8 @@ func (f *fsm) wait(ctx context.Context, i uint64, closed <-chan struct{}) error 
 		return store.ErrClosed
 	case <-ctx.Done():
 		f.forget(w)
+	case <-failed:
+		return store.ErrFailed
 		return ctx.Err()
 	}
 }

@@ -70,9 +70,9 @@ type outbox struct {
 	nonce   [nonceSize]byte
 	opening bool // a session was asked for
 	flying  map[*parcel]struct{}
-	fails   int  // sendings that failed since the last that did not
-	paused  bool // after a failure
-	closed  bool
+	fails   int   // sendings that failed since the last that did not
+	paused  bool  // after a failure
+	ended   error // with which further updates are refused; nil: they are taken
 	resume  *time.Timer
 	retries uint64 // sendings of an update after the first
 
@@ -129,11 +129,9 @@ func (o *outbox) put(ctx context.Context, key *[keySize]byte, update []byte) (*w
 func (o *outbox) enterLocked(ctx context.Context, size int) error {
 	var t *turn // nil: it has not waited yet
 	for {
-		err := ctx.Err()
-		if o.closed {
-			err = errClosed("update not made")
-		} else if err != nil {
-			err = notMade(err)
+		err := o.ended
+		if err == nil && ctx.Err() != nil {
+			err = notMade(ctx.Err())
 		}
 		if err != nil {
 			o.leaveLocked(t)
@@ -174,7 +172,7 @@ func (o *outbox) dispatch() {
 	for {
 		o.mu.Lock()
 		to := o.lead()
-		if to == nil || o.closed || o.paused || len(o.flying) >= groupsInFlight {
+		if to == nil || o.ended != nil || o.paused || len(o.flying) >= groupsInFlight {
 			o.mu.Unlock()
 			return
 		}
@@ -266,7 +264,7 @@ func (o *outbox) settleLocked(p *parcel, err error) {
 		o.opening = false
 	}
 	o.requeueLocked(p.waiters)
-	if o.closed || o.paused {
+	if o.ended != nil || o.paused {
 		return
 	}
 	o.paused = true
@@ -384,14 +382,14 @@ func (o *outbox) removeLocked(w *waiter) {
 // freedLocked wakes those that wait for room, and may have it.
 func (o *outbox) freedLocked() {
 	for _, t := range o.turns {
-		if !o.closed && !o.fitsLocked(t.size) {
+		if o.ended == nil && !o.fitsLocked(t.size) {
 			return
 		}
 		select {
 		case t.wake <- struct{}{}:
 		default:
 		}
-		if !o.closed {
+		if o.ended == nil {
 			return // the next one is woken by this one
 		}
 	}
@@ -460,12 +458,15 @@ func (o *outbox) restored(t *table) uint64 {
 // close ends all waits.
 func (o *outbox) close() { o.end(errClosed("update not made"), store.ErrClosed) }
 
-// end ends all waits, with notSent for updates that were not sent, and with cause as the
-// reason why it is not known what has become of the others.
+// end ends all waits, with notSent for updates that were not sent, those that wait for room and
+// those that come later, and with cause as the reason why it is not known what has become of the
+// others. What ended them first counts.
 func (o *outbox) end(notSent, cause error) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	o.closed = true
+	if o.ended == nil {
+		o.ended = notSent
+	}
 	if o.resume != nil {
 		o.resume.Stop()
 	}

@@ -11,6 +11,8 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+
+	"github.com/stateio/stateio/store"
 )
 
 // roundsInFlight is how many rounds of reads run at a time: the next one gathers
@@ -307,11 +309,22 @@ func (n *Node) Sync(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if err := n.fsm.wait(ctx, i, n.ctx.Done()); err != nil {
-		if ctx.Err() != nil && n.ctx.Err() == nil {
-			return n.why(ctx.Err())
-		}
-		return errClosed("reading")
+	err = n.reach(ctx, i)
+	switch {
+	case err == nil || errors.Is(err, store.ErrFailed):
+		return err
+	case ctx.Err() != nil && n.ctx.Err() == nil:
+		return n.why(ctx.Err())
 	}
-	return nil
+	return errClosed("reading")
+}
+
+// reach waits until this node has applied raft index i. It does not wait longer than ctx, nor after
+// the node is closed or has failed: then it applies nothing more.
+func (n *Node) reach(ctx context.Context, i uint64) error {
+	err := n.fsm.wait(ctx, i, n.ctx.Done(), n.failed)
+	if failed := n.failedErr(); err != nil && failed != nil {
+		return failed
+	}
+	return err
 }

@@ -83,7 +83,7 @@ func (n *Node) settle(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return n.fsm.wait(ctx, index, n.ctx.Done())
+	return n.reach(ctx, index)
 }
 
 // changeMembers calls change with the members, and the entry that has made them, which raft is

@@ -196,6 +196,49 @@ func TestALargeUpdateIsNotOvertaken(t *testing.T) {
 	})
 }
 
+// TestCallsThatWaitEndWhenTheNodeFails: nobody has closed it.
+func TestCallsThatWaitEndWhenTheNodeFails(t *testing.T) {
+	noLeaks(t)
+	tr := startTrial(t, 1, func(_ int, o *Options) { o.MaxPending = 100 })
+	n := tr.nodes[0]
+	update(t, n, "add x")
+	n.prop.hold(t.Context(), time.Minute) // nothing gets into the log
+	if _, err := n.Submit(make([]byte, 100)); err != nil {
+		t.Fatal(err)
+	}
+	n.reads.find = func() (uint64, error) { return 1 << 40, nil } // which is not applied soon
+	calls := map[string]func() error{
+		"Update": func() error { _, err := n.Update(context.Background(), make([]byte, 100)); return err },
+		"Submit": func() error { _, err := n.Submit(make([]byte, 100)); return err },
+		"Sync":   func() error { return n.Sync(context.Background()) },
+	}
+	type end struct {
+		call string
+		err  error
+	}
+	ends := make(chan end)
+	for name, call := range calls {
+		go func() { ends <- end{name, call()} }()
+	}
+	eventually(t, "all wait", func() bool {
+		n.out.mu.Lock()
+		defer n.out.mu.Unlock()
+		n.fsm.mu.Lock()
+		defer n.fsm.mu.Unlock()
+		return len(n.out.turns) == 2 && len(n.fsm.waits) == 1
+	})
+	n.fail(errors.New("files are gone"))
+	for range calls {
+		if e := <-ends; !errors.Is(e.err, store.ErrFailed) || errors.Is(e.err, store.ErrClosed) || errors.Is(e.err, store.ErrUnknown) {
+			t.Errorf("%s: %v", e.call, e.err)
+		}
+	}
+	tr.nodes[0] = nil
+	if err := n.Close(); !errors.Is(err, store.ErrFailed) {
+		t.Error(err)
+	}
+}
+
 // TestALargeUpdateIsMade makes updates as large as they may be, on a follower.
 func TestALargeUpdateIsMade(t *testing.T) {
 	concurrently(t)
