@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"crypto/rand"
 	"errors"
@@ -105,7 +106,7 @@ type turn struct {
 }
 
 // put takes an update, which the caller may change afterwards. It waits while too
-// much is pending. An error says that it was not taken.
+// much is pending. An error says that it was not taken: that of ctx, or that of end.
 func (o *outbox) put(ctx context.Context, key *[keySize]byte, update []byte) (*waiter, error) {
 	size := updateHeadSize + keySize + len(update)
 	o.mu.Lock()
@@ -129,11 +130,7 @@ func (o *outbox) put(ctx context.Context, key *[keySize]byte, update []byte) (*w
 func (o *outbox) enterLocked(ctx context.Context, size int) error {
 	var t *turn // nil: it has not waited yet
 	for {
-		err := o.ended
-		if err == nil && ctx.Err() != nil {
-			err = notMade(ctx.Err())
-		}
-		if err != nil {
+		if err := cmp.Or(o.ended, ctx.Err()); err != nil {
 			o.leaveLocked(t)
 			o.freedLocked()
 			return err

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"context"
+	"errors"
 	"fmt"
 )
 
@@ -75,6 +76,9 @@ func (n *Node) put(ctx context.Context, key *[keySize]byte, update []byte) (*wai
 		return nil, fmt.Errorf("cluster: update not made: the machine does not understand it: %w", err)
 	}
 	w, err := n.out.put(ctx, key, update)
+	if err != nil && ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil, notMade(n.why(err))
+	}
 	if err != nil {
 		return nil, err
 	}

@@ -140,7 +140,7 @@ func TestAFullOutboxMakesUpdatesWait(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := n.Update(ctx, make([]byte, 100)); !errors.Is(err, context.DeadlineExceeded) || errors.Is(err, store.ErrUnknown) {
+	if _, err := n.Update(ctx, make([]byte, 100)); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, ErrNoQuorum) || errors.Is(err, store.ErrUnknown) {
 		t.Errorf("an update for which there is no room: %v", err)
 	}
 	if _, err := n.Update(ctx, make([]byte, 4<<20+1)); !errors.Is(err, ErrTooLarge) || !errors.Is(err, store.ErrTooLarge) {
