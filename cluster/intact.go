@@ -99,7 +99,7 @@ func snapshotNames(dir string) (names []string, err error) {
 		return nil, err
 	}
 	for _, e := range list {
-		if e.IsDir() && !strings.HasSuffix(e.Name(), ".tmp") {
+		if e.IsDir() && !strings.HasSuffix(e.Name(), unfinished) {
 			names = append(names, e.Name())
 		}
 	}

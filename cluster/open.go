@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -142,21 +141,10 @@ func (n *Node) sweep() error {
 	if there, err := exists(n.self.path); err != nil || !there {
 		return err
 	}
-	for place, prefix := range map[string]string{n.dir: "backup-", filepath.Join(n.dir, "snapshots"): ""} {
-		list, err := os.ReadDir(place)
-		if err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-		for _, e := range list {
-			if !e.IsDir() || !strings.HasPrefix(e.Name(), prefix) || !strings.HasSuffix(e.Name(), ".tmp") {
-				continue
-			}
-			if err := os.RemoveAll(filepath.Join(place, e.Name())); err != nil {
-				return err
-			}
-		}
-	}
-	return nil
+	return errors.Join(
+		removeUnfinished(n.dir, "backup-", nil),
+		removeUnfinished(filepath.Join(n.dir, "snapshots"), "", nil),
+	)
 }
 
 // makeDir makes a directory, and those above that are not there, and sees that they
