@@ -51,6 +51,7 @@ type fsm struct {
 	term     atomic.Uint64 // and its term
 	bytes    atomic.Int64  // of entries applied since the last snapshot
 	entries  atomic.Uint64 // how many those were
+	durable  atomic.Uint64 // raft index of the last entry in the newest snapshot that is on the disk
 	restores atomic.Uint64 // snapshots restored
 	keys     atomic.Int64  // in table
 	sessions atomic.Int64  // in table
@@ -403,6 +404,7 @@ func (f *fsm) restoreNewer(r io.Reader) error {
 	}
 	if f.broken == nil && h.applied == f.applied.Load() && h.applied > 0 {
 		f.installed(h.applied, h.term)
+		f.durable.Store(h.applied)
 		return nil
 	}
 	if err := f.restore(h, t, chunks); err != nil {
@@ -412,6 +414,7 @@ func (f *fsm) restoreNewer(r io.Reader) error {
 	f.bytes.Store(0)
 	f.entries.Store(0)
 	f.term.Store(h.term)
+	f.durable.Store(h.applied)
 	f.recent.reset(h.index)
 	f.reached(h.applied)
 	f.installed(h.applied, h.term)

@@ -187,6 +187,9 @@ func (n *Node) makeSnapshot() error {
 	if err := n.verify(); err != nil { // raft would make the directory again
 		return err
 	}
+	if n.fsm.applied.Load() <= n.fsm.durable.Load() { // raft would write the same once more
+		return n.fsm.read(func() error { return nil }) // or the state is not whole
+	}
 	if err := n.keepLogs(); err != nil {
 		return err
 	}
@@ -195,12 +198,16 @@ func (n *Node) makeSnapshot() error {
 	if errors.Is(err, raft.ErrNothingNewToSnapshot) {
 		return nil
 	}
+	var index uint64
 	var size int64
 	if err == nil {
-		size, err = readBack(f)
+		index, size, err = readBack(f)
 	}
 	if err == nil {
 		err = n.verify()
+	}
+	if err == nil {
+		n.fsm.durable.Store(index)
 	}
 	n.snapshotDone(size, err, time.Since(began))
 	return err
@@ -216,13 +223,14 @@ func (n *Node) keepLogs() error {
 	})
 }
 
-// readBack reads the snapshot that was made, which checks it, and returns its size.
-func readBack(f raft.SnapshotFuture) (int64, error) {
+// readBack reads the snapshot that was made, which checks it, and returns its last entry and its
+// size.
+func readBack(f raft.SnapshotFuture) (index uint64, size int64, err error) {
 	meta, r, err := f.Open()
 	if err != nil {
-		return 0, fmt.Errorf("cluster: reading back a snapshot: %w", err)
+		return 0, 0, fmt.Errorf("cluster: reading back a snapshot: %w", err)
 	}
-	return meta.Size, r.Close()
+	return meta.Index, meta.Size, r.Close()
 }
 
 const trailingBytes = 32 << 20

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -151,6 +152,32 @@ func TestSnapshotsAreMadeByThemselvesAndTheLogIsDropped(t *testing.T) {
 	n = tr.start(0)
 	if got := update(t, n, "set k y"); got != pad {
 		t.Errorf("the value is %.20q", got)
+	}
+}
+
+// TestASnapshotThatHasAllIsNotMadeAgain asks for one again and again. What raft keeps would all be
+// the same.
+func TestASnapshotThatHasAllIsNotMadeAgain(t *testing.T) {
+	tr := startTrial(t, 1, nil)
+	update(t, tr.nodes[0], "add x")
+	names := func() []string {
+		t.Helper()
+		if err := tr.nodes[0].Snapshot(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		names, err := snapshotNames(tr.path(0))
+		if err != nil {
+			t.Fatal(err)
+		}
+		return names
+	}
+	first := names()
+	if again := names(); !slices.Equal(again, first) || len(first) != 1 || tr.nodes[0].Stats().Snapshots != 1 {
+		t.Errorf("the snapshots are %q, and then %q", first, again)
+	}
+	update(t, tr.nodes[0], "add x")
+	if again := names(); len(again) != 2 {
+		t.Errorf("the snapshots are %q, and after an update %q", first, again)
 	}
 }
 
