@@ -17,6 +17,9 @@ import (
 // The checksum is the CRC-32C of size and data. The last chunk has size 0.
 const chunkSize = 256 << 10
 
+// errDamagedSnapshot reports a snapshot that can't have been written like this.
+var errDamagedSnapshot = errors.New("cluster: the snapshot is damaged")
+
 var castagnoli = crc32.MakeTable(crc32.Castagnoli)
 
 // A chunkWriter writes chunks to w. Close writes the last one.
@@ -99,14 +102,14 @@ func (c *chunkReader) next() error {
 	}
 	n := binary.LittleEndian.Uint32(c.buf)
 	if n > chunkSize {
-		return fmt.Errorf("cluster: the snapshot is damaged: a chunk says that it has %d bytes, and none has more than %d", n, chunkSize)
+		return fmt.Errorf("%w: a chunk says that it has %d bytes, and none has more than %d", errDamagedSnapshot, n, chunkSize)
 	}
 	chunk := c.buf[:chunkHeader+n]
 	if _, err := io.ReadFull(c.r, chunk[chunkHeader:]); err != nil {
 		return cutShort(err)
 	}
 	if binary.LittleEndian.Uint32(chunk[4:]) != chunkSum(chunk) {
-		return errors.New("cluster: the snapshot is damaged: the checksum of a chunk does not match")
+		return fmt.Errorf("%w: the checksum of a chunk does not match", errDamagedSnapshot)
 	}
 	if n == 0 {
 		return io.EOF
@@ -123,7 +126,7 @@ func (c *chunkReader) drain() error {
 
 func cutShort(err error) error {
 	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return errors.New("cluster: the snapshot is damaged: it ends too early")
+		return fmt.Errorf("%w: it ends too early", errDamagedSnapshot)
 	}
 	return fmt.Errorf("cluster: reading a snapshot: %w", err)
 }

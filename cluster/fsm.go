@@ -60,10 +60,11 @@ type fsm struct {
 	persisting atomic.Int32           // snapshots that raft writes
 	counts     counters
 
-	// Only raft's goroutine uses these.
-	mine map[uint64]bool // the sessions that this node has had since it was opened
-	got  []delivery      // results of this node's updates in the batch
-	kept []store.Update  // what was applied in the batch
+	// Only raft's goroutine uses these, and Open before there is one.
+	unrestored error           // with which the last snapshot could not be restored
+	mine       map[uint64]bool // the sessions that this node has had since it was opened
+	got        []delivery      // results of this node's updates in the batch
+	kept       []store.Update  // what was applied in the batch
 
 	mu    sync.Mutex
 	waits []*indexWait // for applied; guarded by mu
@@ -355,10 +356,10 @@ func (f *fsm) wait(ctx context.Context, i uint64, closed, failed <-chan struct{}
 		return nil
 	case <-closed:
 		return store.ErrClosed
-	case <-ctx.Done():
-		f.forget(w)
 	case <-failed:
 		return store.ErrFailed
+	case <-ctx.Done():
+		f.forget(w)
 		return ctx.Err()
 	}
 }
@@ -384,9 +385,9 @@ func (f *fsm) Restore(r io.ReadCloser) error {
 			mustReturn("Restore", recover())
 		}
 	}()
-	err := f.restoreNewer(r)
+	f.unrestored = f.restoreNewer(r)
 	returned = true
-	return err
+	return f.unrestored
 }
 
 // restoreNewer is Restore, of a machine that returns.
@@ -403,8 +404,8 @@ func (f *fsm) restoreNewer(r io.Reader) error {
 		return fmt.Errorf("cluster: a snapshot up to entry %d comes late: entry %d is applied already", h.applied, f.applied.Load())
 	}
 	if f.broken == nil && h.applied == f.applied.Load() && h.applied > 0 {
-		f.installed(h.applied, h.term)
 		f.durable.Store(h.applied)
+		f.installed(h.applied, h.term)
 		return nil
 	}
 	if err := f.restore(h, t, chunks); err != nil {
@@ -413,8 +414,8 @@ func (f *fsm) restoreNewer(r io.Reader) error {
 	f.restores.Add(1)
 	f.bytes.Store(0)
 	f.entries.Store(0)
-	f.term.Store(h.term)
 	f.durable.Store(h.applied)
+	f.term.Store(h.term)
 	f.recent.reset(h.index)
 	f.reached(h.applied)
 	f.installed(h.applied, h.term)

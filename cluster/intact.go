@@ -236,6 +236,16 @@ func (s *snapshotStore) Create(version raft.SnapshotVersion, index, term uint64,
 	return s.fileSnapshots.Create(version, index, term, members, membersIndex, trans)
 }
 
+// notUsed says why no snapshot is used: some were refused, and the newest of the others could not be
+// restored. If that is for the machine, or this release, there is no damage: an older snapshot may
+// have been refused for what is not there because it is not needed.
+func notUsed(refused, unrestored error) error {
+	if unrestored != nil && !errors.Is(unrestored, errDamagedSnapshot) {
+		return fmt.Errorf("cluster: restoring a snapshot: %w", unrestored)
+	}
+	return damagedErr(fmt.Errorf("cluster: no snapshot can be used: %w", errors.Join(refused, unrestored)))
+}
+
 // Open implements raft.SnapshotStore.
 func (s *snapshotStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	meta, r, err := s.fileSnapshots.Open(id)

@@ -26,8 +26,9 @@ import (
 // another node's, or a store's; ErrOtherCluster if the node has begun a cluster, in which
 // it is alone, and Join says nodes of another one; ErrRemoved if the node knows that it was
 // removed; ErrUnfinished if an Import was interrupted there; store.ErrCorrupt if the log or
-// a snapshot is damaged or gone, see [Rejoin]; what Restore returns; or one of options,
-// of the network and of the file system. After an error m may hold any part of the
+// a snapshot is damaged or gone, see [Rejoin]; what Restore returns; store.ErrVersion if a
+// later release has written the snapshot; or one of options, of the network and of the file
+// system. After an error m may hold any part of the
 // state.
 func Open(dir string, m store.Machine, opts *Options) (*Node, error) {
 	o, err := opts.withDefaults()
@@ -223,8 +224,8 @@ func (n *Node) openRaft() error {
 		conf.HeartbeatTimeout, conf.ElectionTimeout = noElection, noElection
 	}
 	n.raft, err = raft.NewRaft(conf, n.fsm, n.logs, n.logs, snaps, n.trans)
-	if err != nil && snaps.refused != nil {
-		return damagedErr(fmt.Errorf("cluster: no snapshot can be used: %w", snaps.refused))
+	if err != nil && (snaps.refused != nil || n.fsm.unrestored != nil) { // which raft only logs
+		return notUsed(snaps.refused, n.fsm.unrestored)
 	}
 	if err != nil {
 		return fmt.Errorf("cluster: starting raft: %w", err)

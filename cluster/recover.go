@@ -154,6 +154,7 @@ func (n *Node) restoreNewest() (next uint64, err error) {
 	if err != nil {
 		return 0, err
 	}
+	var unrestored error
 	for _, meta := range list {
 		_, r, err := snaps.Open(meta.ID)
 		if err != nil {
@@ -163,10 +164,10 @@ func (n *Node) restoreNewest() (next uint64, err error) {
 		if err == nil {
 			return meta.Index + 1, nil
 		}
-		snaps.refused = errors.Join(snaps.refused, fmt.Errorf("snapshot %s: %w", meta.ID, err))
+		unrestored = errors.Join(unrestored, fmt.Errorf("snapshot %s: %w", meta.ID, err))
 	}
 	if len(list) > 0 {
-		return 0, damagedErr(fmt.Errorf("no snapshot can be used: %w", snaps.refused))
+		return 0, notUsed(snaps.refused, unrestored)
 	}
 	return 1, nil
 }

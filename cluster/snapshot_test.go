@@ -181,6 +181,27 @@ func TestASnapshotThatHasAllIsNotMadeAgain(t *testing.T) {
 	}
 }
 
+// TestOpenSaysWhyASnapshotIsNotRestored: a machine, or a release, that can't is no damage. There are
+// two snapshots, and the log between them is gone.
+func TestOpenSaysWhyASnapshotIsNotRestored(t *testing.T) {
+	tr := startTrial(t, 1, small)
+	for range 2 {
+		outrun(t, tr, tr.nodes[0])
+	}
+	tr.stop(0)
+	broken := &brokenMachine{ledger: newLedger(), always: true}
+	for name, open := range map[string]func() error{
+		"Open":    func() error { _, err := Open(tr.path(0), broken, tr.opts[0]); return err },
+		"Recover": func() error { _, err := Recover(t.Context(), tr.path(0), broken, io.Discard, tr.opts[0]); return err },
+	} {
+		err := open()
+		if !errors.Is(err, errRefused) || errors.Is(err, store.ErrCorrupt) || strings.Contains(err.Error(), "Rejoin") {
+			t.Errorf("%s, when Restore fails: %v", name, err)
+		}
+	}
+	tr.start(0)
+}
+
 func TestWhatACrashLeavesOfSnapshotsAndBackupsIsRemoved(t *testing.T) {
 	tr := startTrial(t, 1, nil)
 	tr.stop(0)
@@ -246,14 +267,14 @@ func TestABackupBecomesAStore(t *testing.T) {
 	}
 }
 
-// brokenMachine fails to restore a snapshot the first time.
+// brokenMachine fails to restore a snapshot the first time, or always.
 type brokenMachine struct {
 	*ledger
-	fail bool
+	fail, always bool
 }
 
 func (m *brokenMachine) Restore(r io.Reader) error {
-	if m.fail {
+	if m.fail || m.always {
 		m.fail = false
 		return errRefused
 	}

@@ -213,7 +213,7 @@ func readTable(r io.Reader) (*table, error) {
 		return nil, err
 	}
 	if n > maxSessions {
-		return nil, fmt.Errorf("cluster: a snapshot has %d sessions, and there can't be more than %d: it is damaged", n, maxSessions)
+		return nil, fmt.Errorf("%w: it has %d sessions, and there can't be more than %d", errDamagedSnapshot, n, maxSessions)
 	}
 	for range n {
 		var id uint64
@@ -223,7 +223,7 @@ func readTable(r io.Reader) (*table, error) {
 			return nil, err
 		}
 		if words > maxWindow/64+2 {
-			return nil, fmt.Errorf("cluster: a session in a snapshot waits for %d words of updates: the snapshot is damaged", words)
+			return nil, fmt.Errorf("%w: a session waits for %d words of updates", errDamagedSnapshot, words)
 		}
 		s.done = make([]uint64, words)
 		if err := get(s.done); err != nil {
@@ -241,7 +241,7 @@ func (t *table) readKeys(r io.Reader) error {
 	}
 	n := binary.LittleEndian.Uint32(b[:])
 	if n > MaxKeys {
-		return fmt.Errorf("cluster: a snapshot has %d keys, and there can't be more than %d: it is damaged", n, MaxKeys)
+		return fmt.Errorf("%w: it has %d keys, and there can't be more than %d", errDamagedSnapshot, n, MaxKeys)
 	}
 	for range n {
 		if _, err := io.ReadFull(r, b[:]); err != nil {
