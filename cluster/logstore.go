@@ -17,9 +17,9 @@ import (
 // again with every call to a follower.
 const cacheBytes = 16 << 20
 
-// A logStore is the log and the few values that raft keeps on the disk, with three
+// A logStore is the log and the few values that raft keeps on the disk, with four
 // additions: it knows how long the disk has not answered, it has the latest entries in
-// memory, and it goes on after errors that raft-wal does not get over.
+// memory, and it goes on after errors that raft-wal does not get over, nor raft.
 type logStore struct {
 	walFile
 	before func() error // each write; nil: nothing
@@ -36,6 +36,7 @@ type logStore struct {
 	low   uint64
 	high  uint64
 	bytes int
+	end   logEnd
 
 	// The last members that were written since the log was opened, unless they were deleted.
 	confIndex uint64
@@ -51,9 +52,13 @@ func newLogStore(open func() (*wal.WAL, error), log *slog.Logger, before func() 
 	if err != nil {
 		return nil, err
 	}
+	last, err := w.LastIndex()
+	if err != nil {
+		return nil, errors.Join(err, w.Close())
+	}
 	return &logStore{
 		walFile: walFile{open: open, log: log, wal: w, stop: make(chan struct{})},
-		before:  before, most: cacheBytes, cache: map[uint64]*raft.Log{},
+		before:  before, most: cacheBytes, cache: map[uint64]*raft.Log{}, end: logEnd{last: last},
 	}, nil
 }
 
@@ -125,12 +130,19 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 	for _, l := range logs {
 		size += len(l.Data)
 	}
-	if err := s.change(inEntries, size, func() error { return s.walFile.StoreLogs(withSums(logs)) }); err != nil {
+	err := s.change(inEntries, size, func() (err error) {
+		if logs, err = s.fit(logs); err != nil {
+			return err
+		}
+		return s.walFile.StoreLogs(withSums(logs))
+	})
+	if err != nil {
 		return err
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.installed = 0
+	s.end.stored(logs[len(logs)-1].Index)
 	for _, l := range logs {
 		if l.Index != s.high {
 			s.clearLocked(l.Index)
@@ -158,12 +170,9 @@ func (s *logStore) clearLocked(next uint64) {
 
 // GetLog implements raft.LogStore.
 func (s *logStore) GetLog(index uint64, l *raft.Log) error {
-	s.mu.Lock()
-	c := s.cache[index]
-	s.mu.Unlock()
-	if c != nil {
-		*l = *c
-		return nil
+	known, err := s.known(index, l)
+	if known || err != nil {
+		return err
 	}
 	if err := s.walFile.GetLog(index, l); err != nil {
 		return err
@@ -184,47 +193,73 @@ func (s *logStore) has(index, term uint64) bool {
 	return s.GetLog(index, &l) == nil && l.Term == term
 }
 
-// restored says that a snapshot of another node was restored, up to an entry of a term.
-func (s *logStore) restored(index, term uint64) {
+// known reports whether an entry is known without a look at the disk.
+func (s *logStore) known(index uint64, l *raft.Log) (bool, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.installed, s.installedTerm = index, term
+	c := s.end.entry(index)
+	if c == nil {
+		c = s.cache[index]
+	}
+	if c != nil {
+		*l = *c
+	} else if index > s.end.last {
+		return false, raft.ErrLogNotFound
+	}
+	return c != nil, nil
+}
+
+// bounds returns the first and the last entry on the disk; 0 if there is none.
+func (s *logStore) bounds() (first, last uint64, err error) {
+	if first, err = s.FirstIndex(); err == nil {
+		last, err = s.LastIndex()
+	}
+	return first, last, err
 }
 
 // keepAcknowledged returns up to where the log is to be deleted of which raft deletes
-// all, because it has installed a snapshot. Raft does not look whether the log goes on
-// after the snapshot: this node may have acknowledged those entries, raft believes
+// all, because it has installed a snapshot, up to an entry of a term. Raft does not look whether
+// the log goes on after the snapshot: this node may have acknowledged those entries, raft believes
 // that they are there, and panics when they are committed.
-func (s *logStore) keepAcknowledged(from, to uint64) uint64 {
-	s.mu.Lock()
-	index, term := s.installed, s.installedTerm
-	s.installed = 0
-	s.mu.Unlock()
+func (s *logStore) keepAcknowledged(from, to, index, term uint64) uint64 {
 	switch {
-	case index == 0 || to <= index:
+	case to <= index:
 		return to
 	case from == index+1: // then this went on after such a snapshot before
 		return index
 	case from > index || !s.has(index, term):
+		s.diverged(index, term)
 		return to
 	}
 	return index
 }
 
+// takeInstalled returns the snapshot of another node that was restored, once; or 0.
+func (s *logStore) takeInstalled() (index, term uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	index, s.installed = s.installed, 0
+	return index, s.installedTerm
+}
+
 // DeleteRange implements raft.LogStore.
 func (s *logStore) DeleteRange(from, to uint64) error {
-	first, err := s.FirstIndex()
+	first, last, err := s.bounds()
 	if err != nil {
 		return err
 	}
-	last, err := s.LastIndex()
-	if err != nil {
-		return err
-	}
+	var index, term uint64
 	if from == first && to == last {
-		if to = s.keepAcknowledged(from, to); to < from {
+		index, term = s.takeInstalled()
+	}
+	switch {
+	case index > 0:
+		if to = s.keepAcknowledged(from, to, index, term); to < from {
 			return nil
 		}
+	case s.isEnd(from, to):
+		s.remember(from)
+		to = max(to, last)
 	}
 	s.mu.Lock()
 	if to >= s.confIndex && s.confIndex >= from {

@@ -211,7 +211,9 @@ func (n *Node) openRaft() error {
 	})
 	n.fsm.self, n.fsm.found = n.self, n.found
 	n.fsm.installed = func(index, term uint64) {
-		if !snaps.opening.Load() {
+		if snaps.opening.Load() {
+			n.logs.covers(index)
+		} else {
 			n.logs.restored(index, term)
 		}
 	}

@@ -345,7 +345,12 @@ func (p *power) work() error {
 	case draw == 0 && k > 0: // as after a snapshot
 		n := 1 + p.rng.Uint64N(k)
 		from := next.first
-		do = func() error { return p.logs.DeleteRange(from, from+n-1) }
+		do = func() error {
+			if n == k { // raft does that if a snapshot has it all
+				p.logs.restored(from+n-1, 7)
+			}
+			return p.logs.DeleteRange(from, from+n-1)
+		}
 		p.did = append(p.did, fmt.Sprintf("delete %d-%d", from, from+n-1))
 		if next.first, next.entries = next.first+n, next.entries[n:]; n == k {
 			next.first = 0

@@ -14,6 +14,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/hashicorp/raft"
+
 	"github.com/stateio/stateio/store"
 )
 
@@ -178,6 +180,47 @@ func TestASnapshotThatHasAllIsNotMadeAgain(t *testing.T) {
 	update(t, tr.nodes[0], "add x")
 	if again := names(); len(again) != 2 {
 		t.Errorf("the snapshots are %q, and after an update %q", first, again)
+	}
+}
+
+// TestALogThatEndsBeforeTheSnapshotGoesOnAfterIt restarts a node that was closed, or killed, while it
+// restored a snapshot of another node, so that the log before that was not dropped.
+func TestALogThatEndsBeforeTheSnapshotGoesOnAfterIt(t *testing.T) {
+	tr := startTrial(t, 1, nil)
+	n := tr.nodes[0]
+	update(t, n, "add x")
+	state, err := n.fsm.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	conf, index, err := n.settledMembers()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := state.(*capturedState)
+	c.header.applied = 1000
+	tr.stop(0)
+	snaps, err := openFileSnapshots(tr.path(0), tr.opts[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, trans := raft.NewInmemTransport("")
+	sink, err := snaps.Create(raft.SnapshotVersionMax, c.header.applied, c.header.term, conf, index, trans)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(c.writeTo(sink), sink.Close()); err != nil {
+		t.Fatal(err)
+	}
+	for want := 2; want < 4; want++ {
+		n = tr.start(0)
+		if got := update(t, n, "add x"); got != want {
+			t.Errorf("the sum is %v, want %d", got, want)
+		}
+		if first, err := n.logs.FirstIndex(); err != nil || first != 1001 {
+			t.Errorf("the log begins with entry %d, %v, want 1001", first, err)
+		}
+		tr.stop(0)
 	}
 }
 

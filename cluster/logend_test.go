@@ -1,0 +1,344 @@
+package cluster
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/hashicorp/go-hclog"
+	"github.com/hashicorp/raft"
+	walfs "github.com/hashicorp/raft-wal/fs"
+)
+
+// A puppet is a follower: raft, with a log on the disk, whose leaders the test plays.
+type puppet struct {
+	t     *testing.T
+	dir   string
+	logs  *logStore
+	raft  *raft.Raft
+	trans *raft.InmemTransport // of the leaders
+
+	mu      sync.Mutex
+	applied []string // guarded by mu
+}
+
+func newPuppet(t *testing.T) *puppet {
+	f := &puppet{t: t, dir: t.TempDir()}
+	var err error
+	if f.logs, err = openTestLog(t, f.dir, walfs.New()); err != nil {
+		t.Fatal(err)
+	}
+	conf := raft.DefaultConfig()
+	conf.LocalID, conf.Logger = "a", hclog.NewNullLogger()
+	conf.HeartbeatTimeout, conf.ElectionTimeout, conf.LeaderLeaseTimeout = time.Hour, time.Hour, time.Hour
+	addr, trans := raft.NewInmemTransport("a")
+	if f.raft, err = raft.NewRaft(conf, f, f.logs, f.logs, raft.NewInmemSnapshotStore(), trans); err != nil {
+		t.Fatal(err)
+	}
+	_, f.trans = raft.NewInmemTransportWithTimeout("b", time.Minute)
+	f.trans.Connect(addr, trans)
+	t.Cleanup(func() { _ = errors.Join(f.raft.Shutdown().Error(), f.logs.Close(), trans.Close(), f.trans.Close()) }) // or it is closed
+	return f
+}
+
+// Apply implements raft.FSM.
+func (f *puppet) Apply(l *raft.Log) any {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.applied = append(f.applied, string(l.Data))
+	return nil
+}
+
+// Snapshot implements raft.FSM.
+func (f *puppet) Snapshot() (raft.FSMSnapshot, error) { return nil, errRefused }
+
+// Restore implements raft.FSM, with what a node does.
+func (f *puppet) Restore(r io.ReadCloser) error {
+	var entries []*raft.Log
+	if err := json.NewDecoder(r).Decode(&entries); err != nil {
+		return err
+	}
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.applied = commands(entries)
+	last := entries[len(entries)-1]
+	f.logs.restored(last.Index, last.Term)
+	return nil
+}
+
+// commands returns what is applied of entries.
+func commands(entries []*raft.Log) (data []string) {
+	for _, l := range entries {
+		if l.Type == raft.LogCommand {
+			data = append(data, string(l.Data))
+		}
+	}
+	return data
+}
+
+// ofTerms returns entries from number 1 on, each of one of terms. With a term below zero it is a
+// change of members.
+func ofTerms(terms ...int) (list []*raft.Log) {
+	for i, term := range terms {
+		l := &raft.Log{Index: uint64(i) + 1, Term: uint64(max(term, -term)), Data: fmt.Appendf(nil, "%d of term %d", i+1, term)}
+		if term < 0 {
+			l.Type, l.Data = raft.LogConfiguration, raft.EncodeConfiguration(raft.Configuration{Servers: []raft.Server{
+				{ID: "a", Address: "a"}, {ID: "b", Address: "b"}, {ID: raft.ServerID(l.Data), Address: "c"},
+			}})
+		}
+		list = append(list, l)
+	}
+	return list
+}
+
+// members returns the last change of members of entries.
+func members(entries []*raft.Log) (last *raft.Log) {
+	for _, l := range entries {
+		if l.Type == raft.LogConfiguration {
+			last = l
+		}
+	}
+	return last
+}
+
+var header = raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte("b"), Addr: []byte("b")}
+
+// send sends the entries from number next on, as their leader does in a term, once.
+func (f *puppet) send(entries []*raft.Log, next, commit, term uint64) raft.AppendEntriesResponse {
+	f.t.Helper()
+	req := &raft.AppendEntriesRequest{RPCHeader: header, Term: term, Leader: []byte("b"), LeaderCommitIndex: commit}
+	if next > 1 {
+		req.PrevLogEntry, req.PrevLogTerm = next-1, entries[next-2].Term
+	}
+	for _, l := range entries[next-1:] {
+		c := *l
+		req.Entries = append(req.Entries, &c)
+	}
+	var resp raft.AppendEntriesResponse
+	if err := f.trans.AppendEntries("a", "a", req, &resp); err != nil {
+		f.t.Fatal(err)
+	}
+	return resp
+}
+
+// begin lets the follower know of a term.
+func (f *puppet) begin(term uint64) {
+	f.t.Helper()
+	if resp := f.send(nil, 1, 0, term); !resp.Success {
+		f.t.Fatal("the follower does not take a new term")
+	}
+}
+
+// lead sends entries, all of which are committed, as a leader in the term of the last one does that
+// has them from number first on: again and again, from where the follower may have the same. It
+// fails unless the follower has them all then, in memory and on the disk.
+func (f *puppet) lead(entries []*raft.Log, first uint64) {
+	f.t.Helper()
+	last := entries[len(entries)-1]
+	next := last.Index
+	for {
+		resp := f.send(entries, next, last.Index, last.Term)
+		if resp.Success {
+			break
+		}
+		if next = max(min(next-1, resp.LastLog+1), 1); next < first {
+			f.t.Fatalf("the follower takes no entry of %d to %d; it says that its last one is %d", first, last.Index, resp.LastLog)
+		}
+	}
+	want := commands(entries)
+	eventually(f.t, "all is applied", func() bool {
+		f.mu.Lock()
+		defer f.mu.Unlock()
+		return slices.Equal(f.applied, want)
+	})
+	if got := raft.EncodeConfiguration(f.raft.GetConfiguration().Configuration()); string(got) != string(members(entries).Data) {
+		f.t.Errorf("raft has the members %q, want those of entry %d", got, members(entries).Index)
+	}
+	f.has(entries, first)
+	if err := errors.Join(f.raft.Shutdown().Error(), f.logs.Close()); err != nil {
+		f.t.Fatal(err)
+	}
+	var err error
+	if f.logs, err = openTestLog(f.t, f.dir, walfs.New()); err != nil {
+		f.t.Fatal(err)
+	}
+	f.has(entries, first)
+}
+
+// has fails unless the log ends with entries from number first on, and has no others before them.
+func (f *puppet) has(entries []*raft.Log, first uint64) {
+	f.t.Helper()
+	begin, end, err := f.logs.bounds()
+	if err != nil || begin == 0 || begin > first || end != uint64(len(entries)) {
+		f.t.Fatalf("the log has the entries %d to %d, %v, want %d to %d", begin, end, err, first, len(entries))
+	}
+	for i := begin; i <= end; i++ {
+		var l raft.Log
+		if err := f.logs.GetLog(i, &l); err != nil {
+			f.t.Fatal(err)
+		}
+		if want := entries[i-1]; l.Index != i || l.Term != want.Term || string(l.Data) != string(want.Data) {
+			f.t.Errorf("entry %d is %q of term %d, want %q of term %d", i, l.Data, l.Term, want.Data, want.Term)
+		}
+	}
+}
+
+// install sends a snapshot of entries, as a leader does that has no others.
+func (f *puppet) install(entries []*raft.Log, term uint64) {
+	f.t.Helper()
+	b, err := json.Marshal(entries)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	last := entries[len(entries)-1]
+	req := &raft.InstallSnapshotRequest{
+		RPCHeader: header, SnapshotVersion: raft.SnapshotVersionMax, Term: term, Leader: []byte("b"),
+		LastLogIndex: last.Index, LastLogTerm: last.Term, Size: int64(len(b)),
+		Configuration: members(entries).Data, ConfigurationIndex: members(entries).Index,
+	}
+	var resp raft.InstallSnapshotResponse
+	r, w := io.Pipe()
+	go func() { _, err := w.Write(b); w.CloseWithError(err) }()
+	if err := f.trans.InstallSnapshot("a", "a", req, &resp, r); err != nil || !resp.Success {
+		f.t.Fatal(resp, err)
+	}
+}
+
+// fail lets the change of the log fail that comes after so many, and those after it, before
+// anything is done or afterwards, until heal is called.
+func (f *puppet) fail(after int, done bool) (heal func()) {
+	f.t.Helper()
+	was, err := os.Stat(f.dir)
+	if err != nil {
+		f.t.Fatal(err)
+	}
+	held := &heldLog{}
+	f.logs.held, f.logs.lost = held, func(err error) { f.t.Error(err) }
+	f.logs.before = func() error {
+		if after--; after >= 0 {
+			return nil
+		}
+		if !done {
+			return errors.New("an error of the disk")
+		}
+		held.mu.Lock()
+		defer held.mu.Unlock()
+		held.meta = heldFile{"\x00", was} // which can't be looked at
+		return nil
+	}
+	return func() { f.logs.before, f.logs.held = nil, nil }
+}
+
+// What a follower has, and what leaders have then.
+var (
+	before    = ofTerms(-1, 1, 1, 1, 1, 1, 1, 2, 2, 2)
+	conflict  = ofTerms(-1, 1, 1, 1, 1, 1, 1, 3, 3, 3)
+	following = ofTerms(-1, 1, 1, 1, 1, 1, 1, 2, 2, 2, 2)
+)
+
+// TestAFollowerGoesOnAfterAnErrorOfItsDisk has a change of the log of a follower fail, at any step,
+// when its leader deletes the end of the log, or adds to it. Then it has what its leaders have,
+// whatever that is.
+func TestAFollowerGoesOnAfterAnErrorOfItsDisk(t *testing.T) {
+	other := ofTerms(-1, 1, 1, 1, 1, 1, -1, 2, -2, 2) // with changes of members
+	failures := map[string]struct {
+		sent   []*raft.Log
+		after  int
+		done   bool
+		stored bool // and what is sent was stored nevertheless
+	}{
+		"deleting":               {conflict, 0, false, false},
+		"a look after deleting":  {conflict, 0, true, false},
+		"storing":                {conflict, 1, false, false},
+		"a look before storing":  {conflict, 1, true, false},
+		"a look after storing":   {conflict, 1, false, true},
+		"appending":              {following, 0, false, false},
+		"a look after appending": {following, 0, true, false},
+	}
+	leaders := map[string]func(f *puppet, had, sent []*raft.Log){
+		"the same": func(f *puppet, _, sent []*raft.Log) { f.lead(sent, 1) },
+		"the same, by a snapshot": func(f *puppet, _, sent []*raft.Log) {
+			f.install(sent[:9], sent[9].Term)
+			f.lead(sent, 10)
+		},
+		"one that has what was there": func(f *puppet, had, _ []*raft.Log) { f.lead(then(had, 4, 4), 1) },
+		"one that has what was there, by a snapshot": func(f *puppet, had, _ []*raft.Log) {
+			f.install(had[:9], 4)
+			f.lead(then(had, 4), 10)
+		},
+		"one that has neither":           func(f *puppet, had, _ []*raft.Log) { f.lead(then(had[:7], 5, 5), 1) },
+		"one that has neither, and more": func(f *puppet, had, _ []*raft.Log) { f.lead(then(had[:7], 5, 5, 5, 5, 5, 5), 1) },
+		"one that has neither, and a snapshot of it": func(f *puppet, had, _ []*raft.Log) {
+			all := then(had[:7], 5, 5, 5, 5, 5, 5)
+			f.install(all[:12], 5)
+			f.lead(all, 13)
+		},
+	}
+	for what, c := range failures {
+		for who, lead := range leaders {
+			for name, had := range map[string][]*raft.Log{"updates": before, "members": other} {
+				t.Run(what+"/"+who+"/"+name, func(t *testing.T) {
+					f := newPuppet(t)
+					if resp := f.send(had, 1, 6, 2); !resp.Success {
+						t.Fatal("the follower does not take what it is to have")
+					}
+					sent := slices.Concat(had[:7], c.sent[7:])
+					if len(sent) > len(had) {
+						sent = slices.Concat(had, c.sent[10:])
+					}
+					next := uint64(8)
+					if len(sent) > len(had) {
+						next = 11
+					}
+					f.begin(sent[9].Term)
+					heal := f.fail(c.after, c.done)
+					for range 3 {
+						if resp := f.send(sent, next, 6, sent[9].Term); resp.Success {
+							t.Fatal("the disk has failed, and the follower has not")
+						}
+					}
+					heal()
+					if c.stored {
+						if err := f.logs.walFile.StoreLogs(withSums(sent[7:8])); err != nil {
+							t.Fatal(err)
+						}
+					}
+					lead(f, had, sent)
+				})
+			}
+		}
+	}
+}
+
+// then returns entries, and more of terms.
+func then(entries []*raft.Log, terms ...int) []*raft.Log {
+	return slices.Concat(entries, ofTerms(append(make([]int, len(entries)), terms...)...)[len(entries):])
+}
+
+// TestALogThatASnapshotHasReplacedIsDropped has a follower install a snapshot, and not drop the log,
+// which has other entries, also after the snapshot: raft does not care. It takes what follows.
+func TestALogThatASnapshotHasReplacedIsDropped(t *testing.T) {
+	for _, done := range []bool{false, true} {
+		f := newPuppet(t)
+		if resp := f.send(before, 1, 6, 2); !resp.Success {
+			t.Fatal("the follower does not take what it is to have")
+		}
+		f.begin(3)
+		heal := f.fail(0, done)
+		f.install(conflict[:9], 3)
+		heal()
+		f.lead(conflict, 10)
+	}
+	f := newPuppet(t)
+	if resp := f.send(before, 1, 6, 2); !resp.Success {
+		t.Fatal("the follower does not take what it is to have")
+	}
+	f.install(conflict[:9], 3)
+	f.lead(conflict, 10)
+}
