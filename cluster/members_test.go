@@ -404,6 +404,7 @@ func TestOptionsThatCanNotBeAreRefused(t *testing.T) {
 		{ID: "a", Listen: "127.0.0.1:0", MaxUpdate: 1 << 30},
 		{ID: "a", Listen: "127.0.0.1:0", MaxPending: -1},
 		{ID: "a", Listen: "127.0.0.1:0", SegmentBytes: 1},
+		{ID: "a", Listen: "127.0.0.1:0", SegmentBytes: 1<<30 + 1},
 	} {
 		if n, err := Open(t.TempDir(), newLedger(), o); err == nil {
 			t.Errorf("%+v is taken: %v", o, n.Close())

@@ -84,7 +84,7 @@ type Options struct {
 	SnapshotBytes int64
 
 	// SegmentBytes is the size of the log's files, in bytes. The default is 64
-	// MiB, and the least 64 KiB. Small ones are for tests.
+	// MiB, the least 64 KiB, and the most 1 GiB. Small ones are for tests.
 	SegmentBytes int
 
 	// Logger gets what an operator must know. What raft says comes one level lower
@@ -144,6 +144,7 @@ const (
 	defaultSnapshot  = 64 << 20
 	defaultSegment   = 64 << 20
 	minSegment       = 64 << 10
+	maxSegment       = 1 << 30 // raft-wal takes none of 2 GiB, and larger ones for small ones
 	maxID            = 128
 )
 
@@ -196,8 +197,8 @@ func (o *Options) checkNumbers() error {
 		return fmt.Errorf("cluster: Options.MaxPending is %d: it must not be negative", o.MaxPending)
 	case o.KeepUpdates < 0:
 		return fmt.Errorf("cluster: Options.KeepUpdates is %d: it must not be negative", o.KeepUpdates)
-	case o.SegmentBytes < minSegment:
-		return fmt.Errorf("cluster: Options.SegmentBytes is %d: it must be at least %d, or 0 for the default", o.SegmentBytes, minSegment)
+	case o.SegmentBytes < minSegment || o.SegmentBytes > maxSegment:
+		return fmt.Errorf("cluster: Options.SegmentBytes is %d: it must be between %d and %d, or 0 for the default", o.SegmentBytes, minSegment, maxSegment)
 	}
 	return nil
 }
