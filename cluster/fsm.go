@@ -45,16 +45,17 @@ type fsm struct {
 	time   int64 // of the last entry, never going back
 	broken error // why the machine's state is not to be used
 
-	index    atomic.Uint64 // updates applied since the beginning of time
-	clock    atomic.Int64  // time, for whoever does not hold state
-	applied  atomic.Uint64 // raft index of the last entry applied
-	term     atomic.Uint64 // and its term
-	bytes    atomic.Int64  // of entries applied since the last snapshot
-	entries  atomic.Uint64 // how many those were
-	durable  atomic.Uint64 // raft index of the last entry in the newest snapshot that is on the disk
-	restores atomic.Uint64 // snapshots restored
-	keys     atomic.Int64  // in table
-	sessions atomic.Int64  // in table
+	index    atomic.Uint64          // updates applied since the beginning of time
+	clock    atomic.Int64           // time, for whoever does not hold state
+	applied  atomic.Uint64          // raft index of the last entry applied
+	term     atomic.Uint64          // and its term
+	bytes    atomic.Int64           // of entries applied since the node was opened
+	entries  atomic.Uint64          // how many those were
+	cut      atomic.Pointer[volume] // those of them that the newest snapshot has; nil: none
+	durable  atomic.Uint64          // raft index of the last entry in the newest snapshot that is on the disk
+	restores atomic.Uint64          // snapshots restored
+	keys     atomic.Int64           // in table
+	sessions atomic.Int64           // in table
 
 	inside     atomic.Pointer[string] // function of the machine that holds state
 	persisting atomic.Int32           // snapshots that raft writes
@@ -155,6 +156,36 @@ func (f *fsm) applyLocked(logs []*raft.Log) error {
 	}
 	f.countLocked()
 	return nil
+}
+
+// A volume says how many entries there are, and how large they are together.
+type volume struct {
+	bytes   int64
+	entries uint64
+}
+
+// total returns what was applied since the node was opened.
+func (f *fsm) total() volume { return volume{f.bytes.Load(), f.entries.Load()} }
+
+// since returns what was applied that the newest snapshot does not have.
+func (f *fsm) since() volume {
+	var has volume
+	if cut := f.cut.Load(); cut != nil {
+		has = *cut
+	}
+	all := f.total()
+	return volume{all.bytes - has.bytes, all.entries - has.entries}
+}
+
+// cutAt notes that a snapshot has what was applied up to t, unless a later one was restored while it
+// was made.
+func (f *fsm) cutAt(t volume) {
+	for {
+		was := f.cut.Load()
+		if was != nil && was.entries >= t.entries || f.cut.CompareAndSwap(was, &t) {
+			return
+		}
+	}
 }
 
 // countLocked counts what is in the table, for whoever does not hold state.
@@ -412,8 +443,7 @@ func (f *fsm) restoreNewer(r io.Reader) error {
 		return err
 	}
 	f.restores.Add(1)
-	f.bytes.Store(0)
-	f.entries.Store(0)
+	f.cutAt(f.total())
 	f.durable.Store(h.applied)
 	f.term.Store(h.term)
 	f.recent.reset(h.index)

@@ -69,9 +69,8 @@ type capturedState struct {
 	header snapshotHeader
 	table  captured
 	state  io.WriterTo
-	cut    *fsm // counts from here on, when it is persisted
-	bytes  int64
-	count  uint64
+	of     *fsm
+	has    volume
 }
 
 // Snapshot implements raft.FSM.
@@ -109,7 +108,7 @@ func (f *fsm) captureLocked() (*capturedState, error) {
 	return &capturedState{
 		header: snapshotHeader{index: f.index.Load(), time: f.time, applied: f.applied.Load(), term: f.term.Load(), is: f.self.identity()},
 		table:  f.table.capture(), state: state,
-		cut: f, bytes: f.bytes.Load(), count: f.entries.Load(),
+		of: f, has: f.total(),
 	}, nil
 }
 
@@ -123,18 +122,20 @@ func (c *capturedState) Persist(sink raft.SnapshotSink) error {
 			mustReturn("WriteTo of a snapshot", recover())
 		}
 	}()
-	c.cut.persisting.Add(1)
-	defer c.cut.persisting.Add(-1)
+	c.of.persisting.Add(1)
+	defer c.of.persisting.Add(-1)
 	err := c.writeTo(sink)
 	returned = true
+	if err == nil && c.header.applied < c.of.durable.Load() { // raft would go back to this one
+		err = errors.New("cluster: a later one of another node was restored meanwhile")
+	}
 	if err != nil {
 		return errors.Join(fmt.Errorf("cluster: writing a snapshot: %w", err), sink.Cancel())
 	}
 	if err := sink.Close(); err != nil {
 		return fmt.Errorf("cluster: writing a snapshot: %w", err)
 	}
-	c.cut.bytes.Add(-c.bytes)
-	c.cut.entries.Add(-c.count)
+	c.of.cutAt(c.has)
 	return nil
 }
 
@@ -187,7 +188,8 @@ func (n *Node) makeSnapshot() error {
 	if err := n.verify(); err != nil { // raft would make the directory again
 		return err
 	}
-	if n.fsm.applied.Load() <= n.fsm.durable.Load() { // raft would write the same once more
+	wanted := n.fsm.applied.Load()
+	if wanted <= n.fsm.durable.Load() { // raft would write the same once more
 		return n.fsm.read(func() error { return nil }) // or the state is not whole
 	}
 	if err := n.keepLogs(); err != nil {
@@ -195,8 +197,8 @@ func (n *Node) makeSnapshot() error {
 	}
 	f := n.raft.Snapshot()
 	err := f.Error()
-	if errors.Is(err, raft.ErrNothingNewToSnapshot) {
-		return nil
+	if errors.Is(err, raft.ErrNothingNewToSnapshot) || err != nil && n.fsm.durable.Load() >= wanted {
+		return nil // in the second case one of another node was restored meanwhile
 	}
 	var index uint64
 	var size int64
@@ -206,7 +208,7 @@ func (n *Node) makeSnapshot() error {
 	if err == nil {
 		err = n.verify()
 	}
-	if err == nil {
+	if err == nil && index > n.fsm.durable.Load() {
 		n.fsm.durable.Store(index)
 	}
 	n.snapshotDone(size, err, time.Since(began))
@@ -216,8 +218,8 @@ func (n *Node) makeSnapshot() error {
 // keepLogs sets how many entries raft keeps before a snapshot, for followers that
 // are a little behind: about trailingBytes, going by the size of the latest ones.
 func (n *Node) keepLogs() error {
-	count := n.fsm.entries.Load()
-	size := uint64(n.fsm.bytes.Load()) / max(count, 1)
+	since := n.fsm.since()
+	size := uint64(since.bytes) / max(since.entries, 1)
 	return n.reload(func(c *raft.ReloadableConfig) {
 		c.TrailingLogs = min(max(n.opts.hooks.trailing(trailingBytes)/max(size, 1), 16), 100_000)
 	})
@@ -238,7 +240,7 @@ const trailingBytes = 32 << 20
 // snapshotLoop makes snapshots by itself.
 func (n *Node) snapshotLoop() {
 	for n.pause(n.opts.Heartbeat) {
-		if n.opts.SnapshotBytes < 0 || n.fsm.bytes.Load() < max(n.opts.SnapshotBytes, n.lastSnapshotSize()) {
+		if n.opts.SnapshotBytes < 0 || n.fsm.since().bytes < max(n.opts.SnapshotBytes, n.lastSnapshotSize()) {
 			continue
 		}
 		if err := n.Snapshot(n.ctx); err != nil && n.ctx.Err() == nil {

@@ -183,6 +183,58 @@ func TestASnapshotThatHasAllIsNotMadeAgain(t *testing.T) {
 	}
 }
 
+// TestASnapshotThatIsOvertakenDoesNotCount restores a later snapshot of another node while one is
+// written. Raft would go back to the earlier one, and what was counted since is counted already.
+func TestASnapshotThatIsOvertakenDoesNotCount(t *testing.T) {
+	out := newOutbox(1, func() *leader { return nil }, nil)
+	a, b := newFSM(newLedger(), out), newFSM(newLedger(), out)
+	apply := func(f *fsm, first, last uint64) {
+		t.Helper()
+		for i := first; i <= last; i++ {
+			if err := f.applyBatch([]*raft.Log{{Index: i, Term: 1, Data: appendEntryHeader(nil, int64(i))}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	apply(a, 1, 10)
+	slow, err := a.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := a.since(); got.entries != 10 || got.bytes <= 0 {
+		t.Errorf("after 10 entries %+v are counted", got)
+	}
+	apply(a, 11, 12)
+	apply(b, 1, 20)
+	later, err := b.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var buf bytes.Buffer
+	if err := later.(*capturedState).writeTo(&buf); err != nil {
+		t.Fatal(err)
+	}
+	if err := a.Restore(io.NopCloser(&buf)); err != nil {
+		t.Fatal(err)
+	}
+	_, trans := raft.NewInmemTransport("")
+	sink, err := raft.NewInmemSnapshotStore().Create(raft.SnapshotVersionMax, 10, 1, raft.Configuration{}, 1, trans)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := slow.Persist(sink); err == nil {
+		t.Error("the earlier snapshot is made after the later one")
+	}
+	a.cutAt(slow.(*capturedState).has) // as if it had been made just before
+	if got := a.since(); got != (volume{}) {
+		t.Errorf("after the later snapshot %+v are counted", got)
+	}
+	apply(a, 21, 23)
+	if got := a.since(); got.entries != 3 || got.bytes <= 0 {
+		t.Errorf("after 3 entries %+v are counted", got)
+	}
+}
+
 // TestALogThatEndsBeforeTheSnapshotGoesOnAfterIt restarts a node that was closed, or killed, while it
 // restored a snapshot of another node, so that the log before that was not dropped.
 func TestALogThatEndsBeforeTheSnapshotGoesOnAfterIt(t *testing.T) {

@@ -161,7 +161,7 @@ func (n *Node) Stats() Stats {
 		Index: f.index.Load(), Applied: f.applied.Load(), Commit: n.raft.CommitIndex(),
 		Updates: f.counts.updates.Load(), UpdateErrors: f.counts.refused.Load(),
 		Duplicates: f.counts.duplicates.Load(), Entries: f.counts.entries.Load(),
-		Forwarded: n.counts.forwarded.Load(), SinceSnapshot: f.bytes.Load(), Restores: f.restores.Load(),
+		Forwarded: n.counts.forwarded.Load(), SinceSnapshot: f.since().bytes, Restores: f.restores.Load(),
 		Err: n.down(),
 	}
 	if err := n.logs.refusal.err(); err != nil && s.Err == nil {
