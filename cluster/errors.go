@@ -87,7 +87,9 @@ func unknown(cause ...error) error {
 
 // notMade says that an update was not applied and will not be.
 func notMade(cause ...error) error {
-	return &opError{msg: "update not made", errs: cause}
+	return &opError{msg: notMadeText, errs: cause}
 }
+
+const notMadeText = "update not made"
 
 func errClosed(what string) error { return &opError{msg: what, errs: []error{store.ErrClosed}} }

@@ -226,8 +226,9 @@ type snapshotStore struct {
 	last    uint64 // the same; 0: the log is empty
 	newest  uint64 // entry up to which there is a snapshot, by the names of all
 	opening atomic.Bool
-	members *settled // is told of the members that a snapshot has
-	refused error    // why a snapshot was not used, while it was opened
+	members *settled       // is told of the members that a snapshot has
+	stats   *snapshotStats // are told how large it is
+	refused error          // why a snapshot was not used, while it was opened
 }
 
 // Create implements raft.SnapshotStore. A snapshot of this node has the members that are committed.
@@ -250,8 +251,9 @@ func notUsed(refused, unrestored error) error {
 func (s *snapshotStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, error) {
 	meta, r, err := s.fileSnapshots.Open(id)
 	if !s.opening.Load() {
-		if err == nil {
+		if err == nil { // the newest: raft is about to send or to restore it
 			s.members.note(meta.ConfigurationIndex, meta.Configuration)
+			s.stats.sized(meta.Size)
 		}
 		return meta, r, err
 	}
@@ -275,7 +277,7 @@ func (n *Node) openSnapshots() (*snapshotStore, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &snapshotStore{fileSnapshots: files, members: &n.fsm.members}
+	s := &snapshotStore{fileSnapshots: files, members: &n.fsm.members, stats: &n.snapshot}
 	s.opening.Store(true)
 	if s.first, err = n.logs.FirstIndex(); err != nil {
 		return nil, fmt.Errorf("cluster: opening the log: %w", err)
@@ -291,7 +293,7 @@ func (n *Node) openSnapshots() (*snapshotStore, error) {
 		return nil, fmt.Errorf("cluster: opening the snapshots: %w", err)
 	}
 	if len(list) > 0 {
-		n.snapshot.bytes = list[0].Size
+		n.snapshot.sized(list[0].Size)
 	} else if s.last < s.newest {
 		return nil, damagedErr(fmt.Errorf("cluster: no snapshot in %s can be read, of which one has the entries up to %d", filepath.Join(n.dir, "snapshots"), s.newest))
 	} else if s.first > 1 {

@@ -123,21 +123,22 @@ func (n *Node) closedErr(what string) error {
 	return nil
 }
 
-// down returns why the node takes no updates, if it does not.
-func (n *Node) down() error {
-	if err := n.closedErr("update not made"); err != nil {
+// down returns why the node takes no updates, if it does not; what says what is not done.
+func (n *Node) down(what string) error {
+	if err := n.closedErr(what); err != nil {
 		return err
 	}
-	if err := n.failedErr(); err != nil {
-		return notMade(err)
+	cause := n.failedErr()
+	switch {
+	case cause != nil:
+	case n.stalled.Load():
+		cause = n.diskErr(ErrStalled)
+	case n.removed.Load():
+		cause = errRemovedHere
+	default:
+		return nil
 	}
-	if n.stalled.Load() {
-		return notMade(n.diskErr(ErrStalled))
-	}
-	if n.removed.Load() {
-		return notMade(errRemovedHere)
-	}
-	return nil
+	return &opError{msg: what, errs: []error{cause}}
 }
 
 // diskErr adds to kind the error with which this node's log can't be written, if it can't.

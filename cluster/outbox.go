@@ -453,7 +453,7 @@ func (o *outbox) restored(t *table) uint64 {
 }
 
 // close ends all waits.
-func (o *outbox) close() { o.end(errClosed("update not made"), store.ErrClosed) }
+func (o *outbox) close() { o.end(errClosed(notMadeText), store.ErrClosed) }
 
 // end ends all waits, with notSent for updates that were not sent, those that wait for room and
 // those that come later, and with cause as the reason why it is not known what has become of the

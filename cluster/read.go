@@ -268,10 +268,10 @@ func votersOf(conf raft.Configuration) (voters []raft.Server) {
 //
 // View asks the leader, and the leader a majority, for which many calls share one
 // round. Without a majority it waits until ctx ends, and then returns an error that
-// is ErrNoQuorum and that of ctx; see [Node.ViewLocal]. Nor does it wait longer than ctx for
-// the machine, while that applies an update, or a snapshot is made or restored. Other errors
-// are store.ErrClosed, and store.ErrFailed if a snapshot could not be restored, or the
-// directory was removed.
+// is ErrNoQuorum and that of ctx, or ErrStalled if the disk of this node does not answer; see
+// [Node.ViewLocal]. Nor does it wait longer than ctx for the machine, while that applies an
+// update, or a snapshot is made or restored. Other errors are ErrRemoved, store.ErrClosed, and
+// store.ErrFailed if a snapshot could not be restored, or the directory was removed.
 //
 // read must not keep references to what Apply changes, nor call methods of the
 // node that wait for updates.

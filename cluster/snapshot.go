@@ -172,7 +172,7 @@ func (c *capturedState) Release() {
 // The errors are those of Machine.Snapshot and its io.WriterTo, those of the file
 // system, store.ErrClosed, store.ErrFailed, ErrStalled, ErrRemoved, and that of ctx.
 func (n *Node) Snapshot(ctx context.Context) error {
-	if err := n.down(); err != nil {
+	if err := n.down("snapshot not made"); err != nil {
 		return err
 	}
 	if err := n.await(ctx, n.makeSnapshot); err != nil {

@@ -59,6 +59,9 @@ func TestANodeThatWasAwayGetsASnapshot(t *testing.T) {
 	if got := n.fsm.restores.Load(); got == 0 {
 		t.Error("no snapshot was restored: this tests nothing")
 	}
+	if n.Stats().SnapshotBytes == 0 {
+		t.Error("the newest snapshot has no bytes")
+	}
 	equalStates(t, tr)
 }
 
@@ -180,6 +183,11 @@ func TestASnapshotThatHasAllIsNotMadeAgain(t *testing.T) {
 	update(t, tr.nodes[0], "add x")
 	if again := names(); len(again) != 2 {
 		t.Errorf("the snapshots are %q, and after an update %q", first, again)
+	}
+	n := tr.nodes[0]
+	tr.stop(0)
+	if err := n.Snapshot(t.Context()); !errors.Is(err, store.ErrClosed) || !strings.Contains(err.Error(), "snapshot not made") {
+		t.Errorf("when the node is closed: %v", err)
 	}
 }
 

@@ -143,7 +143,7 @@ type Stats struct {
 	Snapshots       uint64        // made
 	SnapshotsFailed uint64        // that could not be made
 	SnapshotError   error         // why the last one could not be made; nil if it could
-	SnapshotBytes   int64         // size of the newest
+	SnapshotBytes   int64         // size of the newest, made here or sent by the leader
 	SnapshotTook    time.Duration // to make the last one
 	SinceSnapshot   int64         // bytes of log applied after it
 	Restores        uint64        // snapshots restored: at Open, and from the leader
@@ -162,7 +162,7 @@ func (n *Node) Stats() Stats {
 		Updates: f.counts.updates.Load(), UpdateErrors: f.counts.refused.Load(),
 		Duplicates: f.counts.duplicates.Load(), Entries: f.counts.entries.Load(),
 		Forwarded: n.counts.forwarded.Load(), SinceSnapshot: f.since().bytes, Restores: f.restores.Load(),
-		Err: n.down(),
+		Err: n.down(notMadeText),
 	}
 	if err := n.logs.refusal.err(); err != nil && s.Err == nil {
 		s.Err = fmt.Errorf("cluster: the log of this node can't be written: %w", err)
@@ -188,6 +188,13 @@ func (c *snapshotStats) fill(s *Stats) {
 	defer c.mu.Unlock()
 	s.Snapshots, s.SnapshotsFailed, s.SnapshotError = c.made, c.failed, c.err
 	s.SnapshotBytes, s.SnapshotTook = c.bytes, c.took
+}
+
+// sized says how large the newest snapshot is.
+func (c *snapshotStats) sized(bytes int64) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.bytes = bytes
 }
 
 func (n *Node) snapshotDone(size int64, err error, took time.Duration) {

@@ -69,7 +69,7 @@ func (n *Node) put(ctx context.Context, key *[keySize]byte, update []byte) (*wai
 	if len(update) > n.opts.MaxUpdate {
 		return nil, fmt.Errorf("cluster: update not made: it has %d bytes, and Options.MaxUpdate is %d: %w", len(update), n.opts.MaxUpdate, ErrTooLarge)
 	}
-	if err := n.down(); err != nil {
+	if err := n.down(notMadeText); err != nil {
 		return nil, err
 	}
 	if err := n.fsm.check(update); err != nil {
