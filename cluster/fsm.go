@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -57,12 +58,19 @@ type fsm struct {
 	keys     atomic.Int64           // in table
 	sessions atomic.Int64           // in table
 
+	stuck atomic.Pointer[opError] // why the last snapshot could not be restored; nil: it could
+	alarm func(error)             // is told of that
+	// newest opens the newest snapshot; nil: there is none to mend a state with.
+	newest  func() (io.ReadCloser, error)
+	closing <-chan struct{} // closed when the node is
+
 	inside     atomic.Pointer[string] // function of the machine that holds state
 	persisting atomic.Int32           // snapshots that raft writes
 	counts     counters
 
 	// Only raft's goroutine uses these, and Open before there is one.
-	unrestored error           // with which the last snapshot could not be restored
+	unrestored error           // with which a snapshot could not be restored last; nil: it could
+	passed     uint64          // the entries up to here are in a snapshot that raft does not know of
 	mine       map[uint64]bool // the sessions that this node has had since it was opened
 	got        []delivery      // results of this node's updates in the batch
 	kept       []store.Update  // what was applied in the batch
@@ -85,7 +93,7 @@ type delivery struct {
 }
 
 func newFSM(m store.Machine, out *outbox) *fsm {
-	f := &fsm{m: m, out: out, table: newTable(), mine: map[uint64]bool{}, self: &self{}, installed: func(uint64, uint64) {}, found: func(identity) {}}
+	f := &fsm{m: m, out: out, table: newTable(), mine: map[uint64]bool{}, self: &self{}, installed: func(uint64, uint64) {}, found: func(identity) {}, alarm: func(error) {}}
 	f.timed, _ = m.(timedMachine)
 	f.check = func([]byte) error { return nil }
 	if c, ok := m.(store.UpdateChecker); ok {
@@ -107,9 +115,16 @@ func (f *fsm) ApplyBatch(logs []*raft.Log) []any {
 
 // applyBatch applies entries, and tells whoever waits. After an error it applies nothing more.
 func (f *fsm) applyBatch(logs []*raft.Log) error {
+	if errors.Is(f.mend(), store.ErrClosed) {
+		return nil // nobody hears of it
+	}
+	if logs = f.unapplied(logs); len(logs) == 0 {
+		return nil
+	}
 	if err := f.applyAll(logs); err != nil {
 		return err
 	}
+	f.stuck.Store(nil)
 	last := logs[len(logs)-1]
 	f.term.Store(last.Term)
 	f.publishKept()
@@ -369,21 +384,26 @@ func (f *fsm) reached(i uint64) {
 	f.waits = left
 }
 
-// wait waits until raft index i is applied, ctx ends, or closed or failed is closed.
+// wait waits until raft index i is applied, ctx ends, closed or failed is closed, or a snapshot can't
+// be restored.
 func (f *fsm) wait(ctx context.Context, i uint64, closed, failed <-chan struct{}) error {
 	if f.applied.Load() >= i {
 		return nil
 	}
 	w := &indexWait{index: i, done: make(chan struct{})}
 	f.mu.Lock()
-	if f.applied.Load() >= i {
+	err := f.stuckErr()
+	if f.applied.Load() >= i || err != nil {
 		f.mu.Unlock()
-		return nil
+		return err
 	}
 	f.waits = append(f.waits, w)
 	f.mu.Unlock()
 	select {
 	case <-w.done:
+		if f.applied.Load() < i {
+			return cmp.Or(f.stuckErr(), error(store.ErrFailed))
+		}
 		return nil
 	case <-closed:
 		return store.ErrClosed
@@ -410,37 +430,47 @@ func (f *fsm) forget(w *indexWait) {
 // that comes late must not take the state back: a leader that has sent it is not
 // waiting for it any more. Nothing is done for one that has what the state has.
 func (f *fsm) Restore(r io.ReadCloser) error {
+	h, err := f.restoreNewer(r)
+	if err == nil {
+		f.installed(h.applied, h.term)
+	}
+	f.unrestored = err
+	f.noteRestore(err)
+	return err
+}
+
+// restoreNewer is restoreFrom, of a machine that may not return.
+func (f *fsm) restoreNewer(r io.Reader) (snapshotHeader, error) {
 	returned := false
 	defer func() {
 		if !returned {
 			mustReturn("Restore", recover())
 		}
 	}()
-	f.unrestored = f.restoreNewer(r)
+	h, err := f.restoreFrom(r)
 	returned = true
-	return f.unrestored
+	return h, err
 }
 
-// restoreNewer is Restore, of a machine that returns.
-func (f *fsm) restoreNewer(r io.Reader) error {
+// restoreFrom restores a snapshot, unless the state has as much.
+func (f *fsm) restoreFrom(r io.Reader) (h snapshotHeader, err error) {
 	chunks := newChunkReader(r)
 	h, t, err := readSnapshotHead(chunks)
 	if err != nil {
-		return err
+		return h, err
 	}
 	if is := f.self.identity(); is.relationTo(h.is) == unrelated {
-		return fmt.Errorf("%w: its snapshot is of cluster %v, and this node is of %v", ErrOtherCluster, h.is, is)
+		return h, fmt.Errorf("%w: its snapshot is of cluster %v, and this node is of %v", ErrOtherCluster, h.is, is)
 	}
 	if f.broken == nil && h.applied < f.applied.Load() {
-		return fmt.Errorf("cluster: a snapshot up to entry %d comes late: entry %d is applied already", h.applied, f.applied.Load())
+		return h, f.lateErr(h.applied)
 	}
 	if f.broken == nil && h.applied == f.applied.Load() && h.applied > 0 {
 		f.durable.Store(h.applied)
-		f.installed(h.applied, h.term)
-		return nil
+		return h, nil
 	}
 	if err := f.restore(h, t, chunks); err != nil {
-		return err
+		return h, err
 	}
 	f.restores.Add(1)
 	f.cutAt(f.total())
@@ -448,11 +478,10 @@ func (f *fsm) restoreNewer(r io.Reader) error {
 	f.term.Store(h.term)
 	f.recent.reset(h.index)
 	f.reached(h.applied)
-	f.installed(h.applied, h.term)
 	if id := f.out.restored(f.table); id != 0 {
 		f.mine[id] = true
 	}
-	return nil
+	return h, nil
 }
 
 // restore is Restore, of a snapshot that is wanted.

@@ -66,6 +66,7 @@ type Node struct {
 	noting    chan struct{} // has an element if removed has changed
 
 	snapshotMu sync.Mutex // held while a snapshot is made
+	restoring  reminder   // that none of the leader could be restored; of raft's goroutine
 	snapshot   snapshotStats
 
 	listening sync.Once
@@ -135,6 +136,8 @@ func (n *Node) down(what string) error {
 		cause = n.diskErr(ErrStalled)
 	case n.removed.Load():
 		cause = errRemovedHere
+	case n.fsm.stuckErr() != nil:
+		cause = n.fsm.stuckErr()
 	default:
 		return nil
 	}

@@ -217,6 +217,7 @@ func (n *Node) openRaft() error {
 			n.logs.restored(index, term)
 		}
 	}
+	n.fsm.alarm, n.fsm.newest, n.fsm.closing = n.notRestored, newestOf(snaps), n.ctx.Done()
 	conf := n.raftConfig()
 	conf.Logger = logger
 	if err := n.bootstrap(conf, snaps); err != nil {

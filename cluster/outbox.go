@@ -467,6 +467,17 @@ func (o *outbox) end(notSent, cause error) {
 	if o.resume != nil {
 		o.resume.Stop()
 	}
+	o.dropLocked(notSent, cause)
+}
+
+// drop ends all waits like end, but for those for room. Later updates are taken.
+func (o *outbox) drop(notSent, cause error) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	o.dropLocked(notSent, cause)
+}
+
+func (o *outbox) dropLocked(notSent, cause error) {
 	for _, w := range o.open {
 		if w.sent == 0 {
 			w.err = notSent

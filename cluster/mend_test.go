@@ -1,0 +1,106 @@
+package cluster
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/stateio/stateio/store"
+)
+
+// An unrestorable is a machine that can't restore a snapshot at times.
+type unrestorable struct {
+	*ledger
+	fails atomic.Bool
+	tried atomic.Int64
+}
+
+func (m *unrestorable) Restore(r io.Reader) error {
+	if m.fails.Load() {
+		m.tried.Add(1)
+		return errRefused
+	}
+	return m.ledger.Restore(r)
+}
+
+// startUnrestorable opens a node again that was away, and needs a snapshot, which it can't restore.
+func startUnrestorable(t *testing.T, log io.Writer) (tr *trial, n *Node, m *unrestorable) {
+	t.Helper()
+	tr = startTrial(t, 3, small)
+	lead, away := tr.leader(), tr.follower()
+	update(t, tr.nodes[away], "add x")
+	tr.crash(away)
+	for i := range 200 {
+		update(t, tr.nodes[lead], fmt.Sprintf("set k%d %s", i, strings.Repeat("x", 1000)))
+	}
+	if err := tr.nodes[lead].Snapshot(t.Context()); err != nil { // and none of the third node
+		t.Fatal(err)
+	}
+	m = &unrestorable{ledger: newLedger()}
+	m.fails.Store(true)
+	tr.opts[away].Logger = slog.New(slog.NewTextHandler(log, &slog.HandlerOptions{Level: slog.LevelWarn}))
+	n, err := Open(tr.path(away), m, tr.opts[away])
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr.nodes[away] = n
+	return tr, n, m
+}
+
+// TestASnapshotThatCanNotBeRestoredIsSaid: until one can be, nothing that waits for what the node
+// applies has a point.
+func TestASnapshotThatCanNotBeRestoredIsSaid(t *testing.T) {
+	concurrently(t)
+	var log lines
+	_, n, m := startUnrestorable(t, &log)
+	says := func(what string, err error) {
+		t.Helper()
+		if !errors.Is(err, store.ErrFailed) || !errors.Is(err, errRefused) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	says("View, which may have begun before", n.View(context.Background(), func() error { return nil }))
+	eventually(t, "it is known", func() bool { return n.Stats().Err != nil })
+	says("Stats", n.Stats().Err)
+	_, err := n.Update(context.Background(), []byte("add x"))
+	says("Update", err)
+	says("Snapshot", n.Snapshot(t.Context()))
+	if !strings.Contains(log.String(), "until a snapshot can be restored") {
+		t.Errorf("the log does not say it:\n%s", log.String())
+	}
+	m.fails.Store(false)
+	eventually(t, "a snapshot is restored", func() bool { return n.Stats().Err == nil })
+	if got := update(t, n, "add x"); got != 2 {
+		t.Errorf("the sum is %v", got)
+	}
+}
+
+// TestEntriesAfterASnapshotThatCouldNotBeRestored are sent by another leader, whose log has them: the
+// snapshot is restored first, and entries that it has are not applied again.
+func TestEntriesAfterASnapshotThatCouldNotBeRestored(t *testing.T) {
+	concurrently(t)
+	tr, n, m := startUnrestorable(t, io.Discard)
+	lead := tr.leader()
+	eventually(t, "it can't be restored", func() bool { return m.tried.Load() > 0 })
+	if err := tr.nodes[lead].Transfer(within(t, 10*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "entries come, for which it is tried again", func() bool { return n.raft.AppliedIndex() > 150 })
+	m.fails.Store(false)
+	eventually(t, "it is restored", func() bool { return n.Stats().Err == nil })
+	for want := 2; want < 4; want++ {
+		if got := update(t, n, "add x"); got != want {
+			t.Errorf("the sum is %v, want %d", got, want)
+		}
+	}
+	lead = tr.leader()
+	if got, want := string(state(t, n, m.ledger)), string(state(t, tr.nodes[lead], tr.machines[lead])); got != want {
+		t.Errorf("the state has %d bytes, and that of the leader %d", len(got), len(want))
+	}
+}
