@@ -174,9 +174,11 @@ func (n *Node) why(err error) error {
 // count. All of them are on the disks of a majority.
 func (n *Node) Index() uint64 { return n.fsm.index.Load() }
 
-// Close leaves the cluster in good order: if this node leads, it hands over first. It
-// waits three heartbeats at most for that, and seconds for the rest. An update on its way
-// may get an error that is store.ErrUnknown. A second call waits for the first and returns
+// Close leaves the cluster in good order: it takes no more updates, waits for those of this node
+// that are on their way, Submit's, too, as long as there is a leader, and hands over, if this
+// node leads. It waits seconds at most for the updates, three heartbeats to hand over, and
+// seconds for the rest. An update that is on its way still gets an error, which may be
+// store.ErrUnknown. A second call waits for the first and returns
 // the same. The error says what could not be closed, and what was waited for in vain: it is
 // ErrStalled if that is the disk, and names the function of the machine, or View, if that
 // has not returned. What was acknowledged is durable in any case, but for an error that is
@@ -190,6 +192,7 @@ func (n *Node) CloseContext(ctx context.Context) error {
 	n.closeOnce.Do(func() {
 		n.closing.Store(true)
 		go func() {
+			n.letSettle()
 			n.handOver()
 			n.closeErr = n.shutDown()
 			close(n.closed)
@@ -206,6 +209,26 @@ func (n *Node) CloseContext(ctx context.Context) error {
 // Done returns a channel that is closed when the node is: when Close is through, whoever has
 // called it. What belongs to the node, and has goroutines of its own, ends then.
 func (n *Node) Done() <-chan struct{} { return n.closed }
+
+// letSettle waits for the updates of this node, as long as they may be made.
+func (n *Node) letSettle() {
+	patience := time.NewTimer(n.opts.hooks.closing())
+	defer patience.Stop()
+	tick := time.NewTicker(n.opts.Heartbeat / 4)
+	defer tick.Stop()
+	for n.leader.Load() != nil && !n.stalled.Load() && !n.removed.Load() && n.failedErr() == nil {
+		empty := n.out.emptied()
+		if empty == nil {
+			return
+		}
+		select {
+		case <-empty:
+		case <-tick.C:
+		case <-patience.C:
+			return
+		}
+	}
+}
 
 // handOver lets another node lead, if this one does, and there is one.
 func (n *Node) handOver() {

@@ -71,9 +71,10 @@ type outbox struct {
 	nonce   [nonceSize]byte
 	opening bool // a session was asked for
 	flying  map[*parcel]struct{}
-	fails   int   // sendings that failed since the last that did not
-	paused  bool  // after a failure
-	ended   error // with which further updates are refused; nil: they are taken
+	fails   int           // sendings that failed since the last that did not
+	paused  bool          // after a failure
+	ended   error         // with which further updates are refused; nil: they are taken
+	empty   chan struct{} // closed when none is in open; nil: nobody waits for that
 	resume  *time.Timer
 	retries uint64 // sendings of an update after the first
 
@@ -371,6 +372,10 @@ func (o *outbox) lostLocked(w *waiter, session uint64) {
 func (o *outbox) removeLocked(w *waiter) {
 	delete(o.open, w.seq)
 	o.bytes -= len(w.rec)
+	if len(o.open) == 0 && o.empty != nil {
+		close(o.empty)
+		o.empty = nil
+	}
 	for o.low < o.next && o.open[o.low] == nil {
 		o.low++
 	}
@@ -450,6 +455,16 @@ func (o *outbox) restored(t *table) uint64 {
 	o.freedLocked()
 	go o.dispatch()
 	return o.session
+}
+
+// emptied returns a channel that is closed when no update is waited for; nil: none is.
+func (o *outbox) emptied() <-chan struct{} {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	if len(o.open) > 0 && o.empty == nil {
+		o.empty = make(chan struct{})
+	}
+	return o.empty
 }
 
 // close ends all waits.

@@ -333,6 +333,40 @@ func TestCloseDoesNotWaitForADiskThatHangs(t *testing.T) {
 	})
 }
 
+// TestCloseWaitsForWhatWasSubmitted, as a Keeper does.
+func TestCloseWaitsForWhatWasSubmitted(t *testing.T) {
+	var gate atomic.Pointer[chan struct{}]
+	tr := startTrial(t, 1, func(_ int, o *Options) {
+		o.hooks.store = func() error {
+			if c := gate.Load(); c != nil {
+				<-*c
+			}
+			return nil
+		}
+	})
+	n := tr.nodes[0]
+	update(t, n, "add x")
+	shut := make(chan struct{})
+	gate.Store(&shut)
+	for range 200 {
+		if _, err := n.Submit(append([]byte("add x "), make([]byte, 10000)...)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	closed := make(chan error)
+	go func() { closed <- n.Close() }()
+	eventually(t, "the node is being closed", n.closing.Load)
+	gate.Store(nil)
+	close(shut)
+	if err := <-closed; err != nil {
+		t.Error(err)
+	}
+	tr.start(0)
+	if got := sum(t, tr, 0, "x"); got != 201 {
+		t.Errorf("the sum is %d after 201 updates", got)
+	}
+}
+
 // TestATermThatComesDuringCloseIsNotWaitedFor: a heartbeat with a new term may still be
 // handled when the log is closed, and would try to write the term for ever.
 func TestATermThatComesDuringCloseIsNotWaitedFor(t *testing.T) {
