@@ -173,7 +173,11 @@ func (n *Node) openLog() error {
 	if begun && term == 0 || len(files) == 0 && term > 0 {
 		return damagedErr(errGoneLog)
 	}
-	return n.logs.check()
+	if err := n.logs.check(); err != nil {
+		return err
+	}
+	n.logs.unread = n.cantRead
+	return nil
 }
 
 // hasLog reports whether there is a log in dir. Without files raft-wal would begin anew.
@@ -228,6 +232,7 @@ type snapshotStore struct {
 	opening atomic.Bool
 	members *settled       // is told of the members that a snapshot has
 	stats   *snapshotStats // are told how large it is
+	unread  func(error)    // is told of one that can't be read, once there is a node
 	refused error          // why a snapshot was not used, while it was opened
 }
 
@@ -254,6 +259,8 @@ func (s *snapshotStore) Open(id string) (*raft.SnapshotMeta, io.ReadCloser, erro
 		if err == nil { // the newest: raft is about to send or to restore it
 			s.members.note(meta.ConfigurationIndex, meta.Configuration)
 			s.stats.sized(meta.Size)
+		} else {
+			s.unread(fmt.Errorf("cluster: snapshot %s can't be read: %w", id, err))
 		}
 		return meta, r, err
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"slices"
 	"sync"
 	"time"
@@ -26,6 +27,7 @@ type logStore struct {
 	most   int          // bytes in cache
 	held   *heldLog     // looked at after each write; nil: nothing is
 	lost   func(error)  // is told that files are not where they were
+	unread func(error)  // is told that an entry can't be read; nil: nobody is
 	quit   <-chan struct{}
 
 	busyMu sync.Mutex
@@ -37,6 +39,7 @@ type logStore struct {
 	high  uint64
 	bytes int
 	end   logEnd
+	bad   badEntry
 
 	// The last members that were written since the log was opened, unless they were deleted.
 	confIndex uint64
@@ -143,6 +146,7 @@ func (s *logStore) StoreLogs(logs []*raft.Log) error {
 	defer s.mu.Unlock()
 	s.installed = 0
 	s.end.stored(logs[len(logs)-1].Index)
+	s.bad.deleted(logs[0].Index, math.MaxUint64)
 	for _, l := range logs {
 		if l.Index != s.high {
 			s.clearLocked(l.Index)
@@ -175,9 +179,9 @@ func (s *logStore) GetLog(index uint64, l *raft.Log) error {
 		return err
 	}
 	if err := s.walFile.GetLog(index, l); err != nil {
-		return err
+		return s.noteRead(index, err)
 	}
-	return checkSum(index, l)
+	return s.noteRead(index, checkSum(index, l))
 }
 
 // members implements entryLog.
@@ -269,7 +273,13 @@ func (s *logStore) DeleteRange(from, to uint64) error {
 		s.clearLocked(s.high)
 	}
 	s.mu.Unlock()
-	return s.change(inDeletions, 0, func() error { return s.walFile.DeleteRange(from, to) })
+	err = s.change(inDeletions, 0, func() error { return s.walFile.DeleteRange(from, to) })
+	if err == nil {
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.bad.deleted(from, to)
+	}
+	return err
 }
 
 // Set implements raft.StableStore.

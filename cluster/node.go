@@ -64,6 +64,7 @@ type Node struct {
 	removal   sync.Mutex    // held while removed is written
 	removed   atomic.Bool   // from the cluster: the leader says so
 	noting    chan struct{} // has an element if removed has changed
+	unread    chan error    // has an element if the log or a snapshot can't be read
 
 	snapshotMu sync.Mutex // held while a snapshot is made
 	restoring  reminder   // that none of the leader could be restored; of raft's goroutine

@@ -39,7 +39,7 @@ func Open(dir string, m store.Machine, opts *Options) (*Node, error) {
 		return nil, errors.New("cluster: no machine")
 	}
 	n := &Node{dir: dir, opts: o, log: o.Logger, ready: make(chan struct{}), closed: make(chan struct{}), failed: make(chan struct{})}
-	n.run, n.noting = rand.Text(), make(chan struct{}, 1)
+	n.run, n.noting, n.unread = rand.Text(), make(chan struct{}, 1), make(chan error, 1)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
 	n.out = newOutbox(o.MaxPending, n.leader.Load, n.transmit)
 	n.fsm = newFSM(m, n.out)
@@ -217,6 +217,7 @@ func (n *Node) openRaft() error {
 			n.logs.restored(index, term)
 		}
 	}
+	snaps.unread = n.cantRead
 	n.fsm.alarm, n.fsm.newest, n.fsm.closing = n.notRestored, newestOf(snaps), n.ctx.Done()
 	conf := n.raftConfig()
 	conf.Logger = logger
@@ -281,6 +282,7 @@ func (n *Node) begin() {
 	n.wg.Go(func() { n.watchLeader(signs) })
 	n.wg.Go(n.watchDisk)
 	n.wg.Go(n.watchFiles)
+	n.wg.Go(n.watchLog)
 	n.wg.Go(n.snapshotLoop)
 	n.wg.Go(n.watchRemoval)
 	n.wg.Go(n.keepNotes)

@@ -148,7 +148,7 @@ type Stats struct {
 	SinceSnapshot   int64         // bytes of log applied after it
 	Restores        uint64        // snapshots restored: at Open, and from the leader
 
-	Err error // why this node takes no updates: store.ErrClosed, store.ErrFailed, ErrStalled or ErrRemoved; or the error of its disk, while its log can't be written
+	Err error // why this node takes no updates: store.ErrClosed, store.ErrFailed, ErrStalled or ErrRemoved; or the error of its disk, while its log can't be written, or read (store.ErrCorrupt, if it is damaged)
 }
 
 // nodeCounters are what a node counts besides its machine.
@@ -166,6 +166,9 @@ func (n *Node) Stats() Stats {
 	}
 	if err := n.logs.refusal.err(); err != nil && s.Err == nil {
 		s.Err = fmt.Errorf("cluster: the log of this node can't be written: %w", err)
+	}
+	if s.Err == nil {
+		s.Err = n.logs.badErr()
 	}
 	s.Lag = s.Commit - min(s.Commit, s.Applied)
 	s.Pending, s.Waiting, s.Retries = n.out.pending()
