@@ -3,14 +3,12 @@
 package cluster
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -200,17 +198,6 @@ func TestANodeThatHasLostSomethingRefusesAndIsRebuilt(t *testing.T) {
 			equalStates(t, tr)
 		})
 	}
-}
-
-// glob returns at least so many files, those with short names first.
-func glob(t *testing.T, least int, path ...string) []string {
-	t.Helper()
-	files, err := filepath.Glob(filepath.Join(path...))
-	if err != nil || len(files) < least {
-		t.Fatalf("%s has the files %v: %v", filepath.Join(path...), files, err)
-	}
-	slices.SortFunc(files, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })
-	return files
 }
 
 func flipAll(t *testing.T, files []string) {

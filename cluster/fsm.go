@@ -402,7 +402,7 @@ func (f *fsm) wait(ctx context.Context, i uint64, closed, failed <-chan struct{}
 	select {
 	case <-w.done:
 		if f.applied.Load() < i {
-			return cmp.Or(f.stuckErr(), error(store.ErrFailed))
+			return cmp.Or(f.stuckErr(), store.ErrFailed)
 		}
 		return nil
 	case <-closed:

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -12,6 +13,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -329,6 +331,17 @@ func leaked() string {
 			return strings.Join(left, "\n\n")
 		}
 	}
+}
+
+// glob returns at least so many files, those with short names first.
+func glob(t *testing.T, least int, path ...string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(path...))
+	if err != nil || len(files) < least {
+		t.Fatalf("%s has the files %v: %v", filepath.Join(path...), files, err)
+	}
+	slices.SortFunc(files, func(a, b string) int { return cmp.Or(cmp.Compare(len(a), len(b)), cmp.Compare(a, b)) })
+	return files
 }
 
 func mkdir(t testing.TB, dir string) string {

@@ -112,7 +112,7 @@ var header = raft.RPCHeader{ProtocolVersion: raft.ProtocolVersionMax, ID: []byte
 // send sends the entries from number next on, as their leader does in a term, once.
 func (f *puppet) send(entries []*raft.Log, next, commit, term uint64) raft.AppendEntriesResponse {
 	f.t.Helper()
-	req := &raft.AppendEntriesRequest{RPCHeader: header, Term: term, Leader: []byte("b"), LeaderCommitIndex: commit}
+	req := &raft.AppendEntriesRequest{RPCHeader: header, Term: term, LeaderCommitIndex: commit}
 	if next > 1 {
 		req.PrevLogEntry, req.PrevLogTerm = next-1, entries[next-2].Term
 	}
