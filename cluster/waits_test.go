@@ -140,7 +140,7 @@ func TestAFullOutboxMakesUpdatesWait(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	if _, err := n.Update(ctx, make([]byte, 100)); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, ErrNoQuorum) || errors.Is(err, store.ErrUnknown) {
+	if _, err := n.Update(ctx, make([]byte, 1000)); !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, ErrNoQuorum) || errors.Is(err, store.ErrUnknown) {
 		t.Errorf("an update for which there is no room: %v", err)
 	}
 	if _, err := n.Update(ctx, make([]byte, 4<<20+1)); !errors.Is(err, ErrTooLarge) || !errors.Is(err, store.ErrTooLarge) {
@@ -183,11 +183,13 @@ func TestALargeUpdateIsNotOvertaken(t *testing.T) {
 		put(t.Context(), "third", 400)
 		put(t.Context(), "fourth", 400)
 		applied(1)
+		put(t.Context(), "late", 400) // for which there would be room
 		leave()
 		synctest.Wait()
 		applied(2)
 		applied(3)
-		if want := []string{"first", "second", "not impatient", "large", "third", "fourth"}; !slices.Equal(order, want) {
+		applied(4)
+		if want := []string{"first", "second", "not impatient", "large", "third", "fourth", "late"}; !slices.Equal(order, want) {
 			t.Errorf("the order is %q, want %q", order, want)
 		}
 		if len(o.turns) > 0 {
