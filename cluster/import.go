@@ -45,6 +45,9 @@ func Import(ctx context.Context, dir string, r io.ReaderAt, limit int64, opts *O
 	if err != nil {
 		return err
 	}
+	if dir, err = absolute(dir); err != nil {
+		return err
+	}
 	n := &Node{dir: dir, opts: o, log: o.Logger}
 	err = n.importInto(info, func(w io.Writer) error {
 		_, err := store.RestoreBackup(ctx, w, r, limit)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
+	"os"
 	"testing"
 	"time"
 
@@ -149,4 +151,32 @@ func TestUpdatesGoOnWhenTheLeaderDies(t *testing.T) {
 		tr.start(lead)
 	}
 	equalStates(t, tr)
+}
+
+// TestTheWorkingDirectoryMayChange while a node is open whose directory has a relative name.
+func TestTheWorkingDirectoryMayChange(t *testing.T) {
+	tr := newTrial(t, 1, nil)
+	t.Chdir(t.TempDir())
+	m := newLedger()
+	n, err := Open("node", m, tr.opts[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	update(t, n, "add x")
+	t.Chdir(t.TempDir())
+	if got := update(t, n, "add x"); got != 2 {
+		t.Errorf("the sum is %v", got)
+	}
+	if _, err := n.Backup(t.Context(), io.Discard); err != nil {
+		t.Error(err)
+	}
+	if err := errors.Join(n.Snapshot(t.Context()), n.Stats().Err, n.Close()); err != nil {
+		t.Error(err)
+	}
+	if left, err := os.ReadDir("."); err != nil || len(left) > 0 {
+		t.Errorf("the new working directory has %v, %v", left, err)
+	}
+	if _, err := Open("", newLedger(), tr.opts[0]); err == nil {
+		t.Error("a directory without a name is opened")
+	}
 }

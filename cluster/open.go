@@ -38,6 +38,9 @@ func Open(dir string, m store.Machine, opts *Options) (*Node, error) {
 	if m == nil {
 		return nil, errors.New("cluster: no machine")
 	}
+	if dir, err = absolute(dir); err != nil {
+		return nil, err
+	}
 	n := &Node{dir: dir, opts: o, log: o.Logger, ready: make(chan struct{}), closed: make(chan struct{}), failed: make(chan struct{})}
 	n.run, n.noting, n.unread = rand.Text(), make(chan struct{}, 1), make(chan error, 1)
 	n.ctx, n.cancel = context.WithCancel(context.Background())
@@ -55,6 +58,18 @@ func Open(dir string, m store.Machine, opts *Options) (*Node, error) {
 	}
 	opened = true
 	return n, nil
+}
+
+// absolute returns the path of a directory from the root: the working directory may change.
+func absolute(dir string) (string, error) {
+	if dir == "" {
+		return "", errors.New("cluster: the directory has no name")
+	}
+	abs, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("cluster: looking for %s: %w", dir, err)
+	}
+	return abs, nil
 }
 
 // open opens everything, in the order in which it is needed.

@@ -52,6 +52,9 @@ func Recover(ctx context.Context, dir string, m store.Machine, w io.Writer, opts
 	if m == nil {
 		return Recovery{}, errors.New("cluster: no machine")
 	}
+	if dir, err = absolute(dir); err != nil {
+		return Recovery{}, err
+	}
 	n := &Node{dir: dir, opts: o, log: o.Logger}
 	n.ctx, n.cancel = context.WithCancel(ctx)
 	n.out = newOutbox(o.MaxPending, n.leader.Load, func(*leader, *parcel) {})

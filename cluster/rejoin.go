@@ -43,6 +43,9 @@ func Rejoin(ctx context.Context, dir string, opts *Options) (aside string, err e
 	if len(addrs) == 0 {
 		return "", errors.New("cluster: rejoining needs the addresses of other members: set Options.Members or Options.Join")
 	}
+	if dir, err = absolute(dir); err != nil {
+		return "", err
+	}
 	n := &Node{dir: dir, opts: o}
 	aside, err = n.rejoin(ctx, addrs)
 	if n.lock != nil {
