@@ -9,6 +9,7 @@ import (
 	"runtime/debug"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/stateio/stateio/internal/fsys"
 	"github.com/stateio/stateio/internal/storedir"
@@ -406,7 +407,7 @@ func (s *Store) setAside(log *storedir.Log, end int64) error {
 // setAsideLocked is that of the log. The caller holds spaceMu.
 func (s *Store) setAsideLocked(log *storedir.Log, end int64, spares func(n int64) error) error {
 	short, err := log.SetAside(end, spares)
-	if short {
+	if short || errors.Is(err, fsys.ErrNoSpace) {
 		s.lacksSpace()
 	}
 	return err
@@ -414,7 +415,7 @@ func (s *Store) setAsideLocked(log *storedir.Log, end int64, spares func(n int64
 
 // spares returns an error if an update would take n bytes of what the next snapshot
 // needs, which alone makes room on a full disk. Nothing is spared for a snapshot
-// that would be the last one once more, or that could not be written before, nor where
+// that would be the last one once more, or that could not be made before, nor where
 // less is free than it needs, unless one is being made: that has taken the rest.
 func (s *Store) spares(n int64) error {
 	free, err := s.dir.FS.Free(s.dir.Path)
@@ -436,10 +437,11 @@ func (s *Store) spares(n int64) error {
 }
 
 // reserveLocked returns about how many bytes the next snapshot takes, or 0 if
-// there should be none. The caller holds mu.
+// there should be none, or the last one could not be made, whatever was in the way: space
+// that is kept for it is of no use to updates, and may never be. The caller holds mu.
 func (s *Store) reserveLocked() int64 {
 	switch {
-	case s.snapshotBytes < 0 || s.noRoom || s.sinceSnapshot == 0:
+	case s.snapshotBytes < 0 || s.stats.snapshotErr != nil || s.sinceSnapshot == 0:
 		return 0
 	case !s.newest.there:
 		return s.sinceSnapshot/2 + smallReserve // the state is often smaller than its log
@@ -452,18 +454,30 @@ func (s *Store) reserveLocked() int64 {
 const smallReserve = 64 << 10
 
 // lacksSpace sees that a snapshot starts, which may make room, with the next commit or
-// when an update is refused. If there was no space for the last
-// one, it waits until there is more.
+// when an update is refused; after one that failed, when that is worth another try.
 func (s *Store) lacksSpace() {
 	free, err := s.dir.FS.Free(s.dir.Path)
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	more := max(storedir.MinPiece, (s.newest.size+s.sinceSnapshot)/8)
-	if s.snapshotBytes < 0 || s.sinceSnapshot == 0 || s.noRoom && err == nil && free < s.freeAtFailure+more {
+	if s.snapshotBytes < 0 || s.sinceSnapshot == 0 || s.stats.snapshotErr != nil && !s.retryLocked(free, err) {
 		return
 	}
 	s.lacking = true
 }
+
+// retryLocked reports whether a snapshot is worth another try to make room: if there was no
+// space for the last one, when there is more; where that can't be told, and after another
+// failure, some time later. The caller holds mu.
+func (s *Store) retryLocked(free int64, err error) bool {
+	if s.noRoom && err == nil {
+		return free >= s.freeAtFailure+max(storedir.MinPiece, (s.newest.size+s.sinceSnapshot)/8)
+	}
+	return time.Since(s.failedAt) >= retryAfter
+}
+
+// retryAfter is how long a snapshot that failed is not tried again because the disk is short
+// of space. Each try captures the state, and may write all of it.
+const retryAfter = time.Minute
 
 // View calls read while no update is applied, so that it can read the
 // machine's state; several calls of View run at once. It returns what read

@@ -22,9 +22,10 @@ type snapshots struct {
 	sinceSnapshot int64 // log bytes after the newest snapshot
 	making        bool  // the snapshotter runs
 	wanted        *snapshotRun
-	lacking       bool  // a snapshot is to make room
-	noRoom        bool  // there was no space for the last snapshot
-	freeAtFailure int64 // bytes free on the disk then
+	lacking       bool      // a snapshot is to make room
+	noRoom        bool      // there was no space for the last snapshot
+	freeAtFailure int64     // bytes free on the disk then
+	failedAt      time.Time // when the last snapshot failed
 
 	underway storedir.Progress // of the snapshot that is being made; needs no lock
 
@@ -162,6 +163,7 @@ func (s *Store) makeSnapshot(run *snapshotRun) error {
 	s.noRoom, s.freeAtFailure = errors.Is(err, ErrNoSpace), min(before, after)
 	if err != nil {
 		s.stats.snapshotsFailed++
+		s.failedAt, s.lacking = time.Now(), false                             // what was lacking before is no reason for another try
 		s.autoAt = s.sinceSnapshot + max(minSnapshotBytes, s.snapshotBytes)/4 // not at once again
 		s.mu.Unlock()
 		if s.ctx.Err() == nil {

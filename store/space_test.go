@@ -4,9 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"path/filepath"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
 	"github.com/stateio/stateio/internal/fsys"
@@ -203,4 +205,87 @@ func TestASnapshotBeforeTheFirstLog(t *testing.T) {
 	update(t, s, "one")
 	check(t, s.Close())
 	wantUpdates(t, dir, "one")
+}
+
+// A cantSnapshot is a machine with a state that it can't capture any more.
+type cantSnapshot struct {
+	journal
+	fails bool
+	calls int
+}
+
+func (m *cantSnapshot) Snapshot() (io.WriterTo, error) {
+	m.calls++
+	if m.fails {
+		return nil, errors.New("it holds what can't be written")
+	}
+	return m.journal.Snapshot()
+}
+
+// While snapshots fail for another reason than space, updates get all the space that there is,
+// and those that there is none for do not have the snapshot tried again and again.
+func TestNoSpaceIsKeptForASnapshotThatFails(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const dir, size = "/cant", 16 << 10
+		mem, _ := memory(t, dir)
+		m := &cantSnapshot{}
+		s := open(t, dir, m, &store.Options{KeepSnapshots: 1, PreallocateBytes: 64 << 10})
+		u := make([]byte, size)
+		for range 64 {
+			update(t, s, string(u))
+		}
+		check(t, s.Snapshot(t.Context()))
+		m.fails = true
+		mem.SetQuota(mem.Used() + 3<<20) // the next snapshot takes more than 1 MiB
+		tries := func(n int) (refused int) {
+			for range n {
+				if _, err := s.Update(t.Context(), u); err != nil {
+					wantIs(t, err, store.ErrNoSpace)
+					refused++
+				}
+				synctest.Wait()
+			}
+			return refused
+		}
+		tries(400)
+		if free, err := mem.Free("/"); err != nil || free > 4*size {
+			t.Errorf("updates are refused while %d bytes are free, %v", free, err)
+		}
+		before := m.calls
+		if n := tries(100); n != 100 || m.calls != before {
+			t.Errorf("%d updates of 100 were refused, and the snapshot was tried %d times more", n, m.calls-before)
+		}
+		m.fails = false
+		mem.SetQuota(mem.Used() + 8<<20)
+		time.Sleep(time.Minute)
+		mem.SetQuota(mem.Used() + size/2)
+		if n := tries(1); n != 1 {
+			t.Error("an update was made without space")
+		}
+		if st := s.Stats(); m.calls != before+1 {
+			t.Errorf("a minute later, the snapshot was tried %d times: %v", m.calls-before, st.SnapshotError)
+		}
+		check(t, s.Close())
+	})
+}
+
+// A store that is smaller than what is kept for its next snapshot has that made when an update
+// would take of it.
+func TestASmallStoreMakesRoomOnAShortDisk(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const dir = "/small"
+		mem, _ := memory(t, dir)
+		mem.SetQuota(95_000)
+		s := open(t, dir, &keepLast{}, nil)
+		var err error
+		for err == nil {
+			_, err = s.Update(t.Context(), make([]byte, 1000))
+		}
+		wantIs(t, err, store.ErrNoSpace)
+		synctest.Wait()
+		if st := s.Stats(); st.Snapshots != 1 || st.SnapshotError != nil {
+			t.Errorf("after %v: %d snapshots were made, %v", err, st.Snapshots, st.SnapshotError)
+		}
+		check(t, s.Close())
+	})
 }
