@@ -7,7 +7,7 @@ import (
 
 // A shadow machine that is made while the store is closed is closed as well.
 func TestAShadowThatIsMadeDuringCloseIsClosed(t *testing.T) {
-	s := &Store{admission: admission{m: &closedShadow{}}}
+	s := &Store{admission: admission{m: &closedShadow{}}, lifetime: lifetime{ctx: t.Context()}}
 	m := &closedShadow{}
 	h := &shadow{fresh: func() Machine { return m }}
 	if err := h.renew(s); err != nil || m.closed != 0 {

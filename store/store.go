@@ -390,7 +390,8 @@ func (s *Store) SetSnapshotBytes(n int64) {
 // Close waits for what is pending, gives up a snapshot that is being made, and
 // releases the directory. An update in flight gets its result; one that was not
 // applied yet gets ErrClosed. A second call waits for the first and returns the
-// same. A WriteTo that does not return within seconds is left to itself.
+// same. A WriteTo that does not return within seconds is left to itself, and so are Close of
+// what it wrote and all methods of a shadow machine.
 //
 // The error is ErrFailed if the store had failed, or does now; or it says what
 // kept it from sealing the log; what was acknowledged is durable in any case. With

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stateio/stateio/internal/fsys/faultfs"
 	"github.com/stateio/stateio/store"
@@ -228,6 +229,53 @@ func TestACloseOfAShadowThatDoesNotReturn(t *testing.T) {
 	}
 }
 
+// A Close of a shadow that hangs, as one that waits for its Apply, which hangs, does not keep
+// Close of the store; neither when that closes it, nor when a snapshot that failed does.
+func TestACloseOfAShadowThatHangsDoesNotKeepClose(t *testing.T) {
+	for _, when := range []string{"its Apply hangs", "the store is closed", "its snapshot failed"} {
+		t.Run(when, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				dir := "/shadowhangs" + strings.ReplaceAll(when, " ", "")
+				memory(t, dir)
+				leave := make(chan struct{})
+				hang := func() { <-leave }
+				opts, lines := logged(store.Options{SnapshotBytes: -1, Shadow: func() store.Machine {
+					c := &closer{closeMachine: hang}
+					switch when {
+					case "its Apply hangs":
+						return &hangingShadow{c, hang}
+					case "its snapshot failed":
+						return &failingShadow{closer: c}
+					}
+					return c
+				}})
+				s, err := store.Open(dir, &journal{}, opts)
+				check(t, err)
+				update(t, s, "one")
+				snapshot := make(chan error, 1)
+				go func() { snapshot <- s.Snapshot(context.Background()) }()
+				synctest.Wait()
+				start := time.Now()
+				check(t, s.Close())
+				if took := time.Since(start); took > 10*time.Second {
+					t.Errorf("Close has taken %v", took)
+				}
+				if err := <-snapshot; when != "the store is closed" {
+					wantIs(t, err, store.ErrClosed)
+				} else {
+					check(t, err)
+				}
+				if got := lines(); !strings.Contains(got, "gave up a shadow machine whose Close has not returned") {
+					t.Errorf("logged\n%s", got)
+				}
+				close(leave)
+				synctest.Wait()
+				wantUpdates(t, dir, "one")
+			})
+		})
+	}
+}
+
 // A shadow that has failed a snapshot is closed, and the next snapshot gets another one,
 // though Close does not return.
 func TestACloseOfAShadowThatHasFailed(t *testing.T) {
@@ -256,6 +304,17 @@ func TestACloseOfAShadowThatHasFailed(t *testing.T) {
 type failingShadow struct{ *closer }
 
 func (failingShadow) Snapshot() (io.WriterTo, error) { return nil, errRefused }
+
+// A hangingShadow hangs in Apply.
+type hangingShadow struct {
+	*closer
+	hang func()
+}
+
+func (m *hangingShadow) Apply(update []byte) (any, error) {
+	m.hang()
+	return m.closer.Apply(update)
+}
 
 // A state that a shadow captures after Close has given it up is closed.
 func TestAStateThatAShadowCapturesTooLateIsClosed(t *testing.T) {
