@@ -130,6 +130,62 @@ func TestACallerThatAppliesForOthersIsTold(t *testing.T) {
 	check(t, s.Close())
 }
 
+// A caller that does not wait for the disk goes when its own update is applied, or refused,
+// before anything else is.
+func TestACallerThatDoesNotWaitAppliesNothingAfterItsOwn(t *testing.T) {
+	const dir = "/helpsubmit"
+	memory(t, dir)
+	m := &refuses{meets{in: make(chan string), out: make(chan string)}}
+	s := openOnly(t, dir, m, &store.Options{SnapshotBytes: -1})
+	calls := map[string]func() error{
+		"Submit":                func() error { _, err := s.Submit([]byte("own")); return err },
+		"Submit of a refused":   func() error { _, err := s.Submit([]byte("bad")); return err },
+		"Update that's refused": func() error { _, err := s.Update(context.Background(), []byte("bad")); return err },
+		"SubmitChange": func() error {
+			_, err := s.SubmitChange(func(tx *store.Tx) error { _, err := m.Apply([]byte("own")); return errors.Join(err, tx.Append(nil)) })
+			return err
+		},
+		"Change that's refused": func() error {
+			_, err := s.Change(context.Background(), func(*store.Tx) error { _, err := m.Apply([]byte("bad")); return err })
+			return err
+		},
+	}
+	for name, call := range calls {
+		check(t, s.Sync(t.Context()))
+		done, others := make(chan error, 1), make(chan error, 2)
+		inView(t, s, func() {
+			go func() { done <- call() }() // waits for the View, and will apply all
+			store.Settle()
+			for _, u := range []string{"1", "2"} {
+				go func() { _, err := s.Update(context.Background(), []byte(u)); others <- err }()
+				store.Settle()
+			}
+		})
+		u := store.Arrives(t, m.in, "nothing is applied")
+		m.out <- ""
+		err := store.Arrives(t, done, name+" does not return when its update is applied")
+		if errors.Is(err, errRefused) != (u == "bad") {
+			t.Errorf("%s: %v", name, err)
+		}
+		m.apply(t, "1")
+		m.apply(t, "2")
+		for range 2 {
+			check(t, store.Arrives(t, others, "an update does not return"))
+		}
+	}
+	check(t, s.Close())
+}
+
+// A refuses is a meets that refuses what is bad.
+type refuses struct{ meets }
+
+func (m *refuses) Apply(u []byte) (any, error) {
+	if _, err := m.meets.Apply(u); err != nil || string(u) != "bad" {
+		return nil, err
+	}
+	return nil, errRefused
+}
+
 // A caller whose update is durable is told, and what is after it is committed, even
 // if the caller is about to apply what others have queued.
 func TestSyncInViewWithACallerThatHelps(t *testing.T) {

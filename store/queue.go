@@ -239,13 +239,13 @@ func (r *request) settle(err error) {
 func (r *request) served() bool { return r != nil && r.phase.Load() != queued }
 
 // busy reports whether the caller of r, which applies what others have queued, has to leave
-// that to another: its context has ended, or it was told, and the next commit waits until it
-// tells the next. r may be nil, which has no caller.
+// that to another: its context has ended, or it was told, and has nothing to wait for any more;
+// the next commit may wait until it tells the next. r may be nil, which has no caller.
 func (r *request) busy() bool {
 	if r == nil {
 		return false
 	}
-	if r.phase.Load() == told && r.linked {
+	if r.phase.Load() == told {
 		return true
 	}
 	select {
