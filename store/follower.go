@@ -90,10 +90,16 @@ func Follow(ctx context.Context, dir string, m Machine, opts *FollowOptions) (*F
 	if err != nil {
 		return nil, err
 	}
+	following := false
+	defer func() {
+		if !following { // also when the machine panics, or ends the goroutine
+			f.cursor.close()
+		}
+	}()
 	if err := f.catchUp(ctx); err != nil {
-		f.cursor.close()
 		return nil, err
 	}
+	following = true
 	f.poll = o.Poll
 	ctx, f.cancel = context.WithCancel(ctx)
 	go f.run(ctx)
@@ -165,9 +171,7 @@ func (f *Follower) restoreOf(ctx context.Context, l *storefile.Listing, least ui
 	if f.cursor != nil {
 		load.store, load.hasStore = f.cursor.store, f.cursor.known
 	}
-	f.state.Lock()
-	err := load.loadSnapshot()
-	f.state.Unlock()
+	err := f.restoreLocked(load)
 	if load.machineError {
 		err = &machineError{err} // it may hold a part of the state
 	}
@@ -200,6 +204,13 @@ func (f *Follower) restoreOf(ctx context.Context, l *storefile.Listing, least ui
 	}
 	f.cursor = next
 	return nil
+}
+
+// restoreLocked restores a snapshot while nothing reads.
+func (f *Follower) restoreLocked(load *loader) error {
+	f.state.Lock()
+	defer f.state.Unlock() // also if the machine ends the goroutine
+	return load.loadSnapshot()
 }
 
 // catchUp applies what is there.

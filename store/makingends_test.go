@@ -2,11 +2,14 @@ package store_test
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stateio/stateio/store"
 )
@@ -152,4 +155,76 @@ func TestARepairThatIsEndedLetsGo(t *testing.T) {
 			}
 		})
 	}
+}
+
+// An endsIn is a journal that ends in Restore, or in Apply of one update.
+type endsIn struct {
+	journal
+	restore func()
+	apply   map[string]func()
+}
+
+func (m *endsIn) Restore(r io.Reader) error {
+	if m.restore != nil {
+		m.restore()
+	}
+	return m.journal.Restore(r)
+}
+
+func (m *endsIn) Apply(u []byte) (any, error) {
+	if end := m.apply[string(u)]; end != nil {
+		end()
+	}
+	return m.journal.Apply(u)
+}
+
+// A machine that ends what reads a store closes what was opened for that.
+func TestAMachineThatEndsItsReaderLeavesNothingOpen(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, &journal{}, &store.Options{SnapshotBytes: -1})
+	update(t, s, "one")
+	check(t, s.Snapshot(t.Context()))
+	update(t, s, "two")
+	readers := map[string]func(m store.Machine) error{
+		"Follow":    func(m store.Machine) error { _, err := store.Follow(context.Background(), dir, m, nil); return err },
+		"Load":      func(m store.Machine) error { _, err := store.Load(context.Background(), dir, m); return err },
+		"RestoreAt": func(m store.Machine) error { return store.RestoreAt(context.Background(), dir, m, 2, nil) },
+	}
+	for reader, read := range readers {
+		for name, end := range endings {
+			for where, m := range map[string]*endsIn{"Restore": {restore: end}, "Apply": {apply: map[string]func(){"two": end}}} {
+				had := descriptors()
+				if !ended(func() { _ = read(m) }) {
+					t.Errorf("%s has returned, and not ended in %s", reader, where)
+				}
+				if has := descriptors(); has > had {
+					t.Errorf("%s in %s of the machine of %s: %d descriptors, and %d before", name, where, reader, has, had)
+				}
+			}
+		}
+	}
+	check(t, s.Close())
+}
+
+// A follower whose machine ends its goroutine in a later Restore can be read, and closed.
+func TestAFollowerWhoseRestoreEndsItsGoroutine(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, &journal{}, &store.Options{SnapshotBytes: -1, KeepSnapshots: 1})
+	update(t, s, "one")
+	m := &endsIn{}
+	f, err := store.Follow(t.Context(), dir, m, &store.FollowOptions{Poll: time.Millisecond})
+	check(t, err)
+	check(t, f.View(func() error {
+		m.restore = runtime.Goexit
+		for range 3 { // logs that the follower has not read are dropped
+			update(t, s, "more")
+			check(t, s.Snapshot(t.Context()))
+		}
+		return nil
+	}))
+	store.Arrives(t, f.Done(), "the follower goes on")
+	wantIs(t, f.Err(), store.ErrFailed)
+	soon(t, "View", func() { check(t, f.View(func() error { return nil })) })
+	wantIs(t, f.Close(), store.ErrFailed)
+	check(t, s.Close())
 }
