@@ -276,9 +276,10 @@ type source struct {
 	index uint64   // of the last update in the state
 	time  int64    // of its commit, in nanoseconds since 1970; 0: not known
 	state io.WriterTo
-	// next returns the updates after the state, which get indexes of their own, and a time
-	// if they have none; io.EOF ends them. Those of one unit stay one. Nil: there are none.
-	next func() (logged, error)
+	// next returns the updates after the state, which get indexes of their own; io.EOF ends
+	// them. Those of one unit stay one. Nil: there are none.
+	next    func() (logged, error)
+	untimed bool // they have no times, and get that of the import
 }
 
 // openSource tells what r is. Its errors are to be a part of the caller's.
@@ -327,7 +328,7 @@ func openStateFile(r io.ReaderAt, limit int64) (*source, error) {
 	if err != nil {
 		return nil, err
 	}
-	src := &source{next: func() (logged, error) {
+	src := &source{untimed: true, next: func() (logged, error) {
 		update, err := updates.Read()
 		if err == nil && storefile.IsBackupEnd(update) {
 			err = backupEndError{}
@@ -569,7 +570,7 @@ func importUpdates(d *storedir.Dir, log *storedir.Log, src *source) (last uint64
 		case len(u.data) > maxMaxUpdate:
 			return 0, 0, &storefile.Error{Is: ErrTooLarge, Msg: fmt.Sprintf("importing update %d of %d bytes: the most is %d", index, len(u.data), maxMaxUpdate)}
 		}
-		if u.at == 0 {
+		if src.untimed {
 			u.at = now
 		}
 		if err := w.Add(storedir.Fill{Data: u.data, Time: u.at, State: u.state, Index: u.index, UnitEnd: u.unitEnd}); err != nil {

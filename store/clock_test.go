@@ -360,3 +360,41 @@ func TestAClockThatIsFurtherAwayThanFilesHold(t *testing.T) {
 		check(t, s.Close())
 	}
 }
+
+// What is made of a store whose first commits had a clock before 1970 has their times, which
+// are the zero time.
+func TestCopiesKeepTheTimesOfAClockBefore1970(t *testing.T) {
+	const old = "/before1970"
+	d, mem := dialed(t, old)
+	d.t = time.Unix(-5, 0)
+	s := open(t, old, &diary{}, nil)
+	update(t, s, "one")
+	update(t, s, "two")
+	d.move(10 * time.Second)
+	update(t, s, "three")
+	check(t, s.Close())
+	want := &diary{}
+	check(t, open(t, old, want, nil).Close())
+	if n := len(want.Entries); n != 3 || !want.Entries[1].At.IsZero() || !want.Entries[2].At.Equal(time.Unix(5, 0)) {
+		t.Fatalf("the store has %v", want.Entries)
+	}
+	d.move(time.Hour)
+	for dst, make := range map[string]func(dst string) error{
+		"/copied1970": func(dst string) error { _, err := store.Copy(t.Context(), old, dst, nil); return err },
+		"/repaired1970": func(dst string) error {
+			report, err := store.Repair(t.Context(), old, dst, nil)
+			if !report.Exact {
+				t.Errorf("the repaired store is not exact: %+v", report)
+			}
+			return err
+		},
+	} {
+		mount(t, dst, mem)
+		check(t, make(dst))
+		got := &diary{}
+		check(t, open(t, dst, got, nil).Close())
+		if !slices.Equal(got.Entries, want.Entries) {
+			t.Errorf("%s has %v, want %v", dst, got.Entries, want.Entries)
+		}
+	}
+}

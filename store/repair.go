@@ -331,7 +331,7 @@ func (r *repairReader) next() (logged, error) {
 		}
 		r.index++
 		r.exact = r.exact && r.index == u.index
-		r.at = max(r.at, u.at, 1) // the time of what follows damage may not be known
+		r.at = max(r.at, u.at) // the time of what follows damage may not be known
 		u.at = r.at
 		return u, nil
 	}
