@@ -7,6 +7,7 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -43,9 +44,11 @@ func openLock(at spot, perm fs.FileMode) (*os.File, error) {
 // file, whatever happened there since it was looked at.
 func openRegular(at spot, flag int, perm fs.FileMode) (*os.File, error) {
 	var fd int
-	err := retry(func() (err error) {
-		fd, err = unix.Openat(at.dir, at.name, flag|safely, uint32(perm.Perm()))
-		return err
+	err := unleased(func() error {
+		return retry(func() (err error) {
+			fd, err = unix.Openat(at.dir, at.name, flag|safely, uint32(perm.Perm()))
+			return err
+		})
 	})
 	if err != nil {
 		// How the kernels say that O_NOFOLLOW met a link.
@@ -69,6 +72,25 @@ func openRegular(at spot, flag int, perm fs.FileMode) (*os.File, error) {
 	}
 	return os.NewFile(uintptr(fd), at.path), nil
 }
+
+// unleased repeats an open that does not wait until another process gives up a lease of the
+// file, as servers of files hold them for their clients. The first try has asked for it.
+// The holder takes milliseconds, and the kernel waits for it no longer than
+// /proc/sys/fs/lease-break-time: 45 seconds, unless that is changed.
+func unleased(open func() error) error {
+	const most = 100 * time.Millisecond
+	start := time.Now()
+	for pause := time.Millisecond; ; pause = min(2*pause, most) {
+		err := open()
+		if err != unix.EWOULDBLOCK || time.Since(start) > leaseTime {
+			return err
+		}
+		time.Sleep(pause)
+	}
+}
+
+// leaseTime is how long an open waits for a lease.
+const leaseTime = time.Minute
 
 // lockLog is lockFile for a file that others are to read meanwhile.
 func lockLog(fd uintptr) error {
