@@ -159,5 +159,5 @@ func freeSpace(t *testing.T, mnt string) int64 {
 	if err := unix.Statfs(mnt, &fs); err != nil {
 		t.Fatal(err)
 	}
-	return int64(fs.Bavail) * int64(fs.Bsize) //nolint:unconvert // Bsize is an int32 at times
+	return int64(fs.Bavail) * int64(fs.Frsize) //nolint:unconvert // Frsize is an int32 at times
 }
