@@ -5,6 +5,7 @@ import (
 	"io/fs"
 	"os"
 	"syscall"
+	"unsafe"
 
 	"golang.org/x/sys/windows"
 )
@@ -36,37 +37,95 @@ func openRegular(path string, access, how uint32, perm fs.FileMode) (*os.File, e
 	if err != nil {
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
-	const share = windows.FILE_SHARE_READ | windows.FILE_SHARE_WRITE | windows.FILE_SHARE_DELETE
 	attrs := uint32(windows.FILE_ATTRIBUTE_NORMAL)
 	if how != windows.OPEN_EXISTING && perm&0o200 == 0 {
 		attrs = windows.FILE_ATTRIBUTE_READONLY
 	}
-	h, err := windows.CreateFile(name, access, share, nil, how, attrs|windows.FILE_FLAG_OPEN_REPARSE_POINT, 0)
+	h, err := openHandle(name, access, how, attrs)
 	if err != nil {
-		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
-	}
-	if err := checkHandle(h); err != nil {
-		_ = windows.CloseHandle(h) // never written to
 		return nil, &fs.PathError{Op: "open", Path: path, Err: err}
 	}
 	return os.NewFile(uintptr(h), path), nil
 }
 
-// checkHandle returns ErrNotRegular for anything but a file on a disk.
-func checkHandle(h windows.Handle) error {
-	if t, err := windows.GetFileType(h); err != nil {
-		return err
-	} else if t != windows.FILE_TYPE_DISK {
-		return ErrNotRegular
+// openHandle is openRegular, but for the rights of a new file.
+func openHandle(name *uint16, access, how, attrs uint32) (windows.Handle, error) {
+	h, err := windows.CreateFile(name, access, shareAll, nil, how, attrs|windows.FILE_FLAG_OPEN_REPARSE_POINT, 0)
+	if err != nil {
+		return windows.InvalidHandle, err
+	}
+	fi, elsewhere, err := checkHandle(h)
+	if err == nil && !elsewhere {
+		return h, nil
+	}
+	defer func() { _ = windows.CloseHandle(h) }() // never written to
+	if err != nil {
+		return windows.InvalidHandle, err
+	}
+	return openDeduplicated(name, access, fi)
+}
+
+// shareAll lets others do everything with an open file.
+const shareAll = windows.FILE_SHARE_READ | windows.FILE_SHARE_WRITE | windows.FILE_SHARE_DELETE
+
+// openDeduplicated opens the file that was, which is to be read and written through its reparse
+// point: without that, the handle has nothing of what is in it.
+func openDeduplicated(name *uint16, access uint32, was windows.ByHandleFileInformation) (windows.Handle, error) {
+	h, err := windows.CreateFile(name, access, shareAll, nil, windows.OPEN_EXISTING, windows.FILE_ATTRIBUTE_NORMAL, 0)
+	if err != nil {
+		return windows.InvalidHandle, err
 	}
 	var fi windows.ByHandleFileInformation
+	err = windows.GetFileInformationByHandle(h, &fi)
+	if err == nil && !sameFile(&fi, &was) {
+		err = ErrNotRegular // it was exchanged meanwhile, perhaps for a link
+	}
+	if err != nil {
+		_ = windows.CloseHandle(h) // never written to
+		return windows.InvalidHandle, err
+	}
+	return h, nil
+}
+
+// sameFile reports whether what was told is of one file.
+func sameFile(a, b *windows.ByHandleFileInformation) bool {
+	return a.VolumeSerialNumber == b.VolumeSerialNumber && a.FileIndexHigh == b.FileIndexHigh && a.FileIndexLow == b.FileIndexLow
+}
+
+// checkHandle returns ErrNotRegular for anything but a file on a disk. What is in the file may
+// be elsewhere, if the system has deduplicated it, which it does with files that have not
+// changed for some days.
+func checkHandle(h windows.Handle) (fi windows.ByHandleFileInformation, elsewhere bool, err error) {
+	if t, err := windows.GetFileType(h); err != nil {
+		return fi, false, err
+	} else if t != windows.FILE_TYPE_DISK {
+		return fi, false, ErrNotRegular
+	}
 	if err := windows.GetFileInformationByHandle(h, &fi); err != nil {
-		return err
+		return fi, false, err
 	}
-	if fi.FileAttributes&(windows.FILE_ATTRIBUTE_DIRECTORY|windows.FILE_ATTRIBUTE_REPARSE_POINT) != 0 {
-		return ErrNotRegular
+	switch {
+	case fi.FileAttributes&windows.FILE_ATTRIBUTE_DIRECTORY != 0:
+		return fi, false, ErrNotRegular
+	case fi.FileAttributes&windows.FILE_ATTRIBUTE_REPARSE_POINT == 0:
+		return fi, false, nil
 	}
-	return nil
+	tag, err := reparseTag(h)
+	if err == nil && tag != tagDedup {
+		err = ErrNotRegular
+	}
+	return fi, true, err
+}
+
+// tagDedup is IO_REPARSE_TAG_DEDUP: the only kind of reparse point that package os takes for a
+// regular file.
+const tagDedup = 0x80000013
+
+// reparseTag returns of which kind the reparse point is that is open as h.
+func reparseTag(h windows.Handle) (uint32, error) {
+	var info struct{ FileAttributes, ReparseTag uint32 } // FILE_ATTRIBUTE_TAG_INFO
+	err := windows.GetFileInformationByHandleEx(h, windows.FileAttributeTagInfo, (*byte)(unsafe.Pointer(&info)), uint32(unsafe.Sizeof(info)))
+	return info.ReparseTag, err
 }
 
 // CanLock tells whether the platform has locks of files.
@@ -182,8 +241,7 @@ func linksAt(path string) int64 {
 	if err != nil {
 		return 1
 	}
-	const share = windows.FILE_SHARE_READ | windows.FILE_SHARE_WRITE | windows.FILE_SHARE_DELETE
-	h, err := windows.CreateFile(name, windows.FILE_READ_ATTRIBUTES, share, nil,
+	h, err := windows.CreateFile(name, windows.FILE_READ_ATTRIBUTES, shareAll, nil,
 		windows.OPEN_EXISTING, windows.FILE_FLAG_OPEN_REPARSE_POINT|windows.FILE_FLAG_BACKUP_SEMANTICS, 0)
 	if err != nil {
 		return 1
