@@ -315,7 +315,8 @@ func (s *Store) refuseQueued() {
 
 // Disk space for the log is set aside before updates are applied, so that a full
 // disk refuses them with nothing applied. It is done with spaceMu locked and no
-// other lock that readers need: the disk may take its time.
+// other lock that readers need: the disk may take its time. Only [Tx.Append] does it
+// with state locked, if what was set aside is too little for a change.
 
 // makeSpace makes sure that there is a log, with disk space for an update of n
 // bytes and what ends a log. The caller holds apply.

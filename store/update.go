@@ -286,7 +286,11 @@ func (t *Ticket) Result() any { return t.result }
 // An error that change returns goes to the caller as it is, and says that nothing has
 // happened: change must have left the state as it was, and nothing is logged, whatever
 // it has appended. Append before you change the state, and there is nothing to undo when
-// there is no space. The other errors are those of [Store.Update]. A panic in change fails
+// there is no space. Readers wait until change returns, and so for the disk, if Append has
+// to set space aside there: how much a change takes is not known before, as it is of an
+// update. After each commit there is some, so this is rare but for large changes, or many at a time.
+//
+// The other errors are those of [Store.Update]. A panic in change fails
 // the store, as one in Apply does. change may be called in the goroutine of another
 // caller, and must not call methods of the store, which return ErrReentrant.
 func (s *Store) Change(ctx context.Context, change func(tx *Tx) error) (index uint64, err error) {
@@ -341,7 +345,7 @@ type Tx struct {
 // update is not added, and the function passed to Change returns an error, or goes on
 // with what was added: ErrTooLarge, if the updates of the change, each with its length
 // before it, are then larger together than Options.MaxUpdate; ErrNoSpace and others of
-// making room on the disk.
+// making room on the disk, for which it may have to wait.
 func (tx *Tx) Append(update []byte) error {
 	s := tx.s
 	if s == nil {
