@@ -104,8 +104,13 @@
 // snapshots, if there is no equal one yet, and the state of each log that has
 // none. If the test has a flag -update of its own, that does it too. Nothing that
 // is there is ever changed. Record once for each version of the program that
-// writes something new, and commit the folder. When a change is meant, delete
-// the file .state, and record it again.
+// writes something new, and commit the folder, with the logs: a line *.log in
+// a file .gitignore leaves them out, and a line !*.log in one in the folder lets
+// them in again. A state whose log is missing fails the test. When a change is
+// meant, delete the file .state, and record it again.
+//
+// A machine with ApplyAt gets the indexes that a store gave the updates. In a
+// state file they count from its first update: do not cut off its beginning.
 //
 // # Longer runs
 //

@@ -42,6 +42,9 @@ var goldenCheck = &check{
 		if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return err
 		}
+		if err := lacksLog(dir, found); err != nil {
+			return err
+		}
 		logs := 0
 		for _, e := range found {
 			if !e.IsDir() && filepath.Ext(e.Name()) != goldenLog {
@@ -57,6 +60,25 @@ var goldenCheck = &check{
 		}
 		return nil
 	},
+}
+
+// lacksLog returns an error if a state is recorded of a log that is not there, so that
+// nothing tells whether it still leads to it.
+func lacksLog(dir string, found []fs.DirEntry) error {
+	for _, e := range found {
+		name, ok := strings.CutSuffix(e.Name(), goldenState)
+		if !ok || e.IsDir() || slices.ContainsFunc(found, func(e fs.DirEntry) bool {
+			return e.Name() == name+goldenLog || e.IsDir() && e.Name() == name
+		}) {
+			continue
+		}
+		path := filepath.Join(dir, name)
+		return fmt.Errorf("%s is there, and its log %s is not. Many files .gitignore have *.log, so that git leaves logs out: "+
+			"allow this folder with a line such as !*%s in a file .gitignore of its own, and commit the log from where it was recorded. "+
+			"If the log is gone for good, %s, or delete the state if that records another one",
+			path+goldenState, path+goldenLog, goldenLog, howToRecord)
+	}
+	return nil
 }
 
 const howToRecord = "run the test once with the flag -statetest.update to record what is missing"
@@ -86,7 +108,7 @@ func (tr *trial) golden(path string, isDir, record bool) error {
 		if err != nil {
 			return err
 		}
-		return os.WriteFile(statePath, got, 0o644)
+		return writeNew(statePath, got)
 	case errors.Is(err, fs.ErrNotExist):
 		return fmt.Errorf("no state is recorded for %s: %s", path, howToRecord)
 	}

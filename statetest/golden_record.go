@@ -44,10 +44,25 @@ func (tr *trial) recordLog(dir string) error {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return err
 	}
-	if err := os.WriteFile(path+goldenState, state, 0o644); err != nil {
+	// A state without its log is what an earlier version has recorded: the log is
+	// compared with it.
+	if err := writeNew(path+goldenState, state); err != nil && !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	return os.WriteFile(path+goldenLog, log, 0o644)
+	return writeNew(path+goldenLog, log)
+}
+
+// writeNew writes a file that is not there yet: all of it, or nothing.
+func writeNew(path string, b []byte) error {
+	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write(b)
+	if err = errorOf(err, f.Close()); err != nil {
+		return errors.Join(err, os.Remove(path))
+	}
+	return nil
 }
 
 // encodeLog returns the log as a state file, and a snapshot of its end.

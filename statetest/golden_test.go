@@ -301,3 +301,60 @@ func TestGoldenRecordsEachEncoding(t *testing.T) {
 		t.Errorf("%d files, want two logs and two states", n)
 	}
 }
+
+// remove removes the files in dir with that extension.
+func remove(t *testing.T, dir, ext string) {
+	t.Helper()
+	for path := range files(t, dir) {
+		if filepath.Ext(path) == ext {
+			if err := os.Remove(filepath.Join(dir, path)); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+}
+
+// lateChange gives updates another meaning where the log of 24 of them has no snapshot any
+// more, so that it has the name that it had.
+var lateChange = planted{apply: func(p *planted, update []byte) error {
+	err := p.correct(update)
+	if err != nil {
+		return err
+	}
+	if f := strings.Fields(string(update)); strings.HasSuffix(f[len(f)-1], "23") {
+		p.m["late"] = "x"
+	}
+	return nil
+}}
+
+// A repository that ignores *.log has the states only. They stand for the version that
+// has recorded them: a later one does not take their place.
+func TestGoldenKeepsAStateWhoseLogIsMissing(t *testing.T) {
+	for _, opts := range []statetest.Options{{}, {Equal: equalPlanted}} {
+		dir := recorded(t, changed(planted{}), opts)
+		whole := files(t, dir)
+		remove(t, dir, ".log")
+		before := files(t, dir)
+
+		opts.Golden, opts.Updates, opts.CrashStates = dir, 24, 1
+		mustFail(t, changed(planted{}), commands(1), &opts, goldenFailed, ".log is not", "git leaves logs out", "-statetest.update")
+		opts.UpdateGolden = true
+		mustFail(t, changed(lateChange), commands(1), &opts, goldenFailed, "replays to another state than was recorded in")
+		after := files(t, dir)
+		for path, content := range before {
+			if after[path] != content {
+				t.Errorf("%s is %q, and was recorded as %q", path, after[path], content)
+			}
+		}
+
+		remove(t, dir, ".log")
+		mustPass(t, changed(planted{}), commands(1), &opts)
+		if !maps.Equal(files(t, dir), whole) {
+			t.Error("the log that was recorded again is not as it was")
+		}
+		remove(t, dir, ".log")
+		mustFail(t, changed(planted{}), commands(2), &opts, goldenFailed, ".log is not") // the log of other updates is no help
+	}
+}
+
+func equalPlanted(a, b store.Machine) bool { return maps.Equal(a.(*planted).m, b.(*planted).m) }
