@@ -31,7 +31,8 @@
 //     that leaves goroutines running.
 //   - Apply that returns an error leaves the state as it was.
 //   - Apply does not keep the slice of the update, change it, or write past its
-//     end. Run overwrites the slice after each call.
+//     end, also when it refuses the update. Run overwrites the slice after each
+//     call.
 //   - A snapshot and the rest of the log give the state of a full replay, wherever
 //     the snapshot was taken. Taking a snapshot changes nothing.
 //   - Restore replaces the whole state, whatever the machine held before, when the

@@ -205,6 +205,28 @@ var plantedBugs = []plantedBug{
 		}},
 	},
 	{
+		name: "Apply changes what it refuses", check: "Apply does not keep or change the update",
+		says: "Apply has changed the bytes of update 1, which it refused", updates: 1,
+		machine: planted{apply: func(p *planted, update []byte) error {
+			err := p.correct(update)
+			if err != nil {
+				copy(update, bytes.ToUpper(update))
+			}
+			return err
+		}},
+	},
+	{
+		name: "Apply appends to what it refuses", check: "Apply does not keep or change the update",
+		says: "Apply has written after the end of update 1", updates: 1,
+		machine: planted{apply: func(p *planted, update []byte) error {
+			err := p.correct(update)
+			if err != nil {
+				_ = append(update, '!')
+			}
+			return err
+		}},
+	},
+	{
 		name: "a counter is not in the snapshot", check: "Snapshot and the rest of the log equal a full replay",
 		says: "gives another state than all", updates: 5,
 		machine: planted{apply: func(p *planted, update []byte) error {

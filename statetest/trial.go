@@ -27,7 +27,8 @@ type trial struct {
 	between func()   // lets time go by between two updates, where not nil
 
 	log    [][]byte // the updates that the machine accepts: what a store logs; see accepted
-	logged bool     // log is set
+	takes  []bool   // of each update, whether it is in log
+	logged bool     // log and takes are set
 	known  []digest // of the reference states, by number of updates; see expect
 }
 
@@ -60,7 +61,9 @@ func (tr *trial) accepted() {
 	}
 	m := tr.newMachine()
 	for _, u := range tr.updates {
-		if apply(m, len(tr.log)+1, u) == nil {
+		takes := apply(m, len(tr.log)+1, u) == nil
+		tr.takes = append(tr.takes, takes)
+		if takes {
 			tr.log = append(tr.log, u)
 		}
 	}
