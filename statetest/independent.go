@@ -20,8 +20,11 @@ var independentCheck = &check{
 		if err != nil {
 			return err
 		}
-		for i, u := range tr.updates {
-			_ = apply(busy, i+1, u) // refusing is fine
+		accepted := 0
+		for _, u := range tr.updates {
+			if apply(busy, accepted+1, u) == nil { // refusing is fine
+				accepted++
+			}
 			after, err := snapshot(idle)
 			if err != nil {
 				return err
