@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 
 	"github.com/spf13/cobra"
 
@@ -37,8 +36,8 @@ func newBackup() *cobra.Command {
 		Example: backupExample,
 		Args:    arguments("DIR", "COPY"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if info, err := os.Stat(args[0]); err == nil && !info.IsDir() {
-				return usageError{fmt.Errorf("%s is no directory: backup is for stores; compact copies a state file", args[0])}
+			if err := forStores(args[0], "%s is no directory: backup is for stores; compact copies a state file"); err != nil {
+				return err
 			}
 			made, err := backup(cmd, args[0], args[1])
 			if err != nil {

@@ -52,7 +52,9 @@ func newLog() *cobra.Command {
 				return runStoreLog(cmd.Context(), args[0], o, cmd.OutOrStdout(), cmd.ErrOrStderr())
 			}
 			if o.from != "" || o.to != "" || o.follow {
-				return usageError{fmt.Errorf("--from, --to and --follow are for stores, and %s is no directory", args[0])}
+				if err := forStores(args[0], "--from, --to and --follow are for stores, and %s is no directory"); err != nil {
+					return err
+				}
 			}
 			return runLog(cmd.Context(), args[0], o.json, cmd.OutOrStdout(), cmd.ErrOrStderr())
 		},

@@ -44,8 +44,8 @@ func newRepair() *cobra.Command {
 		Example: repairExample,
 		Args:    arguments("SRC", "DST"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if !isDir(args[0]) {
-				return usageError{fmt.Errorf("%s is no directory: repair is for stores; of a state file, restore --epoch gives what is before the damage", args[0])}
+			if err := forStores(args[0], "%s is no directory: repair is for stores; of a state file, restore --epoch gives what is before the damage"); err != nil {
+				return err
 			}
 			for _, index := range drop {
 				o.Drop = append(o.Drop, uint64(index))

@@ -126,7 +126,9 @@ func runRestore(cmd *cobra.Command, path string, o restoreOptions) error {
 		return restoreStore(cmd, path, o)
 	}
 	if o.past {
-		return usageError{fmt.Errorf("--at is for stores, and %s is no directory: a file has --epoch", path)}
+		if err := forStores(path, "--at is for stores, and %s is no directory: a file has --epoch"); err != nil {
+			return err
+		}
 	}
 	file, size, err := openJudged(path)
 	if err != nil {

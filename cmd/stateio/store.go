@@ -19,6 +19,17 @@ func isDir(path string) bool {
 	return err == nil && info.IsDir()
 }
 
+// forStores returns an error for a path that is no directory, where a command needs a
+// store: the command line is wrong if something else is there. If nothing can be told of
+// what is there, as of a volume that is not mounted, the error is that.
+func forStores(path, why string) error {
+	info, err := os.Stat(path)
+	if err == nil && !info.IsDir() {
+		return usageError{fmt.Errorf(why, path)}
+	}
+	return err
+}
+
 // A storeJournal is the journal of a store. It knows no state: it appends what
 // the program that uses the store would have appended.
 type storeJournal struct {
