@@ -134,8 +134,10 @@ func (g *guard) welcome(w http.ResponseWriter, r *http.Request) bool {
 	if g.token == "" || !r.URL.Query().Has("token") {
 		return false
 	}
+	// Without a path, it is for the directory of the URL that the browser knows: a proxy may
+	// have asked for another one.
 	http.SetCookie(w, &http.Cookie{
-		Name: g.cookie(), Value: g.token, Path: path.Dir(requested(r) + "x"),
+		Name: g.cookie(), Value: g.token,
 		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil,
 	})
 	w.Header().Set("Location", "./")

@@ -5,7 +5,10 @@ import (
 	"encoding/json"
 	"log/slog"
 	"net/http"
+	"net/http/cookiejar"
 	"net/http/httptest"
+	"net/http/httputil"
+	"net/url"
 	"os"
 	"path/filepath"
 	"strings"
@@ -156,7 +159,7 @@ func TestTokenBecomesACookie(t *testing.T) {
 		t.Fatalf("status %d, leads to %q, cookies %v", w.Code, w.Header().Get("Location"), cookies)
 	}
 	c := cookies[0]
-	if !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Path != "/debug/stateio" {
+	if !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Path != "" {
 		t.Errorf("the cookie is %v", c)
 	}
 	with := func(value string) func(r *http.Request) {
@@ -170,6 +173,46 @@ func TestTokenBecomesACookie(t *testing.T) {
 	}
 	if other := NewToken(); other == token || len(token) < 20 {
 		t.Errorf("tokens are %q and %q", token, other)
+	}
+}
+
+// Behind a proxy that gives the page another path the token opens it: a browser keeps the
+// cookie for the path that it knows.
+func TestTokenBehindAProxy(t *testing.T) {
+	token := NewToken()
+	page := httptest.NewServer(http.StripPrefix("/debug/stateio", Handler(bankStore(t, 9), &Options{Token: token})))
+	defer page.Close()
+	target, err := url.Parse(page.URL + "/debug/stateio/")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{"/", "/x/", "/x/y/"} {
+		forward := &httputil.ReverseProxy{Rewrite: func(r *httputil.ProxyRequest) { r.SetURL(target) }}
+		front := httptest.NewServer(http.StripPrefix(strings.TrimSuffix(path, "/"), forward))
+		defer front.Close()
+		jar, err := cookiejar.New(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		browser := &http.Client{Jar: jar}
+		for _, what := range []string{"?token=" + token, "api/summary", "uplot/LICENSE"} {
+			resp, err := browser.Get(front.URL + path + what)
+			if err != nil {
+				t.Fatal(err)
+			}
+			_ = resp.Body.Close()
+			if resp.StatusCode != http.StatusOK || resp.Request.URL.RawQuery != "" {
+				t.Errorf("%s%s: status %d, at %s", path, what, resp.StatusCode, resp.Request.URL)
+			}
+		}
+		resp, err := browser.Get(front.URL + "/other/")
+		if err != nil {
+			t.Fatal(err)
+		}
+		_ = resp.Body.Close()
+		if sent := resp.Request.Header["Cookie"]; (sent == nil) != (path != "/") {
+			t.Errorf("%s: %q is sent elsewhere", path, sent)
+		}
 	}
 }
 
