@@ -1,6 +1,7 @@
 package view
 
 import (
+	"errors"
 	"net/http"
 
 	"github.com/stateio/stateio/inspect"
@@ -22,7 +23,8 @@ type cells struct {
 	Indexes []uint64 `json:"indexes"`
 }
 
-// cells answers with the picture of bytes from to to of a file, in n cells.
+// cells answers with the picture of bytes from to to of a file, in n cells. Where those are
+// not read yet, it may not come to all of them.
 func (h *handler) cells(r *http.Request) (any, error) {
 	m, indexes, i, err := h.source.file(r.URL.Query().Get("file"))
 	if err != nil {
@@ -44,13 +46,14 @@ func (h *handler) cells(r *http.Request) (any, error) {
 		p.finish()
 		return c, nil
 	}
+	unread, late := !indexes[i].read(c.To), lateAfter(workTime)
 	mark := indexes[i].markBefore(from)
 	at := mark.Offset()
 	for part, err := range m.Parts(i, mark) {
-		if err != nil {
+		if err = errors.Join(err, r.Context().Err()); err != nil {
 			return nil, err
 		}
-		if at >= c.To || r.Context().Err() != nil {
+		if at >= c.To || unread && late() {
 			break
 		}
 		if part.Nth == 0 {

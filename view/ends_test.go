@@ -228,3 +228,78 @@ func TestDamageIsFoundWhereReadingGoesOn(t *testing.T) {
 		t.Errorf("damage %+v, to be read again: %v", x.damaged, x.seen.stale)
 	}
 }
+
+// asked asks h in a bubble, in which it must not take much more than a second.
+func asked[T any](t *testing.T, h *handler, url string) (answer T) {
+	t.Helper()
+	begin := time.Now()
+	answer = ask[T](t, h, url)
+	if took := time.Since(begin); took > 4*workTime { // and a few reads
+		t.Errorf("%s has taken %v", url, took)
+	}
+	return answer
+}
+
+// What is asked about a place that is not read yet has an answer within a second or so, which
+// leads there once that is read.
+func TestAPlaceThatIsNotReadYet(t *testing.T) {
+	dir := largeUpdates(t)
+	watch(t, dir).reading = func() { time.Sleep(workTime / 2) } // in a bubble: a slow disk
+	const file, from = "00000000000000000030.log", 5_500_000
+	for _, test := range []struct {
+		name string
+		ask  func(t *testing.T, h *handler) (there bool)
+	}{
+		{"entries", func(t *testing.T, h *handler) bool {
+			a := asked[rows](t, h, fmt.Sprintf("/api/entries?file=%s&offset=%d&one=1&limit=2", file, from))
+			if len(a.Rows) == 0 && (a.Next == nil || *a.Next != place{file, from, 0}) {
+				t.Fatalf("it goes on at %+v", a.Next)
+			}
+			return len(a.Rows) > 0 && a.Rows[0].Offset >= from
+		}},
+		{"search", func(t *testing.T, h *handler) bool {
+			a := asked[rows](t, h, fmt.Sprintf("/api/search?q=0x3a&file=%s&offset=%d&one=1", file, from))
+			if len(a.Rows) == 0 && (a.Next == nil || *a.Next != place{file, from, 0}) {
+				t.Fatalf("it goes on at %+v", a.Next)
+			}
+			return len(a.Rows) > 0 && a.Rows[0].Index == 0x3a+1
+		}},
+		{"cells", func(t *testing.T, h *handler) bool {
+			a := asked[cells](t, h, fmt.Sprintf("/api/cells?file=%s&from=%d&to=%d&n=400", file, from, from+400))
+			return a.Kinds[0] == int(inspect.ContentUpdate) && a.Kinds[399] == int(inspect.ContentUpdate)
+		}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				h := unread(t, dir)
+				if test.ask(t, h) {
+					t.Error("it was read at once")
+				}
+				s := h.source
+				for i, x := range s.indexes {
+					if _, err := x.walk(s.m, i, func() bool { return true }); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if !test.ask(t, h) {
+					t.Error("it is not there, though all was read")
+				}
+			})
+		})
+	}
+}
+
+// unread returns the handler of a store of which nothing is read, nor will be by itself.
+func unread(t *testing.T, dir string) *handler {
+	t.Helper()
+	h := Handler(dir, nil).(*handler)
+	m, err := inspect.OpenMap(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	h.source.m, h.source.looked, h.source.freshness = m, time.Now(), 24*time.Hour
+	for _, f := range m.Files {
+		h.source.indexes = append(h.source.indexes, newIndex(f, maxBuckets))
+	}
+	return h
+}

@@ -278,6 +278,13 @@ func (x *index) markBefore(off int64) inspect.Mark {
 	return inspect.Mark{}
 }
 
+// read reports whether all before an offset was read.
+func (x *index) read(off int64) bool {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	return x.whole || x.done >= off
+}
+
 // markOf returns a mark from which a walk soon comes to the update of that index, or to
 // that time.
 func (x *index) markOf(before func(b bucket) bool) inspect.Mark {

@@ -13,7 +13,8 @@ import (
 const (
 	defaultRows = 100
 	maxRows     = 500
-	// workTime is how long one request reads, at most: the page asks on.
+	// workTime is how long one request reads before it ends with what it has come to: the
+	// page asks on.
 	workTime = time.Second
 )
 
@@ -69,12 +70,15 @@ type walk struct {
 	start place // skip what is before
 	one   bool  // stay in this file
 	over  bool  // begin with the part that start lies in
+	// unread says that the index has not come to start yet: it may be far from the mark.
+	unread bool
 }
 
-// run calls f for each part until that returns false. It reports where it has stopped, nil
-// at the end.
+// run calls f for each part until that returns false, or it has taken long. It reports where
+// it has stopped, nil at the end. Where start is not read yet, that may be start, with no part
+// before it: the index will have come nearer then.
 func (w *walk) run(f func(file inspect.MapFile, p inspect.Part) bool) (*place, error) {
-	end := time.Now().Add(workTime)
+	begun, late := false, lateAfter(workTime)
 	for n := 0; w.i < len(w.m.Files); w.i++ {
 		file := w.m.Files[w.i]
 		if n > 0 && (w.one || file.Kind != inspect.LogFile) {
@@ -89,14 +93,25 @@ func (w *walk) run(f func(file inspect.MapFile, p inspect.Part) bool) (*place, e
 			case w.ctx.Err() != nil:
 				return nil, w.ctx.Err()
 			case n == 0 && w.skips(here, p.End):
-			case time.Now().After(end), !f(file, p):
+				if w.unread && late() {
+					return &w.start, nil
+				}
+			case begun && late(), !f(file, p):
 				return &here, nil
+			default:
+				begun = true // each request goes on, however slow the disk is
 			}
 		}
 		n++
 		w.mark = inspect.Mark{}
 	}
 	return nil, nil
+}
+
+// lateAfter returns a function that reports whether so much time has passed since.
+func lateAfter(d time.Duration) func() bool {
+	end := time.Now().Add(d)
+	return func() bool { return time.Now().After(end) }
 }
 
 // skips reports whether what is at p, and ends at end, is before the start.
@@ -129,6 +144,7 @@ func (h *handler) from(r *http.Request) (*walk, error) {
 			return nil, err
 		}
 		w.m, w.i, w.mark, w.start = m, i, indexes[i].markBefore(off), place{name, off, int(nth)}
+		w.unread = !indexes[i].read(off)
 		return w, nil
 	}
 	m, indexes, err := h.source.look()

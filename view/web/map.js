@@ -9,7 +9,7 @@ const $ = (id) => document.getElementById(id);
 let summary = null;
 let place = null; // {file, from, to}: what is zoomed into; null: all files
 let drawn = ""; // what was, so that the same is not drawn again
-let request = null;
+let request = null; // what is being drawn
 const known = new Map(); // of the name of a file: its cells
 
 export const colors = () => {
@@ -75,10 +75,10 @@ function zoomOut() {
 async function draw(force) {
   if (!summary || !$("map").clientWidth) return;
   const key = JSON.stringify([place, $("map").clientWidth, summary.files.map((f) => [f.name, stateOf(f)])]);
-  if (!force && key === drawn) return;
+  if (!force && (key === drawn || request)) return; // what is being drawn looks for news at its end
   drawn = key;
   request?.abort();
-  request = new AbortController();
+  const mine = request = new AbortController();
   try {
     crumbs();
     if (place && !fileOf(place.file)) place = null;
@@ -88,6 +88,9 @@ async function draw(force) {
   } catch (e) {
     if (e.name !== "AbortError") { drawn = ""; $("cell-says").textContent = String(e.message); }
   }
+  if (request !== mine) return;
+  request = null;
+  if (drawn) draw(false); // after an error, the next summary is soon enough
 }
 
 function crumbs() {
