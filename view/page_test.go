@@ -3,7 +3,9 @@ package view
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -35,6 +37,7 @@ func TestPage(t *testing.T) {
 	browser := startBrowser(t)
 	t.Run("damage", func(t *testing.T) { t.Parallel(); seeDamage(browser, t) })
 	t.Run("nested", func(t *testing.T) { t.Parallel(); showDeepNesting(browser, t) })
+	t.Run("small", func(t *testing.T) { t.Parallel(); showManyRecords(browser, t) })
 	if testing.Short() {
 		return // those above say most
 	}
@@ -101,6 +104,47 @@ func seeDamage(browser context.Context, t *testing.T) {
 	// With the mouse: the link in the list of damages leads back there.
 	b.do(chromedp.Click(chromedp.CSS("#damages button")))
 	b.wait(`document.querySelector("canvas.cells")?.records?.length > 10`)
+}
+
+// A block of more records than an answer has entries is shown as what it is, to its end, be
+// each update a commit or all of them one.
+func showManyRecords(browser context.Context, t *testing.T) {
+	for name, make := range map[string]func(s *store.Store) error{
+		"alone": func(s *store.Store) (err error) {
+			for i := 0; i < 1000 && err == nil; i++ {
+				_, err = s.Submit([]byte("x"))
+				err = errors.Join(err, s.Sync(t.Context()))
+			}
+			return err
+		},
+		"together": func(s *store.Store) (err error) {
+			for i := 0; i < 30_000 && err == nil; i++ {
+				_, err = s.Submit([]byte("x"))
+			}
+			return errors.Join(err, s.Sync(t.Context()))
+		},
+	} {
+		dir := filepath.Join(t.TempDir(), name)
+		s, err := store.Open(dir, newBlob(), &store.Options{SnapshotBytes: -1, Logger: slog.New(slog.DiscardHandler)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(make(s), s.Close()); err != nil {
+			t.Fatal(err)
+		}
+		b := open(browser, t, serve(t, Handler(dir, nil)), desk)
+		b.wait(settledPage)
+		b.do(chromedp.Evaluate[chromedp.Void](`void (location.hash = "#map/00000000000000000000.log/0-32768")`))
+		b.wait(`document.querySelector("canvas.cells")?.records?.length > 1`)
+		if kinds := eval[string](b, `[...new Set(document.querySelector("canvas.cells").records.map((r) => r.kind))].join()`); kinds != "1,2" {
+			t.Errorf("%s: the records are of the contents %s, not of a header and updates", name, kinds)
+		}
+		b.do(chromedp.Focus(chromedp.CSS("canvas.cells")), chromedp.KeyEvent(kb.End))
+		b.wait(`document.getElementById("cell-says").textContent.includes(": updates")`)
+		if name == "alone" {
+			b.wait(`document.getElementById("map-detail").innerText.includes("the first 100 entries")`)
+		}
+	}
 }
 
 // The list is searched, entered at an index, and shows a payload as JSON and as bytes.

@@ -4,7 +4,7 @@ import { ask } from "./api.js";
 import { contents, contentOf, number, size, plural, bytesOf, dump, element } from "./format.js";
 import { showRows } from "./list.js";
 
-const cellSide = 9, pitch = 11, blockSize = 32768;
+const cellSide = 9, pitch = 11, blockSize = 32768, maxListed = 100;
 const $ = (id) => document.getElementById(id);
 let summary = null;
 let place = null; // {file, from, to}: what is zoomed into; null: all files
@@ -244,23 +244,46 @@ function tip(e, text) {
 async function drawBlock(signal) {
   const f = fileOf(place.file);
   const start = place.from - (place.from % blockSize);
-  const [block, rows] = await Promise.all([
+  const [block, all] = await Promise.all([
     ask("block", { file: f.name, offset: start }, signal),
-    ask("entries", { file: f.name, offset: start, over: 1, one: 1, limit: 500 }, signal)]);
+    rowsOf(f.name, start, start + blockSize, signal)]);
   const bytes = bytesOf(block.data);
-  const here = rows.rows.filter((r) => r.offset < start + bytes.length);
-  const records = (block.records || []).flatMap((r) => pieces(r, here, start, start + bytes.length));
+  const here = all.rows.filter((r) => r.offset < start + bytes.length);
+  const records = (block.records || []).flatMap((r) => pieces(r, here, start, start + bytes.length))
+    .map((r) => ({ ...r, kind: kindOf(r, all.whole) }));
   const pre = element("pre", { class: "text", tabindex: "0", "aria-label": "Bytes" });
   const canvas = bars(start, bytes.length, records, (r) => {
-    const kind = r.row ? r.row.content : r.type ? "stranded" : "damage";
-    $("cell-says").textContent = `${r.type ? `${r.type} record` : r.reason}, offset ${number(r.offset)} to ${number(r.end)}, ${size(r.end - r.offset)}: ${contents[contentOf[kind]]}${r.row?.index ? ` ${number(r.row.index)}` : ""}`;
+    $("cell-says").textContent = `${r.type ? `${r.type} record` : r.reason}, offset ${number(r.offset)} to ${number(r.end)}, ${size(r.end - r.offset)}: ${contents[r.kind]}${r.row?.index ? ` ${number(r.row.index)}` : ""}`;
     const shown = bytes.subarray(r.offset - start, Math.min(r.end - start, r.offset - start + 4096));
     pre.textContent = dump(shown, r.offset) + (r.end - r.offset > shown.length ? "\n…" : "");
   });
   keepFocus(() => $("map").replaceChildren(element("div", { class: "file" }, title(f), canvas, pre)));
   const body = element("tbody");
   $("map-detail").replaceChildren(element("div", { class: "scroll" }, element("table", {}, body)));
-  showRows(body, here.slice(0, 100), { offsets: true });
+  showRows(body, here.slice(0, maxListed), { offsets: true });
+  if (here.length > maxListed) $("map-detail").append(element("p", { class: "dim" }, `These are the first ${maxListed} entries of the block; the list has all.`));
+}
+
+// rowsOf asks for the entries in a range of a file, request after request. Of a commit that
+// one answer does not hold, there may be a part only: it all lies at one place.
+async function rowsOf(file, from, to, signal) {
+  const rows = [];
+  for (let at = { file, offset: from, over: 1 }; at && at.offset < to;) {
+    const page = await ask("entries", { ...at, one: 1, limit: 500 }, signal);
+    if (page.next && !page.rows.length) return { rows, whole: false }; // it is not read yet
+    rows.push(...page.rows);
+    const last = rows.at(-1);
+    at = page.next && (page.next.nth && page.next.offset === last.offset ? { file, offset: last.end } : page.next);
+  }
+  return { rows, whole: true };
+}
+
+// kindOf returns the content of a record, or of a stretch without one. whole says that all
+// entries of the block are known.
+function kindOf(r, whole) {
+  if (r.row) return contentOf[r.row.content];
+  if (!whole) return 0;
+  return r.type ? 9 : 8;
 }
 
 // pieces returns a record, or what the entries say about a stretch without one: they may
@@ -291,7 +314,7 @@ function bars(start, length, records, choose) {
     c.fillStyle = palette[5];
     for (let i = 0; i < lines; i++) c.fillRect(0, i * (height + gap), Math.min(1, (length - i * 1024) / 1024) * width, height);
     records.forEach((r, n) => {
-      c.fillStyle = palette[r.type ? contentOf[r.row?.content] ?? 9 : r.row?.content === "torn" ? 7 : 8];
+      c.fillStyle = palette[r.kind];
       c.globalAlpha = chosen < 0 || n === chosen ? 1 : 0.72;
       for (let at = r.offset - start; at < r.end - start;) {
         const line = Math.floor(at / 1024), end = Math.min(r.end - start, (line + 1) * 1024);
