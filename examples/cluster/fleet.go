@@ -6,11 +6,13 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
@@ -40,11 +42,13 @@ type proc struct {
 // startFleet starts all nodes.
 func startFleet(dir string, heartbeat time.Duration) (*fleet, error) {
 	f := &fleet{dir: dir, heartbeat: heartbeat, client: &http.Client{Timeout: 5 * time.Second}}
-	addrs, err := freeAddrs(2 * nodes)
-	if err != nil {
+	var err error
+	if f.addrs, err = addrsOf(dir); err != nil {
 		return nil, err
 	}
-	f.addrs, f.pages = addrs[:nodes], addrs[nodes:]
+	if f.pages, err = freeAddrs(nodes); err != nil {
+		return nil, err
+	}
 	for i := range nodes {
 		if err := f.start(i); err != nil {
 			f.stop()
@@ -52,6 +56,32 @@ func startFleet(dir string, heartbeat time.Duration) (*fleet, error) {
 		}
 	}
 	return f, nil
+}
+
+// addrsOf returns the addresses by which the nodes in dir know each other: those of the run
+// that has made them, which a file there has, or new ones.
+func addrsOf(dir string) (addrs []string, err error) {
+	path := filepath.Join(dir, "addresses.json")
+	b, err := os.ReadFile(path)
+	if err == nil {
+		if err = json.Unmarshal(b, &addrs); err == nil && len(addrs) != nodes {
+			err = fmt.Errorf("it has %d addresses, not %d", len(addrs), nodes)
+		}
+		if err != nil {
+			return nil, fmt.Errorf("%s is not what this program has written: %w", path, err)
+		}
+		return addrs, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	if addrs, err = freeAddrs(nodes); err != nil {
+		return nil, err
+	}
+	if b, err = json.Marshal(addrs); err != nil {
+		return nil, err
+	}
+	return addrs, errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(path, b, 0o644))
 }
 
 // freeAddrs returns addresses that nobody listens on.
@@ -209,6 +239,15 @@ func (f *fleet) leader() (int, error) {
 	return -1, errNoLeader
 }
 
+// sum returns the sum of all additions so far, as the node says.
+func (f *fleet) sum(ctx context.Context, i int) (int64, error) {
+	b, err := f.get(ctx, i, "/sum")
+	if err != nil {
+		return 0, err
+	}
+	return strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
+}
+
 // ready waits until a node leads.
 func (f *fleet) ready(most time.Duration) error {
 	tick := time.NewTicker(20 * time.Millisecond)
@@ -219,6 +258,18 @@ func (f *fleet) ready(most time.Duration) error {
 		}
 	}
 	return fmt.Errorf("%w after %v", errNoLeader, most)
+}
+
+// settled waits until a node leads, and returns the sum then.
+func (f *fleet) settled(most time.Duration) (sum int64, err error) {
+	end := time.Now().Add(most)
+	for err = errNoLeader; err != nil && time.Now().Before(end); {
+		if err = f.ready(time.Until(end)); err != nil {
+			return 0, err
+		}
+		sum, err = f.sum(context.Background(), 0) // by the leader, which may be another one by now
+	}
+	return sum, err
 }
 
 // caughtUp waits until a node has all that was acknowledged.

@@ -2,11 +2,10 @@ package main
 
 import (
 	"context"
+	"crypto/rand"
 	"fmt"
 	"io"
 	"net/http"
-	"strconv"
-	"strings"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,9 +13,11 @@ import (
 
 // A load is clients that add on all nodes. Each addition has a number, and is
 // tried on one node after the other until one acknowledges it, so that in the end the
-// sum must be exactly the number of acknowledged additions.
+// sum must have grown by exactly the number of acknowledged additions.
 type load struct {
 	f      *fleet
+	name   string // of its own, of these clients: those of earlier runs have numbers, too
+	before int64  // the sum when it began
 	ctx    context.Context
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
@@ -28,9 +29,9 @@ type load struct {
 	began   time.Time
 }
 
-// startLoad starts so many clients.
-func startLoad(f *fleet, clients int) *load {
-	l := &load{f: f, began: time.Now()}
+// startLoad starts so many clients on nodes that have that sum.
+func startLoad(f *fleet, clients int, sum int64) *load {
+	l := &load{f: f, name: rand.Text(), before: sum, began: time.Now()}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	for c := range clients {
 		l.wg.Go(func() { l.add(c) })
@@ -41,7 +42,7 @@ func startLoad(f *fleet, clients int) *load {
 // add is one client. What it has begun it also finishes, so that nothing is unknown.
 func (l *load) add(client int) {
 	for n := 1; l.ctx.Err() == nil; n++ {
-		path := fmt.Sprintf("/add?client=c%d&number=%d", client, n)
+		path := fmt.Sprintf("/add?client=%s-%d&number=%d", l.name, client, n)
 		for node := client; ; node++ {
 			if _, err := l.f.do(context.Background(), http.MethodPost, node%nodes, path); err == nil {
 				break
@@ -95,26 +96,23 @@ func (l *load) stop() {
 	l.wg.Wait()
 }
 
-// check compares the sum with what was acknowledged.
+// check compares what the sum has grown by with what was acknowledged.
 func (l *load) check(w io.Writer) error {
 	l.stop()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for i := 0; ; i++ {
-		b, err := l.f.get(ctx, i%nodes, "/sum")
+		sum, err := l.f.sum(ctx, i%nodes)
 		if err != nil {
 			if ctx.Err() != nil {
 				return fmt.Errorf("reading the sum: %w", err)
 			}
 			continue
 		}
-		sum, err := strconv.ParseInt(strings.TrimSpace(string(b)), 10, 64)
-		if err != nil {
-			return err
-		}
-		say(w, "%d additions were acknowledged, after %d were tried again; the sum is %d\n", l.acked.Load(), l.retries.Load(), sum)
-		if sum != l.acked.Load() {
-			return fmt.Errorf("the sum is %d, and %d additions were acknowledged", sum, l.acked.Load())
+		say(w, "%d additions were acknowledged, after %d were tried again; the sum was %d and is %d\n",
+			l.acked.Load(), l.retries.Load(), l.before, sum)
+		if sum-l.before != l.acked.Load() {
+			return fmt.Errorf("the sum was %d and is %d, and %d additions were acknowledged", l.before, sum, l.acked.Load())
 		}
 		say(w, "nothing that was acknowledged is lost, and nothing was counted twice\n")
 		return nil

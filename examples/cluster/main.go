@@ -54,7 +54,7 @@ func run(args []string) error {
 		return runNode(args[1:])
 	}
 	flags := flag.NewFlagSet("cluster", flag.ContinueOnError)
-	dir := flags.String("dir", "", "where the nodes keep their state; a new directory, removed at the end, if it is empty")
+	dir := flags.String("dir", "", "where the nodes keep their state, from run to run; a new directory, removed at the end, if it is empty")
 	kills := flags.Int("kills", 0, "kill the leader this many times, check, and end; 0: keys decide")
 	clients := flags.Int("clients", 9, "how many clients add")
 	page := flags.String("http", "127.0.0.1:0", "address of the page of all nodes")
@@ -91,11 +91,12 @@ func run(args []string) error {
 // show has clients add, and kills nodes or has keys do so. The error is that something was
 // lost, or why it could not go on.
 func show(f *fleet, clients, kills int, page string) error {
-	l := startLoad(f, clients)
-	defer l.stop()
-	if err := f.ready(time.Minute); err != nil {
+	before, err := f.settled(time.Minute)
+	if err != nil {
 		return err
 	}
+	l := startLoad(f, clients, before)
+	defer l.stop()
 	d := &dashboard{f: f, l: l, out: os.Stdout}
 	url, closePage, err := d.open(page)
 	if err != nil {

@@ -29,13 +29,50 @@ func TestNothingIsLostWhenTheLeaderIsKilled(t *testing.T) {
 	}
 }
 
+// The nodes of a directory find each other again in the next run, which goes on with their
+// sum.
+func TestADirectoryServesManyRuns(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new")
+	var sums []int64
+	for range 2 {
+		f, err := startFleet(dir, 300*time.Millisecond)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer f.stop()
+		before, err := f.settled(time.Minute)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l := startLoad(f, 3, before)
+		defer l.stop()
+		if err := l.flows(20, time.Minute); err != nil {
+			t.Fatal(err)
+		}
+		if err := l.check(io.Discard); err != nil {
+			t.Fatal(err)
+		}
+		f.stop()
+		sums = append(sums, before, before+l.acked.Load())
+	}
+	if sums[0] != 0 || sums[2] != sums[1] {
+		t.Errorf("the sums at the beginnings and the ends of two runs are %d", sums)
+	}
+	if err := os.WriteFile(filepath.Join(dir, "addresses.json"), []byte("[]"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := startFleet(dir, time.Second); err == nil || !strings.Contains(err.Error(), "has 0 addresses, not 3") {
+		t.Errorf("a directory whose addresses are lost: %v", err)
+	}
+}
+
 func TestKeysAreObeyed(t *testing.T) {
 	f, err := startFleet(t.TempDir(), 300*time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer f.stop()
-	l := startLoad(f, 3)
+	l := startLoad(f, 3, 0)
 	defer l.stop()
 	if err := f.ready(time.Minute); err != nil {
 		t.Fatal(err)
@@ -65,7 +102,7 @@ func TestThePageShowsAndKillsNodes(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.stop()
-	l := startLoad(f, 3)
+	l := startLoad(f, 3, 0)
 	defer l.stop()
 	if err := f.ready(time.Minute); err != nil {
 		t.Fatal(err)
@@ -158,7 +195,7 @@ func TestADamagedNodeEndsAndRejoins(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.stop()
-	l := startLoad(f, 3)
+	l := startLoad(f, 3, 0)
 	defer l.stop()
 	if err := errors.Join(f.ready(time.Minute), l.flows(100, time.Minute)); err != nil {
 		t.Fatal(err)
