@@ -39,8 +39,7 @@ var errNoKey = errors.New("no such key")
 func (s *server) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("GET /{$}", s.index)
-	mux.HandleFunc("GET /kv/{$}", inTime(s.list))
-	mux.HandleFunc("GET /kv/{key...}", inTime(s.get))
+	mux.HandleFunc("GET /kv/{key...}", inTime(s.getOrList))
 	mux.HandleFunc("PUT /kv/{key...}", inTime(s.put))
 	mux.HandleFunc("DELETE /kv/{key...}", inTime(s.remove))
 	mux.HandleFunc("GET /watch", s.watch)
@@ -87,6 +86,16 @@ func key(w http.ResponseWriter, r *http.Request) (key string, ok bool) {
 		return "", false
 	}
 	return key, true
+}
+
+// getOrList lists keys where none is named. A pattern that ends in {$} would take the key
+// "/" for none.
+func (s *server) getOrList(w http.ResponseWriter, r *http.Request) {
+	if r.PathValue("key") == "" {
+		s.list(w, r)
+		return
+	}
+	s.get(w, r)
 }
 
 func (s *server) get(w http.ResponseWriter, r *http.Request) {

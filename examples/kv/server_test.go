@@ -111,6 +111,12 @@ func TestRequests(t *testing.T) {
 		"keys of any text": {
 			{"PUT", "/kv/a%2F%2Fb", "slashes", 201, ""},
 			{"GET", "/kv/a%2F%2Fb", "", 200, "slashes"},
+			{"GET", "/kv/%2F", "", 404, "no such key\n"},
+			{"PUT", "/kv/%2F", "a slash", 201, ""},
+			{"GET", "/kv/%2F", "", 200, "a slash"},
+			{"GET", "/kv/", "", 200, `["/","a//b"]` + "\n"},
+			{"DELETE", "/kv/%2F", "", 204, ""},
+			{"GET", "/kv/%2F", "", 404, "no such key\n"},
 			{"PUT", "/kv/%20%C3%A9%3F%00", "others", 201, ""},
 			{"GET", "/kv/%20%C3%A9%3F%00", "", 200, "others"},
 			{"PUT", "/kv/" + longKey, "long", 201, ""},
