@@ -47,12 +47,17 @@ func newLookout(dir string) *lookout {
 	return l
 }
 
-// followUpdates is store.TailUpdates, and costs next to nothing while nothing happens.
-func followUpdates(ctx context.Context, dir string, from uint64) iter.Seq2[store.Update, error] {
+// followUpdates is store.TailUpdates, and costs next to nothing while nothing happens. It
+// calls look each time it has come to the end.
+func followUpdates(ctx context.Context, dir string, from uint64, look func()) iter.Seq2[store.Update, error] {
 	return func(yield func(store.Update, error) bool) {
 		l := newLookout(dir)
 		defer l.close()
-		for u, err := range store.TailUpdatesOn(ctx, dir, from, l.wait) {
+		wait := func(ctx context.Context) {
+			look()
+			l.wait(ctx)
+		}
+		for u, err := range store.TailUpdatesOn(ctx, dir, from, wait) {
 			l.found = true
 			if !yield(u, err) {
 				return

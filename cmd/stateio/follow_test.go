@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -16,7 +17,8 @@ import (
 // log --follow prints what another process makes, line by line, until it is interrupted.
 func TestLogFollowsAStore(t *testing.T) {
 	dir := t.TempDir()
-	s, err := store.Open(dir, &blindMachine{}, &store.Options{Logger: slog.New(slog.DiscardHandler)})
+	m := &blindMachine{}
+	s, err := store.Open(dir, m, &store.Options{Logger: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,6 +51,20 @@ func TestLogFollowsAStore(t *testing.T) {
 		update(fmt.Sprintf("update %d", i+1))
 	}
 	next()
+	// A snapshot that is made later has its line, too.
+	for range 2 {
+		m.state = bytes.NewReader([]byte("a state"))
+		if err := s.Snapshot(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if want, got := fmt.Sprintf("%020d.snap", s.Index()), next(); !strings.Contains(got, "snapshot") || !strings.HasSuffix(got, want) {
+			t.Errorf("the line of a snapshot is %q", got)
+		}
+		update("one more")
+		if got := next(); !strings.Contains(got, "one more") {
+			t.Errorf("after a snapshot there is %q", got)
+		}
+	}
 	cancel(interrupted{syscall.SIGINT})
 	if lines.Scan() {
 		t.Errorf("one more line: %q", lines.Text())

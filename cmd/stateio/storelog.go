@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"github.com/stateio/stateio/inspect"
@@ -28,13 +30,14 @@ func runStoreLog(ctx context.Context, dir string, o logOptions, stdout, stderr i
 	if o.json {
 		p.json = true
 	}
-	p.walk = newWalk(files, first, last)
+	p.walk, p.first = newWalk(files, first, last), first
 	if o.follow {
 		stderr = io.Discard // there is no end
 	}
 	p.bar = newProgress(stdout, beside(stdout, stderr), "log "+dir, p.walk.total)
 	defer p.bar.finish()
-	err = p.all(ctx, dir, first, last, files)
+	p.note(files)
+	err = p.all(ctx, dir, first, last)
 	return errors.Join(adviseStore(err, dir), out.Flush())
 }
 
@@ -48,36 +51,37 @@ type storePrinter struct {
 	line   []byte
 	walk   *walk
 	bar    *progress
+
+	first     uint64       // the update to begin with
+	at        uint64       // the last update that was printed
+	snapshots []store.File // not printed yet, by index
+	noted     uint64       // snapshots before this index were noted
+	names     []string     // in the directory, when snapshots were last looked for
 }
 
 // all prints the updates with the indexes first to last, and each snapshot after the
 // update that is the last in it.
-func (p *storePrinter) all(ctx context.Context, dir string, first, last uint64, files []store.File) error {
-	passed := func(index uint64) error {
-		for len(files) > 0 && (!files[0].Snapshot || files[0].Last <= index) {
-			if f := files[0]; f.Snapshot && f.Last+1 >= first {
-				if err := p.snapshot(f); err != nil {
-					return err
-				}
-			}
-			files = files[1:]
-		}
-		return nil
-	}
-	read := store.ReadUpdates
-	if p.follow {
-		read = followUpdates
-	}
-	err := passed(first - 1)
+func (p *storePrinter) all(ctx context.Context, dir string, first, last uint64) error {
+	err := p.passed(first - 1)
 	if first > last {
 		return err // nothing was made then, and what comes is made later
 	}
-	for u, uerr := range read(ctx, dir, first) {
+	ctx, stop := context.WithCancelCause(ctx)
+	defer stop(nil)
+	updates := store.ReadUpdates(ctx, dir, first)
+	if p.follow {
+		updates = followUpdates(ctx, dir, first, func() {
+			if err := p.later(dir); err != nil {
+				stop(err)
+			}
+		})
+	}
+	for u, uerr := range updates {
 		if err = errors.Join(err, uerr); err != nil || ctx.Err() != nil || u.Index > last {
 			break
 		}
 		p.bar.at(p.walk.read(u.Index, len(u.Data)))
-		if err = errors.Join(p.update(u), passed(u.Index)); err != nil || u.Index == last {
+		if err = errors.Join(p.update(u), p.passed(u.Index)); err != nil || u.Index == last {
 			break
 		}
 	}
@@ -85,6 +89,56 @@ func (p *storePrinter) all(ctx context.Context, dir string, first, last uint64, 
 		return context.Cause(ctx)
 	}
 	return err
+}
+
+// note adds the snapshots among files to those that are to be printed.
+func (p *storePrinter) note(files []store.File) {
+	for _, f := range files {
+		if f.Snapshot && f.Last >= p.noted {
+			p.noted = f.Last + 1
+			p.snapshots = append(p.snapshots, f)
+		}
+	}
+}
+
+// passed is for when all updates up to index are printed: it prints the snapshots up to
+// there.
+func (p *storePrinter) passed(index uint64) error {
+	p.at = index
+	for len(p.snapshots) > 0 && p.snapshots[0].Last <= index {
+		f := p.snapshots[0]
+		p.snapshots = p.snapshots[1:]
+		if f.Last+1 < p.first {
+			continue
+		}
+		if err := p.snapshot(f); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// later looks for snapshots that were made since. Errors are only those of printing them:
+// what is wrong with the directory, the reader of updates tells.
+func (p *storePrinter) later(dir string) error {
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		return nil
+	}
+	names := make([]string, len(entries))
+	for i, e := range entries {
+		names[i] = e.Name()
+	}
+	if slices.Equal(names, p.names) {
+		return nil
+	}
+	files, err := store.Files(dir)
+	if err != nil {
+		return nil
+	}
+	p.names = names
+	p.note(files)
+	return p.passed(p.at)
 }
 
 func (p *storePrinter) update(u store.Update) error {
