@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"maps"
+	"math/rand/v2"
 	"net"
 	"os"
 	"path/filepath"
@@ -281,13 +282,17 @@ func stacks() []byte {
 // node that is stopped finds its own free when it starts again, whatever other tests begin.
 func freeAddrs(t testing.TB, n int) (addrs []string) {
 	t.Helper()
-	for len(addrs) < n {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
+	for tries := 0; len(addrs) < n; tries++ {
+		// Of the ports that the system gives away, somebody may have got it until it is used.
+		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))
+		ln, err := net.Listen("tcp", addr)
+		if err != nil && tries < 1000 {
+			continue
+		}
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer ln.Close()
-		addr := ln.Addr().String()
 		if _, given := givenAddrs.LoadOrStore(addr, true); !given {
 			addrs = append(addrs, addr)
 		}

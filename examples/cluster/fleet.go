@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -84,15 +85,20 @@ func addrsOf(dir string) (addrs []string, err error) {
 	return addrs, errors.Join(os.MkdirAll(dir, 0o755), os.WriteFile(path, b, 0o644))
 }
 
-// freeAddrs returns addresses that nobody listens on.
+// freeAddrs returns addresses that nobody listens on, of ports that the system gives to nobody: else
+// another program could get one while its node does not run.
 func freeAddrs(n int) (addrs []string, err error) {
-	for range n {
-		ln, err := net.Listen("tcp", "127.0.0.1:0")
+	for tries := 0; len(addrs) < n; tries++ {
+		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))
+		ln, err := net.Listen("tcp", addr)
+		if err != nil && tries < 1000 {
+			continue
+		}
 		if err != nil {
 			return nil, err
 		}
 		defer ln.Close()
-		addrs = append(addrs, ln.Addr().String())
+		addrs = append(addrs, addr)
 	}
 	return addrs, nil
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"os"
@@ -58,6 +59,25 @@ func (c *trio) start(t *testing.T, i int) {
 	c.nodes[i] = &process{cmd, m[1], log}
 }
 
+// freeAddr returns an address that nobody listens on, of a port that the system gives to nobody: else
+// another process could get it until it is used.
+func freeAddr(t *testing.T) string {
+	t.Helper()
+	for tries := 0; ; tries++ {
+		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))
+		l, err := net.Listen("tcp", addr)
+		if err == nil {
+			err = l.Close()
+		}
+		if err == nil {
+			return addr
+		}
+		if tries == 1000 {
+			t.Fatal(err)
+		}
+	}
+}
+
 // startTrio starts three nodes, and waits until all of them have a vote.
 func startTrio(t *testing.T) *trio {
 	t.Helper()
@@ -67,13 +87,7 @@ func startTrio(t *testing.T) *trio {
 		t.Fatal(err)
 	}
 	for i := range c.raft {
-		l, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer l.Close()
-		c.raft[i] = l.Addr().String()
-		l.Close()
+		c.raft[i] = freeAddr(t)
 	}
 	for i := range c.nodes {
 		c.start(t, i)

@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"io/fs"
-	"net"
 	"os"
 	"path/filepath"
 	"testing"
@@ -27,12 +26,7 @@ func TestANodeBeginsWithTheDataOfAStore(t *testing.T) {
 	if err := k.Close(); err != nil {
 		t.Fatal(err)
 	}
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	l.Close()
-	args := []string{"-id", "a", "-raft", l.Addr().String(), "-dir"}
+	args := []string{"-id", "a", "-raft", freeAddr(t), "-dir"}
 	start := func(more ...string) (keys, error) {
 		c, err := parse(append(args[:len(args):len(args)], more...))
 		if err != nil {
