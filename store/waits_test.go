@@ -165,20 +165,27 @@ func TestAFailureTellsWhatWasApplied(t *testing.T) {
 	})
 }
 
+// committing opens a store in memory, of which the first update is being committed until release is
+// called, and then is durable, or fails with fault.
+func committing(t *testing.T, dir string, fault error) (s *store.Store, release func()) {
+	t.Helper()
+	_, fs := memory(t, dir)
+	s = open(t, dir, &journal{}, nil)
+	release = hold(fs)
+	if fault != nil {
+		fs.Inject(faultfs.Fault{Kinds: faultfs.OpDatasync, Err: fault})
+	}
+	go s.Update(context.Background(), []byte("at the disk")) //nolint:errcheck // its outcome is that of the fault
+	synctest.Wait()
+	return s, release
+}
+
 // A refusal may rest on an update that is not durable yet. It is told when that is,
 // and not at all if that is lost.
 func TestARefusalIsToldWhenWhatItRestsOnIsDurable(t *testing.T) {
 	for _, fault := range []error{nil, syscall.EIO} {
 		synctest.Test(t, func(t *testing.T) {
-			const dir = "/refusal"
-			_, fs := memory(t, dir)
-			s := open(t, dir, &journal{}, nil)
-			release := hold(fs)
-			if fault != nil {
-				fs.Inject(faultfs.Fault{Kinds: faultfs.OpDatasync, Err: fault})
-			}
-			go s.Update(context.Background(), []byte("at the disk")) //nolint:errcheck // its outcome is that of the fault
-			synctest.Wait()
+			s, release := committing(t, "/refusal", fault)
 			refuse := []func() error{
 				func() error { _, err := s.Update(context.Background(), []byte("refuse")); return err },
 				func() error { _, err := s.Submit([]byte("refuse")); return err },
@@ -223,15 +230,7 @@ func TestARefusalIsToldWhenWhatItRestsOnIsDurable(t *testing.T) {
 func TestAChangeOfNothingIsToldWhenWhatItRestsOnIsDurable(t *testing.T) {
 	for _, fault := range []error{nil, syscall.EIO} {
 		synctest.Test(t, func(t *testing.T) {
-			const dir = "/nothing"
-			_, fs := memory(t, dir)
-			s := open(t, dir, &journal{}, nil)
-			release := hold(fs)
-			if fault != nil {
-				fs.Inject(faultfs.Fault{Kinds: faultfs.OpDatasync, Err: fault})
-			}
-			go s.Update(context.Background(), []byte("at the disk")) //nolint:errcheck // its outcome is that of the fault
-			synctest.Wait()
+			s, release := committing(t, "/nothing", fault)
 			nothing := func(*store.Tx) error { return nil }
 			told := make(chan error, 4)
 			both := func() {
