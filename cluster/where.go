@@ -15,8 +15,8 @@ import (
 // it, before they do. At any other address there is another node. Its log does not count: a leader
 // that is late may send entries to a node that was removed, up to the one that has its replacement.
 
-// noteFirst notes where this node is by its log, if it has not noted anything yet. It is called before
-// the others can reach it.
+// noteFirst notes where this node is by its log, if it has not noted anything yet. It is called as
+// soon as raft has read the log.
 func (n *Node) noteFirst() error {
 	if len(n.self.addresses()) > 0 || n.isEmpty() {
 		return nil
