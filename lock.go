@@ -14,7 +14,9 @@ import (
 // the same file then can't have; it is there until osf is closed or the process ends, and
 // osf itself may be given to Lock and NewFileWriter again. On Windows, that gives the lock up
 // for a moment, in which another process may take it: then the error says that the file is
-// locked, and no Writer of osf may be used any more.
+// locked, and no Writer of osf may be used any more. A child that this program is starting
+// has a copy of osf, and the lock with it, until it runs: a file that was just closed may
+// be locked for that moment.
 //
 // A file may have got another name, or its name another file, before it was locked: look
 // at that after Lock.

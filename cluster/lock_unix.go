@@ -5,14 +5,15 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"syscall"
 
 	"github.com/stateio/stateio/store"
 )
 
-// lockFile makes and locks the file at path; see store.ErrLocked.
-func lockFile(path string) (*os.File, error) {
+// lockFile makes and locks the file at path, until the lock is closed; see store.ErrLocked.
+func lockFile(path string) (io.Closer, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
 		return nil, err
@@ -24,10 +25,20 @@ func lockFile(path string) (*os.File, error) {
 		}
 		return nil, fmt.Errorf("locking %s: %w", path, err)
 	}
-	return f, nil
+	return &heldLock{f}, nil
 }
 
-// lockMeta locks the database of the log until f is closed. Bbolt would wait without end
+// heldLock is a file that is locked.
+type heldLock struct{ f *os.File }
+
+// Close unlocks first, for closing alone may come late: a child of the program that is
+// between fork and exec has the descriptor still, and with it the lock.
+func (l *heldLock) Close() error {
+	unlockFile(l.f) // if that failed, Close says so
+	return l.f.Close()
+}
+
+// lockMeta locks the database of the log until unlockFile. Bbolt would wait without end
 // for a node that has it open: one whose file LOCK was removed.
 func lockMeta(f *os.File) error {
 	err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
@@ -39,3 +50,5 @@ func lockMeta(f *os.File) error {
 	}
 	return nil
 }
+
+func unlockFile(f *os.File) { _ = syscall.Flock(int(f.Fd()), syscall.LOCK_UN) }

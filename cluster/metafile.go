@@ -35,6 +35,7 @@ func checkMeta(dir string) error {
 	if err := lockMeta(f); err != nil {
 		return err
 	}
+	defer unlockFile(f) // see heldLock
 	b, err := io.ReadAll(f)
 	if err != nil {
 		return fmt.Errorf("reading %s: %w", path, err)

@@ -4,8 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
-	"os"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -29,7 +29,7 @@ type Node struct {
 	wg     sync.WaitGroup // the node's own goroutines
 	under  underway       // writes besides those of the log
 
-	lock  *os.File // of the directory
+	lock  io.Closer // of the directory
 	self  *self
 	logs  *logStore
 	mux   *mux

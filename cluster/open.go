@@ -77,7 +77,7 @@ func (n *Node) open() error {
 	if err := n.openDir(); err != nil {
 		return err
 	}
-	ln, err := net.Listen("tcp", n.opts.Listen)
+	ln, err := listen(n.ctx, n.opts.Listen)
 	if err != nil {
 		return err
 	}

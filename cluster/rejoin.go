@@ -126,7 +126,7 @@ func others(o *Options) (addrs []string) {
 // errAbsent if they do not. An address may be that of another cluster by now, so a node there that
 // refuses to talk decides nothing, unless there is none but such.
 func askOthers(ctx context.Context, o *Options, asker *self, addrs []string, a ask) error {
-	ln, err := net.Listen("tcp", o.Listen) // nobody else is this node now
+	ln, err := listen(ctx, o.Listen) // nobody else is this node now
 	if err == nil {
 		err = ln.Close() // the leader calls, and must find nobody
 	}
