@@ -4,12 +4,10 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"log"
 	"log/slog"
 	"os"
 	"path/filepath"
-	"strings"
 	"time"
 
 	"github.com/stateio/stateio/store"
@@ -292,26 +290,22 @@ func ExampleStore_SubmitChange() {
 // leases is a machine whose leases end by the store's clock.
 type leases struct {
 	store.NoApply
-	until map[string]time.Time
+	store.JSONState[map[string]time.Time] // State: when each lease ends
 }
 
 var errTaken = errors.New("somebody else has the lease")
 
 // ApplyAt gives the lease that update names for a minute.
 func (l *leases) ApplyAt(at time.Time, index uint64, update []byte) (any, error) {
-	if l.until[string(update)].After(at) {
+	if l.State[string(update)].After(at) {
 		return nil, errTaken
 	}
-	l.until[string(update)] = at.Add(time.Minute)
+	l.State[string(update)] = at.Add(time.Minute)
 	return index, nil
 }
 
-func (l *leases) Snapshot() (io.WriterTo, error) { return strings.NewReader(""), nil } // left out here
-
-func (l *leases) Restore(io.Reader) error { return nil }
-
 func ExampleTimedMachine() {
-	s, err := store.OpenMemory(&leases{until: map[string]time.Time{}}, noLog)
+	s, err := store.OpenMemory(&leases{JSONState: store.JSONState[map[string]time.Time]{State: map[string]time.Time{}}}, noLog)
 	if err != nil {
 		log.Fatal(err)
 	}

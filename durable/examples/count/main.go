@@ -9,7 +9,7 @@ import (
 	"github.com/stateio/stateio/durable"
 )
 
-type state struct{ Count int }
+type state struct{ Count int } // fields are exported: the log has them as JSON
 
 func main() {
 	v, err := durable.OpenValue("count-data", state{}, nil)
@@ -17,7 +17,7 @@ func main() {
 		log.Fatal(err)
 	}
 	for {
-		if err := v.Update(context.Background(), func(v *state) error { v.Count++; return nil }); err != nil {
+		if err := v.Update(context.Background(), func(s *state) error { s.Count++; return nil }); err != nil {
 			log.Fatal(err)
 		}
 		fmt.Println(v.Get().Count) // it is on the disk

@@ -37,7 +37,7 @@ func there(ctx context.Context, from, to string) (n int, err error) {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	return n, db.View(func(tx *buntdb.Tx) error {
+	err = db.View(func(tx *buntdb.Tx) error {
 		return move.To(to, func(dir string) error {
 			m, err := open(dir, false)
 			if err != nil {
@@ -47,6 +47,7 @@ func there(ctx context.Context, from, to string) (n int, err error) {
 			return errors.Join(err, m.Close())
 		})
 	})
+	return n, err
 }
 
 func fill(ctx context.Context, m *durable.Map[string, string], from *buntdb.Tx) (n int, err error) {

@@ -33,7 +33,7 @@ const suffix = ".json"
 // there reads each file as the map's own codec would: a field that the type lacks is an
 // error now, and not lost.
 func there(ctx context.Context, from, to string) (n int, err error) {
-	return n, move.To(to, func(dir string) error {
+	err = move.To(to, func(dir string) error {
 		users, err := durable.OpenMap[string, user](dir, nil)
 		if err != nil {
 			return err
@@ -41,6 +41,7 @@ func there(ctx context.Context, from, to string) (n int, err error) {
 		n, err = fill(ctx, users, from)
 		return errors.Join(err, users.Close())
 	})
+	return n, err
 }
 
 func fill(ctx context.Context, users *durable.Map[string, user], from string) (n int, err error) {

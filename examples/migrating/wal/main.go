@@ -111,7 +111,7 @@ func compare(ctx context.Context, dir string, log *wal.Log) error {
 // back writes a log of all updates. With snapshots, a store removes those before them:
 // then the error says from which index on there are updates.
 func back(ctx context.Context, from, to string) (n int, err error) {
-	return n, move.To(to, func(dir string) (err error) {
+	err = move.To(to, func(dir string) (err error) {
 		log, err := wal.Open(dir, &wal.Options{NoSync: true})
 		if err != nil {
 			return err
@@ -131,4 +131,5 @@ func back(ctx context.Context, from, to string) (n int, err error) {
 		}
 		return nil
 	})
+	return n, err
 }
