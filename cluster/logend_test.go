@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -20,31 +21,48 @@ import (
 type puppet struct {
 	t     *testing.T
 	dir   string
+	snaps *raft.InmemSnapshotStore
 	logs  *logStore
 	raft  *raft.Raft
-	trans *raft.InmemTransport // of the leaders
+	own   *transport
+	trans *raft.NetworkTransport // of the leaders
+	addr  raft.ServerAddress
 
 	mu      sync.Mutex
 	applied []string // guarded by mu
 }
 
 func newPuppet(t *testing.T) *puppet {
-	f := &puppet{t: t, dir: t.TempDir()}
+	f := &puppet{t: t, dir: t.TempDir(), snaps: raft.NewInmemSnapshotStore()}
+	f.open()
+	t.Cleanup(f.close)
+	return f
+}
+
+// open opens the log, and starts raft.
+func (f *puppet) open() {
+	f.t.Helper()
 	var err error
-	if f.logs, err = openTestLog(t, f.dir, walfs.New()); err != nil {
-		t.Fatal(err)
+	if f.logs, err = openTestLog(f.t, f.dir, walfs.New()); err != nil {
+		f.t.Fatal(err)
 	}
 	conf := raft.DefaultConfig()
 	conf.LocalID, conf.Logger = "a", hclog.NewNullLogger()
 	conf.HeartbeatTimeout, conf.ElectionTimeout, conf.LeaderLeaseTimeout = time.Hour, time.Hour, time.Hour
-	addr, trans := raft.NewInmemTransport("a")
-	if f.raft, err = raft.NewRaft(conf, f, f.logs, f.logs, raft.NewInmemSnapshotStore(), trans); err != nil {
-		t.Fatal(err)
+	var from *transport
+	from, f.own, f.addr = pair(f.t)
+	f.trans, f.own.log = from.NetworkTransport, f.logs
+	if f.raft, err = raft.NewRaft(conf, f, f.logs, f.logs, f.snaps, f.own); err != nil {
+		f.t.Fatal(err)
 	}
-	_, f.trans = raft.NewInmemTransportWithTimeout("b", time.Minute)
-	f.trans.Connect(addr, trans)
-	t.Cleanup(func() { _ = errors.Join(f.raft.Shutdown().Error(), f.logs.Close(), trans.Close(), f.trans.Close()) }) // or it is closed
-	return f
+}
+
+// close ends raft, and closes the log. It may be called again.
+func (f *puppet) close() {
+	f.t.Helper()
+	if err := errors.Join(f.raft.Shutdown().Error(), f.logs.Close()); err != nil {
+		f.t.Error(err)
+	}
 }
 
 // Apply implements raft.FSM.
@@ -121,7 +139,7 @@ func (f *puppet) send(entries []*raft.Log, next, commit, term uint64) raft.Appen
 		req.Entries = append(req.Entries, &c)
 	}
 	var resp raft.AppendEntriesResponse
-	if err := f.trans.AppendEntries("a", "a", req, &resp); err != nil {
+	if err := f.trans.AppendEntries("a", f.addr, req, &resp); err != nil {
 		f.t.Fatal(err)
 	}
 	return resp
@@ -161,9 +179,7 @@ func (f *puppet) lead(entries []*raft.Log, first uint64) {
 		f.t.Errorf("raft has the members %q, want those of entry %d", got, members(entries).Index)
 	}
 	f.has(entries, first)
-	if err := errors.Join(f.raft.Shutdown().Error(), f.logs.Close()); err != nil {
-		f.t.Fatal(err)
-	}
+	f.close()
 	var err error
 	if f.logs, err = openTestLog(f.t, f.dir, walfs.New()); err != nil {
 		f.t.Fatal(err)
@@ -203,9 +219,7 @@ func (f *puppet) install(entries []*raft.Log, term uint64) {
 		Configuration: members(entries).Data, ConfigurationIndex: members(entries).Index,
 	}
 	var resp raft.InstallSnapshotResponse
-	r, w := io.Pipe()
-	go func() { _, err := w.Write(b); w.CloseWithError(err) }()
-	if err := f.trans.InstallSnapshot("a", "a", req, &resp, r); err != nil || !resp.Success {
+	if err := f.trans.InstallSnapshot("a", f.addr, req, &resp, bytes.NewReader(b)); err != nil || !resp.Success {
 		f.t.Fatal(resp, err)
 	}
 }
@@ -341,4 +355,23 @@ func TestALogThatASnapshotHasReplacedIsDropped(t *testing.T) {
 	}
 	f.install(conflict[:9], 3)
 	f.lead(conflict, 10)
+}
+
+// TestAFollowerAppliesOnlyWhatItsLeaderHasShown has other entries committed than a follower has. Its
+// leader sends older ones, down to which it goes while the follower's disk takes none.
+func TestAFollowerAppliesOnlyWhatItsLeaderHasShown(t *testing.T) {
+	for _, next := range []uint64{7, 8} { // with an entry, and without any
+		f := newPuppet(t)
+		if resp := f.send(before, 1, 6, 2); !resp.Success {
+			t.Fatal("the follower does not take what it is to have")
+		}
+		f.begin(3)
+		if resp := f.send(conflict[:7], next, 10, 3); !resp.Success {
+			t.Fatal("the follower does not take what it has")
+		}
+		if got := f.raft.AppliedIndex(); got != 7 {
+			t.Fatalf("the entries up to %d are applied, and the leader has shown those up to 7", got)
+		}
+		f.lead(conflict, 8)
+	}
 }

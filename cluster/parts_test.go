@@ -91,7 +91,10 @@ func pair(t *testing.T) (from, to *transport, addr raft.ServerAddress) {
 		ts[i] = newTransport(t.Context(), time.Second, func(*raft.Raft) bool { return false }, noEntries{}, &raft.NetworkTransportConfig{
 			Stream: tcpStream{ln}, MaxPool: 1, MaxRPCsInFlight: 1, Timeout: time.Minute, Logger: raftLogger(quiet(t), "n"),
 		})
-		t.Cleanup(func() { _ = ts[i].Close() })
+		t.Cleanup(func() {
+			ts[i].CloseStreams() // whose other ends wait for more
+			_ = ts[i].Close()
+		})
 		addr = raft.ServerAddress(ln.Addr().String())
 	}
 	return ts[0], ts[1], addr

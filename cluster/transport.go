@@ -92,6 +92,7 @@ func (t *transport) join() {
 			switch req := rpc.Command.(type) {
 			case *raft.AppendEntriesRequest:
 				req.Entries = joined(req.Entries)
+				req.LeaderCommitIndex = min(req.LeaderCommitIndex, shown(req))
 			case *raft.InstallSnapshotRequest:
 				if t.needsNot(req) {
 					go t.passOver(rpc, req)
@@ -108,6 +109,11 @@ func (t *transport) join() {
 		}
 	}
 }
+
+// shown returns the last entry that a leader and this node have in common after a request. Raft takes
+// what is committed there for committed here, up to its own last entry, which the leader may be about to
+// replace: a request with older entries gets through while the disk takes no new ones.
+func shown(req *raft.AppendEntriesRequest) uint64 { return req.PrevLogEntry + uint64(len(req.Entries)) }
 
 // send sends entries, or the first of them, which raft finds in the request: it sends the
 // others next.
