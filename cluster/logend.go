@@ -129,7 +129,7 @@ func (s *logStore) fit(logs []*raft.Log) ([]*raft.Log, error) {
 	s.mu.Lock()
 	e := s.end
 	s.mu.Unlock()
-	if last == next-1 && last == e.last && e.base.Index == 0 {
+	if last == next-1 && last == e.last && e.base.Index == 0 && len(e.deleted) == 0 {
 		return logs, nil
 	}
 	// While files can't be looked at, nothing counts as stored, and this is tried over and over.

@@ -265,15 +265,16 @@ func TestAFollowerGoesOnAfterAnErrorOfItsDisk(t *testing.T) {
 		sent   []*raft.Log
 		after  int
 		done   bool
-		stored bool // and what is sent was stored nevertheless
+		stored int // so many of those that are sent, nevertheless
 	}{
-		"deleting":               {conflict, 0, false, false},
-		"a look after deleting":  {conflict, 0, true, false},
-		"storing":                {conflict, 1, false, false},
-		"a look before storing":  {conflict, 1, true, false},
-		"a look after storing":   {conflict, 1, false, true},
-		"appending":              {following, 0, false, false},
-		"a look after appending": {following, 0, true, false},
+		"deleting":                 {conflict, 0, false, 0},
+		"a look after deleting":    {conflict, 0, true, 0},
+		"storing":                  {conflict, 1, false, 0},
+		"a look before storing":    {conflict, 1, true, 0},
+		"a look after storing one": {conflict, 1, false, 1},
+		"a look after storing":     {conflict, 1, false, 3},
+		"appending":                {following, 0, false, 0},
+		"a look after appending":   {following, 0, true, 0},
 	}
 	leaders := map[string]func(f *puppet, had, sent []*raft.Log){
 		"the same": func(f *puppet, _, sent []*raft.Log) { f.lead(sent, 1) },
@@ -318,8 +319,8 @@ func TestAFollowerGoesOnAfterAnErrorOfItsDisk(t *testing.T) {
 						}
 					}
 					heal()
-					if c.stored {
-						if err := f.logs.walFile.StoreLogs(withSums(sent[7:8])); err != nil {
+					if c.stored > 0 {
+						if err := f.logs.walFile.StoreLogs(withSums(sent[7 : 7+c.stored])); err != nil {
 							t.Fatal(err)
 						}
 					}
