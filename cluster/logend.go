@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"errors"
 	"fmt"
 
 	"github.com/hashicorp/raft"
@@ -15,12 +16,14 @@ import (
 //   - After the snapshot of another node raft does not look whether the log was deleted, nor is
 //     that done if the node is closed too early. Then the log is to go on after the snapshot, and
 //     ends before it.
+//   - Once the log goes on after such a snapshot, raft looks for its last entry in the log.
 //
 // So raft is shown the entries that it believes in, and before others are stored, the disk is
 // brought to where raft goes on.
 type logEnd struct {
-	last    uint64 // entry; 0: there is none
-	covered uint64 // the entry up to which a snapshot was restored
+	last        uint64 // entry; 0: there is none
+	covered     uint64 // the entry up to which a snapshot was restored
+	coveredTerm uint64 // and its term
 
 	// deleted are entries that follow each other up to last. Raft has deleted them, or wanted to.
 	// Those of which raft has forgotten something, or that can't be read, are tombstones.
@@ -36,6 +39,11 @@ func tombstone(index uint64) *raft.Log { return &raft.Log{Index: index, Type: to
 
 // tombstoneType is no type of raft's, which would not apply such an entry.
 const tombstoneType = raft.LogType(0xff)
+
+func isTombstone(l *raft.Log) bool { return l.Type == tombstoneType }
+
+// errLacks says that raft believes in an entry that there is not.
+var errLacks = errors.New("cluster: the log of this node has lost entries that it was to have")
 
 // entry returns an entry of deleted, or base; nil: it is none of them.
 func (e *logEnd) entry(index uint64) *raft.Log {
@@ -57,16 +65,34 @@ func (e *logEnd) until(next uint64) []*raft.Log {
 	return e.deleted[:n:n]
 }
 
-// covers notes that a snapshot has the entries up to index.
-func (s *logStore) covers(index uint64) {
+// covers notes that a snapshot has the entries up to one of a term.
+func (s *logStore) covers(index, term uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.end.covered = max(s.end.covered, index)
+	if index > s.end.covered {
+		s.end.covered, s.end.coveredTerm = index, term
+	}
+}
+
+// isCovered reports whether an entry that the log does not have is the last one of a snapshot, and the
+// log is empty, or begins right after it. Then it sets l to what stands for the entry. Without that raft
+// would take no other entries in place of those after the snapshot. Entry 1 is none of those: a leader
+// looks for no entry before it, and would send it. And what follows it after an import is committed.
+func (s *logStore) isCovered(index uint64, l *raft.Log) bool {
+	s.mu.Lock()
+	covered, term := s.end.covered, s.end.coveredTerm
+	s.mu.Unlock()
+	first, err := s.FirstIndex()
+	if err != nil || index != covered || index == 1 || first > 0 && first != index+1 {
+		return false
+	}
+	*l = raft.Log{Index: index, Term: term, Type: tombstoneType}
+	return true
 }
 
 // restored says that a snapshot of another node was restored, up to an entry of a term.
 func (s *logStore) restored(index, term uint64) {
-	s.covers(index)
+	s.covers(index, term)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.installed, s.installedTerm = index, term
@@ -181,7 +207,7 @@ func (e *logEnd) missing(keep, last, next uint64) (list []*raft.Log, err error) 
 	}
 	for i := from; i < next; i++ {
 		l := e.entry(i)
-		if l == nil || l.Type == tombstoneType {
+		if l == nil || isTombstone(l) {
 			return nil, fmt.Errorf("cluster: the log has lost entry %d, and can't go on with entry %d", i, next)
 		}
 		list = append(list, l)

@@ -27,6 +27,7 @@ type puppet struct {
 	own   *transport
 	trans *raft.NetworkTransport // of the leaders
 	addr  raft.ServerAddress
+	ready bool // it is open
 
 	mu      sync.Mutex
 	applied []string // guarded by mu
@@ -51,10 +52,11 @@ func (f *puppet) open() {
 	conf.HeartbeatTimeout, conf.ElectionTimeout, conf.LeaderLeaseTimeout = time.Hour, time.Hour, time.Hour
 	var from *transport
 	from, f.own, f.addr = pair(f.t)
-	f.trans, f.own.log = from.NetworkTransport, f.logs
+	f.trans, f.own.log, f.ready = from.NetworkTransport, f.logs, false
 	if f.raft, err = raft.NewRaft(conf, f, f.logs, f.logs, f.snaps, f.own); err != nil {
 		f.t.Fatal(err)
 	}
+	f.ready = true
 }
 
 // close ends raft, and closes the log. It may be called again.
@@ -86,7 +88,11 @@ func (f *puppet) Restore(r io.ReadCloser) error {
 	defer f.mu.Unlock()
 	f.applied = commands(entries)
 	last := entries[len(entries)-1]
-	f.logs.restored(last.Index, last.Term)
+	if f.ready {
+		f.logs.restored(last.Index, last.Term)
+	} else {
+		f.logs.covers(last.Index, last.Term)
+	}
 	return nil
 }
 
@@ -374,5 +380,67 @@ func TestAFollowerAppliesOnlyWhatItsLeaderHasShown(t *testing.T) {
 			t.Fatalf("the entries up to %d are applied, and the leader has shown those up to 7", got)
 		}
 		f.lead(conflict, 8)
+	}
+}
+
+// TestALogThatBeginsAfterItsSnapshotTakesOtherEntries has a follower whose log begins right after the
+// snapshot of a leader, and another leader that has other entries there.
+func TestALogThatBeginsAfterItsSnapshotTakesOtherEntries(t *testing.T) {
+	for name, meanwhile := range map[string]func(f *puppet){
+		"at once": func(*puppet) {},
+		"opened again": func(f *puppet) {
+			f.close()
+			f.open()
+		},
+		"after an error of its disk": func(f *puppet) {
+			f.begin(3)
+			heal := f.fail(1, false)
+			if resp := f.send(conflict, 8, 10, 3); resp.Success {
+				f.t.Fatal("the disk has failed, and the follower has not")
+			}
+			heal()
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newPuppet(t)
+			f.install(before[:7], 2)
+			if resp := f.send(before, 8, 7, 2); !resp.Success {
+				t.Fatal("the follower does not take what follows its snapshot")
+			}
+			meanwhile(f)
+			f.lead(conflict, 8)
+		})
+	}
+}
+
+// TestWhatStandsForTheEndOfASnapshotIsNotSent: a leader whose log begins after its snapshot sends that.
+func TestWhatStandsForTheEndOfASnapshotIsNotSent(t *testing.T) {
+	for _, c := range []struct {
+		name     string
+		from, to uint64 // of the log
+		index    uint64 // of the snapshot
+		stands   bool
+	}{
+		{"the log begins after it", 8, 9, 7, true},
+		{"the log has it", 6, 9, 7, false},
+		{"the log begins later", 9, 9, 7, false},
+		{"the state that was imported", 2, 9, 1, false},
+	} {
+		s := stored(t, c.from, c.to)
+		s.covers(c.index, 3)
+		s.covers(c.index-1, 2) // an older one
+		var l raft.Log
+		err := s.GetLog(c.index, &l)
+		if stands := err == nil && isTombstone(&l) && l.Term == 3; stands != c.stands {
+			t.Errorf("%s: the log has %+v, %v", c.name, l, err)
+		}
+		if err := s.GetLog(c.index-1, &l); !errors.Is(err, raft.ErrLogNotFound) && c.from >= c.index {
+			t.Errorf("%s: the entry before it is %+v, %v", c.name, l, err)
+		}
+	}
+	from, _, addr := pair(t)
+	req := &raft.AppendEntriesRequest{Entries: []*raft.Log{{Index: 7}, tombstone(8)}}
+	if err := from.AppendEntries("n", addr, req, &raft.AppendEntriesResponse{}); !errors.Is(err, errLacks) {
+		t.Errorf("it is sent: %v", err)
 	}
 }

@@ -178,7 +178,9 @@ func (s *logStore) GetLog(index uint64, l *raft.Log) error {
 	if known || err != nil {
 		return err
 	}
-	if err := s.walFile.GetLog(index, l); err != nil {
+	if err := s.walFile.GetLog(index, l); errors.Is(err, raft.ErrLogNotFound) && s.isCovered(index, l) {
+		return nil
+	} else if err != nil {
 		return s.noteRead(index, err)
 	}
 	return s.noteRead(index, checkSum(index, l))

@@ -227,7 +227,7 @@ func (n *Node) openRaft() error {
 	n.fsm.self, n.fsm.found = n.self, n.found
 	n.fsm.installed = func(index, term uint64) {
 		if snaps.opening.Load() {
-			n.logs.covers(index)
+			n.logs.covers(index, term)
 		} else {
 			n.logs.restored(index, term)
 		}

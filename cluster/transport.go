@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -123,6 +124,9 @@ func (t *transport) send(id raft.ServerID, addr raft.ServerAddress, req *raft.Ap
 			return errBeingRemoved
 		}
 		req.Entries = req.Entries[:n]
+	}
+	if slices.ContainsFunc(req.Entries, isTombstone) {
+		return errLacks // raft looks again what there is
 	}
 	req.Entries = upToBytes(req.Entries, maxCallBytes)
 	sent := *req
