@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/hashicorp/raft"
 )
@@ -43,7 +44,7 @@ const tombstoneType = raft.LogType(0xff)
 func isTombstone(l *raft.Log) bool { return l.Type == tombstoneType }
 
 // errLacks says that raft believes in an entry that there is not.
-var errLacks = errors.New("cluster: the log of this node has lost entries that it was to have")
+var errLacks = errors.New("cluster: an error of the disk has left the log of this node without entries that it was to have: it does not lead until another leader has sent it what follows, or it was opened again")
 
 // entry returns an entry of deleted, or base; nil: it is none of them.
 func (e *logEnd) entry(index uint64) *raft.Log {
@@ -142,6 +143,23 @@ func (s *logStore) diverged(index, term uint64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.end.base = raft.Log{Index: index, Term: term, Type: tombstoneType}
+}
+
+// lacks implements entryLog.
+func (s *logStore) lacks() bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.ContainsFunc(s.end.deleted, isTombstone)
+}
+
+// writeErr returns an error if the log can't be written, as far as is known. It says so if that has left
+// the log without entries: then it can be the last error, long after the disk was well again.
+func (s *logStore) writeErr() error {
+	err := s.refusal.err()
+	if err != nil && s.lacks() {
+		return fmt.Errorf("%w (%w)", err, errLacks)
+	}
+	return err
 }
 
 // fit brings the disk to where raft goes on with logs. It returns what is to be stored, which

@@ -444,3 +444,44 @@ func TestWhatStandsForTheEndOfASnapshotIsNotSent(t *testing.T) {
 		t.Errorf("it is sent: %v", err)
 	}
 }
+
+// TestANodeThatLacksEntriesIsNotElected has raft believe in a change of members that was deleted, until
+// another leader has sent what follows.
+func TestANodeThatLacksEntriesIsNotElected(t *testing.T) {
+	f := newPuppet(t)
+	had := ofTerms(-1, 1, 1, 1, 1, 1, 1, 2, -2, 2)
+	if resp := f.send(had, 1, 6, 2); !resp.Success {
+		t.Fatal("the follower does not take what it is to have")
+	}
+	stands := func(want error) {
+		t.Helper()
+		if err := f.own.RequestVote("a", f.addr, &raft.RequestVoteRequest{RPCHeader: header}, &raft.RequestVoteResponse{}); !errors.Is(err, want) {
+			t.Errorf("it asks for a vote: %v, want %v", err, want)
+		}
+		if err := f.own.RequestPreVote("a", f.addr, &raft.RequestPreVoteRequest{RPCHeader: header}, &raft.RequestPreVoteResponse{}); !errors.Is(err, want) {
+			t.Errorf("it asks whether it would get a vote: %v, want %v", err, want)
+		}
+	}
+	stands(nil)
+	f.begin(3)
+	heal := f.fail(1, false)
+	if resp := f.send(conflict, 8, 6, 3); resp.Success {
+		t.Fatal("the disk has failed, and the follower has not")
+	}
+	heal()
+	stands(errLacks)
+	if err := f.logs.writeErr(); !errors.Is(err, errLacks) {
+		t.Errorf("it says %v", err)
+	}
+	err := f.trans.TimeoutNow("a", f.addr, &raft.TimeoutNowRequest{RPCHeader: header}, &raft.TimeoutNowResponse{})
+	if err == nil || err.Error() != errLacks.Error() || f.raft.State() != raft.Follower {
+		t.Errorf("it is to lead, and says %v, and is a %v", err, f.raft.State())
+	}
+	if resp := f.send(conflict, 8, 6, 3); !resp.Success {
+		t.Fatal("the follower does not take what the leader has")
+	}
+	stands(nil)
+	if err := f.logs.writeErr(); err != nil {
+		t.Errorf("it says %v", err)
+	}
+}

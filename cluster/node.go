@@ -147,7 +147,7 @@ func (n *Node) down(what string) error {
 
 // diskErr adds to kind the error with which this node's log can't be written, if it can't.
 func (n *Node) diskErr(kind error) error {
-	if err := n.logs.refusal.err(); err != nil {
+	if err := n.logs.writeErr(); err != nil {
 		return fmt.Errorf("%w: the log of this node can't be written: %w", kind, err)
 	}
 	return kind

@@ -78,6 +78,7 @@ type noEntries struct{}
 
 func (noEntries) has(uint64, uint64) bool               { return false }
 func (noEntries) members() (uint64, raft.Configuration) { return 0, raft.Configuration{} }
+func (noEntries) lacks() bool                           { return false }
 
 // pair returns two transports, and the address of the second.
 func pair(t *testing.T) (from, to *transport, addr raft.ServerAddress) {

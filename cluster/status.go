@@ -164,7 +164,7 @@ func (n *Node) Stats() Stats {
 		Forwarded: n.counts.forwarded.Load(), SinceSnapshot: f.since().bytes, Restores: f.restores.Load(),
 		Err: n.down(notMadeText),
 	}
-	if err := n.logs.refusal.err(); err != nil && s.Err == nil {
+	if err := n.logs.writeErr(); err != nil && s.Err == nil {
 		s.Err = fmt.Errorf("cluster: the log of this node can't be written: %w", err)
 	}
 	if s.Err == nil {

@@ -41,6 +41,8 @@ type entryLog interface {
 	// members returns the last entry with members that was written since the node was opened, and
 	// them; 0 if there is none. Raft takes them for the latest only when others may have them.
 	members() (uint64, raft.Configuration)
+	// lacks reports whether there are entries that raft believes in, and that can't be restored.
+	lacks() bool
 }
 
 // A heldCall waits for a member at an address.
@@ -86,8 +88,8 @@ func (t *transport) join() {
 	for {
 		select {
 		case rpc := <-t.NetworkTransport.Consumer():
-			if isElection(rpc.Command) && t.aside(t.raft.Load()) {
-				rpc.Respond(nil, errAside)
+			if err := t.refusal(rpc.Command); err != nil {
+				rpc.Respond(nil, err)
 				continue
 			}
 			switch req := rpc.Command.(type) {
@@ -109,6 +111,17 @@ func (t *transport) join() {
 			return
 		}
 	}
+}
+
+// refusal returns an error if raft is not to hear of what another node asks for.
+func (t *transport) refusal(command any) error {
+	if _, lead := command.(*raft.TimeoutNowRequest); lead {
+		return t.mayStand()
+	}
+	if isElection(command) && t.aside(t.raft.Load()) {
+		return errAside
+	}
+	return nil
 }
 
 // shown returns the last entry that a leader and this node have in common after a request. Raft takes
@@ -134,18 +147,30 @@ func (t *transport) send(id raft.ServerID, addr raft.ServerAddress, req *raft.Ap
 	return t.NetworkTransport.AppendEntries(id, addr, &sent, resp)
 }
 
+// mayStand returns an error if this node must not be elected. A leader whose log lacks entries could
+// neither send those nor store others: only another leader can help it, or opening it again.
+func (t *transport) mayStand() error {
+	switch {
+	case t.aside(t.raft.Load()):
+		return errAside
+	case t.log.lacks():
+		return errLacks
+	}
+	return nil
+}
+
 // RequestVote implements raft.Transport.
 func (t *transport) RequestVote(id raft.ServerID, addr raft.ServerAddress, req *raft.RequestVoteRequest, resp *raft.RequestVoteResponse) error {
-	if t.aside(t.raft.Load()) {
-		return errAside
+	if err := t.mayStand(); err != nil {
+		return err
 	}
 	return t.NetworkTransport.RequestVote(id, addr, req, resp)
 }
 
 // RequestPreVote implements raft.WithPreVote.
 func (t *transport) RequestPreVote(id raft.ServerID, addr raft.ServerAddress, req *raft.RequestPreVoteRequest, resp *raft.RequestPreVoteResponse) error {
-	if t.aside(t.raft.Load()) {
-		return errAside
+	if err := t.mayStand(); err != nil {
+		return err
 	}
 	return t.NetworkTransport.RequestPreVote(id, addr, req, resp)
 }
