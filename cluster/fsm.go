@@ -435,7 +435,9 @@ func (f *fsm) Restore(r io.ReadCloser) error {
 		f.installed(h.applied, h.term)
 	}
 	f.unrestored = err
-	f.noteRestore(err)
+	if !errors.Is(err, errLate) {
+		f.noteRestore(err)
+	}
 	return err
 }
 
@@ -462,7 +464,7 @@ func (f *fsm) restoreFrom(r io.Reader) (h snapshotHeader, err error) {
 	if is := f.self.identity(); is.relationTo(h.is) == unrelated {
 		return h, fmt.Errorf("%w: its snapshot is of cluster %v, and this node is of %v", ErrOtherCluster, h.is, is)
 	}
-	if f.broken == nil && h.applied < f.applied.Load() {
+	if h.applied < f.applied.Load() { // also if the state is not whole: raft goes on after what was applied
 		return h, f.lateErr(h.applied)
 	}
 	if f.broken == nil && h.applied == f.applied.Load() && h.applied > 0 {

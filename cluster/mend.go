@@ -17,9 +17,6 @@ var errLate = errors.New("cluster: a snapshot comes late")
 // noteRestore notes what has become of restoring a snapshot. After an error this node may have to
 // wait for the next one: nobody waits for what it does not apply.
 func (f *fsm) noteRestore(err error) {
-	if errors.Is(err, errLate) {
-		return
-	}
 	if err == nil {
 		f.stuck.Store(nil)
 		return

@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -10,6 +11,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/hashicorp/raft"
 
 	"github.com/stateio/stateio/store"
 )
@@ -102,5 +105,54 @@ func TestEntriesAfterASnapshotThatCouldNotBeRestored(t *testing.T) {
 	lead = tr.leader()
 	if got, want := string(state(t, n, m.ledger)), string(state(t, tr.nodes[lead], tr.machines[lead])); got != want {
 		t.Errorf("the state has %d bytes, and that of the leader %d", len(got), len(want))
+	}
+}
+
+// TestAStateIsNotMendedWithAnOlderSnapshot: raft has only that, for a while. What was applied after it
+// would be missing.
+func TestAStateIsNotMendedWithAnOlderSnapshot(t *testing.T) {
+	of := func(entries uint64) (f *fsm, snapshot func() (io.ReadCloser, error)) {
+		f = newFSM(&brokenMachine{ledger: newLedger()}, newOutbox(1, func() *leader { return nil }, nil))
+		for i := range entries {
+			if err := f.applyBatch([]*raft.Log{{Index: i + 1, Term: 1, Data: appendEntryHeader(nil, 1)}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c, err := f.Snapshot()
+		if err != nil {
+			t.Fatal(err)
+		}
+		var buf bytes.Buffer
+		if err := c.(*capturedState).writeTo(&buf); err != nil {
+			t.Fatal(err)
+		}
+		return f, func() (io.ReadCloser, error) { return io.NopCloser(bytes.NewReader(buf.Bytes())), nil }
+	}
+	_, older := of(5)
+	f, _ := of(10)
+	_, newer := of(20)
+	f.m.(*brokenMachine).fail = true
+	r, err := newer()
+	if err == nil {
+		err = f.Restore(r)
+	}
+	if !errors.Is(err, errRefused) {
+		t.Fatalf("restoring the newer one: %v", err)
+	}
+	tries := 0
+	f.newest = func() (io.ReadCloser, error) {
+		if tries++; tries == 1 {
+			return older()
+		}
+		if err := f.stuckErr(); !errors.Is(err, errLate) {
+			t.Errorf("it says %v", err)
+		}
+		return newer()
+	}
+	if err := f.applyBatch([]*raft.Log{{Index: 21, Term: 1, Data: appendEntryHeader(nil, 1)}}); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.stuckErr(); tries != 2 || err != nil || f.passed != 20 {
+		t.Errorf("after %d tries it has the snapshot up to %d, and says %v", tries, f.passed, err)
 	}
 }
