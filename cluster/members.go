@@ -432,21 +432,23 @@ func (n *Node) successor(ctx context.Context, term uint64) (best raft.Server, er
 	timeout := time.NewTimer(n.opts.Heartbeat / 2)
 	defer timeout.Stop()
 	var most uint64
-	for range asked {
+	for late := false; asked > 0; {
 		select {
 		case a := <-answers:
+			asked--
 			if a.err == nil && a.Term == term && !a.Stalled && a.Applied >= most {
 				best, most = a.from, a.Applied
 			}
-			// The first that is up to date will do.
-			if best.ID != "" && most >= n.fsm.applied.Load() {
-				return best, nil
-			}
 		case <-timeout.C:
+			late = true
 		case <-ctx.Done():
 			return best, ctx.Err()
 		case <-n.ctx.Done():
 			return best, errNotLeader
+		}
+		// The first that is up to date will do, and after a while any.
+		if best.ID != "" && (late || most >= n.fsm.applied.Load()) {
+			return best, nil
 		}
 	}
 	if best.ID == "" {

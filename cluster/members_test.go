@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -319,6 +320,35 @@ func TestChangesEndWithTheirContext(t *testing.T) {
 			t.Errorf("to hold back entries took %v", time.Since(began))
 		}
 	})
+}
+
+// TestASuccessorIsFoundWhileOthersAreSilent has one member answer that it has all entries but the last,
+// and two that do not answer.
+func TestASuccessorIsFoundWhileOthersAreSilent(t *testing.T) {
+	var silent sync.Map // addresses
+	release := make(chan struct{})
+	tr := startTrial(t, 4, func(_ int, o *Options) {
+		o.hooks.connect = func(kind byte, addr string) error {
+			if _, is := silent.Load(addr); is && kind == connPeer {
+				<-release
+			}
+			return nil
+		}
+	})
+	defer close(release)
+	update(t, tr.nodes[0], "add x")
+	lead := tr.leader()
+	n, fit := tr.nodes[lead], tr.opts[(lead+1)%4].ID
+	for i := 2; i < 4; i++ {
+		addr := tr.addrs[(lead+i)%4]
+		silent.Store(addr, true)
+		n.peers.drop(addr)
+	}
+	n.fsm.applied.Add(1)
+	term, _ := n.leads()
+	if to, err := n.successor(within(t, 10*time.Second), term); err != nil || string(to.ID) != fit {
+		t.Errorf("%q is to lead, %v, want %s", to.ID, err, fit)
+	}
 }
 
 func TestTheLeaderHandsOver(t *testing.T) {
