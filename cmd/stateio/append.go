@@ -86,13 +86,46 @@ func runAppend(cmd *cobra.Command, path string, o appendOptions) error {
 	if err != nil {
 		return err
 	}
-	ack := io.Discard
+	ack := &ackWriter{w: io.Discard}
 	if o.ack {
-		ack = cmd.OutOrStdout()
+		ack.w = cmd.OutOrStdout()
 	}
 	tellWaiting(cmd, "end it with Ctrl-D")
 	err = appendAll(cmd.Context(), j, o.pieces(cmd.Context(), cmd.InOrStdin()), o.batch, ack)
-	return errors.Join(err, j.close())
+	if err = closed(j, err, durableIn(j)); err != nil {
+		return err
+	}
+	return untold(ack.err, durableIn(j))
+}
+
+// An ackWriter remembers the first error of telling what is durable.
+type ackWriter struct {
+	w   io.Writer
+	err error
+}
+
+func (a *ackWriter) Write(b []byte) (int, error) {
+	n, err := a.w.Write(b)
+	if a.err == nil {
+		a.err = err
+	}
+	return n, err
+}
+
+// closed closes j after what has ended with err. That only closing it has failed does not hide
+// what was done: a script that takes it for undone does it again.
+func closed(j journal, err error, done string) error {
+	cerr := durably(j.close) // it says what is durable after that
+	if err == nil && cerr != nil {
+		return fmt.Errorf("%s; closing it has failed: %w", done, cerr)
+	}
+	return errors.Join(err, cerr)
+}
+
+// durableIn says how many updates of this run are durable.
+func durableIn(j journal) string {
+	durable, _ := j.progress()
+	return fmt.Sprintf("%s of this run are durable in %s", count(durable, "update"), j.name())
 }
 
 // A journal is what updates and snapshots are appended to: a state file or a
@@ -149,7 +182,7 @@ func appendAll(ctx context.Context, j journal, pieces <-chan piece, batch int, a
 			return err
 		}
 		durable, _ := j.progress()
-		_, _ = fmt.Fprintln(ack, durable) // nobody need listen
+		_, _ = fmt.Fprintln(ack, durable) // nobody need listen: what is durable is told at the end, too
 		return nil
 	}
 	for {
@@ -158,7 +191,7 @@ func appendAll(ctx context.Context, j journal, pieces <-chan piece, batch int, a
 			if p.err != nil {
 				return ended(j, p.err, commit())
 			}
-			if err := j.add(p.update); err != nil {
+			if err := durably(func() error { return j.add(p.update) }); err != nil { // it may wait for a sync
 				return err
 			}
 			timer.Reset(pause)
@@ -184,6 +217,5 @@ func ended(j journal, err, commit error) error {
 	case errors.Is(err, io.EOF):
 		return nil
 	}
-	durable, _ := j.progress()
-	return fmt.Errorf("%w: %s of this run are durable in %s", err, count(durable, "update"), j.name())
+	return fmt.Errorf("%w: %s", err, durableIn(j))
 }

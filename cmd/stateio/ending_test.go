@@ -124,16 +124,43 @@ func TestWhatIsMadeDurableIsWaitedFor(t *testing.T) {
 	<-exited
 }
 
-// append and snapshot have a signal wait for what they make durable.
+// append and snapshot have a signal wait for what they make durable, and for what they do
+// before they say so: a store is closed with a seal and syncs.
 func TestWhatAppendAndSnapshotMakeDurableIsCounted(t *testing.T) {
 	store, file := t.TempDir(), filepath.Join(t.TempDir(), "app.state")
-	for _, args := range [][]string{{"snapshot", store}, {"append", store}, {"snapshot", store}, {"append", file}, {"snapshot", file}} {
+	for _, c := range []struct {
+		args []string
+		want int64
+	}{
+		{[]string{"snapshot", store}, 1}, // makes it
+		{[]string{"append", store}, 3},   // adds, commits, closes
+		{[]string{"snapshot", store}, 2},
+		{[]string{"append", file}, 3},
+		{[]string{"snapshot", file}, 2},
+	} {
 		before := committing.Load()
-		if status := run(t.Context(), args, strings.NewReader("one"), io.Discard, io.Discard); status != exitOK {
-			t.Fatalf("%q: exit status %d", args, status)
+		if status := run(t.Context(), c.args, strings.NewReader("one"), io.Discard, io.Discard); status != exitOK {
+			t.Fatalf("%q: exit status %d", c.args, status)
 		}
-		if n := committing.Load() - before; n != 2 {
-			t.Errorf("%q: %d beginnings and ends", args, n)
+		if n := committing.Load() - before; n != 2*c.want {
+			t.Errorf("%q: %d beginnings and ends, want %d", c.args, n, 2*c.want)
 		}
+	}
+}
+
+// What is durable is told when only closing the store fails: a script that took it for undone would do it
+// again.
+func TestWhatIsDurableIsToldWhenClosingFails(t *testing.T) {
+	dir := t.TempDir()
+	mustRun(t, "one\n", "append", dir)
+	inTheWay := afterWrite(func() { // of the next log, which is begun at the end
+		if err := os.MkdirAll(filepath.Join(dir, "00000000000000000003.log.tmp", "full"), 0o700); err != nil {
+			t.Error(err)
+		}
+	})
+	var errs strings.Builder
+	status := run(t.Context(), []string{"append", "--ack", dir}, strings.NewReader("two\nthree\n"), inTheWay, &errs)
+	if want := "stateio: 2 updates of this run are durable in " + dir + "; closing it has failed: "; status != exitFailure || !strings.HasPrefix(errs.String(), want) {
+		t.Errorf("exit status %d, %q", status, errs.String())
 	}
 }

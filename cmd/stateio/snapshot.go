@@ -63,7 +63,7 @@ func runSnapshot(ctx context.Context, path string, how opening, empty bool, in i
 	} else {
 		err = durably(func() error { return j.snapshot(state) })
 	}
-	return errors.Join(err, j.close())
+	return closed(j, err, "the snapshot is durable in "+path)
 }
 
 var errEmptyState = errors.New("standard input is empty: pass --empty if that is the state")
