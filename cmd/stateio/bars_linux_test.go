@@ -80,6 +80,8 @@ func TestCommandsShowHowFarTheyAre(t *testing.T) {
 		{"restore", "app", "--state", "state"},
 		{"restore", "app.state"},
 		{"restore", "app.backup", "--state", "backed"},
+		{"import", "app.backup", "imported"},
+		{"import", "app.state", "imported.state"},
 		{"log", "app"},
 		{"log", "--json", "app", "--from", "15000"},
 		{"log", "app.state"},

@@ -46,7 +46,7 @@ func newBackup() *cobra.Command {
 			if asJSON {
 				err = writeJSON(cmd.OutOrStdout(), made)
 			} else {
-				err = made.tell(cmd)
+				err = made.tell(cmd, "; verified")
 			}
 			return untold(err, args[1]+" is complete and verified")
 		},
@@ -55,8 +55,8 @@ func newBackup() *cobra.Command {
 	return cmd
 }
 
-// A jsonBackup is what --json prints of a copy.
-type jsonBackup struct {
+// A madeStore is what --json prints of a new store.
+type madeStore struct {
 	Path     string  `json:"path"`
 	Index    uint64  `json:"index"`
 	Snapshot *uint64 `json:"snapshot,omitempty"`
@@ -65,9 +65,9 @@ type jsonBackup struct {
 }
 
 // backup makes the copy.
-func backup(cmd *cobra.Command, dir, to string) (*jsonBackup, error) {
+func backup(cmd *cobra.Command, dir, to string) (*madeStore, error) {
 	bar := newProgress(cmd.OutOrStdout(), cmd.ErrOrStderr(), "backup "+dir, 0)
-	index, err := store.Copy(cmd.Context(), dir, to, &store.CopyOptions{Progress: bar.of})
+	_, err := store.Copy(cmd.Context(), dir, to, &store.CopyOptions{Progress: bar.of})
 	bar.finish()
 	foreign := errors.Is(err, store.ErrLocked) || errors.Is(err, fs.ErrExist) // what is there is another's
 	switch cause := context.Cause(cmd.Context()); {
@@ -78,16 +78,28 @@ func backup(cmd *cobra.Command, dir, to string) (*jsonBackup, error) {
 	case err != nil:
 		return nil, err
 	}
-	files, err := store.Files(to)
+	return storeIn(to)
+}
+
+// storeIn returns what is told of the store that was just made in a directory. Its last log is
+// an empty one.
+func storeIn(dir string) (*madeStore, error) {
+	files, err := store.Files(dir)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s is made; looking at it has failed: %w", dir, err)
 	}
-	made := &jsonBackup{Path: to, Index: index, Updates: index}
+	made := &madeStore{Path: dir}
 	for _, f := range files {
 		made.Size += f.Size
 		if f.Snapshot {
-			made.Snapshot, made.Updates = &f.Last, index-f.Last
+			made.Snapshot = &f.Last
+		} else {
+			made.Index = max(made.Index, f.First-1)
 		}
+	}
+	made.Updates = made.Index
+	if made.Snapshot != nil {
+		made.Updates -= *made.Snapshot
 	}
 	return made, nil
 }
@@ -100,13 +112,13 @@ func untold(err error, done string) error {
 	return fmt.Errorf("%s; telling so has failed: %w", done, err)
 }
 
-// tell says what was made.
-func (b *jsonBackup) tell(cmd *cobra.Command) error {
+// tell says what was made, and at its end what else is so.
+func (m *madeStore) tell(cmd *cobra.Command, end string) error {
 	from := "the beginning"
-	if b.Snapshot != nil {
-		from = fmt.Sprintf("a snapshot of index %d", *b.Snapshot)
+	if m.Snapshot != nil {
+		from = fmt.Sprintf("a snapshot of index %d", *m.Snapshot)
 	}
-	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: index %d, %s after %s, %s; verified\n",
-		printable(b.Path), b.Index, count(int64(b.Updates), "update"), from, count(b.Size, "byte"))
+	_, err := fmt.Fprintf(cmd.OutOrStdout(), "%s: index %d, %s after %s, %s%s\n",
+		printable(m.Path), m.Index, count(int64(m.Updates), "update"), from, count(m.Size, "byte"), end)
 	return err
 }

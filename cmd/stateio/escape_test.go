@@ -126,6 +126,7 @@ func TestHostileNamesAndPayloadsAreInert(t *testing.T) {
 		"epochs":   {{"epochs"}, {"epochs", "--json"}},
 		"files":    {{"files"}, {"files", "--json"}},
 		"help":     {{"help"}},
+		"import":   {{"import", "--json", "PATH", "DIR/new" + hostile}, {"import", "PATH", "DIR/new2" + hostile}},
 		"log":      {{"log"}, {"log", "--json"}, {"log", "--from", hostile}},
 		"repair":   {{"repair", "--json", "--salvage", "PATH", "DIR/made" + hostile}, {"repair", "PATH", "DIR/made2" + hostile}},
 		"restore":  {{"restore", "--force", "--state", "DIR/out", "--updates", "DIR/out2"}, {"restore", "--force", "--json", "--state", "DIR/out3"}, {"restore", "--at", hostile}},

@@ -32,6 +32,7 @@ func TestScripts(t *testing.T) {
 			"exit":    exit,
 			"refuses": refusesAll,
 			"replace": replaceState,
+			"program": backupByProgram,
 		},
 	})
 }

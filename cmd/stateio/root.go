@@ -48,7 +48,7 @@ func newRoot() *cobra.Command {
 	root.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return usageError{err} })
 	root.AddCommand(
 		newAppend(), newSnapshot(), newRestore(),
-		newLog(), newEpochs(), newVerify(), newFiles(), newStat(), newDiff(), newBackup(), newRepair(), newBench(), newView(),
+		newLog(), newEpochs(), newVerify(), newFiles(), newStat(), newDiff(), newBackup(), newImport(), newRepair(), newBench(), newView(),
 		newTruncate(), newCompact(), newVersion(),
 	)
 	root.SetHelpCommand(newHelp())

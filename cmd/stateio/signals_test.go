@@ -48,6 +48,7 @@ func TestWhateverIsInterruptedExitsWithTheSignal(t *testing.T) {
 		{"diff", dir, dir},
 		{"diff", "--json", dir, dir},
 		{"backup", dir, out},
+		{"import", file, out},
 		{"repair", dir, out},
 		{"repair", "--salvage", dir, out},
 		{"repair", "--drop", "3000", dir, out},
