@@ -28,6 +28,7 @@ type output struct {
 	done    bool
 
 	terminal *terminalWriter // nil: standard output is no terminal, or this is something else
+	pipe     *namedPipe      // nil: it is something else; else there is no file
 }
 
 // An outputError is the error of writing an output. What calls code that writes may take it
@@ -107,6 +108,10 @@ func (o outputs) open(path string) (*output, error) {
 		return nil, fmt.Errorf("%s exists: name another file, or give --force to replace it", path)
 	case !isStream(info):
 		return nil, fmt.Errorf("%s is neither a file, a device nor a pipe: name another file", path)
+	}
+	if info.Mode()&fs.ModeNamedPipe != 0 {
+		pipe := &namedPipe{path: path}
+		return &output{Writer: newBuffer(pipe, path), path: path, pipe: pipe}, nil
 	}
 	file, err := os.OpenFile(path, os.O_WRONLY, 0)
 	if err != nil {
@@ -265,14 +270,17 @@ func (o *output) commit() error {
 	if err := o.sync(); err != nil {
 		return err
 	}
-	if o.file == nil {
-		return nil
-	}
-	if !o.temp {
+	switch {
+	case o.temp:
+		return o.rename()
+	case o.pipe != nil:
+		o.done = true
+		return o.pipe.Close()
+	case o.file != nil:
 		o.done = true
 		return o.file.Close()
 	}
-	return o.rename()
+	return nil
 }
 
 // rename gives the temporary file its name.
@@ -327,6 +335,8 @@ func syncName(path string) error {
 func (o *output) discard() {
 	switch {
 	case o.done:
+	case o.pipe != nil:
+		o.pipe.giveUp()
 	case o.file == nil:
 		_ = o.Flush() // the command fails with a better reason
 	default:

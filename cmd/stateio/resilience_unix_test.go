@@ -105,6 +105,44 @@ func TestASignalEndsACommandThatWaitsForAReader(t *testing.T) {
 	}
 }
 
+// The reader of two pipes may read one after the other, whatever is restored: a file, a store, or
+// one that has no state.
+func TestTwoPipesAreReadOneAfterTheOther(t *testing.T) {
+	lines := numbered(0, 2000) // more than a pipe and a buffer have room for
+	for _, kind := range []string{"file", "store", "no state"} {
+		dir := t.TempDir()
+		path, state := filepath.Join(dir, "app"), "the state"
+		if kind == "file" {
+			runStateio(t, 0, nil, "append", path)
+		} else if err := os.Mkdir(path, 0o700); err != nil {
+			t.Fatal(err)
+		}
+		if kind == "no state" {
+			state = ""
+		} else {
+			runStateio(t, 0, strings.NewReader(state), "snapshot", path)
+		}
+		runStateio(t, 0, strings.NewReader(lines), "append", "--batch", "2000", path)
+		args := []string{"restore", path}
+		for _, name := range []string{"state", "updates"} {
+			args = append(args, "--"+name, filepath.Join(dir, name))
+			if err := unix.Mkfifo(filepath.Join(dir, name), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		cmd := exec.CommandContext(ctx, "stateio", args...)
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		got, err := exec.CommandContext(ctx, "cat", args[3], args[5]).Output()
+		if err := errors.Join(err, cmd.Wait()); err != nil || string(got) != state+lines {
+			t.Errorf("%s: %d bytes are read, %v", kind, len(got), err)
+		}
+	}
+}
+
 // fullPipe returns the end of a pipe that has no room, and whose reader takes nothing.
 func fullPipe(t *testing.T) *os.File {
 	t.Helper()

@@ -201,14 +201,31 @@ func (r *storeRestore) replayed(update []byte) error {
 	if !r.writes || r.updates == nil {
 		return nil
 	}
+	if !r.wrote && r.noState { // none comes after this
+		if err := r.endState(); err != nil {
+			return err
+		}
+	}
 	r.wrote = true
 	return r.o.writeUpdate(r.updates, update)
+}
+
+// endState ends what the reader of a pipe waits for that the state should go to, and there is
+// none: updates may be read after it.
+func (r *storeRestore) endState() error {
+	if r.state == nil || r.state.pipe == nil || r.state.done {
+		return nil
+	}
+	return r.state.commit()
 }
 
 // commit gives new files their names, all but that of a state if there is none.
 func (r *storeRestore) commit(cmd *cobra.Command) error {
 	if r.noState && r.state != nil {
 		r.o.noState(cmd, r.dir+" has no snapshot up to there")
+		if err := r.endState(); err != nil {
+			return err
+		}
 		r.state.discard()
 		r.out = r.out[1:]
 	}
