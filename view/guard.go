@@ -135,10 +135,11 @@ func (g *guard) welcome(w http.ResponseWriter, r *http.Request) bool {
 		return false
 	}
 	// Without a path, it is for the directory of the URL that the browser knows: a proxy may
-	// have asked for another one.
+	// have asked for another one. With a link from elsewhere the browser sends it for the page
+	// alone, which foreign lets in: a strict one would not come with it, nor after a redirect.
 	http.SetCookie(w, &http.Cookie{
 		Name: g.cookie(), Value: g.token,
-		HttpOnly: true, SameSite: http.SameSiteStrictMode, Secure: r.TLS != nil,
+		HttpOnly: true, SameSite: http.SameSiteLaxMode, Secure: r.TLS != nil,
 	})
 	w.Header().Set("Location", "./")
 	w.WriteHeader(http.StatusSeeOther)

@@ -159,7 +159,7 @@ func TestTokenBecomesACookie(t *testing.T) {
 		t.Fatalf("status %d, leads to %q, cookies %v", w.Code, w.Header().Get("Location"), cookies)
 	}
 	c := cookies[0]
-	if !c.HttpOnly || c.SameSite != http.SameSiteStrictMode || c.Path != "" {
+	if !c.HttpOnly || c.SameSite != http.SameSiteLaxMode || c.Path != "" {
 		t.Errorf("the cookie is %v", c)
 	}
 	with := func(value string) func(r *http.Request) {

@@ -48,6 +48,7 @@ func TestPage(t *testing.T) {
 	t.Run("hostile", func(t *testing.T) { t.Parallel(); showHostilePayloads(browser, t) })
 	t.Run("phone", func(t *testing.T) { t.Parallel(); fitAPhone(browser, t) })
 	t.Run("token", func(t *testing.T) { t.Parallel(); enterByToken(browser, t) })
+	t.Run("link", func(t *testing.T) { t.Parallel(); followALink(browser, t) })
 }
 
 const settledPage = `document.getElementById("reading").hidden && document.querySelectorAll("canvas.cells").length > 0`
@@ -382,5 +383,29 @@ func enterByToken(browser context.Context, t *testing.T) {
 	b.wait(settledPage)
 	if at := eval[string](b, `location.href`); strings.Contains(at, token) {
 		t.Errorf("the page is at %s", at)
+	}
+}
+
+// A link on a page of another site leads to the page: with the token, and then without, by the
+// cookie.
+func followALink(browser context.Context, t *testing.T) {
+	token := NewToken()
+	target := serve(t, Handler(bankStore(t, 30), &Options{Token: token}))
+	links := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.Header().Set("Content-Type", "text/html")
+		_, _ = fmt.Fprintf(w, `<body data-ready="yes"><link rel="icon" href="data:,"><a id="token" href="%s?token=%s">1</a> <a id="cookie" href="%[1]s">2</a>`, target, token)
+	}))
+	t.Cleanup(links.Close)
+	for _, id := range []string{"token", "cookie"} {
+		b := open(browser, t, strings.Replace(links.URL, "127.0.0.1", "localhost", 1), desk)
+		b.do(chromedp.Click(chromedp.CSS("#" + id)))
+		there := fmt.Sprintf("location.href === %q && Boolean(document.body?.innerText)", target)
+		for on := false; !on; { // what is asked of a page that goes is an error
+			on, _ = chromedp.Run(b.ctx, chromedp.Poll[bool](there, chromedp.WithPollingTimeout(0)))
+			if b.ctx.Err() != nil {
+				t.Fatalf("by %s: %v", id, b.ctx.Err())
+			}
+		}
+		b.wait(settledPage)
 	}
 }
