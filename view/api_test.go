@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
+	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
@@ -428,5 +429,26 @@ func TestStateFile(t *testing.T) {
 		if s.Verdict.Level != level || len(s.Damages) != 1 {
 			t.Errorf("byte %d is broken: %+v, %+v", at, s.Verdict, s.Damages)
 		}
+	}
+}
+
+// A file is asked for by the name that the summary has, whatever bytes are in it.
+func TestAFileWhoseNameIsNotUTF8(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "app\xff\ufffd.state")
+	var file bytes.Buffer
+	if err := stateio.NewWriter(&file, 0, 0).Update([]byte("one")); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, file.Bytes(), 0o600); err != nil {
+		t.Skipf("no file can have such a name here: %v", err)
+	}
+	h := Handler(path, nil)
+	s := settled(t, h)
+	if want := `app\xff` + "\ufffd.state"; s.Files[0].Name != want || !strings.HasSuffix(s.Path, want) {
+		t.Errorf("the file is called %q, at %q", s.Files[0].Name, s.Path)
+	}
+	query := url.Values{"file": {s.Files[0].Name}}.Encode()
+	if got := ask[rows](t, h, "/api/entries?"+query); len(got.Rows) != 1 || string(got.Rows[0].Prefix) != "one" {
+		t.Errorf("it holds %+v", got.Rows)
 	}
 }

@@ -7,8 +7,10 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"strings"
 	"sync"
 	"time"
+	"unicode/utf8"
 
 	"github.com/stateio/stateio/inspect"
 	"github.com/stateio/stateio/store"
@@ -38,8 +40,23 @@ type source struct {
 
 func newSource(path string) *source { return &source{path: path, freshness: time.Second} }
 
-// nameOf returns the name by which a file is asked for.
-func nameOf(f inspect.MapFile) string { return filepath.Base(f.Path) }
+// nameOf returns the name by which a file is asked for: one that JSON does not change.
+func nameOf(f inspect.MapFile) string { return inUTF8(filepath.Base(f.Path)) }
+
+// inUTF8 returns a path as it is shown: with an escape for each byte that is not UTF-8.
+func inUTF8(path string) string {
+	var b strings.Builder
+	for len(path) > 0 {
+		r, n := utf8.DecodeRuneInString(path)
+		if r == utf8.RuneError && n == 1 {
+			fmt.Fprintf(&b, `\x%02x`, path[0])
+		} else {
+			b.WriteString(path[:n])
+		}
+		path = path[n:]
+	}
+	return b.String()
+}
 
 // look returns the files and their indexes as they are now, and has the indexes filled.
 func (s *source) look() (*inspect.Map, []*index, error) {
