@@ -48,6 +48,7 @@ func TestPage(t *testing.T) {
 	t.Run("hostile", func(t *testing.T) { t.Parallel(); showHostilePayloads(browser, t) })
 	t.Run("phone", func(t *testing.T) { t.Parallel(); fitAPhone(browser, t) })
 	t.Run("token", func(t *testing.T) { t.Parallel(); enterByToken(browser, t) })
+	t.Run("dropped", func(t *testing.T) { t.Parallel(); dropWhatIsShown(browser, t) })
 	t.Run("link", func(t *testing.T) { t.Parallel(); followALink(browser, t) })
 }
 
@@ -407,5 +408,35 @@ func followALink(browser context.Context, t *testing.T) {
 			}
 		}
 		b.wait(settledPage)
+	}
+}
+
+// A log that the map shows, and the store drops, leaves the map to the files that there are.
+func dropWhatIsShown(browser context.Context, t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "live")
+	s, err := store.Open(dir, newBank(), &store.Options{KeepSnapshots: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	update := func() {
+		if _, err := s.Update(t.Context(), []byte(`{"from":"ada","to":"bo","amount":1}`)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	update()
+	b := open(browser, t, serve(t, Handler(dir, &Options{Stats: s.Stats})), desk)
+	b.wait(settledPage)
+	b.do(chromedp.Focus(chromedp.CSS("canvas.cells")), chromedp.KeyEvent(kb.Enter))
+	b.wait(`document.querySelector("canvas.cells")?.records?.length > 1`)
+	for range 2 {
+		update()
+		if err := s.Snapshot(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	b.wait(`[...document.querySelectorAll("#map .file h3 b")].map((e) => e.textContent).join() === "00000000000000000003.log,00000000000000000003.snap" && !document.getElementById("crumbs").textContent`)
+	if says := b.text("cell-says"); strings.Contains(says, "Cannot read") {
+		t.Errorf("below the map there is %q", says)
 	}
 }

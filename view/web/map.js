@@ -52,6 +52,7 @@ function fileOf(name) { return summary?.files.find((f) => f.name === name); }
 
 // zoomIn shows a part of what is shown, around an offset of a file.
 function zoomIn(file, offset, from, to) {
+  if (!fileOf(file)) return; // it is gone, and the map is about to show that
   const range = to - from, next = range / 16;
   if (next <= blockSize) {
     const start = offset - (offset % blockSize);
@@ -80,8 +81,8 @@ async function draw(force) {
   request?.abort();
   const mine = request = new AbortController();
   try {
+    if (place && !fileOf(place.file)) place = null; // the store has dropped it
     crumbs();
-    if (place && !fileOf(place.file)) place = null;
     if (!place) await drawAll(request.signal);
     else if (place.to - place.from <= blockSize) await drawBlock(request.signal);
     else await drawRange(request.signal);
