@@ -16,6 +16,7 @@ import (
 	"github.com/chromedp/chromedp"
 	"github.com/chromedp/chromedp/kb"
 
+	"github.com/stateio/stateio"
 	"github.com/stateio/stateio/store"
 )
 
@@ -42,6 +43,7 @@ func TestPage(t *testing.T) {
 		return // those above say most
 	}
 	t.Run("list", func(t *testing.T) { t.Parallel(); searchTheList(browser, t) })
+	t.Run("entries", func(t *testing.T) { t.Parallel(); goThroughAStateFile(browser, t) })
 	t.Run("replaced", func(t *testing.T) { t.Parallel(); replaceFiles(browser, t) })
 	t.Run("states", func(t *testing.T) { t.Parallel(); compareStates(browser, t) })
 	t.Run("live", func(t *testing.T) { t.Parallel(); watchAStore(browser, t) })
@@ -187,6 +189,47 @@ func searchTheList(browser context.Context, t *testing.T) {
 	if at := eval[string](b, `document.querySelector("#list tr.item td:nth-child(2)").textContent`); !strings.HasPrefix(at, "2026-03-02 08:2") {
 		t.Errorf("the middle of the time line leads to %q", at) // of 7:30 to 9:23
 	}
+}
+
+// The entries of a state file are shown from the first, the last, and an offset on, and page by
+// page in both directions.
+func goThroughAStateFile(browser context.Context, t *testing.T) {
+	var file bytes.Buffer
+	w := stateio.NewWriter(&file, 0, 0)
+	for i := range 1000 {
+		entry := fmt.Sprint("entry ", i)
+		if i == 970 {
+			entry += strings.Repeat(" and more", 10_000) // than one stretch has
+		}
+		if err := w.Update([]byte(entry)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "app.state")
+	if err := os.WriteFile(path, file.Bytes(), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	b := open(browser, t, serve(t, Handler(path, nil)), desk)
+	shows := func(first, last int) {
+		t.Helper()
+		b.wait(fmt.Sprintf(`(() => { const rows = [...document.querySelectorAll("#list tr.item.update td.pay")];
+			return rows[0]?.textContent === "entry %d" && rows.at(-1).textContent === "entry %d"; })()`, first, last))
+	}
+	b.wait(settledPage)
+	shows(0, 49)
+	b.do(chromedp.Click(chromedp.CSS("#last")))
+	shows(950, 999)
+	at := eval[int](b, `Number(document.getElementById("list").tBodies[0].dataset.first)`)
+	b.do(chromedp.Click(chromedp.CSS("#older")))
+	shows(900, 949)
+	b.do(chromedp.Click(chromedp.CSS("#older")))
+	shows(850, 899)
+	b.do(chromedp.Click(chromedp.CSS("#newer")))
+	shows(900, 949)
+	b.do(chromedp.SendKeys(chromedp.CSS("#goto"), fmt.Sprint("@", at+1)+kb.Enter))
+	b.wait(`document.querySelector("#list tr.item td.pay").textContent === "entry 950"`)
+	b.do(chromedp.Click(chromedp.CSS("#older")))
+	shows(900, 949)
 }
 
 // JSON is indented on the page within the bounds that there are for states, and in the same

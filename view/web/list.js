@@ -6,6 +6,7 @@ import { zoomTo } from "./map.js";
 
 const $ = (id) => document.getElementById(id);
 const pageSize = 50;
+const maxStretch = 4 << 20; // bytes that are looked through for a page, unless nothing is in them
 let summary = null;
 let next = null; // where the page after this one begins
 let before = []; // how the pages before this one were asked for
@@ -17,7 +18,11 @@ let late = false; // it is not the newest, because it has opened rows that this 
 
 export function startList(s) {
   summary = s;
-  if (!s.store) $("list-title").textContent = "Entries";
+  if (!s.store) {
+    $("list-title").textContent = "Entries";
+    $("goto").placeholder = "Offset";
+    $("goto").ariaLabel = "Go to an offset in the file";
+  }
   $("list-form").addEventListener("submit", (e) => { e.preventDefault(); document.activeElement === $("goto") ? goto() : submit(); });
   $("search").addEventListener("search", () => { if (!$("search").value) submit(); });
   $("format").addEventListener("change", () => { format = $("format").value; if (shown) load(shown); });
@@ -25,7 +30,8 @@ export function startList(s) {
   $("last").addEventListener("click", () => last());
   $("newer").addEventListener("click", () => { atEnd = false; if (next) { before.push(shown); load(next); } });
   $("older").addEventListener("click", older);
-  last();
+  if (s.store) last();
+  else first(); // where the last entries begin is known when the file was read
 }
 
 // updateList keeps the last page up to date, for as long as it is shown. What is opened in it
@@ -46,9 +52,9 @@ export function showUpdate(index) {
 function first() { before = []; atEnd = false; load(summary.store ? { index: summary.first || 0 } : { file: summary.files[0].name, offset: 0 }); }
 
 function last(keep) {
-  if (!summary.store) return first();
   before = [];
   atEnd = true;
+  if (!summary.store) return load({ before: summary.files[0].size }, keep);
   load({ index: Math.max(summary.first || 0, summary.last - pageSize + 1) }, keep);
 }
 
@@ -56,7 +62,8 @@ function older() {
   atEnd = false;
   if (before.length) return load(before.pop());
   const at = Number($("list").tBodies[0].dataset.first);
-  if (summary.store && at > 1) load({ index: Math.max(summary.first || 1, at - pageSize) });
+  if (!summary.store) load({ before: at });
+  else if (at > 1) load({ index: Math.max(summary.first || 1, at - pageSize) });
 }
 
 function goto() {
@@ -64,6 +71,11 @@ function goto() {
   if (!text) return;
   before = [];
   atEnd = false;
+  if (!summary.store) {
+    if (/^@?\d+$/.test(text)) return load({ file: summary.files[0].name, offset: Number(text.replace("@", "")), over: 1 });
+    $("list-says").textContent = `${text} is no offset`;
+    return;
+  }
   if (/^\d+$/.test(text)) return load({ index: Number(text) });
   const zoned = /(Z|[-+]\d\d:?\d\d)$/i.test(text) || !text.includes(":") ? text : text + "Z";
   const t = Date.parse(zoned.includes("T") ? zoned : zoned.replace(" ", "T"));
@@ -71,30 +83,53 @@ function goto() {
   load({ at: t });
 }
 
+// load shows a page: from an index, a time or an offset on, or the one before an offset.
 async function load(how, keep) {
   searching?.abort();
   searching = new AbortController();
   const { signal } = searching;
-  const options = { ...(summary.store ? {} : { one: 1 }), limit: pageSize };
   try {
-    let page = await ask("entries", { ...how, ...options }, signal);
-    while (!page.rows.length && page.next) { // it is in a part of a file that was not read yet
-      $("list-says").textContent = `Reading ${page.next.file}, at ${size(page.next.offset)}…`;
-      page = await ask("entries", { ...how, ...page.next, ...options }, signal);
-    }
+    const page = how.before === undefined ? await pageFrom(how, pageSize, signal) : await pageBefore(how.before, signal);
     const keys = new Set(page.rows.map(keyOf));
     late = Boolean(keep) && opened().some((tr) => !keys.has(tr.dataset.key));
     if (late) return;
     shown = how;
     next = page.next || null;
     showRows($("list").tBodies[0], page.rows, { keep });
-    const updates = page.rows.filter((r) => r.index);
-    $("list").tBodies[0].dataset.first = updates.length ? updates[0].index : 0;
+    const first = summary.store ? page.rows.find((r) => r.index)?.index : page.rows[0]?.offset;
+    $("list").tBodies[0].dataset.first = first || 0;
     $("list-says").textContent = page.rows.length ? "" : "Nothing is there.";
     $("newer").disabled = !next;
-    $("older").disabled = !before.length && !(summary.store && updates.length && updates[0].index > Math.max(1, summary.first || 1));
+    $("older").disabled = !before.length && !(first > (summary.store ? Math.max(1, summary.first || 1) : 0));
   } catch (e) {
     if (e.name !== "AbortError") $("list-says").textContent = e.message;
+  }
+}
+
+// pageFrom asks for entries from a place on.
+async function pageFrom(how, limit, signal) {
+  const options = { ...(summary.store ? {} : { one: 1 }), limit };
+  let page = await ask("entries", { ...how, ...options }, signal);
+  while (!page.rows.length && page.next) { // it is in a part of a file that was not read yet
+    $("list-says").textContent = `Reading ${page.next.file}, at ${size(page.next.offset)}…`;
+    page = await ask("entries", { ...how, ...page.next, ...options }, signal);
+  }
+  return page;
+}
+
+// pageBefore asks for the last entries of a state file before an offset: those in a stretch
+// before it, or in a longer one while they are few.
+async function pageBefore(end, signal) {
+  const file = summary.files[0].name;
+  for (let length = 32768; ; length *= 4) {
+    const rows = [], from = Math.max(0, end - length);
+    for (let at = { file, offset: from, over: 1 }; at && at.offset < end;) {
+      const page = await pageFrom(at, 500, signal);
+      rows.push(...page.rows.filter((r) => r.offset < end));
+      at = page.next;
+    }
+    if (rows.length < pageSize && from && (length < maxStretch || !rows.length)) continue;
+    return { rows: rows.slice(-pageSize), next: end < summary.files[0].size ? { file, offset: end } : null };
   }
 }
 
