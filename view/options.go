@@ -15,8 +15,10 @@ type Options struct {
 
 	// Machine returns a new machine in its initial state, of the kind that the store has:
 	// the page shows the state at any index, and the difference between two. A state is
-	// restored as [store.RestoreAt] does it, one at a time. Without it the page has only
-	// the states in snapshots, as they are on the disk.
+	// restored as [store.RestoreAt] does it, one at a time, when somebody chooses it on the
+	// page: that reads the newest snapshot before it and the log after that, and takes the
+	// memory of another machine with that state. Without it the page has only the states in
+	// snapshots, as they are on the disk.
 	Machine func() store.Machine
 
 	// Show writes what the page shows of a machine, as JSON or text. By default that is

@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/chromedp/chromedp"
@@ -303,6 +304,7 @@ func replaceFiles(browser context.Context, t *testing.T) {
 // The slider shows states, and two of them are compared.
 func compareStates(browser context.Context, t *testing.T) {
 	b := open(browser, t, serve(t, Handler(bankStore(t, 60), &Options{Machine: newBank})), desk)
+	b.do(chromedp.Click(chromedp.CSS("#state-show")))
 	b.wait(`document.getElementById("state-text").textContent.includes('"ada"')`)
 	now := b.text("state-text")
 	b.do(chromedp.Evaluate[chromedp.Void](`void (() => { const s = document.getElementById("state-slider"); s.value = 3; s.dispatchEvent(new Event("input")); })()`))
@@ -328,7 +330,9 @@ func watchAStore(browser context.Context, t *testing.T) {
 			}
 		}
 	}
-	b := open(browser, t, serve(t, Handler(dir, &Options{Stats: s.Stats, Machine: newBank})), desk)
+	var machines atomic.Int64
+	machine := func() store.Machine { machines.Add(1); return newBank() }
+	b := open(browser, t, serve(t, Handler(dir, &Options{Stats: s.Stats, Machine: machine})), desk)
 	b.wait(`document.getElementById("rate-chart").dataset.points >= 1`)
 	update(40)
 	b.wait(`[...document.querySelectorAll("#live-tiles dd")].some((d) => d.textContent.includes("40 since the start"))`)
@@ -352,6 +356,12 @@ func watchAStore(browser context.Context, t *testing.T) {
 	}
 	b.do(chromedp.Evaluate[chromedp.Void](`void kept.closest("tr").previousElementSibling.click()`))
 	b.wait(`!kept.isConnected && [...document.querySelectorAll("#list tr.item td:first-child")].at(-1)?.textContent === "105"`)
+	// The newest state can be had, and is made only then.
+	if n := machines.Load(); n > 0 {
+		t.Errorf("a page that is only open has had %d states made", n)
+	}
+	b.do(chromedp.Click(chromedp.CSS("#state-show")))
+	b.wait(`document.getElementById("state-index").textContent === "105" && document.getElementById("state-text").textContent.includes('"bo": 105')`)
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
