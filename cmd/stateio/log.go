@@ -316,7 +316,7 @@ func appendPreview(line, prefix []byte, size int64, width int) []byte {
 // columns returns how wide the lines on w may be: as the terminal, or 120.
 func columns(w io.Writer) int {
 	if file, ok := w.(interface{ Fd() uintptr }); ok {
-		if width, _, err := term.GetSize(int(file.Fd())); err == nil {
+		if width, _, err := term.GetSize(int(file.Fd())); err == nil && width > 0 { // some don't know
 			return width
 		}
 	}

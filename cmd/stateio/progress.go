@@ -4,6 +4,7 @@ import (
 	"io"
 	"os"
 	"time"
+	"unicode"
 
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
@@ -26,12 +27,16 @@ type progress struct {
 // stderr, unless stdout is a pipe: its reader may be a pager, which has the terminal.
 func newProgress(stdout, stderr io.Writer, what string, size int64) *progress {
 	p := &progress{size: size, begun: time.Now()}
-	if file, ok := stderr.(*os.File); !ok || !term.IsTerminal(int(file.Fd())) || isPipe(stdout) {
+	room := 0
+	if file, ok := stderr.(*os.File); ok && term.IsTerminal(int(file.Fd())) && !isPipe(stdout) {
+		room = columns(file) - figures
+	}
+	if room < leastRoom {
 		return p
 	}
 	p.bar = progressbar.NewOptions64(size,
 		progressbar.OptionSetWriter(stderr),
-		progressbar.OptionSetDescription(escaped(what)),
+		progressbar.OptionSetDescription(shortened(escaped(what), room)),
 		progressbar.OptionShowBytes(true),
 		progressbar.OptionThrottle(100*time.Millisecond),
 		progressbar.OptionSetPredictTime(true),
@@ -40,6 +45,38 @@ func newProgress(stdout, stderr io.Writer, what string, size int64) *progress {
 	)
 	p.bar.StartWithoutRender() // what is done before it is shown has taken its time
 	return p
+}
+
+// A line that is longer than the terminal is wide would not be drawn over, but scroll it.
+const (
+	figures   = 46 // columns for how much is done, how fast, for how long, and the time left
+	leastRoom = 14 // for what is done: with less, nothing is shown
+)
+
+// shortened returns a text for so many columns: without a part of its middle, if it is longer.
+func shortened(text string, room int) string {
+	if width(text) <= room {
+		return text
+	}
+	runes := []rune(text)
+	head, tail := runes[:room/2], runes[len(runes)-min(len(runes), room):]
+	for len(head) > 0 && width(string(head)) > room/2 {
+		head = head[:len(head)-1]
+	}
+	for width(string(head))+width("…")+width(string(tail)) > room {
+		tail = tail[1:]
+	}
+	return string(head) + "…" + string(tail)
+}
+
+// width returns how many columns a text takes at most: a rune that is not ASCII may take two.
+func width(text string) (n int) {
+	for _, r := range text {
+		if n++; r > unicode.MaxASCII {
+			n++
+		}
+	}
+	return n
 }
 
 // at tells that off bytes are done.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"golang.org/x/sys/unix"
 )
@@ -96,6 +97,36 @@ func TestProgressIsForTerminals(t *testing.T) {
 	p.finish()
 	if elsewhere.Len() > 0 {
 		t.Errorf("no terminal is shown %q", &elsewhere)
+	}
+}
+
+// What is drawn over itself fits on one line, however long the path is; where there is no room,
+// nothing is drawn.
+func TestProgressFitsTheTerminal(t *testing.T) {
+	impatient(t)
+	for _, columns := range []uint16{20, 59, 60, 80, 200} {
+		for _, path := range []string{"app", strings.Repeat("/var/lib", 40) + "/app.state", strings.Repeat("漢", 90)} {
+			master, terminal := openTerminal(t)
+			if err := unix.IoctlSetWinsize(int(terminal.Fd()), unix.TIOCSWINSZ, &unix.Winsize{Row: 24, Col: columns}); err != nil {
+				t.Fatal(err)
+			}
+			p := newProgress(io.Discard, terminal, "verify "+path, 2<<20)
+			p.at(1 << 20)
+			p.finish()
+			if err := terminal.Close(); err != nil {
+				t.Fatal(err)
+			}
+			var shown bytes.Buffer
+			_, _ = shown.ReadFrom(master) // it fails when the terminal has no user any more
+			if drawn := strings.Contains(shown.String(), "\rverify "); drawn != (columns >= 60) {
+				t.Errorf("on %d columns it shows %q", columns, &shown)
+			}
+			for line := range strings.SplitSeq(shown.String(), "\r") {
+				if n := utf8.RuneCountInString(strings.ReplaceAll(line, "漢", "xx")); n > int(columns) {
+					t.Errorf("on %d columns a line takes %d: %q", columns, n, line)
+				}
+			}
+		}
 	}
 }
 
