@@ -250,8 +250,8 @@ func (o restoreOptions) writeUpdates(ctx context.Context, to *written, updates *
 	}
 }
 
-// What was written to files gets its names when all of it is on the disk. Only if that goes
-// wrong at the second name, the first one is there.
+// What was written to files gets its names when all of it is on the disk, and a stream has taken
+// all that goes there. Only if it goes wrong at the second name, the first one is there.
 type written []*output
 
 // open opens an output as outputs.open does.
@@ -266,7 +266,7 @@ func (w *written) open(o outputs, path string) (*output, error) {
 // commit finishes all outputs.
 func (w written) commit() error {
 	for _, out := range w {
-		if !out.temp {
+		if out.done {
 			continue
 		}
 		if err := out.sync(); err != nil {
