@@ -27,7 +27,8 @@ first write. A file with several names (hard links) is written under all of them
 append says so.
 
 If FILE is a directory, the updates are appended to the store in it, or to a new
-one if the directory is empty. No program may have it open meanwhile.
+one if the directory is empty. No program may have it open meanwhile. New files get
+the permissions that those of the store have.
 
 An update is durable when it was fsynced. With --batch N, one fsync covers up to N
 updates, or 8 MiB of them; input that pauses for 0.1 s is not left waiting for the rest

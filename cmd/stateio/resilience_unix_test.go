@@ -7,6 +7,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"os"
 	"os/exec"
 	"os/signal"
@@ -18,6 +19,8 @@ import (
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"github.com/stateio/stateio/store"
 )
 
 // A terminal that is closed ends a command as an interrupt does: what it was told
@@ -140,6 +143,34 @@ func TestTwoPipesAreReadOneAfterTheOther(t *testing.T) {
 		if err := errors.Join(err, cmd.Wait()); err != nil || string(got) != state+lines {
 			t.Errorf("%s: %d bytes are read, %v", kind, len(got), err)
 		}
+	}
+}
+
+// What append and snapshot make in a store has the permissions of what the program has made there:
+// others may read it, or have to.
+func TestNewFilesOfAStoreHaveTheModeOfTheOld(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "app")
+	s, err := store.Open(dir, &blindMachine{}, &store.Options{FileMode: 0o666, Logger: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	want := modeOf(dir)
+	if want == 0o600 {
+		t.Skip("the umask leaves no permissions for others")
+	}
+	mustRun(t, "one\n", "append", dir)
+	mustRun(t, "state", "snapshot", dir)
+	files := mustGlob(t, dir, ".log", ".snap")
+	for _, path := range files {
+		if info, err := os.Stat(path); err != nil || info.Mode().Perm() != want {
+			t.Errorf("%s has the mode %v, not %v; %v", path, info.Mode(), want, err)
+		}
+	}
+	if len(files) < 3 {
+		t.Errorf("there are only the files %q", files)
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 
@@ -47,12 +48,28 @@ func openStore(dir string) (*storeJournal, error) {
 		SnapshotBytes: -1,      // there is no state to take one of
 		KeepSnapshots: 1 << 30, // what to drop is not for us to say
 		MaxUpdate:     1 << 30,
+		FileMode:      modeOf(dir),
 		Logger:        slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		return nil, adviseStore(err, dir)
 	}
 	return &storeJournal{dir: dir, s: s, m: m}, nil
+}
+
+// modeOf returns the permissions for new files of the store in a directory: those that the newest
+// log has, as the program that uses the store has made it. Zero: there is none.
+func modeOf(dir string) (mode fs.FileMode) {
+	files, err := store.Files(dir)
+	if err != nil {
+		return 0 // Open says what is wrong
+	}
+	for _, f := range files {
+		if info, err := os.Stat(f.Path); err == nil && !f.Snapshot {
+			mode = info.Mode().Perm() | 0o600
+		}
+	}
+	return mode
 }
 
 func (j *storeJournal) add(update []byte) error {
