@@ -46,7 +46,7 @@ func (g *guard) refuse(w http.ResponseWriter, r *http.Request) bool {
 		w.Header().Set("Allow", "GET, HEAD")
 		status, why = http.StatusMethodNotAllowed, "this page only reads: use GET"
 	case !g.knows(r.Host):
-		why = "the host in the request is neither an IP address nor localhost: add its name to Options.Hosts of package view"
+		why = "the host in the request is neither an IP address nor localhost: use one of these, or name it by stateio view --host, or in a program by Options.Hosts of package view"
 	case foreign(r):
 		why = "the request comes from a page of another origin"
 	case g.token == "" && !loopback(r.RemoteAddr):

@@ -135,7 +135,7 @@ func TestHostileNamesAndPayloadsAreInert(t *testing.T) {
 		"truncate": {{"truncate"}},
 		"verify":   {{"verify"}, {"verify", "--json"}},
 		"version":  {{"version"}},
-		"view":     {{"view", "--listen", hostile}}, // and so it does not begin to serve
+		"view":     {{"view", "--listen", hostile, "--host", hostile}}, // and so it does not begin to serve
 		hostile:    {{hostile}, {"--" + hostile}},
 	}
 	for _, cmd := range newRoot().Commands() {

@@ -23,13 +23,16 @@ It prints the URL of the page, which has a secret token in it, and serves it unt
 interrupted. It writes nothing, and listens for this computer only, unless --listen says
 otherwise: then whoever has the URL can read all data in PATH, and so can the network in
 between, for nothing is encrypted. From another computer, ssh -L 7117:127.0.0.1:7117 HOST
-is safer.`
+is safer. Requests are answered for an IP address, for localhost, and for names that --listen
+or --host gives: any other may be one that somebody else has pointed here.`
 
 const viewExample = `  stateio view /var/lib/app
-  stateio view app.state --listen 127.0.0.1:7117`
+  stateio view app.state --listen 127.0.0.1:7117
+  stateio view app.state --listen :7117 --host db1 --host db1.example.org`
 
 func newView() *cobra.Command {
 	var listen string
+	var hosts []string
 	cmd := &cobra.Command{
 		Use:     "view PATH",
 		Short:   "Show a store or a state file as a page in the browser",
@@ -44,9 +47,9 @@ func newView() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("listening at %s: %w; name another address with --listen", listen, err)
 			}
-			opts := &view.Options{Token: view.NewToken()}
+			opts := &view.Options{Token: view.NewToken(), Hosts: hosts}
 			if host, _, err := net.SplitHostPort(listen); err == nil && host != "" {
-				opts.Hosts = []string{host}
+				opts.Hosts = append(opts.Hosts, host)
 			}
 			if addr, ok := l.Addr().(*net.TCPAddr); ok && !addr.IP.IsLoopback() {
 				cmd.PrintErrf("stateio: listening at %s: everybody in the network who has the URL, with the token in it, can read all data in %s; what is sent is not encrypted\n",
@@ -56,6 +59,8 @@ func newView() *cobra.Command {
 		},
 	}
 	cmd.Flags().StringVar(&listen, "listen", "127.0.0.1:0", "`ADDRESS` to listen at; port 0 is any that is free")
+	cmd.Flags().StringSliceVar(&hosts, "host", nil, "answer requests for the host `NAME`, too")
+	noValues(cmd, "listen", "host")
 	return cmd
 }
 

@@ -24,7 +24,7 @@ func TestView(t *testing.T) {
 	ended := make(chan int)
 	var stderr strings.Builder
 	go func() {
-		status := run(ctx, []string{"view", path}, nil, in, &stderr)
+		status := run(ctx, []string{"view", path, "--host", "db1"}, nil, in, &stderr)
 		in.CloseWithError(errors.New("view has ended"))
 		ended <- status
 	}()
@@ -45,6 +45,22 @@ func TestView(t *testing.T) {
 		r.Body.Close()
 		if err != nil || r.StatusCode != want || (want == http.StatusOK) != strings.Contains(string(body), `"updates":`) {
 			t.Errorf("with %q: status %d, %s, %v", query, r.StatusCode, body, err)
+		}
+	}
+	for host, want := range map[string]int{"db1": http.StatusOK, "db2": http.StatusForbidden} {
+		ask, err := http.NewRequestWithContext(ctx, http.MethodGet, page+"api/summary?"+token, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ask.Host = host + ":7117"
+		r, err := http.DefaultClient.Do(ask)
+		if err != nil {
+			t.Fatal(err)
+		}
+		body, err := io.ReadAll(r.Body)
+		r.Body.Close()
+		if err != nil || r.StatusCode != want || (want == http.StatusOK) == strings.Contains(string(body), "stateio view --host") {
+			t.Errorf("for %s: status %d, %s, %v", host, r.StatusCode, body, err)
 		}
 	}
 	cancel(interrupted{os.Interrupt})
