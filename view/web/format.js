@@ -25,6 +25,13 @@ export function duration(ns) {
 // in UTC, too, and those who look at one page together may be anywhere.
 export const time = (t) => (t ? new Date(t).toISOString().replace("T", " ") : "");
 
+// moment returns the milliseconds of a time as the page shows it, whole or its beginning: in UTC,
+// unless it has a zone. NaN: it is none; the browser takes other forms in the time of its place.
+export function moment(text) {
+  const m = /^(\d{4}-\d\d-\d\d)(?:[T ](\d\d:\d\d(?::\d\d(?:\.\d+)?)?) ?(Z|[-+]\d\d:?\d\d)?)?$/i.exec(text);
+  return m ? Date.parse(`${m[1]}T${m[2] || "00:00"}${m[3] || "Z"}`) : NaN;
+}
+
 // What is indented, as indent.go has it: deep nesting makes a text the square of what it was.
 const maxPretty = 8 << 20, maxDepth = 100;
 

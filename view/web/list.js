@@ -1,7 +1,7 @@
 // The list of updates: pages of it, a search, and the payload of each.
 
 import { ask } from "./api.js";
-import { contents, contentOf, number, size, time, plural, bytesOf, textOf, visible, indented, dump, oneLine, filesOf, element } from "./format.js";
+import { contents, contentOf, number, size, time, plural, bytesOf, textOf, visible, indented, dump, oneLine, filesOf, moment, element } from "./format.js";
 import { zoomTo } from "./map.js";
 
 const $ = (id) => document.getElementById(id);
@@ -71,14 +71,15 @@ function goto() {
   if (!text) return;
   before = [];
   atEnd = false;
+  const plain = text.replace(/^@/, "").replace(/,(?=\d{3})/g, ""); // as the page shows it
+  const isNumber = /^\d+$/.test(plain);
   if (!summary.store) {
-    if (/^@?\d+$/.test(text)) return load({ file: summary.files[0].name, offset: Number(text.replace("@", "")), over: 1 });
+    if (isNumber) return load({ file: summary.files[0].name, offset: Number(plain), over: 1 });
     $("list-says").textContent = `${text} is no offset`;
     return;
   }
-  if (/^\d+$/.test(text)) return load({ index: Number(text) });
-  const zoned = /(Z|[-+]\d\d:?\d\d)$/i.test(text) || !text.includes(":") ? text : text + "Z";
-  const t = Date.parse(zoned.includes("T") ? zoned : zoned.replace(" ", "T"));
+  if (isNumber) return load({ index: Number(plain) });
+  const t = moment(text);
   if (Number.isNaN(t)) { $("list-says").textContent = `${text} is neither an index nor a time like 2006-01-02 15:04`; return; }
   load({ at: t });
 }
