@@ -5,6 +5,8 @@ package main
 import (
 	"path"
 	"strconv"
+
+	"golang.org/x/sys/unix"
 )
 
 // descriptor returns the descriptor that a path of the kind /dev/fd/3 means: what is
@@ -23,4 +25,11 @@ func descriptor(name string) (fd uintptr, ok bool) {
 	}
 	n, err := strconv.ParseUint(base, 10, 31)
 	return uintptr(n), err == nil
+}
+
+// inherited reports whether a descriptor is open, and may be one that the process was started
+// with: of those that it has opened none would be passed on.
+func inherited(fd uintptr) bool {
+	flags, err := unix.FcntlInt(fd, unix.F_GETFD, 0)
+	return err == nil && flags&unix.FD_CLOEXEC == 0
 }

@@ -156,6 +156,9 @@ func (o outputs) openDescriptor(path string, fd uintptr) (*output, error) {
 	if fd == 1 {
 		return o.standard(), nil
 	}
+	if !inherited(fd) { // a file of this command's own, as its temporary ones are, may have the number
+		return nil, fmt.Errorf("%s: this command was started with no such descriptor", path)
+	}
 	file := os.NewFile(fd, path)
 	if file == nil {
 		return nil, fmt.Errorf("%s: %w", path, fs.ErrInvalid)

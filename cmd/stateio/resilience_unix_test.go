@@ -6,6 +6,7 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"os"
@@ -171,6 +172,30 @@ func TestNewFilesOfAStoreHaveTheModeOfTheOld(t *testing.T) {
 	}
 	if len(files) < 3 {
 		t.Errorf("there are only the files %q", files)
+	}
+}
+
+// Only a descriptor that the command was started with is written to: another may be of one of its
+// own files.
+func TestOnlyADescriptorThatWasPassedOnIsAnOutput(t *testing.T) {
+	own, err := os.Create(filepath.Join(t.TempDir(), "own"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer own.Close()
+	passed, err := unix.Dup(int(own.Fd()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if out, err := (outputs{}).open(fmt.Sprint("/dev/fd/", own.Fd())); err == nil || !strings.Contains(err.Error(), "started with no such descriptor") {
+		t.Errorf("of its own: %v, %v", out, err)
+	}
+	out, err := outputs{}.open(fmt.Sprint("/dev/fd/", passed))
+	if err == nil {
+		err = out.commit()
+	}
+	if err != nil {
+		t.Errorf("passed on: %v", err)
 	}
 }
 

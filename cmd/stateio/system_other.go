@@ -23,6 +23,9 @@ const noFollow = 0
 // descriptor knows no paths of descriptors.
 func descriptor(string) (fd uintptr, ok bool) { return 0, false }
 
+// inherited knows none.
+func inherited(uintptr) bool { return false }
+
 // keepAttributes does nothing: a file has those of its directory.
 func keepAttributes(*os.File, string) []string { return nil }
 
