@@ -74,7 +74,7 @@ func backup(cmd *cobra.Command, dir, to string) (*madeStore, error) {
 	case err != nil && cause != nil && !foreign:
 		return nil, fmt.Errorf("%w: the copy of %s is not complete: remove %s before you copy again", cause, dir, to)
 	case errors.Is(err, store.ErrCorrupt):
-		return nil, fmt.Errorf("%w; stateio verify %s lists all of the damage, stateio repair makes a store of what can be had", err, dir)
+		return nil, fmt.Errorf("%w; stateio verify %s lists all of the damage, stateio repair makes a store of what can be had", err, shellWord(dir))
 	case err != nil:
 		return nil, err
 	}

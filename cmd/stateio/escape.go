@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"strconv"
 	"strings"
 	"unicode"
@@ -22,6 +23,27 @@ func printable(path string) string {
 		return path
 	}
 	return strconv.Quote(path)
+}
+
+// shellWord returns a path as it stands in a command that can be pasted into a shell: one that
+// knows escapes, where the path has what a terminal would obey.
+func shellWord(path string) string {
+	if strings.HasPrefix(path, "-") {
+		path = "./" + path
+	}
+	plain := func(r rune) bool {
+		return unicode.IsLetter(r) || unicode.IsDigit(r) || strings.ContainsRune("/._-+=:,@%", r)
+	}
+	switch {
+	case runtime.GOOS == "windows": // where no shell knows that
+		return printable(path)
+	case !allPrintable(path):
+		inner := strconv.Quote(path)
+		return "$'" + strings.ReplaceAll(inner[1:len(inner)-1], "'", `\'`) + "'"
+	case strings.ContainsFunc(path, func(r rune) bool { return !plain(r) }):
+		return "'" + strings.ReplaceAll(path, "'", `'\''`) + "'"
+	}
+	return path
 }
 
 // allPrintable reports whether a terminal shows all of s, and does nothing else.

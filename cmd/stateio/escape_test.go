@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -206,6 +207,27 @@ func TestJSONIsPrintableAndSaysTheSame(t *testing.T) {
 	var got map[string]any
 	if err := json.Unmarshal(out.Bytes(), &got); err != nil || got[text] != text || got["raw"].([]any)[0] != "\u202e\U000e0001" {
 		t.Errorf("%q, %v", got, err)
+	}
+}
+
+// A command that is advised can be pasted into a shell, whatever the path is.
+func TestAPathInAnAdviceIsOneWordForAShell(t *testing.T) {
+	if _, err := exec.LookPath("bash"); err != nil || runtime.GOOS == "windows" {
+		t.Skip("there is no bash")
+	}
+	for path, want := range map[string]string{
+		"app": "", "/var/lib/app-1.0_x,y=z@%+": "", "dé": "", "-dash": "./-dash", "my app": "'my app'", "it's $HOME": `'it'\''s $HOME'`,
+		"~": "", "#no": "", "*": "", "a\x1b[2J'\xff\u202e\n": `$'a\x1b[2J\'\xff\u202e\n'`,
+	} {
+		word := shellWord(path)
+		if want != "" && word != want || obeyed(word) != "" {
+			t.Errorf("%q is %s, want %s", path, word, want)
+		}
+		cmd := exec.Command("bash", "-c", "printf %s "+word)
+		cmd.Env = append(os.Environ(), "LC_ALL=C.UTF-8")
+		if got, err := cmd.Output(); strings.TrimPrefix(string(got), "./-") != strings.TrimPrefix(path, "-") || err != nil {
+			t.Errorf("%s is %q to a shell, not %q; %v", word, got, path, err)
+		}
 	}
 }
 

@@ -227,7 +227,7 @@ func advise(err error, path string) error {
 	if !errors.Is(err, stateio.ErrCorrupt) || errors.As(err, &has) {
 		return err
 	}
-	return advised{fmt.Errorf("%w; stateio verify %s lists all of the damage, stateio epochs what restore --epoch gives back", err, path)}
+	return advised{fmt.Errorf("%w; stateio verify %s lists all of the damage, stateio epochs what restore --epoch gives back", err, shellWord(path))}
 }
 
 // An advised is an error that has been given its advice.
@@ -240,5 +240,5 @@ func adviseStore(err error, dir string) error {
 	if !errors.Is(err, store.ErrCorrupt) {
 		return err
 	}
-	return fmt.Errorf("%w; stateio verify %s lists all of the damage, stateio restore --at gives back what is before it", err, dir)
+	return fmt.Errorf("%w; stateio verify %s lists all of the damage, stateio restore --at gives back what is before it", err, shellWord(dir))
 }

@@ -119,6 +119,6 @@ func oneName(file *os.File, doing string) error {
 	if n <= 1 || err != nil {
 		return err
 	}
-	return fmt.Errorf("%s has %d names (hard links), and %s. Nothing was changed; give it a content of its own first (cp -p %[1]s copy && mv copy %[1]s)",
-		file.Name(), n, doing)
+	return fmt.Errorf("%s has %d names (hard links), and %s. Nothing was changed; give it a content of its own first (cp -p %s copy && mv copy %[4]s)",
+		file.Name(), n, doing, shellWord(file.Name()))
 }

@@ -175,7 +175,7 @@ func (o restoreOptions) open(file *os.File, size int64) (state []byte, updates *
 	o.told.epoch = o.epoch
 	state, updates, err = stateio.RestoreEpoch(file, size, o.epoch)
 	if errors.Is(err, stateio.ErrNoEpoch) {
-		err = fmt.Errorf("%w; stateio epochs %s lists those there are", err, file.Name())
+		err = fmt.Errorf("%w; stateio epochs %s lists those there are", err, shellWord(file.Name()))
 	}
 	return state, updates, err
 }

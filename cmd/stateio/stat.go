@@ -58,7 +58,7 @@ func newStat() *cobra.Command {
 				err = text.rest(s)
 			}
 			if s.Damaged > 0 {
-				err = errors.Join(err, fmt.Errorf("%s: %w in %s; stateio verify %[1]s lists all of it", s.Path, errDamage, count(s.Damaged, "place")))
+				err = errors.Join(err, fmt.Errorf("%s: %w in %s; stateio verify %s lists all of it", s.Path, errDamage, count(s.Damaged, "place"), shellWord(s.Path)))
 			}
 			return out.or(err)
 		},

@@ -103,10 +103,10 @@ func (v *verdict) conclude(ctx context.Context, holds string, reports []store.Fi
 	}
 	if ok {
 		v.Intact = &at
-		v.Summary = fmt.Sprintf("%sstateio repair %s NEWDIR makes a store of the newest state that is whole, after update %d; stateio restore --at %d gives it back", damaged, printable(v.Path), at, at)
+		v.Summary = fmt.Sprintf("%sstateio repair %s NEWDIR makes a store of the newest state that is whole, after update %d; stateio restore --at %d %[2]s gives it back", damaged, shellWord(v.Path), at, at)
 		return
 	}
-	v.Summary = damaged + fmt.Sprintf("no state in it is whole; stateio repair --salvage %s NEWDIR keeps what can be read", printable(v.Path))
+	v.Summary = damaged + fmt.Sprintf("no state in it is whole; stateio repair --salvage %s NEWDIR keeps what can be read", shellWord(v.Path))
 }
 
 // unread reports whether nothing could be read of a log that may have been the newest.

@@ -59,7 +59,7 @@ func runTruncate(ctx context.Context, path string, stdout, stderr io.Writer) err
 		return fmt.Errorf("%w: nothing was changed", context.Cause(ctx))
 	}
 	if errors.Is(err, errors.ErrUnsupported) {
-		return fmt.Errorf("%w: no holes can be made here; use stateio compact %s", err, path)
+		return fmt.Errorf("%w: no holes can be made here; use stateio compact %s", err, shellWord(path))
 	}
 	if err != nil {
 		return advise(err, path)
