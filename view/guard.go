@@ -88,14 +88,21 @@ func foreign(r *http.Request) bool {
 
 // isPage reports whether r is for the page itself, or for what leads to it.
 func isPage(r *http.Request) bool {
-	dir, name := path.Split(r.URL.Path)
-	return name == "" && path.Base(dir) != "api" || r.URL.Path == "" || lacksSlash(r.URL.Path)
+	_, name := path.Split(r.URL.Path)
+	return name == "" || lacksSlash(r.URL.Path)
 }
 
 // lacksSlash reports whether p is the path of the page but for a slash at the end.
 func lacksSlash(p string) bool {
 	dir, name := path.Split(p)
-	return name != "" && path.Ext(name) == "" && path.Base(dir) != "api" && path.Base(dir) != "uplot"
+	return name != "" && path.Ext(name) == "" && !isData(p) && path.Base(dir) != "uplot"
+}
+
+// isData reports whether p is the path of data. The page itself may be in a directory called api,
+// and all else that belongs to it has a name with a dot.
+func isData(p string) bool {
+	dir, name := path.Split(p)
+	return path.Base(dir) == "api" && name != "" && path.Ext(name) == ""
 }
 
 // loopback reports whether addr is an address of this computer.

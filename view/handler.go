@@ -78,13 +78,13 @@ func (h *handler) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	switch {
 	case lacksSlash(r.URL.Path), r.URL.Path == "" && !strings.HasSuffix(requested(r), "/"):
 		addSlash(w, r)
-	case path.Base(dir) == "api":
+	case isData(r.URL.Path):
 		h.answer(w, r, name)
 	case name == "":
 		if !h.guard.welcome(w, r) {
 			asset(w, r, "index.html")
 		}
-	case path.Base(dir) == "uplot":
+	case path.Base(dir) == "uplot" && !isAsset(name):
 		asset(w, r, "uplot/"+name)
 	default:
 		asset(w, r, name)
@@ -114,6 +114,12 @@ func plain(name string) bool {
 		return r == utf8.RuneError || !unicode.IsLetter(r) && !unicode.IsDigit(r) && !strings.ContainsRune("-_.~", r)
 	}
 	return strings.Trim(name, ".") != "" && !strings.ContainsFunc(name, odd)
+}
+
+// isAsset reports whether the page has a file of that name, beside those of uPlot.
+func isAsset(name string) bool {
+	info, err := fs.Stat(web, "web/"+name)
+	return err == nil && !info.IsDir()
 }
 
 // asset answers with a file of the page.

@@ -148,6 +148,23 @@ func TestWhoGetsAnAnswer(t *testing.T) {
 	}
 }
 
+// The page, what it loads, and its data are found wherever it is mounted.
+func TestThePageWorksAtAnyPath(t *testing.T) {
+	h := Handler(bankStore(t, 9), nil)
+	for _, at := range []string{"/", "/debug/stateio/", "/internal/api/", "/x/uplot/", "/api/api/"} {
+		mux := http.NewServeMux()
+		mux.Handle(at, h)
+		for name, kind := range map[string]string{"": "text/html", "app.css": "text/css", "uplot/uPlot.min.css": "text/css", "api/summary": "application/json"} {
+			if w := get(mux, at+name, nil); w.Code != http.StatusOK || !strings.HasPrefix(w.Header().Get("Content-Type"), kind) {
+				t.Errorf("%s%s: status %d, %s", at, name, w.Code, w.Header().Get("Content-Type"))
+			}
+		}
+		if w := get(mux, at+"api/nothing", nil); w.Code != http.StatusNotFound {
+			t.Errorf("%sapi/nothing: status %d", at, w.Code)
+		}
+	}
+}
+
 // The URL with the token gives a cookie, with which the rest is answered, and leads to the
 // URL without it.
 func TestTokenBecomesACookie(t *testing.T) {
