@@ -8,6 +8,7 @@ import (
 	"io"
 	"math"
 	"strconv"
+	"time"
 	"unicode/utf8"
 
 	"github.com/spf13/cobra"
@@ -91,8 +92,12 @@ func (o logOptions) bounds(ctx context.Context, dir string, oldest uint64) (firs
 		first = max(first, 1)
 	}
 	if o.to != "" {
-		if last, _, err = indexOf(ctx, dir, "--to", o.to); err != nil {
+		var at time.Time
+		if last, at, err = indexOf(ctx, dir, "--to", o.to); err != nil {
 			return 0, 0, err
+		}
+		if o.follow && at.After(time.Now()) {
+			return 0, 0, usageError{fmt.Errorf("--to %s is still to come, and which update is the last one until then nothing tells: give --follow an index, or no --to", o.to)}
 		}
 	}
 	return first, last, o.ordered(dir, first, last)

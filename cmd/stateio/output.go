@@ -106,6 +106,10 @@ func (o outputs) open(path string) (*output, error) {
 		return newTemp(path, true, o.stderr)
 	case info.Mode().IsRegular():
 		return nil, fmt.Errorf("%s exists: name another file, or give --force to replace it", path)
+	case info.Mode()&fs.ModeSymlink != 0:
+		return nil, fmt.Errorf("%s is a symbolic link, and is not followed for writing: name another file", path)
+	case info.IsDir():
+		return nil, fmt.Errorf("%s is a directory: name a file", path)
 	case !isStream(info):
 		return nil, fmt.Errorf("%s is neither a file, a device nor a pipe: name another file", path)
 	}

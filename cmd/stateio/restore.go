@@ -79,7 +79,7 @@ func newRestore() *cobra.Command {
 			if o.state == "" && o.updates == "" {
 				o.state, o.updates = "-", "-"
 			}
-			if o.state != "-" && samePath(o.state, o.updates) {
+			if o.state != "" && o.updates != "" && o.state != "-" && samePath(o.state, o.updates) {
 				return usageError{fmt.Errorf("--state and --updates both name %s", o.state)}
 			}
 			for _, out := range []string{o.state, o.updates} {

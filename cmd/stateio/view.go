@@ -40,7 +40,7 @@ func newView() *cobra.Command {
 		Example: viewExample,
 		Args:    arguments("PATH"),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			if _, err := inspect.OpenMap(args[0]); err != nil {
+			if err := canView(args[0]); err != nil {
 				return err // now, and not on the page
 			}
 			l, err := (&net.ListenConfig{}).Listen(cmd.Context(), "tcp", listen)
@@ -62,6 +62,19 @@ func newView() *cobra.Command {
 	cmd.Flags().StringSliceVar(&hosts, "host", nil, "answer requests for the host `NAME`, too")
 	noValues(cmd, "listen", "host")
 	return cmd
+}
+
+// canView returns an error if there is nothing at path that can be shown.
+func canView(path string) error {
+	m, err := inspect.OpenMap(path)
+	if err != nil || m.Store {
+		return err
+	}
+	file, _, err := openRead(path)
+	if err != nil {
+		return err
+	}
+	return file.Close()
 }
 
 // serveView prints the URL of the page of path, and serves it at l until ctx ends. It

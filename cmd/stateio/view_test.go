@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"testing"
 )
@@ -94,6 +95,24 @@ type afterWrite func()
 func (f afterWrite) Write(b []byte) (int, error) {
 	f()
 	return len(b), nil
+}
+
+// What may not be read is told at once.
+func TestViewOfWhatMayNotBeRead(t *testing.T) {
+	if os.Geteuid() == 0 || runtime.GOOS == "windows" {
+		t.Skip("everything may be read")
+	}
+	path := filepath.Join(t.TempDir(), "app.state")
+	mustRun(t, "one\n", "append", path)
+	if err := os.Chmod(path, 0); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(t.Context())
+	stdout := afterWrite(func() { cancel(interrupted{os.Interrupt}) })
+	var stderr strings.Builder
+	if status := run(ctx, []string{"view", path}, nil, stdout, &stderr); status != exitFailure || !strings.Contains(stderr.String(), "permission denied") {
+		t.Errorf("exit status %d, %q", status, stderr.String())
+	}
 }
 
 // What is not there is told at once.
