@@ -432,9 +432,10 @@ func TestStateFile(t *testing.T) {
 	}
 }
 
-// A file is asked for by the name that the summary has, whatever bytes are in it.
+// A file is asked for by the name that the summary has, whatever bytes are in it; and that name
+// can be seen.
 func TestAFileWhoseNameIsNotUTF8(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "app\xff\ufffd.state")
+	path := filepath.Join(t.TempDir(), "app\xff\ufffd\u202e.state")
 	var file bytes.Buffer
 	if err := stateio.NewWriter(&file, 0, 0).Update([]byte("one")); err != nil {
 		t.Fatal(err)
@@ -444,7 +445,7 @@ func TestAFileWhoseNameIsNotUTF8(t *testing.T) {
 	}
 	h := Handler(path, nil)
 	s := settled(t, h)
-	if want := `app\xff` + "\ufffd.state"; s.Files[0].Name != want || !strings.HasSuffix(s.Path, want) {
+	if want := `app\xff` + "\ufffd" + `\u202e.state`; s.Files[0].Name != want || !strings.HasSuffix(s.Path, want) {
 		t.Errorf("the file is called %q, at %q", s.Files[0].Name, s.Path)
 	}
 	query := url.Values{"file": {s.Files[0].Name}}.Encode()

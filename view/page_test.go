@@ -437,8 +437,12 @@ func fitAPhone(browser context.Context, t *testing.T) {
 // The URL with a token leads to the page, and the token out of the URL.
 func enterByToken(browser context.Context, t *testing.T) {
 	token := NewToken()
-	b := open(browser, t, serve(t, Handler(bankStore(t, 30), &Options{Token: token}))+"?token="+token, desk)
+	dir := bankStore(t, 30)
+	b := open(browser, t, serve(t, Handler(dir+"/", &Options{Token: token}))+"?token="+token+"#map/%E2%8/0-1", desk) // a link that was cut
 	b.wait(settledPage)
+	if title := eval[string](b, "document.title"); title != filepath.Base(dir)+" – stateio" {
+		t.Errorf("the page is called %q", title)
+	}
 	if at := eval[string](b, `location.href`); strings.Contains(at, token) {
 		t.Errorf("the page is at %s", at)
 	}
@@ -485,14 +489,20 @@ func dropWhatIsShown(browser context.Context, t *testing.T) {
 	b := open(browser, t, serve(t, Handler(dir, &Options{Stats: s.Stats})), desk)
 	b.wait(settledPage)
 	b.do(chromedp.Focus(chromedp.CSS("canvas.cells")), chromedp.KeyEvent(kb.Enter))
-	b.wait(`document.querySelector("canvas.cells")?.records?.length > 1`)
+	b.wait(`document.querySelector("canvas.cells")?.records?.length === 2 && document.querySelector("#map-detail tr.update") !== null`)
+	// What is chosen and opened of a block stays so when the log grows.
+	b.do(chromedp.KeyEvent(kb.ArrowRight), chromedp.Click(chromedp.CSS("#map-detail tr.update")))
+	b.wait(`document.getElementById("cell-says").textContent.includes(": updates 1") && document.querySelector("#map-detail tr.open pre")?.textContent > ""`)
+	update()
+	b.wait(`document.querySelector("canvas.cells")?.records?.length === 3`)
+	b.wait(`document.getElementById("cell-says").textContent.includes(": updates 1") && document.querySelector("#map-detail tr.open pre")?.textContent > "" && document.querySelectorAll("#map-detail tr.update").length === 2`)
 	for range 2 {
 		update()
 		if err := s.Snapshot(t.Context()); err != nil {
 			t.Fatal(err)
 		}
 	}
-	b.wait(`[...document.querySelectorAll("#map .file h3 b")].map((e) => e.textContent).join() === "00000000000000000003.log,00000000000000000003.snap" && !document.getElementById("crumbs").textContent`)
+	b.wait(`[...document.querySelectorAll("#map .file h3 b")].map((e) => e.textContent).join() === "00000000000000000004.log,00000000000000000004.snap" && !document.getElementById("crumbs").textContent`)
 	if says := b.text("cell-says"); strings.Contains(says, "Cannot read") {
 		t.Errorf("below the map there is %q", says)
 	}

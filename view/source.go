@@ -7,9 +7,11 @@ import (
 	"io/fs"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"time"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/stateio/stateio/inspect"
@@ -41,17 +43,22 @@ type source struct {
 func newSource(path string) *source { return &source{path: path, freshness: time.Second} }
 
 // nameOf returns the name by which a file is asked for: one that JSON does not change.
-func nameOf(f inspect.MapFile) string { return inUTF8(filepath.Base(f.Path)) }
+func nameOf(f inspect.MapFile) string { return visible(filepath.Base(f.Path)) }
 
-// inUTF8 returns a path as it is shown: with an escape for each byte that is not UTF-8.
-func inUTF8(path string) string {
+// visible returns a path as it is shown: with an escape for each byte that is not UTF-8, and for
+// what can't be seen, or turns the direction of writing.
+func visible(path string) string {
 	var b strings.Builder
 	for len(path) > 0 {
 		r, n := utf8.DecodeRuneInString(path)
-		if r == utf8.RuneError && n == 1 {
+		switch {
+		case r == utf8.RuneError && n == 1:
 			fmt.Fprintf(&b, `\x%02x`, path[0])
-		} else {
+		case unicode.IsPrint(r):
 			b.WriteString(path[:n])
+		default:
+			quoted := strconv.QuoteRune(r)
+			b.WriteString(quoted[1 : len(quoted)-1])
 		}
 		path = path[n:]
 	}

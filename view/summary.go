@@ -57,7 +57,7 @@ func (h *handler) summary(*http.Request) (any, error) {
 		return nil, err
 	}
 	s := summary{
-		Path: inUTF8(m.Path), Store: m.Store, Live: h.opts.Stats != nil, States: "none",
+		Path: visible(m.Path), Store: m.Store, Live: h.opts.Stats != nil, States: "none",
 		Whole: true, Damages: h.source.damages(indexes),
 	}
 	for i, x := range indexes {

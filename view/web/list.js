@@ -196,7 +196,7 @@ function rowElement(r, options) {
   const bytes = bytesOf(r.prefix);
   const what = { update: r.state ? "whole state" : "update", state: "state" }[r.content] || contents[kind];
   const pay = element("td", { class: "pay" });
-  if (r.reason) pay.textContent = r.reason + lost(r);
+  if (r.reason) pay.textContent = visible(r.reason) + lost(r);
   else highlight(pay, oneLine(bytes, r.size > bytes.length, format), options.mark);
   const tr = element("tr", { class: `item ${r.content}${r.begins ? " commit" : ""}`, tabindex: "0", "aria-expanded": "false" },
     element("td", { class: "num" }, r.index && r.content === "update" ? number(r.index) : options.offsets || !r.index ? `@${number(r.offset)}` : ""),

@@ -1,7 +1,7 @@
 // The page: what is on top, and when the parts are brought up to date.
 
 import { ask, again } from "./api.js";
-import { number, plural, size, time, span, element } from "./format.js";
+import { number, plural, size, time, span, visible, element } from "./format.js";
 import { startMap, updateMap, redrawMap, zoomTo } from "./map.js";
 import { startList, updateList, lost } from "./list.js";
 import { updateTimeline, recolorTimeline } from "./timeline.js";
@@ -17,7 +17,7 @@ function verdict(s) {
   $("verdict-todo").replaceChildren(...s.verdict.todo.split("`").map((t, i) => (i % 2 ? element("code", {}, t) : t)));
   $("damages").replaceChildren(...s.damages.slice(0, 50).map((d) => element("li", {},
     d.length ? element("button", { type: "button", class: "link", onclick: () => show(d) }, `${d.file} at ${number(d.offset)}`) : element("b", {}, d.file),
-    `: ${d.length ? size(d.length) + ", " : ""}${d.reason}${lost(d)}`)));
+    `: ${d.length ? size(d.length) + ", " : ""}${visible(d.reason)}${lost(d)}`)));
   const rest = s.damages.length - 50 + s.more;
   if (rest > 0) $("damages").append(element("li", {}, `and ${plural(rest, "more range")}`));
   $("read").hidden = !s.whole || !s.begun;
@@ -53,7 +53,7 @@ function tiles(s) {
 async function refresh() {
   const s = await ask("summary");
   $("path").textContent = s.path;
-  document.title = `${s.path.split("/").at(-1)} – stateio`;
+  document.title = `${s.path.replace(/\/+$/, "").split("/").at(-1)} – stateio`;
   verdict(s);
   tiles(s);
   if (!begun) {

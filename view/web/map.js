@@ -10,6 +10,7 @@ let summary = null;
 let place = null; // {file, from, to}: what is zoomed into; null: all files
 let drawn = ""; // what was, so that the same is not drawn again
 let request = null; // what is being drawn
+let kept = null; // of the block that is shown: {key, body, chosen}, the offset of a record
 const known = new Map(); // of the name of a file: its cells
 
 export const colors = () => {
@@ -36,7 +37,10 @@ export function redrawMap() { draw(true); }
 
 function readHash() {
   const m = /^#map\/([^/]+)\/(\d+)-(\d+)$/.exec(location.hash);
-  place = m ? { file: decodeURIComponent(m[1]), from: +m[2], to: +m[3] } : null;
+  place = null;
+  try {
+    if (m) place = { file: decodeURIComponent(m[1]), from: +m[2], to: +m[3] };
+  } catch { /* it was cut, as a link may be: all files are shown */ }
 }
 
 // zoomTo shows a range of a file, or all files.
@@ -127,6 +131,7 @@ async function drawAll(signal) {
   const children = summary.files.map((f, i) => element("div", { class: "file" }, title(f), answers[i] && grid(answers[i], cols)));
   keepFocus(() => $("map").replaceChildren(...children));
   $("map-detail").replaceChildren();
+  kept = null;
 }
 
 // cellsOf asks for the cells of a file, unless they are known and it has not changed.
@@ -148,6 +153,7 @@ async function drawRange(signal) {
 }
 
 function detail(rows) {
+  kept = null;
   const body = element("tbody");
   $("map-detail").replaceChildren(element("div", { class: "scroll" }, element("table", {}, body)));
   showRows(body, rows.rows, { offsets: true });
@@ -253,16 +259,20 @@ async function drawBlock(signal) {
   const records = (block.records || []).flatMap((r) => pieces(r, here, start, start + bytes.length))
     .map((r) => ({ ...r, kind: kindOf(r, all.whole) }));
   const pre = element("pre", { class: "text", tabindex: "0", "aria-label": "Bytes" });
-  const canvas = bars(start, bytes.length, records, (r) => {
+  const key = JSON.stringify([f.name, start]);
+  if (kept?.key !== key) {
+    kept = { key, body: element("tbody"), more: element("p", { class: "dim" }) };
+    $("map-detail").replaceChildren(element("div", { class: "scroll" }, element("table", {}, kept.body)), kept.more);
+  }
+  const canvas = bars(start, bytes.length, records, kept.chosen, (r) => {
+    kept.chosen = r.offset;
     $("cell-says").textContent = `${r.type ? `${r.type} record` : r.reason}, offset ${number(r.offset)} to ${number(r.end)}, ${size(r.end - r.offset)}: ${contents[r.kind]}${r.row?.index ? ` ${number(r.row.index)}` : ""}`;
     const shown = bytes.subarray(r.offset - start, Math.min(r.end - start, r.offset - start + 4096));
     pre.textContent = dump(shown, r.offset) + (r.end - r.offset > shown.length ? "\n…" : "");
   });
   keepFocus(() => $("map").replaceChildren(element("div", { class: "file" }, title(f), canvas, pre)));
-  const body = element("tbody");
-  $("map-detail").replaceChildren(element("div", { class: "scroll" }, element("table", {}, body)));
-  showRows(body, here.slice(0, maxListed), { offsets: true });
-  if (here.length > maxListed) $("map-detail").append(element("p", { class: "dim" }, `These are the first ${maxListed} entries of the block; the list has all.`));
+  showRows(kept.body, here.slice(0, maxListed), { offsets: true, keep: true });
+  kept.more.textContent = here.length > maxListed ? `These are the first ${maxListed} entries of the block; the list has all.` : "";
 }
 
 // rowsOf asks for the entries in a range of a file, request after request. Of a commit that
@@ -299,11 +309,13 @@ function pieces(r, rows, start, end) {
   }));
 }
 
-// bars returns a canvas of a block: 32 lines of 1 KiB.
-function bars(start, length, records, choose) {
+// bars returns a canvas of a block: 32 lines of 1 KiB. The record at offset was is chosen, or the
+// first damage.
+function bars(start, length, records, was, choose) {
   const lines = Math.max(1, Math.ceil(length / 1024)), height = 14, gap = 3, width = $("map").clientWidth;
   const canvas = element("canvas", { class: "cells", tabindex: "0", role: "application", "data-file": place.file, "aria-label": `${plural(records.length, "record")} of the block. Arrows move from record to record, Escape zooms out.` });
-  let chosen = records.findIndex((r) => !r.type);
+  let chosen = records.findIndex((r) => r.offset === was);
+  if (chosen < 0) chosen = records.findIndex((r) => !r.type);
   const x = (at) => ((at % 1024) / 1024) * width;
   const paint = () => {
     const scale = devicePixelRatio || 1, palette = colors();
