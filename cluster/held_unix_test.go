@@ -5,12 +5,14 @@ package cluster
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 	"time"
 
+	"github.com/hashicorp/raft"
 	"github.com/hashicorp/raft-wal/metadb"
 
 	"github.com/stateio/stateio/store"
@@ -71,6 +73,45 @@ func TestNothingIsAcknowledgedOnceTheDirectoryIsGone(t *testing.T) {
 				t.Errorf("the directory was made again: %v", err)
 			}
 		})
+	}
+}
+
+// TestANodeWritesNothingIntoTheDirectoryOfAnother has another directory take the place of a node's,
+// and the node note at once whatever it may have to.
+func TestANodeWritesNothingIntoTheDirectoryOfAnother(t *testing.T) {
+	noLeaks(t)
+	tr := startTrial(t, 1, nil)
+	n, dir := tr.nodes[0], tr.path(0)
+	update(t, n, "add x")
+	if err := errors.Join(os.Rename(dir, dir+"-moved"), os.CopyFS(dir, os.DirFS(dir+"-moved")), os.Remove(filepath.Join(dir, begunFile)),
+		os.WriteFile(filepath.Join(dir, joinFile), nil, 0o600)); err != nil {
+		t.Fatal(err)
+	}
+	files := func() (list string) {
+		for _, path := range glob(t, 1, dir, "*") {
+			b, _ := os.ReadFile(path) // nothing, of a directory
+			list += fmt.Sprintf("%s: %q\n", path, b)
+		}
+		return list
+	}
+	was := files()
+	_, err := n.noteWhere("127.0.0.1:1")
+	mustFail(t, "noting an address", err)
+	mustFail(t, "noting that it was let in", n.self.letIn("127.0.0.1:1"))
+	mustFail(t, "noting the cluster", n.self.become(newCluster(), true))
+	mustFail(t, "noting that it has begun", n.begun())
+	mustFail(t, "noting that it was removed", n.writeNote(true))
+	mustFail(t, "noting the contrary", n.writeNote(false))
+	mustFail(t, "noting that it has joined", n.removeFile(joinFile))
+	s := &snapshotStore{held: n.verify}
+	_, err = s.Create(1, 1, 1, raft.Configuration{}, 1, nil)
+	mustFail(t, "a snapshot of the leader", err)
+	n.removed.Store(true)
+	n.wakeNotes()
+	tr.nodes[0] = nil
+	mustFail(t, "Close", n.Close())
+	if now := files(); now != was {
+		t.Errorf("the directory had\n%s\nand has\n%s", was, now)
 	}
 }
 

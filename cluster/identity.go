@@ -95,7 +95,8 @@ func foundersOf(members []Member) (i identity) {
 // A self is which node this is, of which cluster. It is the content of the file NODE.
 type self struct {
 	id   string
-	path string // of the file; empty: it is not written
+	path string       // of the file; empty: it is not written
+	held func() error // that it is still in the directory of this node; nil: nobody has taken that yet
 
 	write sync.Mutex // held by whoever changes what follows
 
@@ -134,6 +135,9 @@ func (s *self) becomeLocked(i identity, joined bool, g guest) error {
 // writeLocked writes down all that this node is, with write held, and then it is so.
 func (s *self) writeLocked(i identity, joined bool, g guest, at []string) error {
 	if s.path != "" {
+		if err := s.mine(); err != nil {
+			return err
+		}
 		if err := writeDurably(s.path, encodeSelf(s.id, i, joined, g, at)); err != nil {
 			return err
 		}
@@ -142,6 +146,14 @@ func (s *self) writeLocked(i identity, joined bool, g guest, at []string) error 
 	defer s.mu.Unlock()
 	s.is, s.joined, s.guest, s.at = i, joined, g, at
 	return nil
+}
+
+// mine returns an error unless the file is that of this node, as far as that can be told.
+func (s *self) mine() error {
+	if s.held == nil {
+		return nil
+	}
+	return s.held()
 }
 
 // learn takes the identity of the cluster that this node joins from the leader that invites

@@ -219,7 +219,27 @@ func (n *Node) begun() error {
 	if there, err := exists(path); err != nil || there {
 		return err
 	}
-	return writeDurably(path, []byte("this node has taken part in a cluster\n"))
+	return n.writeFile(begunFile, "this node has taken part in a cluster\n")
+}
+
+// writeFile makes a small file in the directory of this node, unless another one has that by now: the
+// directory may have been moved, and another node begun in its place, while this one runs.
+func (n *Node) writeFile(name, text string) error {
+	if err := n.verify(); err != nil {
+		return err
+	}
+	return writeDurably(filepath.Join(n.dir, name), []byte(text))
+}
+
+// removeFile removes a file, as writeFile makes one. It may be gone.
+func (n *Node) removeFile(name string) error {
+	if err := n.verify(); err != nil {
+		return err
+	}
+	if err := os.Remove(filepath.Join(n.dir, name)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return syncDir(n.dir)
 }
 
 // A snapshotStore is raft's, but for this: while the node is opened, it does not let
@@ -233,11 +253,15 @@ type snapshotStore struct {
 	members *settled       // is told of the members that a snapshot has
 	stats   *snapshotStats // are told how large it is
 	unread  func(error)    // is told of one that can't be read, once there is a node
+	held    func() error   // that the directory is still this node's
 	refused error          // why a snapshot was not used, while it was opened
 }
 
 // Create implements raft.SnapshotStore. A snapshot of this node has the members that are committed.
 func (s *snapshotStore) Create(version raft.SnapshotVersion, index, term uint64, members raft.Configuration, membersIndex uint64, trans raft.Transport) (raft.SnapshotSink, error) {
+	if err := s.held(); err != nil { // raft would make the directory again, or drop the snapshots of another node
+		return nil, err
+	}
 	members, membersIndex = s.members.of(index, members, membersIndex)
 	return s.fileSnapshots.Create(version, index, term, members, membersIndex, trans)
 }
@@ -284,7 +308,7 @@ func (n *Node) openSnapshots() (*snapshotStore, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &snapshotStore{fileSnapshots: files, members: &n.fsm.members, stats: &n.snapshot}
+	s := &snapshotStore{fileSnapshots: files, members: &n.fsm.members, stats: &n.snapshot, held: n.verify}
 	s.opening.Store(true)
 	if s.first, err = n.logs.FirstIndex(); err != nil {
 		return nil, fmt.Errorf("cluster: opening the log: %w", err)

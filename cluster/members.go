@@ -6,8 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"net"
-	"os"
-	"path/filepath"
 	"time"
 
 	"github.com/hashicorp/raft"
@@ -482,9 +480,9 @@ func (n *Node) enter() {
 		err = n.forgetWhere(at)
 	}
 	if err == nil {
-		err = os.Remove(filepath.Join(n.dir, joinFile))
+		err = n.removeFile(joinFile)
 	}
-	if err != nil && !errors.Is(err, os.ErrNotExist) {
+	if err != nil {
 		n.log.Error("cluster: joined, and could not note that", "node", n.opts.ID, "error", err)
 	}
 }

@@ -214,6 +214,7 @@ func (n *Node) openRaft() error {
 	if err := n.openLog(); err != nil {
 		return err
 	}
+	n.self.held = n.verify
 	snaps, err := n.openSnapshots()
 	if err != nil {
 		return err

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"time"
 )
@@ -76,6 +75,9 @@ func (n *Node) keepNotes() {
 			continue
 		}
 		err := n.writeNote(want)
+		if n.failedErr() != nil {
+			return // the directory may be another node's by now
+		}
 		if noted, sure = want, err == nil; err != nil && said.due(time.Now(), err.Error()) {
 			n.log.Error("cluster: could not note whether this node was removed, and tries again", "node", n.opts.ID, "removed", want, "error", err)
 		}
@@ -84,20 +86,16 @@ func (n *Node) keepNotes() {
 
 // writeNote makes the file REMOVED, or removes it.
 func (n *Node) writeNote(removed bool) error {
-	path := filepath.Join(n.dir, removedFile)
-	defer n.under.begin("writing " + path)()
+	defer n.under.begin("writing " + filepath.Join(n.dir, removedFile))()
 	if f := n.opts.hooks.noting; f != nil {
 		if err := f(removed); err != nil {
 			return err
 		}
 	}
 	if removed {
-		return writeDurably(path, []byte("this node was removed from its cluster\n"))
+		return n.writeFile(removedFile, "this node was removed from its cluster\n")
 	}
-	if err := os.Remove(path); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return err
-	}
-	return syncDir(n.dir)
+	return n.removeFile(removedFile)
 }
 
 // watchRemoval finds out, while no leader is known, whether that is because this node was
