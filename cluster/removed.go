@@ -168,8 +168,10 @@ func (n *Node) answerMember(ctx context.Context, a ask) error {
 	if err := n.checkMember(ctx, a.ID); err != nil {
 		return err
 	}
-	if conf, _ := n.fsm.members.get(); a.isAnotherIn(conf) {
-		return n.refuseReplaced(ctx, a)
+	settled, _ := n.fsm.members.get()
+	latest, err := n.members()
+	if err == nil && (a.isAnotherIn(settled) || a.isAnotherIn(latest)) { // the latter may yet be committed
+		err = n.refuseReplaced(ctx, a)
 	}
-	return nil
+	return err
 }

@@ -105,6 +105,54 @@ func replaced(t *testing.T, late func(tr *trial, old int)) {
 	update(t, tr.nodes[its], "add x")
 }
 
+// TestAMemberIsKnownWhereItIsOnceThatIsCommitted has the leader move a member that is back where it
+// was, while nobody else can store that.
+func TestAMemberIsKnownWhereItIsOnceThatIsCommitted(t *testing.T) {
+	concurrently(t)
+	var full atomic.Int64
+	full.Store(-1)
+	tr := startTrial(t, 3, func(i int, o *Options) {
+		o.Heartbeat = time.Second
+		o.hooks.store = func() error {
+			if full.Load() == int64(i) {
+				return errRefused
+			}
+			return nil
+		}
+	})
+	update(t, tr.nodes[0], "add x")
+	keep := tr.leader()
+	lead, moves, to := tr.nodes[keep], (keep+1)%3, freeAddrs(t, 1)[0]
+	id := tr.opts[moves].ID
+	tr.stop(moves)
+	full.Store(int64(keep+2) % 3)
+	moved := lead.raft.AddVoter(raft.ServerID(id), raft.ServerAddress(to), 0, 0)
+	eventually(t, "the leader has the move in its log", func() bool {
+		conf, err := lead.members()
+		s, _ := memberOf(conf, id)
+		return err == nil && string(s.Address) == to
+	})
+	known := func(at ...string) error {
+		return lead.answerMember(within(t, time.Minute), ask{Op: askMember, ID: id, Addr: tr.addrs[moves], At: append([]string{}, at...)})
+	}
+	if err := known(); !errors.Is(err, errNotLeader) {
+		t.Errorf("whether it is known where it is, while it is being moved: %v", err)
+	}
+	if err := known(to); err != nil {
+		t.Errorf("whether it is a member: %v", err)
+	}
+	if lead.raft.CommitIndex() >= lead.raft.LastIndex() {
+		t.Fatal("the move was committed: this tests nothing")
+	}
+	full.Store(-1)
+	if err := moved.Error(); err != nil {
+		t.Fatal(err)
+	}
+	if err := known(); !errors.Is(err, ErrRemoved) {
+		t.Errorf("whether it is known where it is, once it was moved: %v", err)
+	}
+}
+
 // TestAMemberThatMovesOnIsNotTakenForAnother has a member move, by itself or by Add, that does not
 // hear of it, and move on to another address, or back. It is known at one that its log does not say.
 func TestAMemberThatMovesOnIsNotTakenForAnother(t *testing.T) {
