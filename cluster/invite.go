@@ -220,6 +220,9 @@ func (n *Node) askAt(ctx context.Context, addr, id string, a ask) ([]byte, error
 // node knows to be there may have been replaced, which only the others can tell it.
 func (n *Node) callAnyone(ctx context.Context, addr string, payload []byte) ([]byte, error) {
 	b, err := n.peers.call(ctx, addr, frameAsk, payload)
+	if err != nil && n.memberAt(addr) == "" {
+		n.peers.drop(addr) // it may lead to another node the next time, as that of several does
+	}
 	if !errors.As(err, new(*refusedError)) || errors.Is(err, ErrOtherCluster) {
 		return b, err
 	}

@@ -391,3 +391,109 @@ func TestANodeThatWasRemovedBeforeItHadItsVoteSaysSo(t *testing.T) {
 		t.Errorf("the members are %v, %v", conf.Servers, err)
 	}
 }
+
+// A crossing is an address that leads to another one of several nodes at each connection, up to the last.
+type crossing struct {
+	mu   sync.Mutex
+	next []string
+}
+
+func (c *crossing) leadTo(addrs ...string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.next = addrs
+}
+
+func (c *crossing) take() string {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	addr := c.next[0]
+	c.next = c.next[min(1, len(c.next)-1):]
+	return addr
+}
+
+// run passes connections on until the test ends.
+func (c *crossing) run(t *testing.T) (addr string) {
+	ln := listens(t)
+	var wg sync.WaitGroup
+	wg.Go(func() {
+		for {
+			from, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			to, err := net.Dial("tcp", c.take())
+			if err != nil {
+				_ = from.Close()
+				continue
+			}
+			for _, way := range [][2]net.Conn{{from, to}, {to, from}} {
+				wg.Go(func() {
+					_, _ = io.Copy(way[0], way[1])
+					_ = errors.Join(from.Close(), to.Close())
+				})
+			}
+		}
+	})
+	t.Cleanup(wg.Wait)
+	t.Cleanup(func() { _ = ln.Close() })
+	return ln.Addr().String()
+}
+
+// TestAnAddressOfSeveralNodesIsDialedAnew has a node join, be rebuilt, and move, by an address that leads
+// to a node first which was removed, and knows of no leader.
+func TestAnAddressOfSeveralNodesIsDialedAnew(t *testing.T) {
+	concurrently(t)
+	var c crossing
+	addr := c.run(t) // until the nodes are closed
+	tr := newTrial(t, 4, nil)
+	joining(tr)
+	tr.opts[3].Join = []string{addr}
+	for i := range 3 {
+		tr.start(i)
+		voters(t, tr.nodes[0], i+1)
+	}
+	if err := tr.nodes[0].Remove(within(t, time.Minute), tr.opts[1].ID); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the node knows that it was removed", func() bool { return errors.Is(tr.nodes[1].Stats().Err, ErrRemoved) })
+	first := func() { c.leadTo(tr.addrs[1], tr.addrs[0]) }
+	first()
+	tr.start(3)
+	voters(t, tr.nodes[0], 3)
+	tr.stop(3)
+	first()
+	if _, err := Rejoin(within(t, time.Minute), tr.path(3), tr.opts[3]); err != nil {
+		t.Fatal(err)
+	}
+	first()
+	tr.start(3)
+	voters(t, tr.nodes[0], 3)
+	update(t, tr.nodes[3], "add x")
+}
+
+// TestTheAddressOfANodeItselfIsPassedOver calls whichever other node is at an address, which is this one.
+func TestTheAddressOfANodeItselfIsPassedOver(t *testing.T) {
+	for _, listen := range []string{"127.0.0.1:0", ":0"} {
+		ln, err := net.Listen("tcp", listen)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := newMux(t.Context(), ln, &Options{Logger: quiet(t)}, &self{id: "a"}, func(net.Conn) {})
+		t.Cleanup(m.close)
+		_, port, err := net.SplitHostPort(ln.Addr().String())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, addr := range []string{"localhost:" + port, "127.0.0.1:" + port} {
+			if _, err := m.dialTo(t.Context(), connPeer, addr, ""); !errors.Is(err, errItself) {
+				t.Errorf("%s calls %s: %v", listen, addr, err)
+			}
+		}
+		for _, other := range []string{listens(t).Addr().String(), "198.51.100.1:" + port, "name:" + port} {
+			if leadsTo(other, ln.Addr()) {
+				t.Errorf("%s takes %s for itself", listen, other)
+			}
+		}
+	}
+}

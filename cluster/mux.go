@@ -9,6 +9,8 @@ import (
 	"io"
 	"log/slog"
 	"net"
+	"net/netip"
+	"slices"
 	"sync"
 	"syscall"
 	"time"
@@ -123,7 +125,7 @@ func (m *mux) dial(ctx context.Context, kind byte, addr string) (net.Conn, error
 	return m.dialTo(ctx, kind, addr, m.whois(addr))
 }
 
-// dialTo connects to the node with an ID, or any if that is empty.
+// dialTo connects to the node with an ID, or any but this one if that is empty.
 func (m *mux) dialTo(ctx context.Context, kind byte, addr, id string) (net.Conn, error) {
 	if m.fault != nil {
 		if err := m.fault(kind, addr); err != nil {
@@ -135,7 +137,11 @@ func (m *mux) dialTo(ctx context.Context, kind byte, addr, id string) (net.Conn,
 	}
 	ctx, cancel := context.WithTimeout(ctx, helloTimeout)
 	defer cancel()
-	conn, err := (&net.Dialer{}).DialContext(ctx, "tcp", addr)
+	var dialer net.Dialer
+	if id == "" {
+		dialer.ControlContext = m.notItself
+	}
+	conn, err := dialer.DialContext(ctx, "tcp", addr)
 	if err != nil {
 		return nil, err
 	}
@@ -163,6 +169,33 @@ func (m *mux) dialTo(ctx context.Context, kind byte, addr, id string) (net.Conn,
 	}
 	_ = conn.SetDeadline(time.Time{})
 	return &trackedConn{conn, m, from}, nil
+}
+
+var errItself = errors.New("cluster: that is this node itself")
+
+// notItself has a dialer pass over the address of this node, among those that a name has.
+func (m *mux) notItself(_ context.Context, _, addr string, _ syscall.RawConn) error {
+	if leadsTo(addr, m.ln.Addr()) {
+		return errItself
+	}
+	return nil
+}
+
+// leadsTo reports whether a connection to addr, which has no name, comes to whoever listens at own.
+func leadsTo(addr string, own net.Addr) bool {
+	at, ok := own.(*net.TCPAddr)
+	to, err := netip.ParseAddrPort(addr)
+	if !ok || err != nil || int(to.Port()) != at.Port {
+		return false
+	}
+	if !at.IP.IsUnspecified() {
+		return at.IP.Equal(to.Addr().AsSlice())
+	}
+	all, _ := net.InterfaceAddrs() // without them it is not known
+	return slices.ContainsFunc(all, func(a net.Addr) bool {
+		is, ok := a.(*net.IPNet)
+		return ok && is.IP.Equal(to.Addr().AsSlice())
+	})
 }
 
 // A greetingError says that somebody has taken a connection, and it has come to nothing.

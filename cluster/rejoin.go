@@ -150,8 +150,8 @@ func askOthers(ctx context.Context, o *Options, asker *self, addrs []string, a a
 			call, cancel := context.WithTimeout(ctx, max(10*o.Heartbeat, helloTimeout))
 			_, err := p.call(call, addr, frameAsk, payload)
 			cancel()
-			if errors.Is(err, context.DeadlineExceeded) {
-				p.drop(addr) // the connection may be dead
+			if err != nil {
+				p.drop(addr) // it may lead to another node the next time, or the connection be dead
 			}
 			answered := errors.As(err, new(*remoteError))
 			switch {
