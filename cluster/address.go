@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"net/netip"
@@ -10,13 +11,15 @@ import (
 
 // checkAddresses refuses addresses by which a node can't be reached, only listened at.
 func (o *Options) checkAddresses() error {
-	for _, addr := range append([]string{o.Listen, o.Advertise}, o.Join...) {
-		if err := checkAddress(addr); err != nil {
-			return fmt.Errorf("cluster: an address of Options: %w", err)
-		}
+	err := cmp.Or(checkAddress(o.Listen), checkAddress(o.Advertise))
+	for _, addr := range o.Join {
+		err = cmp.Or(err, checkOther(addr))
+	}
+	if err != nil {
+		return fmt.Errorf("cluster: an address of Options: %w", err)
 	}
 	for _, m := range o.Members {
-		if err := checkAddress(m.Addr); err != nil {
+		if err := checkOther(m.Addr); err != nil {
 			return fmt.Errorf("cluster: Options.Members has %q: %w", m.ID, err)
 		}
 	}
@@ -36,7 +39,18 @@ func checkAddress(addr string) error {
 	if strings.ContainsFunc(addr, func(r rune) bool { return unicode.IsSpace(r) || unicode.IsControl(r) }) {
 		return fmt.Errorf("%q has a space or a control character: an address is like 10.0.0.1:7000", addr)
 	}
+	if _, port, err := net.SplitHostPort(addr); err != nil || port == "" {
+		return fmt.Errorf("%q has no port, or no host: an address is like 10.0.0.1:7000, or [fd00::1]:7000", addr)
+	}
 	return nil
+}
+
+// checkOther is checkAddress for that of another node, which can't have whichever port is free.
+func checkOther(addr string) error {
+	if _, port, _ := net.SplitHostPort(addr); port == "0" {
+		return fmt.Errorf("%q has port 0, by which nobody can be reached", addr)
+	}
+	return checkAddress(addr)
 }
 
 // everywhere reports whether addr is no place: every address of whichever machine.

@@ -15,6 +15,12 @@ func TestAddressesThatNobodyCanReachAreRefused(t *testing.T) {
 		{ID: "a", Listen: "0.0.0.0:0"},
 		{ID: "a", Listen: "[::]:0"},
 		{ID: "a", Listen: there, Advertise: "0.0.0.0:1"},
+		{ID: "a", Listen: there, Advertise: "10.0.0.1"},
+		{ID: "a", Listen: there, Advertise: "10.0.0.1:"},
+		{ID: "a", Listen: there, Advertise: "fd00::1"},
+		{ID: "a", Listen: there, Join: []string{"10.0.0.1"}},
+		{ID: "a", Listen: there, Join: []string{"10.0.0.1:7000", "10.0.0.2:0"}},
+		{ID: "a", Listen: there, Members: []Member{{"a", there}, {"b", "10.0.0.1"}}},
 		{ID: "a", Listen: there, Members: []Member{{"a", there}, {"b", ":7000"}}},
 		{ID: "a", Listen: there, Members: []Member{{"a", "127.0.0.1:1"}, {"b", "127.0.0.1:2"}}},
 	} {
@@ -22,7 +28,7 @@ func TestAddressesThatNobodyCanReachAreRefused(t *testing.T) {
 		n, err := Open(t.TempDir(), newLedger(), o)
 		if err == nil {
 			t.Errorf("%q, %q, %v is taken: %v", o.Listen, o.Advertise, o.Members, n.Close())
-		} else if !strings.Contains(err.Error(), "Options.") {
+		} else if !strings.Contains(err.Error(), "Options") {
 			t.Errorf("the error does not say what to do: %v", err)
 		}
 	}

@@ -21,6 +21,7 @@ func (l *leader) same(o *leader) bool { return l == o || l != nil && o != nil &&
 func (n *Node) watchLeader(signs <-chan raft.Observation) {
 	tick := time.NewTicker(n.opts.Heartbeat / 4)
 	defer tick.Stop()
+	var said reminder
 	for {
 		select {
 		case <-n.ctx.Done():
@@ -28,6 +29,7 @@ func (n *Node) watchLeader(signs <-chan raft.Observation) {
 		case <-signs:
 		case <-tick.C:
 			n.dropLate()
+			n.tellUnreached(&said)
 		}
 		n.look()
 	}
@@ -47,6 +49,9 @@ func (n *Node) look() {
 		return
 	}
 	n.gap.changed(was, now)
+	if now != nil {
+		n.peers.note(now.addr, nil) // what was before says nothing of it
+	}
 	switch {
 	case now == nil:
 		n.log.Warn("cluster: no leader", "node", n.opts.ID)
@@ -57,6 +62,19 @@ func (n *Node) look() {
 	}
 	n.out.moved(now)
 	n.reads.moved()
+}
+
+// tellUnreached says that this node can't call the leader, of which it hears, unless that may be because
+// the leader has ended just now.
+func (n *Node) tellUnreached(said *reminder) {
+	to := n.leader.Load()
+	if to == nil {
+		return
+	}
+	f, failed := n.peers.failure(to.addr)
+	if failed && time.Since(f.since) > 2*n.opts.Heartbeat && said.due(time.Now(), f.err.Error()) {
+		n.log.Warn("cluster: this node hears of the leader, and can't reach it: no update or linearizable read is made here meanwhile", "node", n.opts.ID, "leader", to.id, "at", to.addr, "error", f.err)
+	}
 }
 
 // leaderNow asks raft which node leads.

@@ -56,7 +56,7 @@ func (n *Node) Add(ctx context.Context, id, addr string) error {
 	if !isID(id) || addr == "" {
 		return fmt.Errorf("%w: adding a member needs an ID, which is %s, and an address, and they are %q and %q", ErrMember, whatID, id, addr)
 	}
-	if err := checkAddress(addr); err != nil {
+	if err := checkOther(addr); err != nil {
 		return fmt.Errorf("%w: adding member %s: %w", ErrMember, id, err)
 	}
 	return n.change(ctx, "adding member "+id, ask{Op: askAdd, ID: id, Addr: addr})

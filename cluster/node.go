@@ -155,6 +155,7 @@ func (n *Node) diskErr(kind error) error {
 
 // why adds to the error of a context that there was no leader, if so.
 func (n *Node) why(err error) error {
+	to := n.leader.Load()
 	switch {
 	case n.failedErr() != nil:
 		return n.failedErr()
@@ -162,10 +163,13 @@ func (n *Node) why(err error) error {
 		return &opError{msg: "waiting for the cluster", errs: []error{err, n.diskErr(ErrStalled)}}
 	case n.removed.Load():
 		return &opError{msg: "waiting for the cluster, from which this node was removed (close it, and use another one)", errs: []error{ErrRemoved, err}}
-	case n.leader.Load() == nil && n.logs.refusal.err() != nil:
+	case to == nil && n.logs.refusal.err() != nil:
 		return &opError{msg: "waiting for the cluster: no leader can be reached", errs: []error{err, n.diskErr(ErrNoQuorum)}}
-	case n.leader.Load() == nil:
+	case to == nil:
 		return &opError{msg: "waiting for the cluster: no leader can be reached (a majority of the members must be up, and reach each other)", errs: []error{ErrNoQuorum, err}}
+	}
+	if f, failed := n.peers.failure(to.addr); failed {
+		return &opError{msg: fmt.Sprintf("waiting for the cluster: this node can't reach the leader, %s, at %s, which all nodes must be able to (see Options.Advertise there): %v", to.id, to.addr, f.err), errs: []error{ErrNoQuorum, err}}
 	}
 	return &opError{msg: "waiting for the cluster", errs: []error{err}}
 }

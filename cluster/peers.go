@@ -196,11 +196,18 @@ type peers struct {
 
 	mu     sync.Mutex
 	links  map[string]*link
+	failed map[string]failure // where nobody could be reached the last time
 	closed bool
 }
 
+// A failure is why a node can't be reached, and since when.
+type failure struct {
+	err   error
+	since time.Time
+}
+
 func newPeers(ctx context.Context, dial func(ctx context.Context, addr string) (net.Conn, error)) *peers {
-	return &peers{dial: dial, ctx: ctx, links: map[string]*link{}}
+	return &peers{dial: dial, ctx: ctx, links: map[string]*link{}, failed: map[string]failure{}}
 }
 
 // send sends a request to the node at addr; see link.send.
@@ -231,6 +238,7 @@ func (p *peers) run(addr string, l *link) {
 		p.mu.Unlock()
 	}()
 	conn, err := p.dial(p.ctx, addr)
+	p.note(addr, err)
 	if err != nil {
 		p.forget(addr, l)
 		l.end(err)
@@ -242,6 +250,29 @@ func (p *peers) run(addr string, l *link) {
 	}
 	p.wg.Go(func() { l.write(conn) })
 	l.readAnswers(conn)
+}
+
+// note is told what has become of a call; nil: somebody is there.
+func (p *peers) note(addr string, err error) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	was, failed := p.failed[addr]
+	switch {
+	case err == nil:
+		delete(p.failed, addr)
+	case failed:
+		p.failed[addr] = failure{err, was.since}
+	default:
+		p.failed[addr] = failure{err, time.Now()}
+	}
+}
+
+// failure returns why nobody could be reached at addr the last time, if so.
+func (p *peers) failure(addr string) (f failure, failed bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	f, failed = p.failed[addr]
+	return f, failed
 }
 
 // forget lets the next request make a new link.

@@ -5,7 +5,9 @@ import (
 	"context"
 	"errors"
 	"io"
+	"log/slog"
 	"net"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"testing/synctest"
@@ -181,4 +183,56 @@ func TestANodeGivesUpLinksOnWhichNothingComes(t *testing.T) {
 		return false
 	})
 	update(t, n, "add x")
+}
+
+// TestAMemberThatCanNotReachTheLeaderSaysSo has a node hear the leader, and not reach it.
+func TestAMemberThatCanNotReachTheLeaderSaysSo(t *testing.T) {
+	concurrently(t)
+	var deaf atomic.Bool
+	var log lines
+	tr := startTrial(t, 3, func(i int, o *Options) {
+		o.Heartbeat = time.Second // the leader stays
+		o.hooks.connect = func(kind byte, addr string) error {
+			if deaf.Load() && i == 0 && kind == connPeer && addr != "" {
+				return &net.OpError{Op: "dial", Err: errRefused}
+			}
+			return nil
+		}
+		if i == 0 {
+			o.Logger = slog.New(slog.NewTextHandler(&log, nil))
+		}
+	})
+	n := tr.nodes[0]
+	if tr.leader() == 0 {
+		if err := n.Transfer(within(t, time.Minute)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	update(t, n, "add x")
+	deaf.Store(true)
+	for _, addr := range tr.addrs {
+		n.peers.drop(addr)
+	}
+	for what, call := range map[string]func(ctx context.Context) error{
+		"Update": func(ctx context.Context) error { _, err := n.Update(ctx, []byte("add x")); return err },
+		"Sync":   n.Sync,
+		"Remove": func(ctx context.Context) error { return n.Remove(ctx, "nobody") },
+	} {
+		var err error
+		eventually(t, what+" says why it waits", func() bool {
+			ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
+			defer cancel()
+			err = call(ctx)
+			return err != nil && strings.Contains(err.Error(), "can't reach the leader") && strings.Contains(err.Error(), errRefused.Error())
+		})
+		if !errors.Is(err, ErrNoQuorum) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	eventually(t, "the log says so", func() bool { return strings.Contains(log.String(), "can't reach it") })
+	deaf.Store(false)
+	update(t, n, "add x")
+	if _, failed := n.peers.failure(n.leader.Load().addr); failed {
+		t.Error("the failure is kept")
+	}
 }
