@@ -112,7 +112,7 @@ func (n *Node) watchRemoval() {
 	}
 }
 
-// isAbsent asks those that this node knows as members, and reports whether the leader says
+// isAbsent asks those that this node knows as members, or may know, and reports whether the leader says
 // that this node is none, or that another one has its ID by now.
 func (n *Node) isAbsent() bool {
 	err := n.askAboutSelf(n.self.addresses())
@@ -122,24 +122,17 @@ func (n *Node) isAbsent() bool {
 // isKnownHere asks the same, and reports whether the leader says that this node is a member where it is.
 func (n *Node) isKnownHere() bool { return n.askAboutSelf([]string{}) == nil }
 
-// askAboutSelf asks the members, until a leader has answered, whether this node is a member, at the
+// askAboutSelf asks the others, until a leader has answered, whether this node is a member, at the
 // address that it has or at others. An error may also be that there was no answer.
 func (n *Node) askAboutSelf(at []string) error {
-	conf, err := n.members()
-	if err != nil {
-		return err
-	}
 	payload, err := json.Marshal(ask{Op: askMember, ID: n.opts.ID, Relay: true, Addr: n.opts.Advertise, At: at})
 	if err != nil {
 		return err
 	}
 	err = errNotLeader
-	for _, s := range conf.Servers {
-		if string(s.ID) == n.opts.ID {
-			continue
-		}
+	for _, addr := range n.whomToAsk() {
 		ctx, cancel := context.WithTimeout(n.ctx, max(4*n.opts.Heartbeat, time.Second))
-		_, err = n.callAnyone(ctx, string(s.Address), payload)
+		_, err = n.callAnyone(ctx, addr, payload)
 		cancel()
 		if err == nil || errors.Is(err, errAbsent) || errors.Is(err, ErrRemoved) {
 			break

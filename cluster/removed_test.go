@@ -90,6 +90,32 @@ func TestARemovedNodeDoesNotComeBackByItself(t *testing.T) {
 	equalStates(t, tr)
 }
 
+// TestARemovedNodeHearsItOfThoseInJoin opens one, which was down, when all that it knew are gone, too.
+func TestARemovedNodeHearsItOfThoseInJoin(t *testing.T) {
+	concurrently(t)
+	tr := newTrial(t, 4, func(_ int, o *Options) { o.Members = o.Members[:3] })
+	late, down := 3, 2
+	tr.opts[late].Members, tr.opts[late].Join = nil, tr.addrs[:1]
+	for i := range 3 {
+		tr.start(i)
+	}
+	update(t, tr.nodes[down], "add x")
+	tr.stop(down)
+	n := tr.start(late)
+	voters(t, n, 4)
+	for _, i := range []int{down, 0, 1} {
+		if err := n.Remove(within(t, time.Minute), tr.opts[i].ID); err != nil {
+			t.Fatal(err)
+		}
+		if i != down {
+			tr.stop(i)
+		}
+	}
+	tr.opts[down].Members, tr.opts[down].Join = nil, tr.addrs[late:]
+	n = tr.start(down)
+	eventually(t, "the node hears that it was removed", func() bool { return errors.Is(n.Stats().Err, ErrRemoved) })
+}
+
 // TestARemovedNodeCanBeAddedAgain adds one that runs, and knows that it was removed.
 func TestARemovedNodeCanBeAddedAgain(t *testing.T) {
 	concurrently(t)
