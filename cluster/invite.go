@@ -21,17 +21,17 @@ func (n *Node) invite(ctx context.Context, a ask) error { return n.meet(ctx, con
 // mustHaveBegun is invite, for a member that has a vote: it has acknowledged entries, so a node
 // that is of no cluster, or has no entry, is not what it was. It is told nothing, since that would
 // let it vote.
-func (n *Node) mustHaveBegun(ctx context.Context, a ask) error {
+func (n *Node) mustHaveBegun(ctx context.Context, s raft.Server, a ask) error {
 	err := n.meet(ctx, connPeer, a)
 	if errors.Is(err, errNotYet) {
-		return errEmptied(a.ID)
+		return errEmptied(s, a)
 	}
 	if err != nil || a.Op == askJoin { // which has said that it has a log
 		return err
 	}
 	empty, err := n.askEmpty(ctx, a)
 	if err == nil && empty {
-		err = errEmptied(a.ID)
+		err = errEmptied(s, a)
 	}
 	return err
 }
@@ -46,8 +46,12 @@ func (n *Node) askEmpty(ctx context.Context, a ask) (bool, error) {
 }
 
 // errEmptied says what to do about a member that has lost what it had.
-func errEmptied(id string) error {
-	return fmt.Errorf("%w: %s is a member already, and comes with an empty directory; what it had acknowledged is lost there: call Rejoin for its directory, or Remove it, and it can join", ErrMember, id)
+func errEmptied(s raft.Server, a ask) error {
+	err := fmt.Errorf("%w: %s is a member already, at %s, and comes with an empty directory; what it had acknowledged is lost there: call Rejoin for its directory, or Remove it, and it can join", ErrMember, s.ID, s.Address)
+	if string(s.Address) != a.Addr {
+		err = fmt.Errorf("%w; if this is another node, at %s, give it an ID of its own instead", err, a.Addr)
+	}
+	return err
 }
 
 // meet connects to a node that is to be a member, or to move.

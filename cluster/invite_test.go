@@ -216,6 +216,8 @@ func TestAddRefusesAMemberWithAnEmptyDirectory(t *testing.T) {
 		err = lead.Add(within(t, time.Minute), o.ID, o.Listen)
 		if !errors.Is(err, ErrMember) || !strings.Contains(err.Error(), "empty directory") {
 			t.Errorf("%s address: Add: %v", where, err)
+		} else if text := err.Error(); !strings.Contains(text, "already, at "+tr.addrs[lost]+",") || strings.Contains(text, "another node, at "+o.Listen) != (where != "same") {
+			t.Errorf("%s address: the error does not tell it from the member: %v", where, err)
 		}
 		if is := n.self.identity(); where != "another, invited" && !is.blank() {
 			t.Errorf("%s address: the node is of cluster %v now, and may vote", where, is)

@@ -55,7 +55,7 @@ func (n *Node) askAll(said map[string]*reminder) {
 			return
 		}
 		if errors.Is(err, ErrRemoved) {
-			n.noteRemoved()
+			n.noteRemoved(err)
 		}
 		r := said[addr]
 		if r == nil {

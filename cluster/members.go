@@ -248,7 +248,7 @@ func (n *Node) addMember(ctx context.Context, a ask) error {
 func (n *Node) moveMember(ctx context.Context, s raft.Server, a ask, index uint64) error {
 	switch {
 	case a.Empty:
-		return errEmptied(a.ID)
+		return errEmptied(s, a)
 	case string(s.Address) != a.Addr:
 		if err := n.mayMove(ctx, s, a); err != nil {
 			return err
@@ -256,7 +256,7 @@ func (n *Node) moveMember(ctx context.Context, s raft.Server, a ask, index uint6
 	case a.Op == askJoin:
 		return nil
 	}
-	if err := n.mustHaveBegun(ctx, a); err != nil || string(s.Address) == a.Addr {
+	if err := n.mustHaveBegun(ctx, s, a); err != nil || string(s.Address) == a.Addr {
 		return err
 	}
 	return n.addVoter(ctx, s.ID, raft.ServerAddress(a.Addr), index)

@@ -59,12 +59,13 @@ type Node struct {
 	admitting sync.Mutex // held while this node is let in
 	reloading sync.Mutex // held by reload
 
-	rejoining bool          // as Rejoin has written
-	unsure    bool          // whether Options.Join has nodes of this cluster
-	removal   sync.Mutex    // held while removed is written
-	removed   atomic.Bool   // from the cluster: the leader says so
-	noting    chan struct{} // has an element if removed has changed
-	unread    chan error    // has an element if the log or a snapshot can't be read
+	rejoining bool                  // as Rejoin has written
+	unsure    bool                  // whether Options.Join has nodes of this cluster
+	removal   sync.Mutex            // held while removed is written
+	removed   atomic.Bool           // from the cluster: the leader says so
+	told      atomic.Pointer[error] // what it has said; set before removed
+	noting    chan struct{}         // has an element if removed has changed
+	unread    chan error            // has an element if the log or a snapshot can't be read
 
 	snapshotMu sync.Mutex // held while a snapshot is made
 	restoring  reminder   // that none of the leader could be restored; of raft's goroutine
@@ -136,7 +137,7 @@ func (n *Node) down(what string) error {
 	case n.stalled.Load():
 		cause = n.diskErr(ErrStalled)
 	case n.removed.Load():
-		cause = errRemovedHere
+		cause = n.removedErr()
 	case n.fsm.stuckErr() != nil:
 		cause = n.fsm.stuckErr()
 	default:

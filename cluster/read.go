@@ -92,7 +92,7 @@ func (r *reads) changed() <-chan struct{} {
 func (n *Node) readIndex(ctx context.Context) (uint64, error) {
 	for delay := firstRetry; ; delay = min(2*delay, lastRetry) {
 		if n.removed.Load() {
-			return 0, &opError{msg: "reading", errs: []error{errRemovedHere}}
+			return 0, &opError{msg: "reading", errs: []error{n.removedErr()}}
 		}
 		changed := n.reads.changed()
 		r := n.reads.join()

@@ -5,7 +5,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
+	"strings"
 	"time"
 )
 
@@ -16,26 +18,49 @@ var errRemovedHere = fmt.Errorf("%w from its cluster: close it, and use another 
 // itself, when a program opens it as always.
 const removedFile = "REMOVED"
 
-// checkNotRemoved refuses the directory of a node that was removed.
+// checkNotRemoved refuses the directory of a node that was removed, with what the node was told.
 func checkNotRemoved(dir string) error {
 	path := filepath.Join(dir, removedFile)
-	there, err := exists(path)
-	if err == nil && there {
-		err = fmt.Errorf("%w (%s says so)", errRemovedHere, path)
+	text, err := os.ReadFile(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
 	}
-	return err
+	if err != nil {
+		return err
+	}
+	what, told := strings.CutPrefix(strings.TrimSpace(string(text)), ErrRemoved.Error())
+	if !told {
+		return fmt.Errorf("%w (%s says so)", errRemovedHere, path)
+	}
+	return fmt.Errorf("%w%s (%s says so)", ErrRemoved, what, path)
 }
 
-// noteRemoved notes that this node was removed, unless a leader counts it as a member.
-func (n *Node) noteRemoved() {
+// removedErr returns what this node was told when it heard that it was removed.
+func (n *Node) removedErr() error {
+	if told := n.told.Load(); told != nil {
+		return *told
+	}
+	return errRemovedHere
+}
+
+// noteRemoved notes that this node was removed, by what the others have answered, unless a leader
+// counts it as a member.
+func (n *Node) noteRemoved(answer error) {
+	if !errors.Is(answer, ErrRemoved) { // there is no such member
+		answer = errRemovedHere
+	}
 	n.removal.Lock()
-	was := n.leader.Load() != nil || n.removed.Swap(true)
+	was := n.leader.Load() != nil || n.removed.Load()
+	if !was {
+		n.told.Store(&answer)
+		n.removed.Store(true)
+	}
 	n.removal.Unlock()
 	if was {
 		return
 	}
 	n.reads.moved()
-	n.log.Error("cluster: no member any more", "node", n.opts.ID, "error", errRemovedHere)
+	n.log.Error("cluster: no member any more", "node", n.opts.ID, "error", answer)
 	n.wakeNotes()
 }
 
@@ -93,7 +118,7 @@ func (n *Node) writeNote(removed bool) error {
 		}
 	}
 	if removed {
-		return n.writeFile(removedFile, "this node was removed from its cluster\n")
+		return n.writeFile(removedFile, n.removedErr().Error()+"\n")
 	}
 	return n.removeFile(removedFile)
 }
@@ -105,19 +130,18 @@ func (n *Node) watchRemoval() {
 		if n.self.isGuest() { // no member yet: it asks to be one
 			continue
 		}
-		if n.leader.Load() != nil || n.removed.Load() || !n.isAbsent() || n.leader.Load() != nil {
+		if n.leader.Load() != nil || n.removed.Load() {
 			continue
 		}
-		n.noteRemoved()
+		if err := n.askAboutSelf(n.self.addresses()); isAbsent(err) {
+			n.noteRemoved(err)
+		}
 	}
 }
 
-// isAbsent asks those that this node knows as members, or may know, and reports whether the leader says
-// that this node is none, or that another one has its ID by now.
-func (n *Node) isAbsent() bool {
-	err := n.askAboutSelf(n.self.addresses())
-	return errors.Is(err, errAbsent) || errors.Is(err, ErrRemoved)
-}
+// isAbsent reports whether a leader has answered to askAboutSelf that the node is no member, or that
+// another one has its ID by now.
+func isAbsent(err error) bool { return errors.Is(err, errAbsent) || errors.Is(err, ErrRemoved) }
 
 // isKnownHere asks the same, and reports whether the leader says that this node is a member where it is.
 func (n *Node) isKnownHere() bool { return n.askAboutSelf([]string{}) == nil }
@@ -134,7 +158,7 @@ func (n *Node) askAboutSelf(at []string) error {
 		ctx, cancel := context.WithTimeout(n.ctx, max(4*n.opts.Heartbeat, time.Second))
 		_, err = n.callAnyone(ctx, addr, payload)
 		cancel()
-		if err == nil || errors.Is(err, errAbsent) || errors.Is(err, ErrRemoved) {
+		if err == nil || isAbsent(err) {
 			break
 		}
 	}

@@ -56,7 +56,7 @@ func TestARemovalCountsWhenItIsCommitted(t *testing.T) {
 		t.Errorf("Rejoin: %q, %v", aside, err)
 	}
 	tr.start(b)
-	if tr.nodes[b].isAbsent() {
+	if isAbsent(tr.nodes[b].askAboutSelf(tr.nodes[b].self.addresses())) {
 		t.Error("a member is told that it was removed, by a change that is not committed")
 	}
 	if lead.raft.CommitIndex() >= lead.raft.LastIndex() {

@@ -2,6 +2,7 @@ package cluster
 
 import (
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"strings"
@@ -91,10 +92,16 @@ func replaced(t *testing.T, late func(tr *trial, old int)) {
 		tr.opts[old].Members, tr.opts[old].Join = nil, join
 		n := tr.start(old)
 		eventually(t, "the node says that it was removed", func() bool { return errors.Is(n.Stats().Err, ErrRemoved) })
-		tr.stop(old)
-		if n, err := Open(tr.path(old), newLedger(), tr.opts[old]); !errors.Is(err, ErrRemoved) {
-			t.Errorf("opening it again: %v, %v", n, err)
+		says := func(what string, err error) {
+			if text := fmt.Sprint(err); !errors.Is(err, ErrRemoved) || !strings.Contains(text, tr.addrs[its]) || strings.Contains(text, "Rejoin") {
+				t.Errorf("%s: %v", what, err)
+			}
 		}
+		says("its figures", n.Stats().Err)
+		says("a read", n.Sync(within(t, time.Minute)))
+		tr.stop(old)
+		_, err := Open(tr.path(old), newLedger(), tr.opts[old])
+		says("opening it again", err)
 		rejoin("after that")
 		if err := os.Remove(filepath.Join(tr.path(old), removedFile)); err != nil {
 			t.Fatal(err)
