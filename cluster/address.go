@@ -79,10 +79,14 @@ func (n *Node) warnOfMoved() {
 	if err != nil || len(n.opts.Join) > 0 {
 		return
 	}
-	for _, s := range conf.Servers {
-		if string(s.ID) == n.opts.ID && string(s.Address) != n.opts.Advertise {
-			n.log.Warn("cluster: the others know this node by another address, and may not reach it: set Options.Join to addresses of theirs, and it tells them; or call Add with the new one on any member",
-				"node", n.opts.ID, "known", string(s.Address), "now", n.opts.Advertise)
-		}
+	s, known := memberOf(conf, n.opts.ID)
+	switch {
+	case !known || string(s.Address) == n.opts.Advertise:
+	case len(conf.Servers) == 1:
+		n.log.Warn("cluster: this node, the only member, has another address than its log says, where those that join will look for it: call Add with the new one",
+			"node", n.opts.ID, "known", string(s.Address), "now", n.opts.Advertise)
+	default:
+		n.log.Warn("cluster: the others know this node by another address, and may not reach it: set Options.Join to addresses of theirs, and it tells them; or call Add with the new one on any member",
+			"node", n.opts.ID, "known", string(s.Address), "now", n.opts.Advertise)
 	}
 }

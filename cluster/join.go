@@ -57,20 +57,28 @@ func (n *Node) askAll(said map[string]*reminder) {
 		if errors.Is(err, ErrRemoved) {
 			n.noteRemoved(err)
 		}
-		r := said[addr]
-		if r == nil {
-			r = &reminder{}
-			said[addr] = r
+		if said[addr] == nil {
+			said[addr] = &reminder{}
 		}
-		switch {
-		case err == nil && r.due(time.Now(), ""):
-			n.log.Info("cluster: this node is being added, and has no vote yet", "node", n.opts.ID, "asked", addr, "applied", n.fsm.applied.Load())
-		case err != nil && r.due(time.Now(), err.Error()):
-			n.log.Warn("cluster: not a member yet, and asking on", "node", n.opts.ID, "asked", addr, "error", err)
-		}
+		n.sayAsked(said[addr], addr, err)
 		if err == nil {
 			return
 		}
+	}
+}
+
+// sayAsked logs what has become of asking a node. One that has its vote has asked to be known where it is.
+func (n *Node) sayAsked(said *reminder, addr string, err error) {
+	begun, failed := "cluster: this node is being added, and has no vote yet", "cluster: not a member yet, and asking on"
+	if n.joined() {
+		begun = "cluster: this node is a member, and the others hear where"
+		failed = "cluster: this node is a member, and asks on whether the others know where"
+	}
+	switch {
+	case err == nil && said.due(time.Now(), ""):
+		n.log.Info(begun, "node", n.opts.ID, "asked", addr, "applied", n.fsm.applied.Load())
+	case err != nil && said.due(time.Now(), err.Error()):
+		n.log.Warn(failed, "node", n.opts.ID, "asked", addr, "error", err)
 	}
 }
 

@@ -149,13 +149,20 @@ func (n *Node) isKnownHere() bool { return n.askAboutSelf([]string{}) == nil }
 // askAboutSelf asks the others, until a leader has answered, whether this node is a member, at the
 // address that it has or at others. An error may also be that there was no answer.
 func (n *Node) askAboutSelf(at []string) error {
-	payload, err := json.Marshal(ask{Op: askMember, ID: n.opts.ID, Relay: true, Addr: n.opts.Advertise, At: at})
+	a := ask{Op: askMember, ID: n.opts.ID, Relay: true, Addr: n.opts.Advertise, At: at}
+	patience := max(4*n.opts.Heartbeat, time.Second)
+	if to := n.leader.Load(); to != nil && to.self { // it may be the only one
+		ctx, cancel := context.WithTimeout(n.ctx, patience)
+		defer cancel()
+		return n.answerMember(ctx, a)
+	}
+	payload, err := json.Marshal(a)
 	if err != nil {
 		return err
 	}
 	err = errNotLeader
 	for _, addr := range n.whomToAsk() {
-		ctx, cancel := context.WithTimeout(n.ctx, max(4*n.opts.Heartbeat, time.Second))
+		ctx, cancel := context.WithTimeout(n.ctx, patience)
 		_, err = n.callAnyone(ctx, addr, payload)
 		cancel()
 		if err == nil || isAbsent(err) {

@@ -3,6 +3,7 @@ package cluster
 import (
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -157,6 +158,48 @@ func TestAMemberIsKnownWhereItIsOnceThatIsCommitted(t *testing.T) {
 	}
 	if err := known(); !errors.Is(err, ErrRemoved) {
 		t.Errorf("whether it is known where it is, once it was moved: %v", err)
+	}
+}
+
+// TestTheOnlyMemberKnowsWhereItIs moves a node that has no other one to ask.
+func TestTheOnlyMemberKnowsWhereItIs(t *testing.T) {
+	var log lines
+	tr := startTrial(t, 1, func(_ int, o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	update(t, tr.nodes[0], "add x")
+	tr.stop(0)
+	was := tr.addrs[0]
+	tr.opts[0].Members, tr.opts[0].Listen = nil, freeAddrs(t, 1)[0]
+	n := tr.start(0)
+	eventually(t, "the node leads", func() bool { return n.leader.Load() != nil })
+	if n.isKnownHere() {
+		t.Errorf("it is known at %s, and not at %s", was, n.opts.Advertise)
+	}
+	if got := log.String(); !strings.Contains(got, "only member") || strings.Contains(got, "the others") {
+		t.Errorf("the log has\n%s", got)
+	}
+	if err := n.Add(within(t, time.Minute), n.opts.ID, n.opts.Advertise); err != nil {
+		t.Fatal(err)
+	}
+	tr.stop(0)
+	n = tr.start(0)
+	if !n.mustAsk() {
+		t.Errorf("it has noted %v: this tests nothing", n.self.addresses())
+	}
+	eventually(t, "the node knows where it is", n.isKnownHere)
+	n.join() // ends
+}
+
+// TestAMemberThatAsksWhereItIsKnownIsNotSaidToBeAdded has one ask that has its vote.
+func TestAMemberThatAsksWhereItIsKnownIsNotSaidToBeAdded(t *testing.T) {
+	var log lines
+	tr := startTrial(t, 2, func(_ int, o *Options) { o.Logger = slog.New(slog.NewTextHandler(&log, nil)) })
+	n := tr.nodes[tr.follower()]
+	update(t, n, "add x")
+	eventually(t, "the node has its vote for certain", n.joined)
+	n.askAll(map[string]*reminder{})
+	n.sayAsked(&reminder{}, "nowhere", errNotLeader)
+	if got := log.String(); !strings.Contains(got, "the others hear where") || !strings.Contains(got, "whether the others know where") || strings.Contains(got, "yet") {
+		t.Errorf("the log has\n%s", got)
 	}
 }
 
