@@ -76,7 +76,7 @@ func (s *Store) captureNow(ctx context.Context) (*capture, error) {
 	captured := make(chan result)
 	go func() {
 		var r result
-		r.c, r.err = s.captureState()
+		r.c, r.err = s.captureState(ctx)
 		select {
 		case captured <- r:
 		case <-ctx.Done():
@@ -94,10 +94,14 @@ func (s *Store) captureNow(ctx context.Context) (*capture, error) {
 	}
 }
 
-// captureState captures the state between two updates.
-func (s *Store) captureState() (*capture, error) {
+// captureState captures the state between two updates, unless ctx has ended by then: updates
+// don't wait for what nobody waits for.
+func (s *Store) captureState(ctx context.Context) (*capture, error) {
 	s.state.Lock()
 	defer s.state.Unlock()
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
 	c := &capture{index: s.index.Load(), time: s.appliedAt.Load(), within: inWrite}
 	if err := s.whyDown(); err != nil {
 		return nil, err

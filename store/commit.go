@@ -295,6 +295,13 @@ func (p *pending) setLog(log *storedir.Log) {
 	p.fill.start = p.log.next
 }
 
+// isStalled reports whether there was no space for the batch in flight.
+func (p *pending) isStalled() bool {
+	p.batchMu.Lock()
+	defer p.batchMu.Unlock()
+	return p.stalled != nil
+}
+
 // land takes the batch out of flight, and returns it to be told.
 func (p *pending) land() *batch {
 	p.batchMu.Lock()
@@ -395,10 +402,11 @@ func (s *Store) gather() {
 }
 
 // interval waits until Options.SyncInterval has passed since the last commit, or
-// somebody wants the next one at once, or the store is being closed.
+// somebody wants the next one at once, or the store is being closed. A commit that
+// there was no space for is late already: it waits for the backoff only.
 func (s *Store) interval() {
 	d := time.Duration(s.syncInterval.Load())
-	if d == 0 {
+	if d == 0 || s.isStalled() {
 		return
 	}
 	s.mu.Lock()

@@ -81,3 +81,30 @@ func TestCloseAfterAStallCommitsAllThatIsPending(t *testing.T) {
 		wantUpdates(t, dir, "one", "two", "three")
 	})
 }
+
+// A commit that found no space is tried again when there is some, and not after SyncInterval:
+// whoever waits for it has waited long enough.
+func TestACommitAfterAStallDoesNotWaitForSyncInterval(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const dir = "/stallinterval"
+		_, fs := memory(t, dir)
+		s := open(t, dir, &journal{}, &store.Options{SnapshotBytes: -1, SyncInterval: time.Hour})
+		update(t, s, "one")
+		fs.Inject(faultfs.Fault{Kinds: faultfs.OpWrite, Path: "*.log", Err: syscall.ENOSPC, Forever: true})
+		_, err := s.Submit([]byte("two"))
+		check(t, err)
+		synced := make(chan error, 1)
+		go func() { synced <- s.Sync(t.Context()) }()
+		synctest.Wait()
+		if s.Stats().SpaceError == nil {
+			t.Error("the commit has found space")
+		}
+		fs.Heal()
+		start := time.Now()
+		check(t, <-synced)
+		if took := time.Since(start); took > time.Second {
+			t.Errorf("Sync has returned %v after there was space", took)
+		}
+		check(t, s.Close())
+	})
+}
