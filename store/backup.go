@@ -67,7 +67,7 @@ func (s *Store) captureNow(ctx context.Context) (*capture, error) {
 		return nil, errReentrant
 	}
 	if err := ctx.Err(); err != nil {
-		return nil, fmt.Errorf("store: backup not made: %w", err)
+		return nil, backupNotMade(err)
 	}
 	type result struct {
 		c   *capture
@@ -90,9 +90,12 @@ func (s *Store) captureNow(ctx context.Context) (*capture, error) {
 	case r := <-captured:
 		return r.c, r.err
 	case <-ctx.Done():
-		return nil, fmt.Errorf("store: backup not made: %w", ctx.Err())
+		return nil, backupNotMade(ctx.Err())
 	}
 }
+
+// backupNotMade is the error of a backup whose caller waits no longer.
+func backupNotMade(err error) error { return fmt.Errorf("store: backup not made: %w", err) }
 
 // captureState captures the state between two updates, unless ctx has ended by then: updates
 // don't wait for what nobody waits for.
@@ -100,7 +103,7 @@ func (s *Store) captureState(ctx context.Context) (*capture, error) {
 	s.state.Lock()
 	defer s.state.Unlock()
 	if err := ctx.Err(); err != nil {
-		return nil, err
+		return nil, backupNotMade(err)
 	}
 	c := &capture{index: s.index.Load(), time: s.appliedAt.Load(), within: inWrite}
 	if err := s.whyDown(); err != nil {

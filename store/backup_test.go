@@ -603,3 +603,48 @@ func TestAFileOfAStoreIsNotImported(t *testing.T) {
 		}
 	}
 }
+
+// An impatient context ends when somebody begins to wait for its end.
+type impatient struct {
+	context.Context
+	end func()
+}
+
+func (i impatient) Done() <-chan struct{} {
+	i.end()
+	return i.Context.Done()
+}
+
+// Backups whose callers did not wait for a View to end don't capture the state after that, one
+// after the other, while updates wait.
+func TestABackupThatNobodyWaitsForCapturesNothing(t *testing.T) {
+	const dir = "/unwaited"
+	memory(t, dir)
+	m := &troubled{}
+	captures := 0
+	m.snapshot = func() (io.WriterTo, error) {
+		captures++
+		return m.journal.Snapshot()
+	}
+	s := open(t, dir, m, &store.Options{SnapshotBytes: -1})
+	viewing, release := make(chan struct{}), make(chan struct{})
+	go func() {
+		_ = s.View(func() error {
+			close(viewing)
+			<-release
+			return nil
+		})
+	}()
+	<-viewing
+	for range 10 {
+		ctx, cancel := context.WithCancel(t.Context())
+		_, err := s.Backup(impatient{ctx, cancel}, io.Discard)
+		wantIs(t, err, context.Canceled)
+	}
+	close(release)
+	_, err := s.Backup(t.Context(), io.Discard)
+	if check(t, err); captures != 1 {
+		t.Errorf("the state was captured %d times for one backup", captures)
+	}
+	check(t, s.Close())
+}
