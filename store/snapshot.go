@@ -280,6 +280,7 @@ func (s *Store) rotate(run *snapshotRun) (c *capture, err error) {
 		c.within = inHeldWrite
 		return nil, errors.Join(err, s.giveBack(c))
 	}
+	s.noteLogged(c)
 	return c, nil
 }
 
@@ -323,7 +324,7 @@ func (s *Store) capture(run *snapshotRun) (*capture, error) {
 	defer s.state.Unlock()
 	s.mu.Lock()
 	s.beginRunLocked(run)
-	c := &capture{index: s.index.Load(), time: s.appliedAt.Load(), logged: s.sinceSnapshot, within: inWrite}
+	c := &capture{index: s.index.Load(), time: s.appliedAt.Load(), within: inWrite}
 	none := s.newest.there && s.newest.index == c.index
 	err := s.err
 	s.mu.Unlock()
@@ -337,6 +338,14 @@ func (s *Store) capture(run *snapshotRun) (*capture, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+// noteLogged notes that c holds all that was logged so far. The caller holds apply, and nothing
+// is pending.
+func (s *Store) noteLogged(c *capture) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	c.logged = s.sinceSnapshot
 }
 
 // failUnlessUndone returns err, of PublishLog. If what that did is not undone, the
@@ -413,6 +422,7 @@ func (s *Store) snapshotInitial(run *snapshotRun) (done bool, size int64, c *cap
 	if err != nil || c == nil {
 		return true, 0, nil, err
 	}
+	s.noteLogged(c)
 	c.within = inHeldWrite
 	defer func() {
 		if cerr := s.giveBack(c); err == nil {

@@ -12,6 +12,7 @@ import (
 	"syscall"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/stateio/stateio/internal/fsys/faultfs"
 	"github.com/stateio/stateio/store"
@@ -62,6 +63,23 @@ func TestSnapshotsStartByThemselves(t *testing.T) {
 			t.Errorf("%d snapshots were made of 100 kB of log, %d bytes since the last", st.Snapshots, st.SinceSnapshot)
 		}
 		s.Close()
+	})
+}
+
+// What is applied and not committed when a snapshot begins is in it, and no log after it.
+func TestWhatASnapshotCommitsIsInIt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const dir = "/commits"
+		memory(t, dir)
+		s := open(t, dir, &journal{}, &store.Options{SnapshotBytes: -1, SyncInterval: time.Hour})
+		update(t, s, "one")
+		_, err := s.Submit([]byte("two"))
+		check(t, err)
+		check(t, s.Snapshot(t.Context()))
+		if st := s.Stats(); st.SnapshotIndex != 2 || st.SinceSnapshot != 0 {
+			t.Errorf("%d bytes of log are after the snapshot of index %d, want none after 2", st.SinceSnapshot, st.SnapshotIndex)
+		}
+		check(t, s.Close())
 	})
 }
 
