@@ -209,11 +209,11 @@ func (p *process) Settle() error {
 // Restore implements store.Machine.
 func (p *process) Restore(snapshot io.Reader) error {
 	var failed error // of reading the snapshot
+	var writing errorWriter
 	_, err := p.asked(func() error {
 		if err := p.line.put(askRestore); err != nil {
 			return err
 		}
-		var writing errorWriter
 		writing.w = pieceWriter{p.line}
 		_, failed = io.CopyBuffer(&writing, snapshot, make([]byte, pieceSize))
 		last := byte(end)
@@ -222,10 +222,10 @@ func (p *process) Restore(snapshot io.Reader) error {
 		}
 		return errors.Join(writing.err, p.line.put(last))
 	})
-	if failed != nil {
+	if failed != nil && writing.err == nil {
 		return failed // what the machine says of half a state does not matter
 	}
-	return err
+	return err // if the process is gone, how it has ended
 }
 
 // An errorWriter keeps the error of its writer apart from that of what is copied.

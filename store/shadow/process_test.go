@@ -44,6 +44,8 @@ func TestMain(m *testing.M) {
 		_ = shadow.Serve(&counts{words: words{N: map[string]int{}}, ends: "b"})
 	case "ends asked":
 		_ = shadow.Serve(&counts{words: words{N: map[string]int{}}, endsAsked: "b"})
+	case "ends restored":
+		_ = shadow.Serve(&endsRestored{})
 	case "stuck":
 		_ = shadow.Serve(&stuck{})
 	case "parent":
@@ -124,6 +126,14 @@ type stuck struct{ words }
 func (*stuck) Apply([]byte) (any, error) {
 	fmt.Fprintln(os.Stderr, "stuck")
 	select {}
+}
+
+// endsRestored is a machine that ends when it is given a state.
+type endsRestored struct{ words }
+
+func (*endsRestored) Restore(io.Reader) error {
+	os.Exit(9)
+	return nil
 }
 
 // child returns what makes the commands of a child that does so, and counts them.
@@ -265,6 +275,17 @@ func TestAProcessThatIsOfNoUse(t *testing.T) {
 			update(t, s, "c")
 			check(t, s.Close())
 		})
+	}
+}
+
+// A process that ends while it is given a state that no pipe holds is gone, and the error says
+// how it has ended.
+func TestAProcessThatEndsWhileItIsGivenAState(t *testing.T) {
+	p := shadow.Process(child("ends restored", new(int)))()
+	defer p.(io.Closer).Close()
+	err := p.Restore(strings.NewReader(strings.Repeat("state", 1<<20)))
+	if !errors.Is(err, store.ErrShadowGone) || !strings.Contains(err.Error(), "has ended: exit status 9") {
+		t.Errorf("Restore: %v", err)
 	}
 }
 
