@@ -346,3 +346,96 @@ func TestFollowersEndWithContextAndStore(t *testing.T) {
 		})
 	}
 }
+
+// runBriefly is a program that is run n times, and makes an update each time.
+func runBriefly(t *testing.T, dir string, n int, o *store.Options, run func(s *store.Store)) {
+	t.Helper()
+	for range n {
+		s := openOnly(t, dir, &journal{}, o)
+		run(s)
+		check(t, s.Close())
+	}
+}
+
+// A program that opens its store, makes an update and closes it, again and again, has a snapshot
+// every 64 runs, also where Close commits the update: no Open has to replay more logs.
+func TestAProgramThatRunsBrieflyGetsSnapshots(t *testing.T) {
+	for name, run := range map[string]func(s *store.Store){
+		"updated":   func(s *store.Store) { update(t, s, "one") },
+		"submitted": func(s *store.Store) { _, err := s.Submit([]byte("one")); check(t, err) },
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := "/brief" + name
+			memory(t, dir)
+			runBriefly(t, dir, 200, &store.Options{SyncInterval: time.Hour}, run)
+			m := &journal{}
+			s := open(t, dir, m, nil)
+			if r := s.Recovery(); len(m.updates) != 200 || r.SnapshotIndex != 195 || r.Logs != 6 {
+				t.Errorf("after 200 runs: %v", r)
+			}
+			check(t, s.Close())
+		})
+	}
+}
+
+// A run that makes no update writes no snapshot when it ends, and neither does one whose
+// snapshots fail more than one.
+func TestCloseMakesNoSnapshotForNothing(t *testing.T) {
+	const dir = "/brieflyread"
+	memory(t, dir)
+	runBriefly(t, dir, 64, nil, func(s *store.Store) { update(t, s, "one") })
+	tries := 0
+	fails := func() (io.WriterTo, error) {
+		tries++
+		return nil, errors.New("it can't be captured")
+	}
+	s := open(t, dir, &troubled{snapshot: fails}, nil)
+	if check(t, s.Close()); tries != 0 {
+		t.Errorf("%d snapshots were tried without an update", tries)
+	}
+	s = open(t, dir, &troubled{snapshot: fails}, nil)
+	update(t, s, "one")
+	eventually(t, "the snapshot has failed", func() bool { return s.Stats().SnapshotsFailed == 1 })
+	update(t, s, "two")
+	if check(t, s.Close()); tries != 1 {
+		t.Errorf("%d snapshots were tried after one that has failed", tries)
+	}
+}
+
+// Close waits for the snapshot of such a program up to a minute, and no longer than its context.
+func TestCloseWaitsForASnapshotThatIsDueNotForEver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const dir = "/briefly"
+		memory(t, dir)
+		runBriefly(t, dir, 64, nil, func(s *store.Store) { update(t, s, "one") })
+		endless := func() (io.WriterTo, error) {
+			return store.WriterFunc(func(w io.Writer) (err error) {
+				for err == nil {
+					time.Sleep(time.Second)
+					_, err = w.Write([]byte("a state without end"))
+				}
+				return err
+			}), nil
+		}
+		for _, limit := range []time.Duration{10 * time.Second, 2 * time.Minute} {
+			opts, lines := logged(store.Options{})
+			s := open(t, dir, &troubled{snapshot: endless}, opts)
+			update(t, s, "one more")
+			ctx, cancel := context.WithTimeout(t.Context(), limit)
+			defer cancel()
+			start := time.Now()
+			if err := s.CloseContext(ctx); limit < time.Minute {
+				wantIs(t, err, context.DeadlineExceeded)
+			} else {
+				check(t, err)
+			}
+			<-s.Done()
+			if took, want := time.Since(start), min(limit, time.Minute); took < want || took > want+2*time.Second {
+				t.Errorf("Close has taken %v, with %v", took, limit)
+			}
+			if l := lines(); !strings.Contains(l, "closing gave up a snapshot") {
+				t.Errorf("what the operator is told: %s", l)
+			}
+		}
+	})
+}

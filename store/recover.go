@@ -157,10 +157,8 @@ func (s *Store) noteSnapshot(l *loader) {
 		s.stats.snapshotTime = s.modTime(l.report.Snapshot)
 	}
 	s.sinceSnapshot = l.report.Bytes - l.snapshotSize
+	s.tooManyLogs = l.report.Logs > manyLogs
 	s.setAutoLocked()
-	if l.report.Logs > manyLogs {
-		s.autoAt = 0 // with the next commit
-	}
 }
 
 // manyLogs is how many logs, one for each time the store was closed, may have to

@@ -20,12 +20,14 @@ type snapshots struct {
 	snapshotBytes int64 // Options.SnapshotBytes, which may be changed
 	autoAt        int64 // log bytes at which the next snapshot starts by itself
 	sinceSnapshot int64 // log bytes after the newest snapshot
+	tooManyLogs   bool  // Open had to replay more than manyLogs, and none was made since
 	making        bool  // the snapshotter runs
 	wanted        *snapshotRun
-	lacking       bool      // a snapshot is to make room
-	noRoom        bool      // there was no space for the last snapshot
-	freeAtFailure int64     // bytes free on the disk then
-	failedAt      time.Time // when the last snapshot failed
+	auto          *snapshotRun // the last one that started by itself
+	lacking       bool         // a snapshot is to make room
+	noRoom        bool         // there was no space for the last snapshot
+	freeAtFailure int64        // bytes free on the disk then
+	failedAt      time.Time    // when the last snapshot failed
 
 	underway storedir.Progress // of the snapshot that is being made; needs no lock
 
@@ -136,13 +138,16 @@ func (s *Store) autoSnapshotLocked() {
 		return
 	}
 	s.lacking = false
-	_, _ = s.wantSnapshotLocked() // the store is open, or takes no updates
+	s.auto, _ = s.wantSnapshotLocked() // the store is open, or takes no updates
 }
 
 // setAutoLocked sets when the next snapshot starts by itself. The caller holds mu.
 func (s *Store) setAutoLocked() {
 	s.autoAt = s.snapshotBytes
-	if s.autoAt == 0 {
+	switch {
+	case s.tooManyLogs:
+		s.autoAt = 0 // with the next commit
+	case s.autoAt == 0:
 		s.autoAt = max(minSnapshotBytes, s.newest.size)
 	}
 }
@@ -177,6 +182,7 @@ func (s *Store) makeSnapshot(run *snapshotRun) error {
 	s.stats.snapshot(size, start)
 	s.newest = snapshotInfo{true, c.index, size}
 	s.sinceSnapshot -= c.logged
+	s.tooManyLogs = false
 	s.setAutoLocked()
 	s.mu.Unlock()
 	s.tryRetain()
@@ -326,8 +332,11 @@ func (s *Store) capture(run *snapshotRun) (*capture, error) {
 	s.beginRunLocked(run)
 	c := &capture{index: s.index.Load(), time: s.appliedAt.Load(), within: inWrite}
 	none := s.newest.there && s.newest.index == c.index
-	err := s.err
+	err := s.failureLocked()
 	s.mu.Unlock()
+	if err == nil {
+		err = context.Cause(s.ctx)
+	}
 	if err != nil || none {
 		return nil, err
 	}

@@ -158,7 +158,8 @@ type Options struct {
 	// been written since the last one. 0, the default, means the size of the last
 	// snapshot, and at least 64 MiB, so that snapshots at most double what is
 	// written. Below zero: never, and the log grows until Snapshot is called.
-	// Unless it is below zero, a disk that is nearly full starts one sooner.
+	// Unless it is below zero, a disk that is nearly full starts one sooner, and so do
+	// more than 64 logs that Open had to replay: each run of a program leaves one.
 	// [Store.SetSnapshotBytes] changes it.
 	SnapshotBytes int64
 
@@ -390,7 +391,14 @@ func (s *Store) SetSnapshotBytes(n int64) {
 // Close waits for what is pending, gives up a snapshot that is being made, and
 // releases the directory. An update in flight gets its result; one that was not
 // applied yet gets ErrClosed. A second call waits for the first and returns the
-// same. A WriteTo that does not return within seconds is left to itself, and so are Close of
+// same.
+//
+// A snapshot that has started because Open had to replay more than 64 logs is not given up:
+// Close waits for it, up to a minute. It starts with the first update of a run, so a program
+// that is run again and again, and makes few updates each time, gets one every 64 runs. One
+// whose snapshots take longer, or with Options.SnapshotBytes below zero, calls Snapshot.
+//
+// A WriteTo that does not return within seconds is left to itself, and so are Close of
 // what it wrote and all methods of a shadow machine.
 //
 // The error is ErrFailed if the store had failed, or does now; or it says what
@@ -399,7 +407,8 @@ func (s *Store) SetSnapshotBytes(n int64) {
 func (s *Store) Close() error { return s.CloseContext(context.Background()) }
 
 // CloseContext is Close for a caller that does not wait longer than ctx: after that
-// the error is that of ctx, no update is taken any more, and closing goes on.
+// the error is that of ctx, no update is taken any more, and closing goes on, without a
+// snapshot.
 func (s *Store) CloseContext(ctx context.Context) error {
 	if s.within(inApply, inCapture, inView, inWrite, inHeldWrite) {
 		return errReentrant
@@ -411,7 +420,7 @@ func (s *Store) CloseContext(ctx context.Context) error {
 	if first {
 		s.shut()
 		closing := func() {
-			s.closeErr = s.close()
+			s.closeErr = s.close(ctx)
 			close(s.closed)
 		}
 		if ctx.Done() == nil {
@@ -435,6 +444,9 @@ func (s *Store) Done() <-chan struct{} { return s.closed }
 // shut takes no more updates.
 func (s *Store) shut() {
 	s.mu.Lock()
+	if s.tooManyLogs && s.index.Load() > s.recovery.Index {
+		s.autoSnapshotLocked() // what was applied may not be committed yet
+	}
 	if s.err == nil {
 		s.err = &storefile.Error{Is: ErrClosed, Msg: s.dir.Path + " is closed"}
 	}
@@ -444,7 +456,8 @@ func (s *Store) shut() {
 	s.refuseQueued()
 }
 
-func (s *Store) close() error {
+func (s *Store) close(ctx context.Context) error {
+	s.awaitDue(ctx)
 	s.cancel(&storefile.Error{Is: ErrClosed, Msg: "the snapshot was given up because the store was closed"})
 	s.settleApply()
 	close(s.settled)
@@ -467,6 +480,30 @@ func (s *Store) close() error {
 	s.release()
 	s.say.Wait()
 	return err
+}
+
+// dueWithin is how long Close waits for a snapshot that is due because of manyLogs.
+const dueWithin = time.Minute
+
+// awaitDue waits for the end of a snapshot that is due because of manyLogs. A program that runs
+// briefly, again and again, would never have one, and leave one more log each time.
+func (s *Store) awaitDue(ctx context.Context) {
+	s.mu.Lock()
+	due := s.auto
+	if !s.tooManyLogs {
+		due = nil
+	}
+	s.mu.Unlock()
+	if due == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(ctx, dueWithin)
+	defer cancel()
+	select {
+	case <-due.done:
+	case <-ctx.Done():
+		s.say.Warn("store: closing gave up a snapshot that is due after many runs: without one, each leaves another log to be replayed", "dir", s.dir.Path)
+	}
 }
 
 // settleApply waits until what is being applied is in the batch. Nothing more will be:
