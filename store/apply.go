@@ -418,6 +418,10 @@ func (s *Store) setAsideLocked(log *storedir.Log, end int64, spares func(n int64
 // needs, which alone makes room on a full disk. Nothing is spared for a snapshot
 // that would be the last one once more, or that could not be made before, nor where
 // less is free than it needs, unless one is being made: that has taken the rest.
+//
+// On a disk that stays short, a snapshot frees no more than what was logged since the last one:
+// it is not worth its work before that is a share of its size, and sooner only if that might be
+// too late. Up to there the log may take of what is kept, which is enough for both.
 func (s *Store) spares(n int64) error {
 	free, err := s.dir.FS.Free(s.dir.Path)
 	if err != nil {
@@ -425,17 +429,25 @@ func (s *Store) spares(n int64) error {
 	}
 	s.mu.Lock()
 	early, reserve := 2*(s.newest.size+s.sinceSnapshot), s.reserveLocked()-s.underway.Written.Load()
-	worth := s.sinceSnapshot >= s.newest.size/2 || free-n < reserve+reserve/4
+	since, share := s.sinceSnapshot, s.newest.size/roomShare
+	if free-n < s.newest.size+share+smallReserve {
+		share /= 4 // later, there might not be space for it
+	}
+	worth := since >= s.newest.size/2 || since >= share && free-n < reserve+reserve/4
 	again, making := s.noRoom, s.making
 	s.mu.Unlock()
 	if free-n < early && worth || again {
 		s.lacksSpace()
 	}
-	if free < reserve && !making || free-n >= reserve || reserve <= 0 {
+	few := since+2*n < share // twice, since not all that is set aside is used
+	if (few || free < reserve) && !making || free-n >= reserve || reserve <= 0 {
 		return nil
 	}
 	return &storefile.Error{Is: fsys.ErrNoSpace, Msg: fmt.Sprintf("of %d bytes that are free, %d are kept for the next snapshot", free, reserve)}
 }
+
+// roomShare is how many times a snapshot may be as large as the log that it is to make room of.
+const roomShare = 16
 
 // reserveLocked returns about how many bytes the next snapshot takes, or 0 if
 // there should be none, or the last one could not be made, whatever was in the way: space

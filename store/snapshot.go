@@ -182,7 +182,7 @@ func (s *Store) makeSnapshot(run *snapshotRun) error {
 	s.stats.snapshot(size, start)
 	s.newest = snapshotInfo{true, c.index, size}
 	s.sinceSnapshot -= c.logged
-	s.tooManyLogs = false
+	s.tooManyLogs, s.lacking = false, false // what was lacking before may be there now
 	s.setAutoLocked()
 	s.mu.Unlock()
 	s.tryRetain()

@@ -289,3 +289,78 @@ func TestASmallStoreMakesRoomOnAShortDisk(t *testing.T) {
 		check(t, s.Close())
 	})
 }
+
+// A sized machine has a state of so many bytes, whatever is applied.
+type sized struct {
+	size int
+	gate chan struct{} // if not nil, WriteTo waits for it
+}
+
+func (*sized) Apply([]byte) (any, error) { return nil, nil }
+func (*sized) Restore(io.Reader) error   { return nil }
+
+func (m *sized) Snapshot() (io.WriterTo, error) {
+	return store.WriterFunc(func(w io.Writer) error {
+		if m.gate != nil {
+			<-m.gate
+		}
+		_, err := w.Write(make([]byte, m.size))
+		return err
+	}), nil
+}
+
+// onShortDisk opens a store that has two snapshots, on a disk on which so many percent of the
+// size of another one are free.
+func onShortDisk(t *testing.T, dir string, m *sized, percent int) *store.Store {
+	mem, _ := memory(t, dir)
+	s := open(t, dir, m, &store.Options{PreallocateBytes: 64 << 10})
+	for range 2 {
+		update(t, s, "one")
+		check(t, s.Snapshot(t.Context()))
+	}
+	mem.SetQuota(mem.Used() + int64(m.size*percent/100))
+	return s
+}
+
+// A disk that others keep nearly full has no snapshot made for each few updates: they would
+// write many times what they free. The store makes room all the same, and refuses nothing.
+func TestADiskThatStaysShortHasFewSnapshots(t *testing.T) {
+	const size, updates, logged = 4 << 20, 5000, 500 + entryLen
+	for percent, share := range map[int]uint64{108: 64, 120: 16, 140: 16} {
+		synctest.Test(t, func(t *testing.T) {
+			s := onShortDisk(t, "/staysshort", &sized{size: size}, percent)
+			for range updates {
+				update(t, s, strings.Repeat("u", 500))
+				synctest.Wait()
+			}
+			st := s.Stats()
+			if n := st.Snapshots - 2; n < 2 || n > updates*logged*share/size || st.SnapshotError != nil {
+				t.Errorf("%d %% of a snapshot are free: %d were made of %d bytes of log, %v", percent, n, updates*logged, st.SnapshotError)
+			}
+			check(t, s.Close())
+		})
+	}
+}
+
+// What updates lacked while a snapshot was made is no reason for another one after it.
+func TestASnapshotMakesRoomForWhatCameMeanwhile(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := &sized{size: 4 << 20}
+		s := onShortDisk(t, "/meanwhile", m, 130)
+		m.gate = make(chan struct{})
+		for !s.Stats().SnapshotRunning {
+			update(t, s, strings.Repeat("u", 500))
+		}
+		for range 200 {
+			update(t, s, strings.Repeat("u", 500))
+		}
+		close(m.gate)
+		synctest.Wait()
+		update(t, s, "one more")
+		synctest.Wait()
+		if st := s.Stats(); st.Snapshots != 3 || st.SnapshotError != nil {
+			t.Errorf("%d snapshots were made to make room, %v, want 1", st.Snapshots-2, st.SnapshotError)
+		}
+		check(t, s.Close())
+	})
+}

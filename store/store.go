@@ -158,8 +158,9 @@ type Options struct {
 	// been written since the last one. 0, the default, means the size of the last
 	// snapshot, and at least 64 MiB, so that snapshots at most double what is
 	// written. Below zero: never, and the log grows until Snapshot is called.
-	// Unless it is below zero, a disk that is nearly full starts one sooner, and so do
-	// more than 64 logs that Open had to replay: each run of a program leaves one.
+	// Unless it is below zero, a disk that is nearly full starts one sooner, but mostly not
+	// before the log is a sixteenth of the last snapshot; and so do more than 64 logs that
+	// Open had to replay: each run of a program leaves one.
 	// [Store.SetSnapshotBytes] changes it.
 	SnapshotBytes int64
 
