@@ -106,7 +106,10 @@ func ExampleRestoreEpoch() {
 		log.Fatal(err)
 	}
 	fmt.Println("no state:", state == nil)
-	for update := range updates.All() {
+	for update, err := range updates.All() {
+		if err != nil {
+			log.Fatal(err)
+		}
 		fmt.Printf("%s\n", update)
 	}
 	// Output:

@@ -7,9 +7,11 @@ import (
 	"log"
 	"os"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/stateio/stateio/durable"
+	"github.com/stateio/stateio/statetest"
 	"github.com/stateio/stateio/store"
 )
 
@@ -32,7 +34,7 @@ func tempDir() string {
 
 // exampleUsers returns a map with some users in it.
 func exampleUsers(dir string) *durable.Map[string, User] {
-	users, err := durable.OpenMap(dir, &durable.MapOptions[string, User]{Store: quiet})
+	users, err := durable.OpenMap[string, User](dir, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -47,9 +49,7 @@ func exampleUsers(dir string) *durable.Map[string, User] {
 func ExampleOpenMap() {
 	dir := tempDir()
 	defer os.RemoveAll(dir)
-	// Without options it is durable.OpenMap[string, User](dir, nil). These keep the
-	// store from logging.
-	users, err := durable.OpenMap(dir, &durable.MapOptions[string, User]{Store: quiet})
+	users, err := durable.OpenMap[string, User](dir, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -157,6 +157,42 @@ func ExampleMap_Watch() {
 	// zoe false 41
 }
 
+func ExampleHasPrefix() {
+	dir := tempDir()
+	defer os.RemoveAll(dir)
+	users := exampleUsers(dir)
+	defer users.Close()
+	now := users.View()
+	for _, name := range []string{"eve", "anna"} {
+		if err := users.Put(ctx, name, User{Age: 22}); err != nil {
+			log.Fatal(err)
+		}
+	}
+	for c, err := range users.Watch(ctx, now.Index()+1, durable.HasPrefix("an")) {
+		fmt.Println(c.Key, err)
+		break
+	}
+	// Output: anna <nil>
+}
+
+func ExampleBetween() {
+	dir := tempDir()
+	defer os.RemoveAll(dir)
+	users := exampleUsers(dir)
+	defer users.Close()
+	now := users.View()
+	for _, name := range []string{"zoe", "bob"} {
+		if err := users.Put(ctx, name, User{Age: 22}); err != nil {
+			log.Fatal(err)
+		}
+	}
+	for c, err := range users.Watch(ctx, now.Index()+1, durable.Between("a", "m")) {
+		fmt.Println(c.Key, err)
+		break
+	}
+	// Output: bob <nil>
+}
+
 func ExampleNewIndex() {
 	dir := tempDir()
 	defer os.RemoveAll(dir)
@@ -238,7 +274,7 @@ func ExampleOpenValue() {
 	}
 	dir := tempDir()
 	defer os.RemoveAll(dir)
-	cfg, err := durable.OpenValue(dir, Config{Port: 80}, &durable.ValueOptions[Config]{Store: quiet})
+	cfg, err := durable.OpenValue(dir, Config{Port: 80}, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -254,7 +290,7 @@ func ExampleOpenValue() {
 func ExampleMap_PutTTL() {
 	dir := tempDir()
 	defer os.RemoveAll(dir)
-	sessions, err := durable.OpenMap(dir, &durable.MapOptions[string, string]{Store: quiet})
+	sessions, err := durable.OpenMap[string, string](dir, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -278,7 +314,7 @@ func ExampleMap_PutTTL() {
 // several computers. Nothing else changes.
 func ExampleOpenMapOn() {
 	users, err := durable.OpenMapOn[string, User](nil, func(m store.Machine) (store.Keeper, error) {
-		return store.OpenMemory(m, &quiet) // or cluster.Open("data/users", m, &cluster.Options{...})
+		return store.OpenMemory(m, nil) // or cluster.Open("data/users", m, &cluster.Options{...})
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -295,7 +331,7 @@ func ExampleOpenMapOn() {
 func ExampleOpenValueOn() {
 	type Config struct{ Port int }
 	config, err := durable.OpenValueOn(Config{Port: 80}, nil, func(m store.Machine) (store.Keeper, error) {
-		return store.OpenMemory(m, &quiet) // or cluster.Open("data/config", m, &cluster.Options{...})
+		return store.OpenMemory(m, nil) // or cluster.Open("data/config", m, &cluster.Options{...})
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -323,4 +359,41 @@ func ExampleMap_Latest() {
 	// Output:
 	// ann 31
 	// bob 25
+}
+
+// The machine of a map is tested with the updates that a program has made.
+func ExampleNewMachine() {
+	dir := tempDir()
+	defer os.RemoveAll(dir)
+	if err := exampleUsers(dir).Close(); err != nil {
+		log.Fatal(err)
+	}
+	updates := func(yield func([]byte) bool) {
+		for u, err := range store.ReadUpdates(ctx, dir, 1) {
+			if err != nil {
+				log.Fatal(err)
+			}
+			if !yield(u.Data) {
+				return
+			}
+		}
+	}
+	t := &printer{} // stands for the *testing.T of a test
+	statetest.Run(t, func() store.Machine { return durable.NewMachine[string, User](nil) }, updates, &statetest.Options{CrashStates: 1})
+	fmt.Println("failed:", t.failed)
+	// Output: failed: false
+}
+
+// A printer is a testing.TB that prints failures.
+type printer struct {
+	testing.TB
+	failed bool
+}
+
+func (p *printer) Helper()             {}
+func (p *printer) Name() string        { return "TestUsers" }
+func (p *printer) Logf(string, ...any) {}
+func (p *printer) Errorf(format string, args ...any) {
+	p.failed = true
+	fmt.Printf(format, args...)
 }

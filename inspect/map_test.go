@@ -191,63 +191,6 @@ func TestMapOfNothing(t *testing.T) {
 	}
 }
 
-func ExampleOpenMap() {
-	dir, err := os.MkdirTemp("", "example")
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	path := filepath.Join(dir, "app.state")
-	if err := os.WriteFile(path, example(), 0o600); err != nil {
-		log.Fatal(err)
-	}
-	m, err := inspect.OpenMap(path)
-	if err != nil {
-		log.Fatal(err)
-	}
-	for i, f := range m.Files {
-		fmt.Printf("%v of %d bytes\n", f.Kind, f.Size)
-		for p, err := range m.Parts(i, inspect.Mark{}) {
-			if err != nil {
-				log.Fatal(err)
-			}
-			fmt.Printf("%d to %d: %v: %s%s\n", p.Offset, p.End, p.Content, p.Prefix, p.Reason)
-		}
-	}
-	// Output:
-	// state file of 85 bytes
-	// 0 to 28: damage: the checksum of a record is wrong
-	// 28 to 56: update: kept
-	// 56 to 85: state: state
-}
-
-func ExampleMap_Records() {
-	dir, err := os.MkdirTemp("", "example")
-	if err != nil {
-		log.Fatal(err)
-	}
-	defer os.RemoveAll(dir)
-	path := filepath.Join(dir, "app.state")
-	if err := os.WriteFile(path, example(), 0o600); err != nil {
-		log.Fatal(err)
-	}
-	m, err := inspect.OpenMap(path)
-	if err != nil {
-		log.Fatal(err)
-	}
-	records, err := m.Records(0, 0) // of the first block of the first file
-	if err != nil {
-		log.Fatal(err)
-	}
-	for _, r := range records {
-		fmt.Printf("%d to %d: %s%s\n", r.Offset, r.End, r.Type, r.Reason)
-	}
-	// Output:
-	// 0 to 28: the checksum of a record is wrong
-	// 28 to 56: FULL
-	// 56 to 85: FULL
-}
-
 // Of a store that has lost a log, the files that are there say which one.
 func ExampleMap_Missing() {
 	dir, err := os.MkdirTemp("", "example")

@@ -2,7 +2,6 @@ package inspect_test
 
 import (
 	"bytes"
-	"context"
 	"errors"
 	"fmt"
 	"log"
@@ -108,28 +107,4 @@ func ExampleBelongsToStore() {
 	}
 	fmt.Println(inspect.BelongsToStore(bytes.NewReader(b.Bytes())))
 	// Output: false <nil>
-}
-
-func ExampleHasEntry() {
-	file := example()
-	fmt.Println(inspect.HasEntry(bytes.NewReader(file), int64(len(file))))
-	fmt.Println(inspect.HasEntry(bytes.NewReader(file), 20)) // cut within the first
-	// Output:
-	// true <nil>
-	// false <nil>
-}
-
-func ExampleReport_Incomplete() {
-	file := example()
-	for _, size := range []int{0, 20, len(file)} { // of what was copied
-		report, err := inspect.Verify(context.Background(), bytes.NewReader(file[:size]), int64(size), nil)
-		if err != nil {
-			log.Fatal(err)
-		}
-		fmt.Println(report.Incomplete())
-	}
-	// Output:
-	// false
-	// true
-	// false
 }

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log"
-	"log/slog"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -17,13 +16,21 @@ import (
 	"github.com/stateio/stateio/store"
 )
 
+// orders is a machine that counts its updates.
+type orders struct{ store.JSONState[int] }
+
+func (o *orders) Apply([]byte) (any, error) {
+	o.State++
+	return o.State, nil
+}
+
 // openTemp opens a store in a new directory, and returns how to be rid of both.
 func openTemp() (s *store.Store, remove func()) {
 	dir, err := os.MkdirTemp("", "prom-example-")
 	if err != nil {
 		log.Fatal(err)
 	}
-	s, err = store.Open(dir, &counter{}, &store.Options{Logger: slog.New(slog.DiscardHandler)})
+	s, err = store.Open(dir, &orders{}, nil)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"log/slog"
 	"maps"
 	"os"
 	"strings"
@@ -54,11 +53,9 @@ func temp() (dir string, remove func()) {
 	return dir, func() { os.RemoveAll(dir) }
 }
 
-var silent = &store.Options{Logger: slog.New(slog.DiscardHandler)}
-
 func example(dir string) (*store.Store, *counters) {
 	c := &counters{n: map[string]int{}}
-	s, err := store.Open(dir, c, silent)
+	s, err := store.Open(dir, c, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -70,7 +67,7 @@ func ExampleOpen() {
 	defer remove()
 	for range 2 { // the program, started twice
 		c := &counters{n: map[string]int{}}
-		s, err := store.Open(dir, c, silent)
+		s, err := store.Open(dir, c, nil)
 		if err != nil {
 			log.Fatal(err)
 		}
@@ -179,7 +176,9 @@ func ExampleStore_Snapshot() {
 		log.Fatal(err)
 	}
 	fmt.Println(s.Snapshot(context.Background()))
-	s.Close()
+	if err := s.Close(); err != nil {
+		log.Fatal(err)
+	}
 	s, c := example(dir)
 	defer s.Close()
 	fmt.Println(c.n["a"], s.Recovery().SnapshotIndex, s.Recovery().Updates)
@@ -237,7 +236,7 @@ func ExampleCreate() {
 	dir, remove := temp()
 	defer remove()
 	old := values{"a": 41} // as read from the file
-	if err := store.Create(dir, old, silent); err != nil {
+	if err := store.Create(dir, old, nil); err != nil {
 		log.Fatal(err)
 	}
 	s, c := example(dir)
@@ -316,7 +315,7 @@ func ExampleOpenContext() {
 	defer remove()
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	s, err := store.OpenContext(ctx, dir, &counters{n: map[string]int{}}, silent)
+	s, err := store.OpenContext(ctx, dir, &counters{n: map[string]int{}}, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -333,7 +332,9 @@ func ExampleRestoreAt() {
 			log.Fatal(err)
 		}
 	}
-	s.Close()
+	if err := s.Close(); err != nil {
+		log.Fatal(err)
+	}
 	c := &counters{n: map[string]int{}}
 	err := store.RestoreAt(context.Background(), dir, c, 3, nil)
 	fmt.Println(c.n, err)
@@ -349,7 +350,9 @@ func ExampleReadUpdates() {
 			log.Fatal(err)
 		}
 	}
-	s.Close()
+	if err := s.Close(); err != nil {
+		log.Fatal(err)
+	}
 	for u, err := range store.ReadUpdates(context.Background(), dir, 1) {
 		fmt.Println(u.Index, string(u.Data), err)
 	}
@@ -365,7 +368,9 @@ func ExampleCheck() {
 	if _, err := s.Update(context.Background(), []byte("a")); err != nil {
 		log.Fatal(err)
 	}
-	s.Close()
+	if err := s.Close(); err != nil {
+		log.Fatal(err)
+	}
 	files, err := store.Check(context.Background(), dir, nil)
 	if err != nil {
 		log.Fatal(err)
@@ -376,6 +381,124 @@ func ExampleCheck() {
 	// Output:
 	// 0 1 true 0
 	// 1 0 false 0
+}
+
+// A program that holds a Keeper runs on a store, in memory, or on a cluster.
+func ExampleKeeper() {
+	count := func(k store.Keeper, c *counters) {
+		ctx := context.Background()
+		if _, err := k.Update(ctx, []byte("orders")); err != nil {
+			log.Fatal(err)
+		}
+		if err := k.Sync(ctx); err != nil { // on a cluster, what other nodes have made is here then
+			log.Fatal(err)
+		}
+		if err := k.ViewLocal(func() error { fmt.Println(c.n["orders"]); return nil }); err != nil {
+			log.Fatal(err)
+		}
+	}
+	c := &counters{n: map[string]int{}}
+	s, err := store.OpenMemory(c, nil) // or store.Open, or cluster.Open
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer s.Close()
+	count(s, c)
+	// Output: 1
+}
+
+// An error says whether the update was applied.
+func ExampleUnknownError() {
+	dir, remove := temp()
+	defer remove()
+	s, _ := example(dir)
+	defer s.Close()
+	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	defer cancel()
+	_, err := s.Update(ctx, []byte("orders"))
+	var unknown *store.UnknownError
+	switch {
+	case err == nil:
+		fmt.Println("applied, and on the disk")
+	case errors.As(err, &unknown):
+		fmt.Printf("update %d was applied; Sync tells when it is on the disk\n", unknown.Index)
+	default:
+		fmt.Println("not applied: it can be made again:", err)
+	}
+	// Output: applied, and on the disk
+}
+
+func ExampleStore_Flush() {
+	dir, remove := temp()
+	defer remove()
+	s, err := store.Open(dir, &counters{n: map[string]int{}}, &store.Options{SyncInterval: time.Minute})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer s.Close()
+	var last *store.Ticket
+	for range 1000 {
+		if last, err = s.Submit([]byte("events")); err != nil {
+			log.Fatal(err)
+		}
+	}
+	s.Flush() // do not wait for the minute to be over
+	fmt.Println(last.Wait(context.Background()))
+	// Output: <nil>
+}
+
+func ExampleStore_Sync() {
+	dir, remove := temp()
+	defer remove()
+	s, _ := example(dir)
+	defer s.Close()
+	if _, err := s.Submit([]byte("a")); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(s.Sync(context.Background()), s.Stats().Durable)
+	// Output: <nil> 1
+}
+
+// A program may let the disk rest while nobody waits for it.
+func ExampleStore_SetSyncInterval() {
+	dir, remove := temp()
+	defer remove()
+	s, _ := example(dir)
+	defer s.Close()
+	s.SetSyncInterval(time.Minute)
+	ticket, err := s.Submit([]byte("a"))
+	if err != nil {
+		log.Fatal(err)
+	}
+	s.SetSyncInterval(0)
+	fmt.Println(ticket.Wait(context.Background()))
+	// Output: <nil>
+}
+
+// No snapshot starts by itself during the rush.
+func ExampleStore_SetSnapshotBytes() {
+	dir, remove := temp()
+	defer remove()
+	s, _ := example(dir)
+	defer s.Close()
+	s.SetSnapshotBytes(-1)
+	if _, err := s.Update(context.Background(), []byte("a")); err != nil {
+		log.Fatal(err)
+	}
+	s.SetSnapshotBytes(0) // the default again
+	fmt.Println(s.Stats().Snapshots)
+	// Output: 0
+}
+
+// A service that has ten seconds to end.
+func ExampleStore_CloseContext() {
+	dir, remove := temp()
+	defer remove()
+	s, _ := example(dir)
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	fmt.Println(s.CloseContext(ctx))
+	// Output: <nil>
 }
 
 // account is a typed machine: the sum of all deposits.
@@ -392,7 +515,7 @@ func (a *account) Restore(r io.Reader) error { _, err := fmt.Fscan(r, &a.sum); r
 func ExampleOpenTyped() {
 	dir, remove := temp()
 	defer remove()
-	s, err := store.OpenTyped(dir, &account{}, nil, silent) // updates are written as JSON
+	s, err := store.OpenTyped(dir, &account{}, nil, nil) // updates are written as JSON
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -13,15 +13,32 @@ import (
 	"github.com/stateio/stateio/store"
 )
 
-// counted makes a store in which a and b were counted some times, and returns its
-// directory.
+// Votes are how often each name came in an update.
+type votes struct {
+	store.JSONState[map[string]int]
+}
+
+func newVotes(names ...string) *votes {
+	v := &votes{store.JSONState[map[string]int]{State: map[string]int{}}}
+	for _, name := range names {
+		v.State[name]++
+	}
+	return v
+}
+
+func (v *votes) Apply(name []byte) (any, error) {
+	v.State[string(name)]++
+	return v.State[string(name)], nil
+}
+
+// counted makes a store in which some names were counted, and returns its directory.
 func counted(names ...string) (dir string, remove func()) {
 	tmp, err := os.MkdirTemp("", "example")
 	if err != nil {
 		log.Fatal(err)
 	}
-	dir = filepath.Join(tmp, "counters")
-	s, err := store.Open(dir, &counters{map[string]int{}}, noLog)
+	dir = filepath.Join(tmp, "votes")
+	s, err := store.Open(dir, newVotes(), nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -36,21 +53,19 @@ func counted(names ...string) (dir string, remove func()) {
 	return dir, func() { os.RemoveAll(tmp) }
 }
 
-var noLog = &store.Options{Logger: slog.New(slog.DiscardHandler)}
-
 func ExampleLoad() {
 	dir, remove := counted("a", "b", "a")
 	defer remove()
-	c := &counters{map[string]int{}}
+	c := newVotes()
 	index, err := store.Load(context.Background(), dir, c)
-	fmt.Println(index, c.n, err)
+	fmt.Println(index, c.State, err)
 	// Output: 3 map[a:2 b:1] <nil>
 }
 
 func ExampleFollow() {
 	dir, remove := counted("a")
 	defer remove()
-	c := &counters{map[string]int{}}
+	c := newVotes()
 	f, err := store.Follow(context.Background(), dir, c, nil)
 	if err != nil {
 		log.Fatal(err)
@@ -58,7 +73,7 @@ func ExampleFollow() {
 	defer f.Close()
 
 	// Some other process, or this one, writes to the store.
-	s, err := store.Open(dir, &counters{map[string]int{}}, noLog)
+	s, err := store.Open(dir, newVotes(), nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -71,18 +86,80 @@ func ExampleFollow() {
 		log.Fatal(err)
 	}
 	_ = f.View(func() error {
-		fmt.Println(c.n)
+		fmt.Println(c.State)
 		return nil
 	})
 	// Output: map[a:2]
 }
 
+// Another process shows what is updated, as it comes.
+func ExampleTailUpdates() {
+	dir, remove := counted("a", "b")
+	defer remove()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+	for u, err := range store.TailUpdates(ctx, dir, 1) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("%d: %s\n", u.Index, u.Data)
+		if u.Index == 2 {
+			cancel() // otherwise it goes on, and waits for the next one
+		}
+	}
+	// Output:
+	// 1: a
+	// 2: b
+}
+
+// A program that is told of updates need not look for them. Here the channel tells, elsewhere
+// a message of the process that has the store, or a watch on the directory.
+func ExampleTailUpdatesOn() {
+	dir, remove := counted("a")
+	defer remove()
+	s, err := store.Open(dir, newVotes(), nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer s.Close()
+	ctx, cancel := context.WithCancel(context.Background())
+	defer cancel()
+
+	told := make(chan struct{}, 1) // one is enough, however many updates it is for
+	wait := func(ctx context.Context) {
+		select {
+		case <-told:
+		case <-ctx.Done(): // the sequence ends then
+		}
+	}
+	for u, err := range store.TailUpdatesOn(ctx, dir, 1, wait) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Printf("%d: %s\n", u.Index, u.Data)
+		if u.Index == 3 {
+			break
+		}
+		if _, err := s.Update(ctx, []byte("b")); err != nil {
+			log.Fatal(err)
+		}
+		select {
+		case told <- struct{}{}:
+		default: // it was told, and has not looked yet
+		}
+	}
+	// Output:
+	// 1: a
+	// 2: b
+	// 3: b
+}
+
 func ExampleBisect() {
 	dir, remove := counted("a", "b", "a", "a", "b")
 	defer remove()
-	machine := func() store.Machine { return &counters{map[string]int{}} }
+	machine := func() store.Machine { return newVotes() }
 	u, err := store.Bisect(context.Background(), dir, machine, func(m store.Machine) bool {
-		return m.(*counters).n["a"] > 2 // which must not be
+		return m.(*votes).State["a"] > 2 // which must not be
 	})
 	fmt.Printf("update %d, %q, %v\n", u.Index, u.Data, err)
 	// Output: update 4, "a", <nil>
@@ -120,7 +197,7 @@ func ExampleIndexAt() {
 }
 
 func ExampleOpenMemory() {
-	s, err := store.OpenMemory(&counters{map[string]int{}}, noLog)
+	s, err := store.OpenMemory(newVotes(), nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -130,10 +207,10 @@ func ExampleOpenMemory() {
 	// Output: 1 <nil>
 }
 
-// A program that moves money between accounts of its own, and has that logged.
+// A program that changes its state by itself, and has that logged.
 func ExampleStore_Change() {
-	balance := &counters{map[string]int{"ann": 1}}
-	s, err := store.OpenMemory(balance, noLog)
+	v := newVotes("ann")
+	s, err := store.OpenMemory(v, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -144,34 +221,34 @@ func ExampleStore_Change() {
 				return err // nothing was changed yet
 			}
 		}
-		balance.n["bob"] += 2
+		v.State["bob"] += 2
 		return nil
 	})
-	fmt.Println(index, balance.n, err)
+	fmt.Println(index, v.State, err)
 	// Output: 2 map[ann:1 bob:2] <nil>
 }
 
 // A state that comes from elsewhere takes the place of the one that is there.
 func ExampleStore_Replace() {
-	c := &counters{map[string]int{"ann": 1}}
-	s, err := store.OpenMemory(c, noLog)
+	c := newVotes("ann")
+	s, err := store.OpenMemory(c, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer s.Close()
-	other := &counters{map[string]int{"bob": 7}}
+	other := newVotes("bob", "bob")
 	state, err := other.Snapshot()
 	if err != nil {
 		log.Fatal(err)
 	}
 	index, err := s.Replace(context.Background(), state) // on the disk
-	fmt.Println(index, c.n, err)
-	// Output: 1 map[bob:7] <nil>
+	fmt.Println(index, c.State, err)
+	// Output: 1 map[bob:2] <nil>
 }
 
 // StateDigest implements store.Digester.
-func (c *counters) StateDigest() (sum uint64) {
-	for _, n := range c.n {
+func (v *votes) StateDigest() (sum uint64) {
+	for _, n := range v.State {
 		sum += uint64(n)
 	}
 	return sum
@@ -179,10 +256,10 @@ func (c *counters) StateDigest() (sum uint64) {
 
 // A second machine makes the snapshots, and finds a change that no update has made.
 func ExampleOptions_shadow() {
-	c := &counters{map[string]int{}}
+	c := newVotes()
 	s, err := store.OpenMemory(c, &store.Options{
-		Logger: noLog.Logger,
-		Shadow: func() store.Machine { return &counters{map[string]int{}} },
+		Logger: slog.New(slog.DiscardHandler), // the store warns of what follows
+		Shadow: func() store.Machine { return newVotes() },
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -192,7 +269,7 @@ func ExampleOptions_shadow() {
 		log.Fatal(err)
 	}
 	fmt.Println(s.Snapshot(context.Background()))
-	c.n["b"]++ // and not by an update
+	c.State["b"]++ // and not by an update
 	if _, err := s.Update(context.Background(), []byte("a")); err != nil {
 		log.Fatal(err)
 	}
@@ -204,8 +281,8 @@ func ExampleOptions_shadow() {
 
 // What is read here can't be taken back by a crash.
 func ExampleStore_ViewDurable() {
-	c := &counters{map[string]int{}}
-	s, err := store.OpenMemory(c, noLog)
+	c := newVotes()
+	s, err := store.OpenMemory(c, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -215,7 +292,7 @@ func ExampleStore_ViewDurable() {
 		log.Fatal(err)
 	}
 	err = s.ViewDurable(context.Background(), func() error {
-		fmt.Println(c.n["a"])
+		fmt.Println(c.State["a"])
 		return nil
 	})
 	fmt.Println(err, s.WaitIndex(context.Background(), ticket.Index()))
@@ -226,10 +303,10 @@ func ExampleStore_ViewDurable() {
 
 // A crate is filled by a program of its own, which has typed changes logged.
 func ExampleTyped_Change() {
-	dir, remove := temp()
+	dir, remove := counted()
 	defer remove()
 	goods := &crate{}
-	s, err := store.OpenTyped(dir, goods, nil, noLog)
+	s, err := store.OpenTyped(dir, goods, nil, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -270,14 +347,14 @@ func (s *crate) Apply(d delivery) (int, error) {
 }
 
 func ExampleStore_SubmitChange() {
-	c := &counters{map[string]int{}}
-	s, err := store.OpenMemory(c, noLog)
+	c := newVotes()
+	s, err := store.OpenMemory(c, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer s.Close()
 	ticket, err := s.SubmitChange(func(tx *store.Tx) error {
-		c.n["a"]++
+		c.State["a"]++
 		return tx.Append([]byte("a"))
 	})
 	if err != nil {
@@ -305,7 +382,7 @@ func (l *leases) ApplyAt(at time.Time, index uint64, update []byte) (any, error)
 }
 
 func ExampleTimedMachine() {
-	s, err := store.OpenMemory(&leases{JSONState: store.JSONState[map[string]time.Time]{State: map[string]time.Time{}}}, noLog)
+	s, err := store.OpenMemory(&leases{JSONState: store.JSONState[map[string]time.Time]{State: map[string]time.Time{}}}, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -345,7 +422,7 @@ func ExampleRepair() {
 }
 
 func ExampleStore_Failed() {
-	s, err := store.OpenMemory(&counters{map[string]int{}}, noLog)
+	s, err := store.OpenMemory(newVotes(), nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -371,10 +448,10 @@ func ExampleCopy() {
 
 // RestoreAt takes the machines of Open. That of a typed store is what Untyped returns.
 func ExampleUntyped() {
-	dir, remove := temp()
+	dir, remove := counted()
 	defer remove()
 	ctx := context.Background()
-	s, err := store.OpenTyped(dir, &crate{}, nil, noLog)
+	s, err := store.OpenTyped(dir, &crate{}, nil, nil)
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -396,7 +473,7 @@ func ExampleUntyped() {
 func ExampleStateDigest() {
 	dir, remove := counted("a", "b")
 	defer remove()
-	live, restored := &counters{map[string]int{"a": 1, "b": 2}}, &counters{map[string]int{}}
+	live, restored := newVotes("a", "b", "b"), newVotes()
 	if _, err := store.Load(context.Background(), dir, restored); err != nil {
 		log.Fatal(err)
 	}

@@ -20,9 +20,6 @@ type inventory struct {
 }
 
 func (s *inventory) Apply(item string) (int, error) {
-	if item == "" {
-		return 0, errRefused
-	}
 	s.State[item]++
 	return s.State[item], nil
 }
@@ -89,7 +86,7 @@ func ExampleJSONState() {
 	}
 	defer os.RemoveAll(dir)
 	m := newInventory()
-	s, err := store.OpenTyped[string, int](dir, m, nil, noLog)
+	s, err := store.OpenTyped[string, int](dir, m, nil, nil)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"log"
-	"log/slog"
 	"os"
 	"os/exec"
 
@@ -12,29 +11,32 @@ import (
 	"github.com/stateio/stateio/store/shadow"
 )
 
-// A program that runs itself again for its snapshots. The first lines of its main are
-//
-//	if os.Getenv("STATEIO_TEST_SHADOW") != "" {
-//		if err := shadow.Serve(&counts{...}); err != nil {
-//			log.Fatal(err)
-//		}
-//		return
-//	}
+// orders is a machine that counts its updates.
+type orders struct{ store.JSONState[int] }
+
+func (o *orders) Apply([]byte) (any, error) {
+	o.State++
+	return o.State, nil
+}
+
+// A program that runs itself again for its snapshots.
 func ExampleProcess() {
+	if os.Getenv("APP_SHADOW") != "" { // this is the process that makes them
+		if err := shadow.Serve(&orders{}); err != nil {
+			log.Fatal(err)
+		}
+		return
+	}
 	dir, err := os.MkdirTemp("", "shadow")
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer os.RemoveAll(dir)
-	m := &counts{words: words{N: map[string]int{}}}
-	s, err := store.Open(dir, m, &store.Options{
-		Logger: slog.New(slog.DiscardHandler),
-		Shadow: shadow.Process(func() *exec.Cmd {
-			cmd := exec.Command(os.Args[0])
-			cmd.Env = append(os.Environ(), "STATEIO_TEST_SHADOW=yes")
-			return cmd
-		}),
-	})
+	s, err := store.Open(dir, &orders{}, &store.Options{Shadow: shadow.Process(func() *exec.Cmd {
+		cmd := exec.Command(os.Args[0])
+		cmd.Env = append(os.Environ(), "APP_SHADOW=1")
+		return cmd
+	})})
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -50,7 +52,7 @@ func ExampleProcess() {
 // does.
 func ExampleServe() {
 	if os.Getenv("APP_SHADOW") != "" {
-		if err := shadow.Serve(&counts{words: words{N: map[string]int{}}}); err != nil {
+		if err := shadow.Serve(&orders{}); err != nil {
 			log.Fatal(err)
 		}
 		return
