@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -26,6 +27,9 @@ type trio struct {
 	raft  [3]string
 	nodes [3]*process
 }
+
+// nodeLine does not say how many keys there are: a node that was restarted does not know yet.
+var nodeLine = regexp.MustCompile(`^kv: serving .*, as node [abc], at (http://127\.0\.0\.1:\d+)$`)
 
 func (c *trio) name(i int) string { return string(rune('a' + i)) }
 
@@ -52,8 +56,9 @@ func (c *trio) start(t *testing.T, i int) {
 		t.Fatal(err)
 	}
 	line, err := bufio.NewReader(out).ReadString('\n')
-	m := startLine.FindStringSubmatch(strings.TrimSpace(line))
+	m := nodeLine.FindStringSubmatch(strings.TrimSpace(line))
 	if m == nil {
+		_ = cmd.Process.Kill() // it may have ended already
 		t.Fatalf("node %s wrote %q, error %v, and ended: %v\n%s", c.name(i), line, err, cmd.Wait(), log.String())
 	}
 	c.nodes[i] = &process{cmd, m[1], log}

@@ -117,7 +117,11 @@ func run(ctx context.Context, c *config) (err error) {
 	if err != nil {
 		return err
 	}
-	fmt.Printf("kv: serving %s, with %d keys, at http://%s\n", c.dir, k.Len(), l.Addr())
+	what := fmt.Sprintf("with %d keys", k.Len())
+	if k.node != nil {
+		what = "as node " + c.node.ID // how many it has is known once it has heard from the others
+	}
+	fmt.Printf("kv: serving %s, %s, at http://%s\n", c.dir, what, l.Addr())
 	fmt.Printf("try: curl -X PUT -d hello http://%[1]s/kv/greeting; curl http://%[1]s/kv/greeting\n", l.Addr())
 	fmt.Printf("then: kill -9 %d, start it again, and get the greeting again\n", os.Getpid())
 	ctx, stop := context.WithCancel(ctx)
