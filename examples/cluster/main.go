@@ -38,12 +38,19 @@ func main() {
 }
 
 // exitCode is 3 if starting again is of no use, until somebody has done what the error says:
-// the node must rejoin, or has a directory that is not its own.
+// the node must rejoin, or has a directory that is not its own, or one of a later release.
 func exitCode(err error) int {
-	for _, lasting := range []error{store.ErrCorrupt, cluster.ErrRemoved, cluster.ErrIdentity, cluster.ErrOtherCluster, cluster.ErrUnfinished} {
+	for _, lasting := range []error{
+		store.ErrCorrupt, store.ErrVersion, store.ErrUpdateVersion,
+		cluster.ErrRemoved, cluster.ErrIdentity, cluster.ErrOtherCluster, cluster.ErrUnfinished,
+	} {
 		if errors.Is(err, lasting) {
 			return 3
 		}
+	}
+	var refused *store.ReplayError
+	if errors.As(err, &refused) {
+		return 3
 	}
 	return 1
 }

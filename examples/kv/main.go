@@ -40,11 +40,11 @@
 // majority answers 503, and goes on when it can.
 //
 // Where a restart can't help, the exit status is 3, so that a supervisor can stop: the data
-// is damaged, or the directory belongs to another node, or to a node that was removed. To
-// have the others rebuild a damaged or removed node, run kv -rejoin with its flags and
-// -join, which ends, and then start it without -rejoin. A node that is lost with its
-// computer is removed by DELETE /members/ID at another one. A node that has moved is
-// started with its new -raft, or -advertise, and -join.
+// is damaged, or of a later release, or the directory belongs to another node, or to a node
+// that was removed. To have the others rebuild a damaged or removed node, run kv -rejoin
+// with its flags and -join, which ends, and then start it without -rejoin. A node that is
+// lost with its computer is removed by DELETE /members/ID at another one. A node that has
+// moved is started with its new -raft, or -advertise, and -join.
 //
 // A key is any UTF-8 text of up to 1 KiB, percent-encoded. There is no
 // authentication: listen on other than loopback addresses only where everybody

@@ -21,10 +21,17 @@ func exitCode(err error) int {
 	if err == nil || errors.Is(err, errEnded) {
 		return 0
 	}
-	for _, lasting := range []error{store.ErrCorrupt, cluster.ErrRemoved, cluster.ErrIdentity, cluster.ErrOtherCluster, cluster.ErrUnfinished} {
+	for _, lasting := range []error{
+		store.ErrCorrupt, store.ErrVersion, store.ErrUpdateVersion,
+		cluster.ErrRemoved, cluster.ErrIdentity, cluster.ErrOtherCluster, cluster.ErrUnfinished,
+	} {
 		if errors.Is(err, lasting) {
 			return 3
 		}
+	}
+	var refused *store.ReplayError
+	if errors.As(err, &refused) {
+		return 3
 	}
 	return 1
 }

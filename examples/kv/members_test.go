@@ -30,7 +30,8 @@ func TestTheExitStatusSaysWhetherToStartAgain(t *testing.T) {
 		}
 	}
 	for err, stops := range map[error]bool{
-		store.ErrCorrupt: true, cluster.ErrRemoved: true, cluster.ErrIdentity: true, cluster.ErrOtherCluster: true, cluster.ErrUnfinished: true,
+		store.ErrCorrupt: true, store.ErrVersion: true, store.ErrUpdateVersion: true, &store.ReplayError{Err: fs.ErrInvalid}: true,
+		cluster.ErrRemoved: true, cluster.ErrIdentity: true, cluster.ErrOtherCluster: true, cluster.ErrUnfinished: true,
 		store.ErrLocked: false, store.ErrFailed: false, os.ErrPermission: false,
 	} {
 		if code := fmt.Sprint(exitCode(fmt.Errorf("opening: %w", err))); (code == stop) != stops || code == "0" {
