@@ -46,7 +46,7 @@ func (d *dashboard) open(addr string) (url string, closePage func(), err error) 
 	if err != nil {
 		return "", nil, err
 	}
-	s := &http.Server{Handler: http.NewCrossOriginProtection().Handler(d.handler()), ReadHeaderTimeout: 10 * time.Second}
+	s := &http.Server{Handler: forLoopback(addr, http.NewCrossOriginProtection().Handler(d.handler())), ReadHeaderTimeout: 10 * time.Second}
 	done := make(chan struct{})
 	go func() {
 		defer close(done)

@@ -61,7 +61,7 @@ func run(args []string) error {
 		return runNode(args[1:])
 	}
 	flags := flag.NewFlagSet("cluster", flag.ContinueOnError)
-	dir := flags.String("dir", "", "where the nodes keep their state, from run to run; a new directory, removed at the end, if it is empty")
+	dir := flags.String("dir", "", "where the nodes keep their state, from run to run; a new directory here, removed at the end, if it is empty")
 	kills := flags.Int("kills", 0, "kill the leader this many times, check, and end; 0: keys decide")
 	clients := flags.Int("clients", 9, "how many clients add")
 	page := flags.String("http", "127.0.0.1:0", "address of the page of all nodes")
@@ -70,9 +70,10 @@ func run(args []string) error {
 		return err
 	}
 	if *dir == "" {
-		tmp, err := os.MkdirTemp("", "stateio-cluster-")
+		// Not where temporary files are: that may be in memory, where a sync is for nothing.
+		tmp, err := os.MkdirTemp(".", "cluster-data-")
 		if err != nil {
-			return err
+			return fmt.Errorf("making a directory for the nodes: %w; -dir names another one", err)
 		}
 		defer func() { _ = os.RemoveAll(tmp) }() // temporary files, at worst, are left
 		*dir = tmp

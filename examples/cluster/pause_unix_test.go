@@ -8,6 +8,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -56,7 +57,8 @@ func TestASignalLeavesNoNodeAndNoFile(t *testing.T) {
 	cmd := exec.CommandContext(ctx, program, "-heartbeat", "300ms", "-clients", "3")
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	cmd.Cancel = func() error { return syscall.Kill(-cmd.Process.Pid, syscall.SIGKILL) } // with all nodes
-	cmd.Env = append(os.Environ(), nodeEnv+"=1", "TMPDIR="+tmp)
+	cmd.Dir = tmp
+	cmd.Env = append(os.Environ(), nodeEnv+"=1", "TMPDIR="+filepath.Join(tmp, "none"))
 	errs, write, err := os.Pipe() // which the nodes hold as well
 	if err != nil {
 		t.Fatal(err)

@@ -109,7 +109,7 @@ func runNode(args []string) error {
 	if err != nil {
 		return err
 	}
-	return errors.Join(serve(ctx, c.page, handler(n, m)), n.Close())
+	return errors.Join(serve(ctx, c.page, forLoopback(c.page, handler(n, m))), n.Close())
 }
 
 // prepareRejoin is for a node that Open has refused, as damaged.

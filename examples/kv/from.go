@@ -31,7 +31,10 @@ func beginFrom(ctx context.Context, from, dir string, node *cluster.Options) (er
 			return nil
 		}
 	}
-	f, err := os.CreateTemp("", "kv-backup-")
+	f, err := os.CreateTemp(filepath.Dir(dir), "kv-backup-")
+	if err != nil { // this may be in memory, which is smaller
+		f, err = os.CreateTemp("", "kv-backup-")
+	}
 	if err != nil {
 		return err
 	}

@@ -26,6 +26,7 @@ func TestANodeBeginsWithTheDataOfAStore(t *testing.T) {
 	if err := k.Close(); err != nil {
 		t.Fatal(err)
 	}
+	t.Setenv("TMPDIR", filepath.Join(dir, "none")) // it is not needed
 	args := []string{"-id", "a", "-raft", freeAddr(t), "-dir"}
 	start := func(more ...string) (keys, error) {
 		c, err := parse(append(args[:len(args):len(args)], more...))

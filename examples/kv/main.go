@@ -48,7 +48,8 @@
 //
 // A key is any UTF-8 text of up to 1 KiB, percent-encoded. There is no
 // authentication: listen on other than loopback addresses only where everybody
-// may read and write, and remove nodes.
+// may read and write, and remove nodes. On a loopback address, requests for names other than
+// localhost are refused.
 package main
 
 import (
@@ -126,25 +127,26 @@ func run(ctx context.Context, c *config) (err error) {
 	fmt.Printf("then: kill -9 %d, start it again, and get the greeting again\n", os.Getpid())
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	if s := k.Store(); s != nil {
+	if st := k.Store(); st != nil {
 		go func() {
 			select {
-			case <-s.Failed():
+			case <-st.Failed():
 				stop() // nothing can be kept any more: Close says why
 			case <-ctx.Done():
 			}
 		}()
 	}
-	return serve(ctx, l, &server{keys: k, ending: ctx, stop: stop, patience: 10 * time.Second})
+	s := &server{keys: k, ending: ctx, stop: stop, patience: 10 * time.Second}
+	return serve(ctx, l, forLoopback(c.listen, s.handler()))
 }
 
 // shutdownTimeout is how long requests may go on after the end of ctx.
 const shutdownTimeout = 10 * time.Second
 
 // serve answers requests at l until ctx ends, and lets those under way finish.
-func serve(ctx context.Context, l net.Listener, s *server) error {
+func serve(ctx context.Context, l net.Listener, h http.Handler) error {
 	srv := &http.Server{
-		Handler:           s.handler(),
+		Handler:           h,
 		ReadHeaderTimeout: 10 * time.Second,
 		ReadTimeout:       time.Minute,
 		WriteTimeout:      time.Minute,

@@ -142,11 +142,10 @@ func TestASignalEndsTheOpening(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Setenv("TMPDIR", t.TempDir())
 	if err := run(ctx, c); !errors.Is(err, errEnded) || exitCode(err) != 0 {
 		t.Errorf("-from: %v", err)
 	}
-	if left, err := os.ReadDir(os.Getenv("TMPDIR")); len(left) > 0 || err != nil {
+	if left, err := filepath.Glob(filepath.Join(dir, "kv-backup-*")); len(left) > 0 || err != nil {
 		t.Errorf("it has left %v, %v", left, err)
 	}
 	if _, err := os.Stat(filepath.Join(dir, "node", "NODE")); !errors.Is(err, fs.ErrNotExist) {
