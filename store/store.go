@@ -234,11 +234,12 @@ type Options struct {
 	// ones are not changed.
 	FileMode, DirMode fs.FileMode
 
-	// Logger gets what an operator must know: what Open found, and how far it is if
-	// it takes long; a snapshot that failed; the store's failure; and waits that
-	// have lasted for seconds. It is called in a goroutine of its own, one line at
-	// a time; a handler that blocks keeps nobody waiting, and lines are lost when
-	// hundreds wait for it, or it panics. The default is slog.Default().
+	// Logger gets what an operator must know: what Open found, at level Debug unless
+	// something was damaged or cut off, and how far it is if it takes long; a snapshot
+	// that failed; the store's failure; and waits that have lasted for seconds. It is
+	// called in a goroutine of its own, one line at a time; a handler that blocks keeps
+	// nobody waiting, and lines are lost when hundreds wait for it, or it panics. The
+	// default is slog.Default().
 	Logger *slog.Logger
 }
 
