@@ -33,6 +33,10 @@ import (
 func main() {
 	dir := flag.String("dir", "queue-data", "directory of the data")
 	flag.Parse()
+	if flag.NArg() > 0 {
+		fmt.Fprintf(os.Stderr, "queue: unexpected argument %q: jobs are lines of standard input\n", flag.Arg(0))
+		os.Exit(2)
+	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	context.AfterFunc(ctx, stop) // a second signal ends the program at once
 	q, err := open(*dir, nil)

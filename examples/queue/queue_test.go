@@ -7,6 +7,8 @@ import (
 	"errors"
 	"io"
 	"log/slog"
+	"os"
+	"os/exec"
 	"slices"
 	"strings"
 	"syscall"
@@ -16,6 +18,36 @@ import (
 	"github.com/stateio/stateio/statetest"
 	"github.com/stateio/stateio/store"
 )
+
+// asProgram in the environment makes the test binary the program.
+const asProgram = "QUEUE_TEST_AS_PROGRAM"
+
+func TestMain(m *testing.M) {
+	if os.Getenv(asProgram) != "" {
+		main()
+		return
+	}
+	os.Exit(m.Run())
+}
+
+// What is no flag is refused, and nothing is made.
+func TestAnArgumentIsRefused(t *testing.T) {
+	path, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, path, "5s tea")
+	cmd.Dir = t.TempDir()
+	cmd.Env = append(os.Environ(), asProgram+"=1")
+	if out, _ := cmd.CombinedOutput(); cmd.ProcessState.ExitCode() != 2 || !strings.Contains(string(out), `unexpected argument "5s tea"`) {
+		t.Errorf("status %d: %s", cmd.ProcessState.ExitCode(), out)
+	}
+	if made, err := os.ReadDir(cmd.Dir); len(made) > 0 || err != nil {
+		t.Errorf("it has made %v, %v", made, err)
+	}
+}
 
 // The state machine keeps what store.TimedMachine asks of it.
 func TestMachine(t *testing.T) {
