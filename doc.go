@@ -2,7 +2,7 @@
 // of the state and of the updates made to it since. After a crash the last
 // snapshot and the updates that follow it give the state back.
 //
-// The package began as github.com/grailbio/base/stateio; programs for that work
+// The package has the API of github.com/grailbio/base/stateio; programs for that work
 // after changing the import path, and the files are the same byte for byte. What they are
 // told of damage differs in one respect, which docs/MIGRATING.md names.
 // Package store builds on it what most programs want: a directory with the

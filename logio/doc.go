@@ -2,7 +2,7 @@
 // bytes, that can be appended to, read from either end, and read on after a
 // damaged place.
 //
-// The package began as github.com/grailbio/base/logio; programs for that work
+// The package has the API of github.com/grailbio/base/logio; programs for that work
 // after changing the import path, and the files are the same byte for byte. What they are
 // told of damage differs in one respect, which docs/MIGRATING.md names.
 //
