@@ -272,8 +272,11 @@ func TestThreeNodesLoseTheirLeaderAndNothingElse(t *testing.T) {
 		if _, body := do(t, "GET", c.nodes[i].url+"/healthz", ""); body != "ok\n" {
 			t.Errorf("the health of node %s: %q", c.name(i), body)
 		}
-		if _, body := do(t, "GET", c.nodes[i].url+"/metrics", ""); !strings.Contains(body, "\nkv_node_down 0\n") {
-			t.Errorf("the metrics of node %s:\n%s", c.name(i), body)
+		_, body := do(t, "GET", c.nodes[i].url+"/metrics", "")
+		for _, figure := range []string{"index ", "lag ", "retries ", "down 0\n", "no_snapshot 0\n"} { // as in docs/CLUSTER.md
+			if !strings.Contains(body, "\nkv_node_"+figure) {
+				t.Errorf("the metrics of node %s have no %s:\n%s", c.name(i), figure, body)
+			}
 		}
 	}
 	for _, n := range c.nodes {
