@@ -308,8 +308,8 @@ func TestTheUnitStartsANode(t *testing.T) {
 	}
 	// What does not pass by itself is not tried again every 2 s for ever.
 	for err, prevented := range map[error]bool{
-		store.ErrCorrupt: true, cluster.ErrRemoved: true, cluster.ErrIdentity: true, cluster.ErrOtherCluster: true,
-		store.ErrLocked: false, store.ErrFailed: false, cluster.ErrNoQuorum: false,
+		store.ErrCorrupt: true, store.ErrFailed: true, cluster.ErrRemoved: true, cluster.ErrIdentity: true, cluster.ErrOtherCluster: true,
+		store.ErrLocked: false, cluster.ErrNoQuorum: false,
 	} {
 		code := fmt.Sprint(exitCode(fmt.Errorf("opening: %w", err)))
 		if (code == unit["Service.RestartPreventExitStatus"]) != prevented {

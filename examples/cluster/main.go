@@ -38,10 +38,10 @@ func main() {
 }
 
 // exitCode is 3 if starting again is of no use, until somebody has done what the error says:
-// the node must rejoin, or has a directory that is not its own, or one of a later release.
+// the node must rejoin, or has a directory that is not its own, one of a later release, or none any more.
 func exitCode(err error) int {
 	for _, lasting := range []error{
-		store.ErrCorrupt, store.ErrVersion, store.ErrUpdateVersion,
+		store.ErrCorrupt, store.ErrFailed, store.ErrVersion, store.ErrUpdateVersion,
 		cluster.ErrRemoved, cluster.ErrIdentity, cluster.ErrOtherCluster, cluster.ErrUnfinished,
 	} {
 		if errors.Is(err, lasting) {

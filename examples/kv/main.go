@@ -33,18 +33,20 @@
 // any node has answered before, and is durable on a majority; a watch has the latest changes.
 //
 // When the store fails, say because the disk does, kv ends with exit status 1 and tells
-// why on standard error: a supervisor starts it again. (A node ends so at the next
-// request, such as one for /healthz.) While the disk is full, changes are answered with
+// why on standard error: a supervisor starts it again. While the disk is full, changes are answered with
 // 507, and /healthz with 503 for ten seconds after the last change that was refused: then
 // it lets a load balancer try again. A restart does not help. A node that can't reach a
 // majority answers 503, and goes on when it can.
 //
 // Where a restart can't help, the exit status is 3, so that a supervisor can stop: the data
 // is damaged, or of a later release, or the directory belongs to another node, or to a node
-// that was removed. To have the others rebuild a damaged or removed node, run kv -rejoin
-// with its flags and -join, which ends, and then start it without -rejoin. A node that is
-// lost with its computer is removed by DELETE /members/ID at another one. A node that has
-// moved is started with its new -raft, or -advertise, and -join.
+// that was removed; or the directory of a node is gone, which ends it at the next request,
+// such as one for /healthz. With another directory the first node would begin a cluster of
+// its own, so give it -join, too, once others have joined. To have the others rebuild a
+// damaged or removed node, run kv -rejoin with its flags and -join, which ends, and then
+// start it without -rejoin. A node that is lost with its computer is removed by
+// DELETE /members/ID at another one. A node that has moved is started with its new -raft,
+// or -advertise, and -join.
 //
 // A key is any UTF-8 text of up to 1 KiB, percent-encoded. There is no
 // authentication: listen on other than loopback addresses only where everybody
@@ -85,7 +87,7 @@ func main() {
 			fmt.Fprintln(os.Stderr, "kv:", hint)
 		}
 	}
-	os.Exit(exitCode(err))
+	os.Exit(exitCode(err, c.node.ID != ""))
 }
 
 // defaultAddress is where to listen unless another port has to do.

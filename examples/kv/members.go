@@ -16,10 +16,15 @@ import (
 // errEnded says that a signal has come before the data was open. Nothing is wrong then.
 var errEnded = errors.New("ended while it opened the data, which begins anew with the next start")
 
-// exitCode is 3 if to start again is of no use, until somebody has done what the error says.
-func exitCode(err error) int {
-	if err == nil || errors.Is(err, errEnded) {
+// exitCode is 3 if to start again is of no use, until somebody has done what the error says; node: it is
+// one. A node has failed if its directory is gone, and would begin with nothing in another one; a store
+// then says that at the next start.
+func exitCode(err error, node bool) int {
+	switch {
+	case err == nil, errors.Is(err, errEnded):
 		return 0
+	case node && errors.Is(err, store.ErrFailed):
+		return 3
 	}
 	for _, lasting := range []error{
 		store.ErrCorrupt, store.ErrVersion, store.ErrUpdateVersion,

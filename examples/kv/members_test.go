@@ -34,11 +34,14 @@ func TestTheExitStatusSaysWhetherToStartAgain(t *testing.T) {
 		cluster.ErrRemoved: true, cluster.ErrIdentity: true, cluster.ErrOtherCluster: true, cluster.ErrUnfinished: true,
 		store.ErrLocked: false, store.ErrFailed: false, os.ErrPermission: false,
 	} {
-		if code := fmt.Sprint(exitCode(fmt.Errorf("opening: %w", err))); (code == stop) != stops || code == "0" {
-			t.Errorf("%v: the exit status is %s", err, code)
+		for _, node := range []bool{false, true} {
+			stops := stops || node && errors.Is(err, store.ErrFailed) // its directory is gone
+			if code := fmt.Sprint(exitCode(fmt.Errorf("opening: %w", err), node)); (code == stop) != stops || code == "0" {
+				t.Errorf("%v, of a node (%v): the exit status is %s", err, node, code)
+			}
 		}
 	}
-	if got := exitCode(fmt.Errorf("%w: %w", errEnded, context.Canceled)); got != 0 {
+	if got := exitCode(fmt.Errorf("%w: %w", errEnded, context.Canceled), true); got != 0 {
 		t.Errorf("after a signal the exit status is %d", got)
 	}
 }
@@ -142,7 +145,7 @@ func TestASignalEndsTheOpening(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := run(ctx, c); !errors.Is(err, errEnded) || exitCode(err) != 0 {
+	if err := run(ctx, c); !errors.Is(err, errEnded) || exitCode(err, true) != 0 {
 		t.Errorf("-from: %v", err)
 	}
 	if left, err := filepath.Glob(filepath.Join(dir, "kv-backup-*")); len(left) > 0 || err != nil {
