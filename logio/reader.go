@@ -13,12 +13,13 @@ import (
 // accepts, unless [Reader.SetMaxEntry] sets another limit: 1 GiB.
 const DefaultMaxEntry = 1 << 30
 
-// A Reader reads the entries of a log. It is not safe for concurrent use.
+// A Reader reads the entries of a log. It is not safe for concurrent use. The zero Reader is
+// ready for Reset.
 type Reader struct {
 	in    input
 	start int64 // where reading began, or went on within an entry that was given up
 	lead  int64 // up to here there were only records of an entry that began before
-	max   int64 // length of the longest entry
+	max   int64 // length of the longest entry; 0: Reset sets the default
 
 	at     int64  // see Offset
 	entry  []byte // the entry assembled from more than one record
@@ -33,7 +34,7 @@ type Reader struct {
 // NewReader returns a reader of the entries that start at off or after it. r
 // is at offset off of the log. It is read in pieces of up to 256 KiB.
 func NewReader(r io.Reader, off int64) *Reader {
-	rd := &Reader{max: DefaultMaxEntry}
+	rd := new(Reader)
 	rd.Reset(r, off)
 	return rd
 }
@@ -44,6 +45,9 @@ func (r *Reader) Reset(rd io.Reader, off int64) {
 	r.in.reset(rd, off)
 	r.start, r.lead, r.at, r.begun, r.zeros = off, Aligned(max(off, 0)), off, -1, -1
 	r.lost, r.stream, r.size = false, nil, 0
+	if r.max == 0 {
+		r.max = DefaultMaxEntry
+	}
 }
 
 // SetMaxEntry sets the length in bytes of the longest entry that Read accepts.

@@ -418,6 +418,23 @@ func TestTheRestOfAnotherEntryIsDamage(t *testing.T) {
 	}
 }
 
+// A Reader that NewReader has not made reads what one of NewReader does, as in the original.
+func TestTheZeroReaderIsReadyForReset(t *testing.T) {
+	m := (&model{}).add(bytesOf(1, 100), bytesOf(2, 3*block))
+	var r logio.Reader
+	r.Reset(bytes.NewReader(m.file), 0)
+	if got := readAll(t, &r); len(got) != 2 || !bytes.Equal(got[0], m.entries[0].data) || !bytes.Equal(got[1], m.entries[1].data) {
+		t.Errorf("got %d entries", len(got))
+	}
+	r = logio.Reader{}
+	r.SetMaxEntry(100)
+	r.Reset(bytes.NewReader(m.file), 0)
+	_, first := r.Read()
+	if _, second := r.Read(); first != nil || second != logio.ErrTooLong {
+		t.Errorf("with a limit: %v, %v", first, second)
+	}
+}
+
 // A large buffer is not kept for entries that do not need it.
 func TestALargeBufferIsNotKept(t *testing.T) {
 	m := (&model{}).add(bytesOf(1, 9<<20), bytesOf(2, 2*block))

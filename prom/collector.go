@@ -21,7 +21,7 @@ type Source interface {
 }
 
 // A Collector is a [prometheus.Collector] of stores. Its methods may be called from
-// any number of goroutines at once.
+// any number of goroutines at once. The zero Collector has no stores.
 type Collector struct {
 	mu     sync.Mutex
 	stores map[string]Source // by label; guarded by mu
@@ -33,7 +33,7 @@ var _ prometheus.Collector = (*Collector)(nil)
 var ErrDuplicate = errors.New("prom: duplicate name of a store")
 
 // NewCollector returns a Collector without stores, to be registered.
-func NewCollector() *Collector { return &Collector{stores: map[string]Source{}} }
+func NewCollector() *Collector { return new(Collector) }
 
 // Add adds a store, whose metrics get name as the value of their label store. The
 // name must be UTF-8 text that is not empty. The error is ErrDuplicate if another
@@ -49,6 +49,9 @@ func (c *Collector) Add(name string, s Source) error {
 	defer c.mu.Unlock()
 	if _, taken := c.stores[name]; taken {
 		return fmt.Errorf("%w: %q; choose another, or remove the store that has it", ErrDuplicate, name)
+	}
+	if c.stores == nil {
+		c.stores = map[string]Source{}
 	}
 	c.stores[name] = s
 	return nil

@@ -261,3 +261,12 @@ func TestAddRefuses(t *testing.T) {
 	c.Remove("never there")
 	check(t, c.Add("one", &fixed{}))
 }
+
+func TestTheZeroCollectorIsEmpty(t *testing.T) {
+	var c prom.Collector
+	c.Remove("one")
+	check(t, c.Add("one", full()))
+	if got := gatherAll(t, &c); len(got) == 0 {
+		t.Error("the store that was added has no metrics")
+	}
+}
