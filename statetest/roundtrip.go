@@ -58,7 +58,7 @@ func roundTrip[U any](codec store.Codec[U], equal func(a, b U) bool, u U) error 
 		return fmt.Errorf("the codec's Decode has changed the bytes it was given, %s", quote(data))
 	}
 	if !equal(decoded, u) {
-		where := lost(reflect.ValueOf(&decoded).Elem(), reflect.ValueOf(&u).Elem())
+		where := losses{}.lost(reflect.ValueOf(&decoded).Elem(), reflect.ValueOf(&u).Elem())
 		return fmt.Errorf("it is another one once it was encoded as %s and decoded: the update%s was %s and is %s",
 			quote(data), where.path, where.was, where.is)
 	}
@@ -74,24 +74,27 @@ func roundTrip[U any](codec store.Codec[U], equal func(a, b U) bool, u U) error 
 // A lostPart is where two values begin to differ.
 type lostPart struct{ path, was, is string }
 
+// losses are the pairs of pointers that are looked into: values may hold themselves.
+type losses map[[2]uintptr]bool
+
 // lost returns the first part of two values that differs, or the whole of them.
-func lost(is, was reflect.Value) lostPart {
+func (l losses) lost(is, was reflect.Value) lostPart {
 	if !is.IsValid() || !was.IsValid() || is.Type() != was.Type() {
 		return lostPart{"", showTyped(was), showTyped(is)}
 	}
-	if p, ok := lostWithin(is, was); ok {
+	if p, ok := l.within(is, was); ok {
 		return p
 	}
 	return lostPart{"", show(was), show(is)}
 }
 
-// lostWithin looks for the first part of two values that differs.
-func lostWithin(is, was reflect.Value) (lostPart, bool) {
+// within looks for the first part of two values that differs.
+func (l losses) within(is, was reflect.Value) (lostPart, bool) {
 	part := func(name string, is, was reflect.Value) (lostPart, bool) {
-		if sameValue(is, was) {
+		if l.again(is, was) || sameValue(is, was) {
 			return lostPart{}, false
 		}
-		p := lost(is, was)
+		p := l.lost(is, was)
 		p.path = name + p.path
 		return p, true
 	}
@@ -114,6 +117,17 @@ func lostWithin(is, was reflect.Value) (lostPart, bool) {
 		}
 	}
 	return lostPart{}, false
+}
+
+// again reports whether two values are pointers that are looked into already.
+func (l losses) again(is, was reflect.Value) bool {
+	if is.Kind() != reflect.Pointer || was.Kind() != reflect.Pointer {
+		return false
+	}
+	pair := [2]uintptr{is.Pointer(), was.Pointer()}
+	again := l[pair]
+	l[pair] = true
+	return again
 }
 
 // sameValue compares values. Those of unexported fields can only be printed.

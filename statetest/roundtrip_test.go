@@ -80,6 +80,29 @@ func TestWrongCodecsAreFound(t *testing.T) {
 	says[[]byte](t, wrong{append: func([]byte, []byte) ([]byte, error) { return nil, errors.New("no") }}, nil, []byte("x"))
 }
 
+// A ring is a value that holds itself.
+type ring struct {
+	Next *ring
+	V    int
+}
+
+// ringCodec keeps a ring, and loses its number.
+type ringCodec struct{}
+
+func (ringCodec) Append(dst []byte, _ *ring) ([]byte, error) { return append(dst, 1), nil }
+
+func (ringCodec) Decode([]byte) (*ring, error) {
+	r := &ring{}
+	r.Next = r
+	return r, nil
+}
+
+func TestWhatIsLostOfAValueThatHoldsItselfIsFound(t *testing.T) {
+	r := &ring{V: 5}
+	r.Next = r
+	says[*ring](t, ringCodec{}, nil, r, "V was 5 and is 0")
+}
+
 func ExampleRoundTrip() {
 	type deposit struct {
 		Account string
