@@ -16,7 +16,7 @@ type Index[I, K cmp.Ordered, V any] struct {
 
 	// Guarded by m.mu.
 	entries *btree.BTreeG[entry[I, K]]
-	frozen  *indexView[I, K, V] // a copy, or nil
+	frozen  *indexView[I, K, V] // a copy since the last change of the map, or nil
 	edits   []edit[I, K]        // that commit makes
 }
 
@@ -103,6 +103,7 @@ func (x *Index[I, K, V]) prepare(c change[K, V], old V, had bool) {
 }
 
 func (x *Index[I, K, V]) commit() {
+	x.frozen = nil // which would hold on to what the map has changed since
 	for _, e := range x.edits {
 		if e.add {
 			x.entries.Set(e.entry)

@@ -7,8 +7,10 @@ import (
 	"maps"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"testing"
+	"weak"
 
 	"github.com/stateio/stateio/durable"
 	"github.com/stateio/stateio/store"
@@ -162,6 +164,30 @@ func TestAnIndexOfAKeyThatChangesTwice(t *testing.T) {
 	if got := maps.Collect(x.Range(0, 1000)); len(got) != 2 || got["a"] != 2 || got["b"] != 4 {
 		t.Errorf("by index: %v", got)
 	}
+}
+
+// An index that was read, and is not again, does not hold on to what the map held then.
+func TestAnIndexKeepsNoOldValue(t *testing.T) {
+	type large struct{ Data [1 << 16]byte }
+	as := func(v *large) *large { return v } // what is kept is what comes out
+	m := openMap(t, t.TempDir(), &durable.MapOptions[string, *large]{Clone: as})
+	x := durable.NewIndex(m, func(_ string, v *large) []byte { return v.Data[:1] })
+	put(t, m, "a", &large{})
+	kept := func() weak.Pointer[large] {
+		for _, v := range x.Get(0) {
+			return weak.Make(v)
+		}
+		return weak.Pointer[large]{}
+	}()
+	if kept.Value() == nil {
+		t.Fatal("the index finds nothing")
+	}
+	put(t, m, "a", &large{})
+	runtime.GC()
+	if kept.Value() != nil {
+		t.Error("the value that was replaced is still in memory")
+	}
+	runtime.KeepAlive(x)
 }
 
 func TestIndexOfNegativeKeys(t *testing.T) {
