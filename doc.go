@@ -11,12 +11,16 @@
 // # Use
 //
 //	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+//	w, err := stateio.NewFileWriter(file) // first: nobody else writes from here on
 //	state, epoch, updates, err := stateio.RestoreFile(file)
 //	// Make state the program's state, if it is not nil, and apply all updates.
-//	w, err := stateio.NewFileWriter(file)
 //	err = w.Update(update)    // nil: it is on disk
 //	err = w.Updates(batch...) // nil: all of them are, with one sync
 //	err = w.Snapshot(state)   // now and then: earlier entries are obsolete
+//
+// The order matters. A program that restores before it has the file may miss updates that
+// another process, such as its own earlier instance, makes until then, and its next snapshot
+// would make those obsolete.
 //
 // # Format
 //

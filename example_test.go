@@ -44,6 +44,10 @@ func Example() {
 	file, remove := exampleFile()
 	defer remove()
 
+	w, err := stateio.NewFileWriter(file) // first: nobody else writes from here on
+	if err != nil {
+		log.Fatal(err)
+	}
 	state, _, updates, err := stateio.RestoreFile(file)
 	if err != nil {
 		log.Fatal(err)
@@ -56,10 +60,6 @@ func Example() {
 		fmt.Printf("update: %s\n", update)
 	}
 
-	w, err := stateio.NewFileWriter(file)
-	if err != nil {
-		log.Fatal(err)
-	}
 	if err := w.Update([]byte("5")); err != nil {
 		log.Fatal(err)
 	}

@@ -13,6 +13,9 @@ import (
 // down to nothing. The file must be open for reading and writing. Every entry
 // is fsynced before it is acknowledged.
 //
+// Call it before [RestoreFile] of the same *os.File: what is restored before may lack updates
+// that another writer has made since, and the next snapshot would make those obsolete.
+//
 // It takes an advisory lock on the file, which other open files of it then can't
 // have, and which is there until the file is closed; the same *os.File may be given
 // to NewFileWriter again (on Windows see [Lock]). It reads the current epoch,

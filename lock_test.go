@@ -50,6 +50,50 @@ func TestLockKeepsWritersOut(t *testing.T) {
 	}
 }
 
+// Two processes that begin as the package documentation says lose nothing when one takes over:
+// whoever has the file before restoring it finds all that was acknowledged.
+func TestWhoTakesTheFileFirstMissesNoUpdate(t *testing.T) {
+	needLocks(t)
+	f, m := tempFile(t, nil), &model{}
+	next := openAgain(t, f.Name())
+	w := reopen(t, f, m)
+	must(t, w, m, []byte("one"))
+	if _, err := stateio.NewFileWriter(next); !errors.Is(err, stateio.ErrLocked) {
+		t.Fatalf("while the other runs: %v", err)
+	}
+	must(t, w, m, []byte("two"))
+	f.Close()
+	w, err := stateio.NewFileWriter(next)
+	if err != nil {
+		t.Fatal(err)
+	}
+	state, _, updates, err := stateio.RestoreFile(next)
+	if err == nil {
+		err = matchEpoch(m.current(), state, updates)
+	}
+	if err != nil {
+		t.Error(err)
+	}
+	must(t, w, m, []byte("three"))
+}
+
+// The documentation says the order that loses nothing.
+func TestTheDocumentationTakesTheFileFirst(t *testing.T) {
+	for name, start := range map[string]string{
+		"doc.go": "# Use", "example_test.go": "func Example() {", "docs/MIGRATING.md": "the start: ",
+	} {
+		text, err := os.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, program, ok := strings.Cut(string(text), start)
+		takes, restores := strings.Index(program, "NewFileWriter"), strings.Index(program, "RestoreFile")
+		if !ok || takes < 0 || restores < takes {
+			t.Errorf("%s: NewFileWriter at %d, RestoreFile at %d", name, takes, restores)
+		}
+	}
+}
+
 // A file that a writer has can't be locked.
 func TestAWriterKeepsLockOut(t *testing.T) {
 	needLocks(t)

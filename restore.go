@@ -48,7 +48,8 @@ func Restore(r io.ReaderAt, limit int64) (state []byte, epoch uint64, updates *R
 // it (Linux): after an fsync that failed, the cache may show data that a power failure
 // would take away. That costs what the disk takes to read the current epoch. Restore
 // of a file that [NewFileWriter] has just opened reads what that has checked, from the
-// cache.
+// cache. A program that goes on to write calls NewFileWriter first: nobody else can change
+// the state then.
 func RestoreFile(osf *os.File) (state []byte, epoch uint64, updates *Reader, err error) {
 	size, err := osf.Seek(0, io.SeekEnd)
 	if err != nil {
