@@ -562,7 +562,9 @@ type lifetime struct {
 // from any number of goroutines at once, but not from within the machine.
 type Keeper interface {
 	// Update makes an update, and returns when it is durable. An error that is ErrUnknown
-	// leaves open whether it was made; with all others it was not, and will not be.
+	// leaves open whether it was made; with all others it was not, and will not be. The
+	// slice is the caller's: whatever the error, it is neither kept nor changed once Update
+	// has returned. A Keeper that still needs it, to send it on or to log it, makes a copy.
 	Update(ctx context.Context, update []byte) (result any, err error)
 	// Sync waits until all that was acknowledged is durable, and seen by readers of this
 	// Keeper: on a cluster, what any node has acknowledged.
@@ -576,8 +578,8 @@ type Keeper interface {
 	// WaitIndex waits until update index is durable, and seen by readers of this Keeper.
 	WaitIndex(ctx context.Context, index uint64) error
 	// Updates returns the updates from index from on that are kept, in order, and then
-	// those that come, until ctx ends. The error is ErrNotRetained for those that are not
-	// kept any more.
+	// those that come, until ctx ends. Their Data is the caller's. The error is
+	// ErrNotRetained for those that are not kept any more.
 	Updates(ctx context.Context, from uint64) iter.Seq2[Update, error]
 	// Snapshot makes a snapshot of the state as it is now.
 	Snapshot(ctx context.Context) error
