@@ -295,7 +295,7 @@ func (m *machine[K, V]) freeze() *View[K, V] {
 func (m *machine[K, V]) freezeLocked() *View[K, V] {
 	v := m.frozen.Load()
 	if v == nil {
-		v = &View[K, V]{m: m, tree: m.tree.Copy(), index: m.index, located: m.located}
+		v = &View[K, V]{m: m, tree: m.tree.Copy(), ends: m.deadlines.copy(), index: m.index, located: m.located}
 		m.frozen.Store(v)
 	}
 	return v

@@ -9,6 +9,8 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/tidwall/btree"
+
 	"github.com/stateio/stateio/store"
 )
 
@@ -65,11 +67,25 @@ func errTTL(ttl time.Duration) error {
 }
 
 // Deadline returns when key will be deleted, by the clock of the log, and whether there is
-// such a time.
+// such a time. There is none for a key that is not there, and between Get and Deadline one may
+// be deleted: what asks for both asks a View.
 func (m *Map[K, V]) Deadline(key K) (at time.Time, ok bool) {
-	n, ok := m.m.deadline(key)
-	if !ok {
+	return moment(m.m.deadline(key))
+}
+
+// Deadline returns when key was to be deleted, as [Map.Deadline] does: a key of the view
+// without one was to stay, whatever has become of it since.
+func (v *View[K, V]) Deadline(key K) (at time.Time, ok bool) {
+	if v.ends == nil || v.m.keys.nan(key) {
 		return at, false
+	}
+	return moment(v.ends.Get(key))
+}
+
+// moment returns the time n, in nanoseconds since 1970, if there is one.
+func moment(n int64, ok bool) (time.Time, bool) {
+	if !ok {
+		return time.Time{}, false
 	}
 	return time.Unix(0, n), true
 }
@@ -90,6 +106,14 @@ func (d *deadlines[K]) set(key K, at int64) {
 	if first, _ := d.first(); first.key == key {
 		d.changed()
 	}
+}
+
+// copy returns the deadlines as they are; nil if there are none.
+func (d *deadlines[K]) copy() *btree.Map[K, int64] {
+	if d.of.Len() == 0 {
+		return nil
+	}
+	return d.of.Copy()
 }
 
 // changed has the sweeper look at the deadlines again.

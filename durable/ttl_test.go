@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"math"
 	"strings"
 	"sync"
 	"testing"
@@ -72,6 +73,36 @@ func TestKeysAreDeletedWhenTheirTimeHasCome(t *testing.T) {
 		expect(t, "after two", pairs(m.All()), []string{"b=8", "put again=5", "stays=1"})
 		closeIt(t, m)
 	})
+}
+
+// A view has the deadlines of its moment, like the values.
+func TestAViewKeepsItsDeadlines(t *testing.T) {
+	m := openMap[string, int](t, t.TempDir(), nil)
+	none := m.View()
+	put(t, m, "stays", 1)
+	putTTL(t, m, "ends", 2, time.Hour)
+	v := m.View()
+	want, _ := m.Deadline("ends")
+	put(t, m, "ends", 3)
+	putTTL(t, m, "stays", 4, time.Minute)
+	if at, ok := v.Deadline("ends"); !ok || !at.Equal(want) {
+		t.Errorf("ends at %v, %v, want %v", at, ok, want)
+	}
+	for _, key := range []string{"stays", "never there"} {
+		if at, ok := v.Deadline(key); ok {
+			t.Errorf("%s ends at %v", key, at)
+		}
+	}
+	if at, ok := none.Deadline("ends"); ok {
+		t.Errorf("in a view of before, it ends at %v", at)
+	}
+	f := openMap[float64, int](t, t.TempDir(), nil)
+	if err := f.PutTTL(t.Context(), 1, 1, time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	if _, ok := f.View().Deadline(math.NaN()); ok {
+		t.Error("NaN has a deadline")
+	}
 }
 
 // A commit has the time of its first update. One that joins it a while later lives as long as

@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"iter"
 	"strings"
+
+	"github.com/tidwall/btree"
 )
 
 // A View is the state of a map at a moment. It never changes, so what several of its
@@ -12,7 +14,8 @@ import (
 // return is the caller's.
 type View[K cmp.Ordered, V any] struct {
 	m     *machine[K, V]
-	tree  *tree[K, V] // which nobody changes, nor copies
+	tree  *tree[K, V]          // which nobody changes, nor copies
+	ends  *btree.Map[K, int64] // the deadlines; nor this
 	index uint64
 
 	located bool // index is known

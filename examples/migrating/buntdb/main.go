@@ -64,13 +64,14 @@ func fill(ctx context.Context, m *durable.Map[string, string], from *buntdb.Tx) 
 	if err = errors.Join(err, filler.Flush(ctx)); err != nil {
 		return 0, err
 	}
+	now := m.View() // of which no key ends between two questions
 	err = each(from, func(key, value string, left time.Duration) error {
 		n++
-		got, ok := m.Get(key)
+		got, ok := now.Get(key)
 		if !ok && left > 0 {
 			return nil // it has ended meanwhile
 		}
-		if _, ends := m.Deadline(key); got != value || ends != (left > 0) {
+		if _, ends := now.Deadline(key); got != value || ends != (left > 0) {
 			return fmt.Errorf("the map has %q of %q (with an end: %v), and buntdb %q", got, key, ends, value)
 		}
 		return nil
@@ -106,23 +107,26 @@ func back(_ context.Context, from, to string) (n int, err error) {
 		return 0, err
 	}
 	defer func() { err = errors.Join(err, m.Close()) }()
-	return m.Len(), move.To(to, func(path string) error {
+	now := m.View() // keys that end meanwhile are in it, with their ends
+	return now.Len(), move.To(to, func(path string) error {
 		db, err := buntdb.Open(path)
 		if err != nil {
 			return err
 		}
-		err = db.Update(func(tx *buntdb.Tx) error {
-			for key, value := range m.All() {
-				var opts *buntdb.SetOptions
-				if at, ends := m.Deadline(key); ends {
-					opts = &buntdb.SetOptions{Expires: true, TTL: time.Until(at)}
-				}
-				if _, _, err := tx.Set(key, value, opts); err != nil {
-					return fmt.Errorf("key %q: %w", key, err)
-				}
-			}
-			return nil
-		})
+		err = db.Update(func(tx *buntdb.Tx) error { return fillBack(tx, now) })
 		return errors.Join(err, db.Close())
 	})
+}
+
+func fillBack(to *buntdb.Tx, from *durable.View[string, string]) error {
+	for key, value := range from.All() {
+		var opts *buntdb.SetOptions
+		if at, ends := from.Deadline(key); ends {
+			opts = &buntdb.SetOptions{Expires: true, TTL: time.Until(at)}
+		}
+		if _, _, err := to.Set(key, value, opts); err != nil {
+			return fmt.Errorf("key %q: %w", key, err)
+		}
+	}
+	return nil
 }

@@ -8,8 +8,43 @@ import (
 
 	"github.com/tidwall/buntdb"
 
+	"github.com/stateio/stateio/durable"
 	"github.com/stateio/stateio/examples/migrating/internal/move/movetest"
 )
+
+// A key that ends while it is moved has an end where it is moved to, too.
+func TestAKeyThatEndsMeanwhileDoesNotLiveForEver(t *testing.T) {
+	m, err := durable.OpenMap(t.TempDir(), &durable.MapOptions[string, string]{Codec: durable.String{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if err := m.PutTTL(t.Context(), "session", "1", time.Hour); err != nil {
+		t.Fatal(err)
+	}
+	now := m.View()
+	if _, err := m.Delete(t.Context(), "session"); err != nil { // as the map does when it ends
+		t.Fatal(err)
+	}
+	db, err := buntdb.Open(":memory:")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer db.Close()
+	err = db.Update(func(tx *buntdb.Tx) error {
+		if err := fillBack(tx, now); err != nil {
+			return err
+		}
+		left, err := tx.TTL("session")
+		if left < 59*time.Minute || left > time.Hour {
+			t.Errorf("it ends in %v", left)
+		}
+		return err
+	})
+	if err != nil {
+		t.Error(err)
+	}
+}
 
 func TestKeysMoveThereAndBackWithTheirEnds(t *testing.T) {
 	from := filepath.Join(t.TempDir(), "app.db")
