@@ -52,7 +52,9 @@
 // # Codecs
 //
 // Values are encoded by [store.JSON], which is strict: what encoding/json would lose in
-// silence when it decodes is an error. Any [store.Codec] will do instead. [String] and
+// silence when it decodes is an error, and a type with fields that it would leave out, since they
+// are not exported, is refused when the map is opened. A field tagged json:"-" is left out, as
+// it says: after Put, Get has the zero value there. Any [store.Codec] will do instead. [String] and
 // [Bytes] are for values that are encoded already. Keys are strings or numbers, and
 // have an encoding of their own.
 package durable

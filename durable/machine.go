@@ -81,6 +81,9 @@ func newMachine[K cmp.Ordered, V any](o MapOptions[K, V]) *machine[K, V] {
 	}
 }
 
+// CheckType implements [store.TypeChecker].
+func (m *machine[K, V]) CheckType() error { return checkType(m.codec, "values") }
+
 // newHash returns an empty hash table for about n keys, or nil if there is to be none.
 func newHash[K cmp.Ordered, V any](n int) map[K]cell[V] {
 	if unsafe.Sizeof(cell[V]{}) > maxHashed {

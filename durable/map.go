@@ -34,7 +34,8 @@ type Map[K cmp.Ordered, V any] struct {
 // opts are the defaults. A directory holds one map, and is always to be opened with the
 // same type of keys and a codec that reads what is there.
 //
-// Errors are those of [store.Open]; those of the codec and of a type of keys that does
+// Errors are those of [store.Open]; one that names a field of V, or of what that holds, which the
+// default codec would leave out in silence: see [store.JSON]; those of the codec and of a type of keys that does
 // not fit, with the place in the log, if the map was made by another program. A directory
 // of a [Value] is refused, and not changed.
 func OpenMap[K cmp.Ordered, V any](dir string, opts *MapOptions[K, V]) (*Map[K, V], error) {

@@ -2,6 +2,7 @@ package durable
 
 import (
 	"cmp"
+	"fmt"
 
 	"github.com/stateio/stateio/store"
 )
@@ -9,7 +10,8 @@ import (
 // MapOptions change how a [Map] works. The zero value of each field stands for its
 // default. OpenMap copies the struct.
 type MapOptions[K cmp.Ordered, V any] struct {
-	// Codec encodes values; the default is store.JSON[V]{}. It is called from many
+	// Codec encodes values; the default is store.JSON[V]{}, for a V that is exported to the
+	// last field, or has methods such as MarshalJSON. It is called from many
 	// goroutines at once. A directory must always be opened with a codec that
 	// decodes what is in it.
 	Codec store.Codec[V]
@@ -27,7 +29,7 @@ type MapOptions[K cmp.Ordered, V any] struct {
 // ValueOptions change how a [Value] works. The zero value of each field stands for
 // its default. OpenValue copies the struct.
 type ValueOptions[T any] struct {
-	// Codec encodes the value; the default is store.JSON[T]{}.
+	// Codec encodes the value; the default is store.JSON[T]{}, as that of [MapOptions].
 	Codec store.Codec[T]
 
 	// Clone is that of [MapOptions].
@@ -46,6 +48,16 @@ func (o *MapOptions[K, V]) orDefaults() MapOptions[K, V] {
 		c.Codec = store.JSON[V]{}
 	}
 	return c
+}
+
+// checkType returns why a codec would lose something of what it is to encode.
+func checkType(codec any, what string) error {
+	if c, ok := codec.(store.TypeChecker); ok {
+		if err := c.CheckType(); err != nil {
+			return fmt.Errorf("durable: %s: %w", what, err)
+		}
+	}
+	return nil
 }
 
 func (o *ValueOptions[T]) orDefaults() ValueOptions[T] {

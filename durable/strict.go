@@ -35,8 +35,17 @@ func (e *unreadableError) Error() string {
 
 func (e *unreadableError) Unwrap() error { return e.err }
 
+// A checkedMachine is one of this package.
+type checkedMachine interface {
+	store.Machine
+	store.TypeChecker
+}
+
 // openKeeper calls open, for a strict machine.
-func openKeeper(m store.Machine, open func(store.Machine) (store.Keeper, error)) (k store.Keeper, err error) {
+func openKeeper(m checkedMachine, open func(store.Machine) (store.Keeper, error)) (k store.Keeper, err error) {
+	if err := m.CheckType(); err != nil { // whatever keeps it need not ask
+		return nil, err
+	}
 	defer func() {
 		switch v := recover().(type) {
 		case nil:

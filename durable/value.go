@@ -28,7 +28,8 @@ type Value[T any] struct {
 // neither: if a later version of the program passes another one, that counts. Nil opts are
 // the defaults.
 //
-// Errors are those of [store.Open] and of the codec. A directory of a [Map] is refused, and
+// Errors are those of [store.Open] and of the codec; the default one refuses a T with fields that
+// it would leave out in silence: see [store.JSON]. A directory of a [Map] is refused, and
 // not changed.
 func OpenValue[T any](dir string, initial T, opts *ValueOptions[T]) (*Value[T], error) {
 	o := opts.orDefaults()
@@ -197,6 +198,9 @@ type applied struct {
 
 	restored int // of the machine, when the value was read
 }
+
+// CheckType implements [store.TypeChecker].
+func (m *valueMachine[T]) CheckType() error { return checkType(m.codec, "the value") }
 
 func newValueMachine[T any](initial T, o ValueOptions[T]) (*valueMachine[T], error) {
 	b, err := o.Codec.Append(nil, initial)

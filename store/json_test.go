@@ -5,7 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -468,4 +471,55 @@ func benchmarkJSON[U any](b *testing.B, name string, u U) {
 	run("Marshal alone", func() error { b, err := json.Marshal(u); _ = append([]byte(nil), b...); return err })
 	run("Decode", func() error { _, err := store.JSON[U]{}.Decode(text); return err })
 	run("Unmarshal alone", func() error { var u U; return json.Unmarshal(text, &u) })
+}
+
+// hides is a type of which JSON would leave out a field.
+type hides struct {
+	Name  string
+	count int
+}
+
+// hiding is a machine with such a state.
+type hiding struct {
+	store.JSONState[map[string]hides]
+}
+
+func (h *hiding) Apply(name string) (int, error) {
+	s := hides{name, h.State[name].count + 1}
+	h.State[name] = s
+	return s.count, nil
+}
+
+// hidingAll is one that keeps it by itself.
+type hidingAll struct{ hiding }
+
+func (*hidingAll) CheckType() error { return nil }
+
+// A store is not opened, and no directory made, where updates or a state would lose fields.
+func TestTypesThatJSONWouldLoseFieldsOfAreRefused(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "data")
+	get := func(h hides) (string, int64) { return h.Name, 1 }
+	open := func(codec store.Codec[hides]) (*store.Typed[hides, int64], error) {
+		return store.OpenTyped(dir, newSums(get), codec, quiet(nil))
+	}
+	for name, refused := range map[string]func() error{
+		"the updates: ": func() error { _, err := open(nil); return err },
+		"the updates":   func() error { _, err := open(store.Versions[hides]{Current: 1}); return err },
+		"the state: ":   func() error { _, err := store.OpenTyped[string, int](dir, &hiding{}, nil, quiet(nil)); return err },
+		"the state":     func() error { _, err := store.OpenMemory(store.Untyped[string, int](&hiding{}, nil), nil); return err },
+	} {
+		err := refused()
+		if err == nil || !strings.HasPrefix(err.Error(), "store: "+name) || !strings.Contains(err.Error(), "field count of store_test.hides is not exported") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
+			t.Fatalf("%s: the directory was made: %v", name, err)
+		}
+	}
+	allowed, err := open(store.JSON[hides]{AllowUnexportedFields: true})
+	check(t, err)
+	check(t, allowed.Close())
+	own, err := store.OpenMemory(store.Untyped[string, int](&hidingAll{}, nil), quiet(nil))
+	check(t, err)
+	check(t, own.Close())
 }

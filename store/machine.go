@@ -6,7 +6,10 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"reflect"
 	"time"
+
+	"github.com/stateio/stateio/internal/strictjson"
 )
 
 // A Machine is the state that a [Store] keeps, with the code that changes it.
@@ -61,6 +64,22 @@ type UpdateChecker interface {
 	// release. It may be called from several goroutines at once, also while Apply runs. It
 	// must not keep or change the slice.
 	CheckUpdate(update []byte) error
+}
+
+// A TypeChecker is a [Machine], or a [Codec] of one, that can tell from its types alone that it
+// would lose something in silence. Opening a store asks it, before anything is made: [JSON],
+// [Versions], [JSONState] and the machines of [Untyped] and package durable are such.
+type TypeChecker interface {
+	// CheckType returns an error that says what would be lost, and what to do about it.
+	CheckType() error
+}
+
+// checkType returns what v has to say against its types.
+func checkType(v any) error {
+	if c, ok := v.(TypeChecker); ok {
+		return c.CheckType()
+	}
+	return nil
 }
 
 // A TimedMachine is a [Machine] whose updates depend on the time or on their index.
@@ -184,13 +203,21 @@ func ahead(last int64, now time.Time) time.Duration {
 // encodes as [JSON] does, and with the same care: what JSON can't hold, or T can't be read
 // back from, is an error of Snapshot.
 //
-// What encoding/json leaves out by its own rules is not in a snapshot, and no error: fields
-// that are not exported or tagged "-", and the types of what an interface holds, so that an
-// int in an any comes back as a float64. Such fields come back as zero, when the store is
-// opened and the log before the snapshot is gone. Export what belongs to the state;
-// statetest.Run finds what Apply depends on and a snapshot lacks.
+// Opening a store is an error if T, or what it holds, has fields that encoding/json would leave
+// out in silence: see [JSON]. What is in no snapshot by its rules, and no error, are fields tagged
+// json:"-" and the types of what an interface holds, so that an int in an any comes back as a
+// float64. Such fields come back as zero, when the store is opened and the log before the
+// snapshot is gone; statetest.Run finds what Apply depends on and a snapshot lacks.
 type JSONState[T any] struct {
 	State T
+}
+
+// CheckType implements [TypeChecker].
+func (s *JSONState[T]) CheckType() error {
+	if err := strictjson.LeftOut(reflect.TypeFor[T]()); err != nil {
+		return fmt.Errorf("store: the state: %w; or write Snapshot and Restore yourself, in place of store.JSONState", err)
+	}
+	return nil
 }
 
 // Snapshot implements [Machine].

@@ -64,8 +64,8 @@ type Store struct {
 // ErrCorrupt, with file and offset, if durable data is damaged or missing; ErrVersion
 // if a newer version of this package wrote it; fs.ErrNotExist, with Options.MustExist,
 // if there is no store; what Restore returns; a [*ReplayError], with what Apply
-// returned, if Apply refuses an update that it has accepted before; and whatever the
-// file system says. A panic in the machine goes on to the caller. After an error m may
+// returned, if Apply refuses an update that it has accepted before; what a [TypeChecker]
+// says, before anything is made; and whatever the file system says. A panic in the machine goes on to the caller. After an error m may
 // hold any part of the state.
 func Open(dir string, m Machine, opts *Options) (*Store, error) {
 	return OpenContext(context.Background(), dir, m, opts)
@@ -105,6 +105,9 @@ func OpenMemory(m Machine, opts *Options) (*Store, error) {
 func openOn(ctx context.Context, fsy fsys.FS, dir string, m Machine, o Options) (_ *Store, err error) {
 	if m == nil {
 		return nil, errors.New("store: opening a store needs a Machine, not nil")
+	}
+	if err := checkType(m); err != nil {
+		return nil, err
 	}
 	say := latelog.New(o.Logger)
 	s := &Store{

@@ -57,7 +57,7 @@ type Typed[U, R any] struct {
 }
 
 // OpenTyped opens a store as [Open] does, with a typed machine. A nil codec
-// stands for [JSON].
+// stands for [JSON], which refuses a U with fields that it would leave out.
 func OpenTyped[U, R any](dir string, m TypedMachine[U, R], codec Codec[U], opts *Options) (*Typed[U, R], error) {
 	if codec == nil {
 		codec = JSON[U]{}
@@ -196,6 +196,14 @@ type untyped[U, R any] struct {
 // typed returns the machine that m stands for.
 func (m untyped[U, R]) typed() any { return m.TypedMachine }
 
+// CheckType implements TypeChecker.
+func (m untyped[U, R]) CheckType() error {
+	if err := checkType(m.codec); err != nil {
+		return fmt.Errorf("store: the updates: %w", storefile.Bare(err))
+	}
+	return checkType(m.TypedMachine)
+}
+
 // CheckUpdate implements UpdateChecker.
 func (m untyped[U, R]) CheckUpdate(update []byte) error {
 	if _, err := m.codec.Decode(update); err != nil {
@@ -260,10 +268,14 @@ func (m untypedTimed[U, R]) ApplyAt(at time.Time, index uint64, update []byte) (
 // not is zero, so fields can be added; so is one that is null there, and whose type
 // has no nil.
 //
-// JSON can't know what U leaves out of its encoding: unexported fields, fields
-// tagged json:"-", fields that two embedded structs have under one name (encoding/json
-// leaves out both), the type of a value in a variable of type any. The machine
-// sees each update as it was decoded, the first time as in every replay, so such
+// CheckType refuses a U that has, or holds values that have, fields which encoding/json would
+// leave out: those that are not exported, and those that two embedded structs have under one
+// name. A store is not opened with such a U, nor a map or value of package durable. A field
+// tagged json:"-" is left out as it says. Not refused are locks, fields named _, and what is in a
+// type with a MarshalJSON or MarshalText of its own.
+//
+// JSON can't know the type of a value in a variable of type any, and what a method leaves out.
+// The machine sees each update as it was decoded, the first time as in every replay, so such
 // a loss shows at once. The function RoundTrip of package statetest finds it.
 type JSON[U any] struct {
 	// AllowUnknownFields has Decode pass over fields that U does not have. Set it
@@ -273,6 +285,21 @@ type JSON[U any] struct {
 	// AllowInvalidUTF8 has Append and Decode replace what is not valid UTF-8 by
 	// U+FFFD, as encoding/json does.
 	AllowInvalidUTF8 bool
+	// AllowUnexportedFields has CheckType accept fields that would be left out. Set it for
+	// types that are not yours to change, and of which such fields may be lost: those that
+	// protoc has made, or url.URL, whose user info is such a field.
+	AllowUnexportedFields bool
+}
+
+// CheckType implements [TypeChecker].
+func (c JSON[U]) CheckType() error {
+	if c.AllowUnexportedFields {
+		return nil
+	}
+	if err := strictjson.LeftOut(reflect.TypeFor[U]()); err != nil {
+		return fmt.Errorf("%w; for a type that is not yours, set AllowUnexportedFields of store.JSON", err)
+	}
+	return nil
 }
 
 // Append implements Codec. On an error it returns dst as it was.
@@ -351,6 +378,9 @@ func (v Versions[U]) Decode(data []byte) (update U, err error) {
 	}
 	return update, v.unknown(version)
 }
+
+// CheckType implements [TypeChecker]: it asks the codec of the current version.
+func (v Versions[U]) CheckType() error { return checkType(v.codec()) }
 
 func (v Versions[U]) codec() Codec[U] {
 	if v.Codec == nil {

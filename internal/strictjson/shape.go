@@ -122,6 +122,17 @@ type candidate struct {
 // least deep counts, and of those the one that has it from a tag. Where that
 // leaves more than one, none does.
 func fieldsOf(t reflect.Type) map[string]reflect.Type {
+	fields := map[string]reflect.Type{}
+	for name, c := range candidatesOf(t) {
+		if c.times == 1 {
+			fields[name] = c.typ
+		}
+	}
+	return fields
+}
+
+// candidatesOf returns for each name the field that counts. Where several do, times says so.
+func candidatesOf(t reflect.Type) map[string]candidate {
 	found := map[string]candidate{}
 	visited := map[reflect.Type]bool{}
 	level := map[reflect.Type]int{t: 1} // the structs of a depth, and how often each is there
@@ -135,14 +146,10 @@ func fieldsOf(t reflect.Type) map[string]reflect.Type {
 			for i := range st.NumField() {
 				f := st.Field(i)
 				name := tagName(f)
-				ft := f.Type
-				if ft.Name() == "" && ft.Kind() == reflect.Pointer {
-					ft = ft.Elem()
-				}
-				switch {
+				switch embedded, ok := embeddedIn(f); {
 				case !marshaled(f):
-				case name == "" && f.Anonymous && ft.Kind() == reflect.Struct:
-					next[ft]++
+				case ok:
+					next[embedded]++
 				case name == "":
 					addCandidate(found, f.Name, candidate{f.Type, depth, false, times})
 				default:
@@ -152,13 +159,7 @@ func fieldsOf(t reflect.Type) map[string]reflect.Type {
 		}
 		level = next
 	}
-	fields := map[string]reflect.Type{}
-	for name, c := range found {
-		if c.times == 1 {
-			fields[name] = c.typ
-		}
-	}
-	return fields
+	return found
 }
 
 // addCandidate puts c into found, if it does not give way to one that is there.
