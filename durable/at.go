@@ -16,7 +16,7 @@ import (
 func MapAt[K cmp.Ordered, V any](ctx context.Context, dir string, index uint64, opts *MapOptions[K, V]) (*View[K, V], error) {
 	m := newMachine(opts.orDefaults())
 	if err := store.RestoreAt(ctx, dir, m, index, nil); err != nil {
-		return nil, err
+		return nil, opening(err)
 	}
 	m.opened(index)
 	return m.freeze(), nil

@@ -3,6 +3,7 @@ package durable_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"strings"
 	"testing"
 
@@ -108,6 +109,34 @@ func TestAMapAndAValueRefuseEachOther(t *testing.T) {
 				m := openMap(t, dir, &durable.MapOptions[string, string]{Codec: durable.String{}})
 				expect(t, "updates afterwards", m.Store().Index(), 3)
 			}
+		}
+	}
+}
+
+// What is opened with other types than it was made with says so first, without a word about
+// machines, and then where; errors.As finds the error of the store.
+func TestOpeningWithOtherTypesSaysWhatIsWrongFirst(t *testing.T) {
+	type count struct{ Count int }
+	type renamed struct{ Total int }
+	dir := t.TempDir()
+	m := openMap[string, count](t, dir, nil)
+	put(t, m, "a", count{1})
+	closeIt(t, m)
+	for says, open := range map[string]func() error{
+		"durable: the directory holds a map":     func() error { _, err := durable.OpenValue(dir, 0, nil); return err },
+		"durable: the map has keys that":         func() error { _, err := durable.OpenMap[int, count](dir, nil); return err },
+		"durable: decoding the value of key a: ": func() error { _, err := durable.OpenMap[string, int](dir, nil); return err },
+		"durable: decoding the value of key":     func() error { _, err := durable.OpenMap[string, renamed](dir, nil); return err },
+		"durable: decoding the value of":         func() error { _, err := durable.MapAt[string, int](t.Context(), dir, 1, nil); return err },
+	} {
+		err := open()
+		var replay *store.ReplayError
+		if !errors.As(err, &replay) || replay.Index != 1 {
+			t.Fatalf("%s: %v", says, err)
+		}
+		text := err.Error()
+		if !strings.HasPrefix(text, says) || strings.Contains(text, "machine") || !strings.Contains(text, replay.Path) {
+			t.Errorf("got %q, want %q", text, says)
 		}
 	}
 }

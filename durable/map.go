@@ -43,7 +43,7 @@ func OpenMap[K cmp.Ordered, V any](dir string, opts *MapOptions[K, V]) (*Map[K, 
 	m := newMachine(o)
 	s, err := store.Open(dir, m, &o.Store)
 	if err != nil {
-		return nil, err
+		return nil, opening(err)
 	}
 	return newMap(m, s), nil
 }

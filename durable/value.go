@@ -39,7 +39,7 @@ func OpenValue[T any](dir string, initial T, opts *ValueOptions[T]) (*Value[T], 
 	}
 	s, err := store.Open(dir, m, &o.Store)
 	if err != nil {
-		return nil, err
+		return nil, opening(err)
 	}
 	return newValue(m, s), nil
 }

@@ -90,9 +90,12 @@ func (e *ReplayError) Error() string {
 	if e.Path != "" {
 		place = fmt.Sprintf(", at offset %d of %s", e.Offset, e.Path)
 	}
+	todo := "or open the store with the program that made it"
+	if e.Index > 1 {
+		todo = fmt.Sprintf("open the store with the program that made it, or go back with RestoreAt to update %d, the last one before it", e.Index-1)
+	}
 	return fmt.Sprintf("store: replaying update %d%s: the machine refused it, as it had not when the update was made: %v; "+
-		"look at it with ReadUpdates (stateio log), open the store with the program that made it, or go back with RestoreAt to update %d, the last one before it",
-		e.Index, place, storefile.Bare(e.Err), e.Index-1)
+		"look at it with ReadUpdates (stateio log), %s", e.Index, place, storefile.Bare(e.Err), todo)
 }
 
 // Unwrap returns e.Err.

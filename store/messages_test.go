@@ -75,5 +75,12 @@ func TestMessagesNameThePackageOnce(t *testing.T) {
 	once("Update of a store that fails", err, store.ErrFailed)
 	once("Close of a store that has failed", s.Close(), store.ErrFailed)
 
-	once("an update of another release", &store.ReplayError{Index: 1, Err: store.ErrUpdateVersion}, store.ErrUpdateVersion)
+	first := &store.ReplayError{Index: 1, Err: store.ErrUpdateVersion}
+	once("an update of another release", first, store.ErrUpdateVersion)
+	if got := first.Error(); strings.Contains(got, "go back") {
+		t.Errorf("before the first update there is nothing to go back to: %q", got)
+	}
+	if got := (&store.ReplayError{Index: 2, Err: errRefused}).Error(); !strings.HasSuffix(got, "or go back with RestoreAt to update 1, the last one before it") {
+		t.Errorf("of the second update: %q", got)
+	}
 }
