@@ -56,7 +56,7 @@ func (f file) copyEpoch(out *counter, updates *Reader, snapshot payload) error {
 		entry.Head{Kind: entry.Snapshot}.Put(&head)
 		src := io.MultiReader(bytes.NewReader(head[:]), snapshot)
 		if _, err := logio.NewWriter(out, 0).AppendFrom(src); err != nil {
-			return f.convert(err, snapshot.log.Offset())
+			return f.unlessFreed(updates.epoch, f.convert(err, snapshot.log.Offset()))
 		}
 	}
 	w := NewWriter(out, out.n, 0)

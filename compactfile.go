@@ -34,7 +34,8 @@ type CompactOptions struct {
 // position. To replace src by dst, [Lock] src before, rename dst after, and sync the
 // directory.
 //
-// When ctx ends, the error is that of ctx. It is a [*CorruptError] if src is damaged. Other
+// When ctx ends, the error is that of ctx. It is a [*CorruptError] if src is damaged, and wraps
+// [ErrNoEpoch] if [Truncate] gives back the epoch meanwhile, since a later one has begun. Other
 // errors say which file could not be read or written, or that dst is not what it should be.
 // Nil opts are the defaults.
 func CompactFile(ctx context.Context, dst, src *os.File, opts *CompactOptions) (n int64, err error) {
@@ -62,10 +63,14 @@ func CompactFile(ctx context.Context, dst, src *os.File, opts *CompactOptions) (
 	if opts != nil && opts.Progress != nil {
 		c.tell = opts.Progress
 	}
-	if n, err = c.write(); err != nil {
-		return 0, err
+	there := !f.zeroAt(int64(last.epoch))
+	if n, err = c.write(); err == nil {
+		err = c.compare(n)
 	}
-	return n, c.compare(n)
+	if there {
+		err = f.unlessFreed(last.epoch, err)
+	}
+	return n, err
 }
 
 // regularSize returns the size of a file, which must be a regular one.

@@ -2,6 +2,7 @@ package stateio
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"iter"
 
@@ -108,6 +109,16 @@ func (f file) epoch(off uint64, end int64) (Epoch, error) {
 // the file system, as all before it was: what is lost by itself is damage.
 func (f file) punched(off int64) bool {
 	return f.zeroAt(off) && f.zeroAt(0)
+}
+
+// unlessFreed returns err, which is about an epoch whose start was there, or that [Truncate] has
+// given the epoch back since, if that is so: what is missing then is no damage.
+func (f file) unlessFreed(epoch uint64, err error) error {
+	if err == nil || !f.punched(int64(epoch)) {
+		return err
+	}
+	return f.reading(fmt.Errorf("%w: that at offset %d was given back to the file system while it was read, "+
+		"since a later one has taken its place: read the file anew", ErrNoEpoch, epoch))
 }
 
 // zeroAt reports whether there are zeros in the place of a record's header.

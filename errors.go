@@ -26,7 +26,8 @@ var (
 	ErrTaken = fsys.ErrTaken
 
 	// ErrNoEpoch is what errors.Is finds in the error of [RestoreEpoch] when the
-	// file has no such epoch, or has none any more.
+	// file has no such epoch, or has none any more; and in that of whatever reads an epoch
+	// which [Truncate] gives back meanwhile.
 	ErrNoEpoch = errors.New("no such epoch")
 )
 

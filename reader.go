@@ -29,7 +29,8 @@ type Reader struct {
 // next call; copy it to keep it.
 //
 // At the end of the epoch, Read returns io.EOF, for good. Damage is reported by
-// a [*CorruptError], for good too: updates after a gap must not be applied. Any
+// a [*CorruptError], for good too: updates after a gap must not be applied. So is an error
+// that wraps [ErrNoEpoch], which says that [Truncate] has given back the epoch meanwhile. Any
 // other error is one of reading, and the next call tries again.
 func (r *Reader) Read() ([]byte, error) {
 	if r == nil || r.log == nil {
@@ -56,6 +57,7 @@ func (r *Reader) Read() ([]byte, error) {
 	default:
 		r.err = r.file.corrupt(at, "a snapshot is among the updates of epoch %d", r.epoch)
 	}
+	r.err = r.file.unlessFreed(r.epoch, r.err)
 	return nil, r.err
 }
 
@@ -64,13 +66,13 @@ func (r *Reader) fail(err error) error {
 	at := r.log.Offset()
 	switch {
 	case err == io.EOF && record.Aligned(at) < r.end:
-		r.err = r.file.corrupt(at, "there are zeros from here on, but the epoch ends at offset %d", r.end)
+		r.err = r.file.unlessFreed(r.epoch, r.file.corrupt(at, "there are zeros from here on, but the epoch ends at offset %d", r.end))
 	case err == io.EOF && r.behind != nil:
 		r.err = r.behind
 	case err == io.EOF:
 		r.err = err
 	case errors.Is(err, logio.ErrCorrupted):
-		r.err = r.file.convert(err, at)
+		r.err = r.file.unlessFreed(r.epoch, r.file.convert(err, at))
 	default:
 		return r.file.reading(err)
 	}

@@ -111,7 +111,7 @@ func (f file) restore(epoch uint64, end int64) (state []byte, updates *Reader, e
 	}
 	state = make([]byte, snapshot.size)
 	if _, err := io.ReadFull(snapshot, state); err != nil {
-		return nil, nil, f.convert(err, snapshot.log.Offset())
+		return nil, nil, f.unlessFreed(epoch, f.convert(err, snapshot.log.Offset()))
 	}
 	return state, updates, nil
 }

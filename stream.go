@@ -13,7 +13,8 @@ import (
 // then.
 //
 // Every record of the snapshot was checked before, so the stream ends early only
-// if r does, or with an error of reading: a [*CorruptError] if r has changed since.
+// if r does, or with an error of reading: a [*CorruptError] if r has changed since, and one
+// that wraps [ErrNoEpoch] if [Truncate] has given back the epoch.
 func RestoreStream(r io.ReaderAt, limit int64) (state io.Reader, size int64, epoch uint64, updates *Reader, err error) {
 	f, err := newFile(r, limit)
 	if err != nil {
@@ -30,13 +31,14 @@ func RestoreStream(r io.ReaderAt, limit int64) (state io.Reader, size int64, epo
 	if snapshot.Reader == nil {
 		return nil, -1, end.epoch, updates, nil
 	}
-	return &stateStream{f, snapshot}, snapshot.size, end.epoch, updates, nil
+	return &stateStream{f, end.epoch, snapshot}, snapshot.size, end.epoch, updates, nil
 }
 
 // A stateStream is the payload of a snapshot, with errors of this package.
 type stateStream struct {
-	f file
-	p payload
+	f     file
+	epoch uint64
+	p     payload
 }
 
 func (s *stateStream) Read(b []byte) (int, error) {
@@ -44,5 +46,5 @@ func (s *stateStream) Read(b []byte) (int, error) {
 	if err == nil || errors.Is(err, io.EOF) && !errors.Is(err, logio.ErrCorrupted) {
 		return n, err
 	}
-	return n, s.f.convert(err, s.p.log.Offset())
+	return n, s.f.unlessFreed(s.epoch, s.f.convert(err, s.p.log.Offset()))
 }

@@ -78,7 +78,9 @@ func (c *changing) ReadAt(p []byte, off int64) (int, error) {
 	n, err := c.Reader.ReadAt(p, off)
 	if c.broken != nil {
 		if errors.Is(c.broken, stateio.ErrCorrupt) {
-			clear(p[:n])
+			for i := range p[:n] {
+				p[i] ^= 0xff
+			}
 			return n, err
 		}
 		return 0, c.broken

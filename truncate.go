@@ -25,7 +25,8 @@ type TruncateOptions struct {
 // It first reads the current epoch, checks it and syncs the file, and does
 // nothing if there is damage: then the error is a [*CorruptError]. A crash
 // during Truncate leaves part of the space as it was. The file must be open for
-// writing; a [Writer] of it may be in use meanwhile, in this process or another.
+// writing; a [Writer] of it may be in use meanwhile, in this process or another. Who reads an
+// epoch that is given back gets an error that wraps [ErrNoEpoch], and reads the file anew.
 //
 // When ctx ends while the epoch is read, nothing is changed, and the error is that of
 // ctx. Nil opts are the defaults.

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"io"
 	"os"
 	"strings"
 	"testing"
@@ -183,5 +184,62 @@ func TestTruncateTellsHowFarItIs(t *testing.T) {
 	}
 	if err != nil || told != size || calls < int(size/(2<<20)) {
 		t.Errorf("%d bytes are told, in %d calls, of %d; %v", told, calls, size, err)
+	}
+}
+
+// What reads an epoch while a later one begins, and Truncate gives the first back, is told so,
+// and not of damage. Truncate is stood for by zeros: a hole is read as that.
+func TestAnEpochThatIsGivenBackWhileItIsReadIsNoDamage(t *testing.T) {
+	gone := func(what string, err error) {
+		t.Helper()
+		if !errors.Is(err, stateio.ErrNoEpoch) || errors.Is(err, stateio.ErrCorrupt) {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	read := func(r *stateio.Reader) (err error) {
+		for err == nil {
+			_, err = r.Read()
+		}
+		if _, again := r.Read(); again != err {
+			t.Errorf("once more: %v", again)
+		}
+		return err
+	}
+	m := &model{}
+	for i := range 40 {
+		m.update(bytesOf(uint64(i), 10_000))
+	}
+	for _, behind := range []int{0, block} { // what is left of the file, so that zeros are its end or not
+		file := bytes.Clone(m.file)
+		_, _, updates, err := stateio.Restore(bytes.NewReader(file), int64(len(file)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		clear(file[:len(file)-behind])
+		gone("Restore", read(updates))
+	}
+
+	m = (&model{}).update([]byte("one")).snapshot(bytesOf(1, 1<<20)).update([]byte("two"))
+	file := bytes.Clone(m.file)
+	state, _, _, _, err := stateio.RestoreStream(bytes.NewReader(file), int64(len(file)))
+	if err != nil {
+		t.Fatal(err)
+	}
+	clear(file)
+	_, err = io.Copy(io.Discard, state)
+	gone("RestoreStream", err)
+
+	dst, src := tempFile(t, nil), tempFile(t, m.file)
+	_, err = stateio.CompactFile(t.Context(), dst, src, &stateio.CompactOptions{Progress: func(_, _ int64) {
+		if _, err := src.WriteAt(make([]byte, len(m.file)), 0); err != nil {
+			t.Error(err)
+		}
+	}})
+	gone("CompactFile", err)
+
+	// What was lost before is damage.
+	fill(t, src, append(make([]byte, m.ops[2].start), m.file[m.ops[2].start:]...))
+	if _, err := stateio.CompactFile(t.Context(), tempFile(t, nil), src, nil); !errors.Is(err, stateio.ErrCorrupt) {
+		t.Errorf("CompactFile of what was lost before: %v", err)
 	}
 }

@@ -89,7 +89,8 @@ func (p *payload) open() (err error) {
 // Entries returns every intact entry in the first limit bytes of r, in order.
 // Damage comes as an error of type [*Damage], at its place among the entries,
 // and the walk goes on after it; a torn tail is the last that comes. Any other
-// error says why reading failed, and ends the walk.
+// error says why reading failed, and ends the walk; it wraps [stateio.ErrNoEpoch] if
+// [stateio.Truncate] gives back meanwhile what was there at the beginning.
 //
 // r may be appended to meanwhile. It is read once, in pieces of 256 KiB, but
 // for where the log ends and where the current epoch starts, which is found out

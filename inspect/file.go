@@ -59,6 +59,13 @@ func (f file) head(e record.Entry) (h entry.Head, ok bool, err error) {
 	return h, ok, nil
 }
 
+// zeroAt reports whether there are zeros in the place of a record's header, or nothing.
+func (f file) zeroAt(off int64) bool {
+	var buf [record.HeaderSize]byte
+	b, err := record.ReadAt(f.r, buf[:], off, f.limit)
+	return err == nil && record.Zero(b)
+}
+
 // leading returns how many blocks' worth of bytes the file begins with that are
 // zeros, up to limit, as [stateio.Truncate] leaves them.
 func (f file) leading(limit int64) (int64, error) {

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 
+	"github.com/stateio/stateio"
 	"github.com/stateio/stateio/internal/entry"
 	"github.com/stateio/stateio/internal/record"
 )
@@ -38,7 +39,7 @@ func newScan(r io.ReaderAt, limit int64) (*scan, error) {
 			return nil, err
 		}
 	}
-	s.freed, s.atKnown = s.hole, s.hole == 0
+	s.freed, s.atKnown, s.data = s.hole, s.hole == 0, !s.zeroAt(s.hole)
 	return s, nil
 }
 
@@ -181,7 +182,7 @@ func (s *scan) flush() {
 // contains is fulfilled.
 func (s *scan) report(d flaw, place Place) {
 	s.settle(d.from)
-	if s.stop {
+	if s.stop || s.givenBack() {
 		return
 	}
 	if place == Current {
@@ -194,6 +195,16 @@ func (s *scan) report(d flaw, place Place) {
 		s.musts = musts
 	}
 	s.stop = !s.broken(Damage{Path: s.path, Offset: d.from, Length: d.to - d.from, Place: place, Reason: d.reason})
+}
+
+// givenBack reports whether stateio.Truncate has given back what was there when the walk began,
+// which then ends: what is missing is no damage.
+func (s *scan) givenBack() bool {
+	if s.data && s.gone == nil && s.zeroAt(s.hole) {
+		s.gone = s.fail(fmt.Errorf("%w: the file's first epochs were given back to the file system while it was read: inspect it anew", stateio.ErrNoEpoch), s.hole)
+		s.stop = true
+	}
+	return s.gone != nil
 }
 
 // deliver reports entry e, and what must be reported before it.
@@ -218,6 +229,9 @@ func (s *scan) settle(off int64) {
 
 // finish reports what is left at the end of the walk.
 func (s *scan) finish() {
+	if s.zeros >= 0 && s.givenBack() {
+		return
+	}
 	s.abandon(s.end, "the entry that starts here was never finished")
 	s.flush()
 	s.settle(s.limit + 1)

@@ -26,6 +26,8 @@ type scan struct {
 	end     int64       // of the walk
 	begin   int64       // of the walk, where an entry starts; 0: from the start of the file
 	hole    int64       // the file's first bytes, given back to the file system
+	data    bool        // there was some after the hole when the walk began
+	gone    error       // that was given back, too, since then
 	freed   int64       // hole, and what is left after it of the entry cut by it
 
 	block record.Block
@@ -87,7 +89,7 @@ func (s *scan) run() error {
 		}
 	}
 	s.finish()
-	return nil
+	return s.gone
 }
 
 // walk goes through block b at offset start.

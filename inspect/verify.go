@@ -70,8 +70,9 @@ func (r *Report) Err() error {
 
 // Verify reads all of the first limit bytes of r, checks every record and every
 // entry, and reports what it found. It writes nothing, needs little memory, and
-// can run while r is appended to. Damage is no error: the error is that of ctx,
-// or says why reading failed.
+// can run while r is appended to. Damage is no error: the error is that of ctx, wraps
+// [stateio.ErrNoEpoch] if [stateio.Truncate] gives back meanwhile what was there at the
+// beginning, or says why reading failed.
 func Verify(ctx context.Context, r io.ReaderAt, limit int64, opts *Options) (*Report, error) {
 	if opts == nil {
 		opts = &Options{}
