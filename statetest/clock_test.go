@@ -25,7 +25,17 @@ var clockMachines = map[string]func() store.Machine{
 	}}),
 	"forgets after half an hour": changed(planted{apply: forgetful}),
 	"leaves goroutines":          applies(func() { go func() { select {} }() }),
+	"has a ticker":               newTicking,
 	"is right":                   newCloned,
+}
+
+// newTicking returns a machine with a goroutine that has something to do every second.
+func newTicking() store.Machine {
+	go func() {
+		for range time.NewTicker(time.Second).C {
+		}
+	}()
+	return newCloned()
 }
 
 // forgetful is Apply of a machine that forgets all after half an hour without updates.
@@ -64,9 +74,9 @@ func TestAClockIsFound(t *testing.T) {
 	for name, says := range map[string]string{
 		"looks at the year":          `check "Apply does not look at the clock" failed: two machines that were given the same 1 update are in different states`,
 		"forgets after half an hour": "two machines that were given the same",
-		"leaves goroutines":          "", "is right": "",
+		"leaves goroutines":          "", "is right": "", "has a ticker": "",
 	} {
-		cmd := exec.CommandContext(t.Context(), path, "-test.run", "^TestClock$")
+		cmd := exec.CommandContext(t.Context(), path, "-test.timeout", "1m", "-test.run", "^TestClock$")
 		cmd.Env = append(os.Environ(), clockVariable+"="+name)
 		out, err := cmd.CombinedOutput()
 		if (err != nil) != (says != "") || !strings.Contains(string(out), says) {
