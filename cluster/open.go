@@ -26,7 +26,8 @@ import (
 // another node's, or a store's; ErrOtherCluster if the node has begun a cluster, in which
 // it is alone, and Join says nodes of another one; ErrRemoved if the node knows that it was
 // removed; ErrUnfinished if an Import was interrupted there; store.ErrCorrupt if the log or
-// a snapshot is damaged or gone, see [Rejoin]; what Restore returns; store.ErrVersion if a
+// a snapshot is damaged or gone, see [Rejoin]; what Restore returns; what CheckType returns, if
+// m is a store.TypeChecker, before anything is made; store.ErrVersion if a
 // later release has written the snapshot; or one of options, of the network and of the file
 // system. After an error m may hold any part of the
 // state.
@@ -37,6 +38,11 @@ func Open(dir string, m store.Machine, opts *Options) (*Node, error) {
 	}
 	if m == nil {
 		return nil, errors.New("cluster: no machine")
+	}
+	if c, ok := m.(store.TypeChecker); ok {
+		if err := c.CheckType(); err != nil {
+			return nil, &opError{msg: "opening " + dir, errs: []error{err}}
+		}
 	}
 	if dir, err = absolute(dir); err != nil {
 		return nil, err

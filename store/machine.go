@@ -67,8 +67,9 @@ type UpdateChecker interface {
 }
 
 // A TypeChecker is a [Machine], or a [Codec] of one, that can tell from its types alone that it
-// would lose something in silence. Opening a store asks it, before anything is made: [JSON],
-// [Versions], [JSONState] and the machines of [Untyped] and package durable are such.
+// would lose something in silence. Opening a store, or a node of a cluster, asks it, before
+// anything is made: [JSON], [Versions], [JSONState] and the machines of [Untyped] and package
+// durable are such.
 type TypeChecker interface {
 	// CheckType returns an error that says what would be lost, and what to do about it.
 	CheckType() error
