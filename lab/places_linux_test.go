@@ -265,10 +265,7 @@ func TestTwoNamesOfADirectory(t *testing.T) {
 // Where the file system says that directories can't be synced (CIFS, 9p, vboxsf), a
 // store works.
 func TestDirectoriesThatCantBeSynced(t *testing.T) {
-	strace := lookFor(t, "strace")
-	if out, err := exec.Command(strace, "-f", "-o", os.DevNull, "true").CombinedOutput(); err != nil {
-		t.Skipf("strace may not trace: %v\n%s", err, out)
-	}
+	strace := tracer(t)
 	for _, errno := range []string{"EINVAL", "EOPNOTSUPP"} {
 		top, trace := t.TempDir(), filepath.Join(t.TempDir(), "trace")
 		dir, file := filepath.Join(top, "store"), filepath.Join(top, "file")
@@ -285,16 +282,54 @@ func TestDirectoriesThatCantBeSynced(t *testing.T) {
 	}
 }
 
+// A file system that is read-only (EROFS) is no obstacle above a store. One that holds the store has
+// failed: nothing is told as durable there.
+func TestReadOnlyAboveAStoreAndBelow(t *testing.T) {
+	strace := tracer(t)
+	top, trace := t.TempDir(), filepath.Join(t.TempDir(), "trace")
+	dir := filepath.Join(top, "store")
+	must(t, os.Mkdir(dir, 0o700))
+	if out, err := syncsFail(t, strace, trace, "EROFS", dir, top); err != nil {
+		t.Errorf("above: %v\n%s", err, out)
+	}
+	if b, err := os.ReadFile(trace); err != nil || !strings.Contains(string(b), "EROFS") {
+		t.Errorf("EROFS was not injected, %v", err)
+	}
+	if _, err := syncsFail(t, strace, trace, "EROFS", dir, dir); err == nil {
+		t.Error("a store is used in a directory of a file system that has failed")
+	}
+}
+
+// tracer returns where strace is, which may trace.
+func tracer(t *testing.T) string {
+	t.Helper()
+	strace := lookFor(t, "strace")
+	if out, err := exec.Command(strace, "-f", "-o", os.DevNull, "true").CombinedOutput(); err != nil {
+		t.Skipf("strace may not trace: %v\n%s", err, out)
+	}
+	return strace
+}
+
 // cantSync uses a place while syncs of dir and top fail.
 func cantSync(t *testing.T, strace, trace, errno, dir, top, place string) {
 	t.Helper()
-	out, err := usedBy(t, place, 0, func(cmd *exec.Cmd) {
-		exe, err := os.Executable()
-		must(t, err)
-		cmd.Path = strace
-		cmd.Args = []string{"strace", "-f", "-qq", "-o", trace, "-e", "trace=fsync", "-e", "inject=fsync:error=" + errno, "-P", dir, "-P", top, exe}
-	})
+	out, err := syncsFail(t, strace, trace, errno, place, dir, top)
 	if err != nil {
 		t.Errorf("%s: %v\n%s", errno, err, out)
 	}
+}
+
+// syncsFail uses a place while syncs of some directories fail.
+func syncsFail(t *testing.T, strace, trace, errno, place string, dirs ...string) (out string, err error) {
+	t.Helper()
+	return usedBy(t, place, 0, func(cmd *exec.Cmd) {
+		exe, err := os.Executable()
+		must(t, err)
+		cmd.Path = strace
+		cmd.Args = []string{"strace", "-f", "-qq", "-o", trace, "-e", "trace=fsync", "-e", "inject=fsync:error=" + errno}
+		for _, dir := range dirs {
+			cmd.Args = append(cmd.Args, "-P", dir)
+		}
+		cmd.Args = append(cmd.Args, exe)
+	})
 }

@@ -118,7 +118,7 @@ type FS interface {
 	// the call. It says nothing about the bytes in the files, nor about the name
 	// of dir in its own parent. Where directories can't be synced, it only
 	// checks that dir is a directory: on Windows, and on file systems that say so
-	// (EINVAL, EBADF, ENOTSUP: CIFS, 9p and vboxsf are among them; EROFS). Names reach
+	// (EINVAL, EBADF, ENOTSUP: CIFS, 9p and vboxsf are among them). Names reach
 	// the disk there when the file system or its server gets around to it.
 	SyncDir(dir string) error
 
@@ -128,9 +128,9 @@ type FS interface {
 	Free(dir string) (int64, error)
 
 	// SyncName makes durable that the directory dir has its name. It syncs the
-	// parent of dir. If the caller may not open that, Linux writes back the whole
-	// file system that holds dir instead, which takes longer; other systems are
-	// trusted to do so in time.
+	// parent of dir, unless that is on a read-only file system (EROFS). If the caller may
+	// not open the parent, Linux writes back the whole file system that holds dir instead,
+	// which takes longer; other systems are trusted to do so in time.
 	SyncName(dir string) error
 
 	// Hold opens a directory and keeps it open, so that what is done there later

@@ -156,7 +156,7 @@ func (OS) Free(dir string) (int64, error) {
 // SyncName implements [FS].
 func (OS) SyncName(dir string) error {
 	parent := filepath.Dir(filepath.Clean(dir))
-	err := syncDir(parent)
+	err := syncAbove(parent)
 	if errors.Is(err, fs.ErrPermission) {
 		err = syncAround(dir)
 	}

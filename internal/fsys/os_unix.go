@@ -127,15 +127,31 @@ func syncDir(dir string) error {
 	return syncOpenDir(f)
 }
 
-// syncOpenDir syncs a directory where that can be done. On a file system that is
-// read-only there is nothing to sync. EBADF is of a server that syncs only what is open for
-// writing, as a directory never is.
-func syncOpenDir(f *os.File) error {
-	err := errors.Unwrap(f.Sync())
-	if err == unix.EINVAL || err == unix.EROFS || err == unix.EBADF || errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.EOPNOTSUPP) {
+// syncAbove is syncDir for the parent of a directory, of which it passes over that it is on a
+// file system that is read-only: the directory is a mount point there, or what is to be written
+// to it will fail, too.
+func syncAbove(parent string) error {
+	err := syncDir(parent)
+	if err == unix.EROFS {
 		return nil
 	}
 	return err
+}
+
+// syncOpenDir syncs a directory where that can be done.
+func syncOpenDir(f *os.File) error {
+	err := errors.Unwrap(f.Sync())
+	if isUnsyncable(err) {
+		return nil
+	}
+	return err
+}
+
+// isUnsyncable tells the errors that say that directories can't be synced. EBADF is of a server
+// that syncs only what is open for writing, as a directory never is. EROFS is none of them: where
+// something was changed, it says that the file system has failed since, as btrfs does.
+func isUnsyncable(err error) bool {
+	return err == unix.EINVAL || err == unix.EBADF || errors.Is(err, unix.ENOTSUP) || errors.Is(err, unix.EOPNOTSUPP)
 }
 
 // fstatat is lstat where there is nothing better.

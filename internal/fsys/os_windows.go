@@ -259,6 +259,8 @@ func isRefused(err error) bool {
 	return errors.Is(err, windows.ERROR_INVALID_FUNCTION) || errors.Is(err, windows.ERROR_NOT_SUPPORTED)
 }
 
+func syncAbove(parent string) error { return syncDir(parent) }
+
 // syncAround has nothing to do, as syncDir has not.
 func syncAround(string) error { return nil }
 

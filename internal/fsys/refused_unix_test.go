@@ -29,6 +29,21 @@ func TestARefusedCallIsAnUnsupportedOne(t *testing.T) {
 	}
 }
 
+// A directory that can't be synced is no obstacle; a file system that has failed, and is read-only
+// since (EROFS), is one.
+func TestAFailedFileSystemIsNotOneThatSyncsNoDirectories(t *testing.T) {
+	for _, errno := range []unix.Errno{unix.EINVAL, unix.EBADF, unix.ENOTSUP, unix.EOPNOTSUPP} {
+		if !isUnsyncable(errno) {
+			t.Errorf("%v is an obstacle", errno)
+		}
+	}
+	for _, err := range []error{nil, unix.EROFS, unix.EIO, unix.ENOSPC, unix.EACCES} {
+		if isUnsyncable(err) {
+			t.Errorf("%v is none", err)
+		}
+	}
+}
+
 func TestInterruptedCallsAreRepeated(t *testing.T) {
 	for _, end := range []error{nil, syscall.EIO} {
 		n := 0
