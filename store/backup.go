@@ -389,7 +389,11 @@ func makeStore(dir string, opts *Options, src *source, fresh bool) (made bool, e
 	if dir == "" {
 		return false, errNoDir
 	}
-	d := storedir.New(storefs.For(dir), dir, o.FileMode, o.DirMode, latelog.New(o.Logger))
+	fsy := storefs.For(dir)
+	if dir, err = settled(fsy, dir); err != nil {
+		return false, err
+	}
+	d := storedir.New(fsy, dir, o.FileMode, o.DirMode, latelog.New(o.Logger))
 	made, err = d.AcquireNew(markOf(&d, src), fresh)
 	if err != nil {
 		return made, err

@@ -275,6 +275,17 @@ func TestDirectoryReplacedWhileOpen(t *testing.T) {
 	}
 }
 
+// A store that is made in "." is made in a directory that has a name, which is to be durable: what is
+// said of it has that, too.
+func TestAStoreIsMadeInADirectoryWithAName(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	check(t, os.WriteFile("foreign", nil, 0o600))
+	if err := store.Create(".", strings.NewReader("state"), quiet(nil)); err == nil || !strings.Contains(err.Error(), filepath.Base(dir)) {
+		t.Errorf("Create: %v", err)
+	}
+}
+
 func TestRelativeDirAndChdir(t *testing.T) {
 	top := t.TempDir()
 	t.Chdir(top)

@@ -583,10 +583,21 @@ func filesIn(dir string) storefile.Dir { return storefile.Dir{FS: storefs.For(di
 // directory.
 func filesOf(dir string) storefile.Dir {
 	d := filesIn(dir)
-	if _, real := d.FS.(fsys.OS); real && dir != "" {
-		if abs, err := filepath.Abs(dir); err == nil {
-			d.Path = abs
-		}
+	if path, err := settled(d.FS, dir); err == nil && dir != "" {
+		d.Path = path
 	}
 	return d
+}
+
+// settled returns the path of a directory, which stays right if the process changes its working
+// directory, and tells the directories above by their names.
+func settled(fsy fsys.FS, dir string) (string, error) {
+	if _, real := fsy.(fsys.OS); !real {
+		return dir, nil
+	}
+	path, err := filepath.Abs(dir)
+	if err != nil {
+		return "", fmt.Errorf("store: %w", err)
+	}
+	return path, nil
 }

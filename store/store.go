@@ -109,6 +109,9 @@ func openOn(ctx context.Context, fsy fsys.FS, dir string, m Machine, o Options) 
 	if err := checkType(m); err != nil {
 		return nil, err
 	}
+	if dir, err = settled(fsy, dir); err != nil {
+		return nil, err
+	}
 	say := latelog.New(o.Logger)
 	s := &Store{
 		opts:       o,
@@ -126,12 +129,6 @@ func openOn(ctx context.Context, fsy fsys.FS, dir string, m Machine, o Options) 
 	}
 	s.watch.s = s
 	s.syncInterval.Store(int64(o.SyncInterval))
-	if _, ok := s.dir.FS.(fsys.OS); ok {
-		// The working directory may change while the store is open.
-		if s.dir.Path, err = filepath.Abs(dir); err != nil {
-			return nil, fmt.Errorf("store: %w", err)
-		}
-	}
 	if err := s.dir.Acquire(o.MustExist); err != nil {
 		return nil, err
 	}

@@ -155,7 +155,7 @@ func (OS) Free(dir string) (int64, error) {
 
 // SyncName implements [FS].
 func (OS) SyncName(dir string) error {
-	parent := filepath.Dir(filepath.Clean(dir))
+	parent := Parent(dir)
 	err := syncAbove(parent)
 	if errors.Is(err, fs.ErrPermission) {
 		err = syncAround(dir)
@@ -165,6 +165,9 @@ func (OS) SyncName(dir string) error {
 	}
 	return nil
 }
+
+// Parent returns the directory that holds the name of a directory, which is not "." for ".".
+func Parent(dir string) string { return filepath.Join(dir, "..") }
 
 // osFile is an open file. What package os has no method for works on fd, which
 // stays valid while mu is held and closed is false.

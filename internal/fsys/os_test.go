@@ -49,6 +49,17 @@ func TestSymlinksAreNotFollowed(t *testing.T) {
 	fsystest.WantList(t, fsys.OS{}, dir, "dangling", "target")
 }
 
+// The name of a directory is in the one above it, however the path says that.
+func TestParentHoldsTheName(t *testing.T) {
+	for dir, want := range map[string]string{
+		"a": ".", "a/": ".", "/a/b": "/a", "/a/./b/": "/a", "/": "/", ".": "..", "..": "../..", "../a": "..", "a/..": "..",
+	} {
+		if got := fsys.Parent(filepath.FromSlash(dir)); got != filepath.FromSlash(want) {
+			t.Errorf("the name of %q is in %q, want %q", dir, got, want)
+		}
+	}
+}
+
 func symlink(t *testing.T, target, link string) {
 	t.Helper()
 	if wine.Runs() {

@@ -3,7 +3,6 @@ package faultfs
 import (
 	"io"
 	"io/fs"
-	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -96,7 +95,7 @@ func (f *FS) SyncDir(dir string) error {
 
 // SyncName implements [fsys.FS].
 func (f *FS) SyncName(dir string) error {
-	return f.run(Op{Kind: OpSyncDir, Path: filepath.Dir(filepath.Clean(dir))}, func() error { return f.fsys.SyncName(dir) })
+	return f.run(Op{Kind: OpSyncDir, Path: fsys.Parent(dir)}, func() error { return f.fsys.SyncName(dir) })
 }
 
 // Hold implements [fsys.FS].

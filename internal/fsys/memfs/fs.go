@@ -6,7 +6,6 @@ import (
 	"io/fs"
 	"math"
 	"os"
-	"path/filepath"
 	"slices"
 	"sync"
 	"syscall"
@@ -375,7 +374,7 @@ func (m *FS) findDir(path string) (*directory, error) {
 }
 
 // SyncName implements [fsys.FS].
-func (m *FS) SyncName(dir string) error { return m.SyncDir(filepath.Dir(filepath.Clean(dir))) }
+func (m *FS) SyncName(dir string) error { return m.SyncDir(fsys.Parent(dir)) }
 
 func pathError(op, path string, err error) error {
 	return &fs.PathError{Op: op, Path: path, Err: err}
