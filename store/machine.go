@@ -46,8 +46,9 @@ type Machine interface {
 
 	// Restore replaces the whole state by the one that WriteTo wrote, whatever
 	// the state was before. It need not read up to the end. The store has
-	// verified the snapshot before; an error makes [Open] fail. [Store.Replace] calls
-	// it, too, and Open again for what that has logged.
+	// verified the snapshot before; an error makes [Open] fail, and so does one of reading
+	// that Restore passes over. [Store.Replace] calls it, too, and Open again for what that
+	// has logged.
 	Restore(snapshot io.Reader) error
 }
 

@@ -1,7 +1,10 @@
 package store_test
 
 import (
+	"bytes"
+	"context"
 	"errors"
+	"io"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -59,6 +62,25 @@ func TestAReadErrorInALongLogLosesNothing(t *testing.T) {
 // A snapshot is verified before the machine gets it. If the disk reads differently
 // by then, the machine may hold a part of it, to which no update may be applied.
 func TestASnapshotThatIsDamagedAfterItWasVerified(t *testing.T) {
+	t.Run("machine that returns the error", func(t *testing.T) { damagedWhenRestored(t, (*plainMachine).Restore) })
+	t.Run("machine that reads, and does not", func(t *testing.T) { damagedWhenRestored(t, passesOver) })
+	t.Run("machine that copies, and does not", func(t *testing.T) {
+		damagedWhenRestored(t, func(m *plainMachine, r io.Reader) error {
+			var b bytes.Buffer
+			_, _ = io.Copy(&b, r)
+			m.b = b.Bytes()
+			return nil
+		})
+	})
+}
+
+// passesOver restores what can be read.
+func passesOver(m *plainMachine, r io.Reader) error {
+	m.b, _ = io.ReadAll(r)
+	return nil
+}
+
+func damagedWhenRestored(t *testing.T, restore func(*plainMachine, io.Reader) error) {
 	const dir = "/fickle"
 	mem, _ := memory(t, "/made")
 	s := open(t, "/made", &plainMachine{}, nil)
@@ -82,7 +104,8 @@ func TestASnapshotThatIsDamagedAfterItWasVerified(t *testing.T) {
 			}
 		})
 		unmount := storefs.Mount(dir, f)
-		m := &plainMachine{}
+		m := &restoring{}
+		m.restore = func(r io.Reader) error { return restore(&m.plainMachine, r) }
 		s, err := store.Open(dir, m, quiet(nil))
 		unmount()
 		if err != nil {
@@ -101,4 +124,21 @@ func TestASnapshotThatIsDamagedAfterItWasVerified(t *testing.T) {
 	if refused == 0 {
 		t.Error("no damage came after the snapshot was verified")
 	}
+}
+
+// A context that ends while a machine reads a snapshot has that cut short, whatever the machine
+// says.
+func TestAContextThatEndsInARestoreIsNotPassedOver(t *testing.T) {
+	const dir = "/cutshort"
+	memory(t, dir)
+	s := open(t, dir, &plainMachine{}, nil)
+	update(t, s, strings.Repeat("a", 100_000)) // several chunks
+	check(t, errors.Join(s.Snapshot(t.Context()), s.Close()))
+	ctx, cancel := context.WithCancel(t.Context())
+	m := &restoring{restore: func(r io.Reader) error {
+		_, err := io.ReadFull(r, make([]byte, 1000))
+		cancel()
+		return errors.Join(err, passesOver(new(plainMachine), r))
+	}}
+	wantIs(t, store.RestoreAt(ctx, dir, m, 1, nil), context.Canceled)
 }

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -348,11 +349,15 @@ func (l *loader) verify(s *storefile.SnapReader, path string) error {
 
 // restore gives the machine the verified snapshot in s. After an error, as of a
 // disk that reads differently now, the machine may hold any part of it, so that
-// nothing else can be tried.
+// nothing else can be tried. Nor can it if the machine has passed over one of reading.
 func (l *loader) restore(s *storefile.SnapReader, path string, index uint64) error {
 	l.begin(index)
 	l.meter.Next()
-	if err := l.m.Restore(&stateReader{ctx: l.ctx, r: s, m: &l.meter}); err != nil {
+	err := l.m.Restore(&stateReader{ctx: l.ctx, r: s, m: &l.meter})
+	if rerr := s.Err(); rerr != nil && !errors.Is(err, rerr) {
+		err = rerr
+	}
+	if err = cmp.Or(err, l.ctx.Err()); err != nil {
 		l.machineError = true
 		return fmt.Errorf("store: restoring %s: %w", path, storefile.Bare(err))
 	}

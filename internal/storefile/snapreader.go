@@ -66,6 +66,14 @@ func (s *SnapReader) WriteTo(w io.Writer) (n int64, err error) {
 	return n, s.err
 }
 
+// Err returns why no more can be read; nil if more can, and at the end.
+func (s *SnapReader) Err() error {
+	if s.err == io.EOF {
+		return nil
+	}
+	return s.err
+}
+
 // Chunk returns the next chunk, valid until the next call, and where its entry is in
 // the file: [from, to). At the end, an io.EOF, these are those of the trailer. It is
 // for a reader that uses neither Read nor WriteTo.
