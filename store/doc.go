@@ -94,7 +94,8 @@
 //     a temporary name; what is pending is committed; the new log gets its
 //     header, its name, and the directory is synced: from here on it shows that
 //     every update before it is durable. Then the old log gets its seal and is
-//     synced: from here on the new one is in use.
+//     synced: from here on the new one is in use. If there is no space for the seal,
+//     the new log is removed, durably, and the old one goes on.
 //  3. Snapshot. The state is captured where a log begins, written and synced
 //     under a temporary name, read back from the disk and verified, and renamed;
 //     the snapshot counts when the directory is synced.

@@ -256,7 +256,8 @@ func (s *Store) countCommits() uint64 {
 //     It shows that every update before it is durable. Until here an error has
 //     no consequence but that there is no snapshot, if what was done is undone,
 //     durably; else the store fails.
-//  4. The old log gets its seal, durably: the new one is in use. Updates go on.
+//  4. The old log gets its seal, durably: the new one is in use. Updates go on. If there is no
+//     space for the seal, the old one goes on, and the new one is given up as above.
 func (s *Store) rotate(run *snapshotRun) (c *capture, err error) {
 	if s.nothingNew(run) {
 		return nil, nil
@@ -381,6 +382,9 @@ func (s *Store) switchLog(next *storedir.Log, index uint64) error {
 		return s.failUnlessUndone(err)
 	}
 	err = old.AppendControl(storefile.Control{Kind: storefile.Seal, Count: index - old.Header.Base, Digest: uint64(old.Digest)}, index)
+	if errors.Is(err, ErrNoSpace) {
+		return s.failUnlessUndone(s.dir.Unpublish(next, err))
+	}
 	if err == nil {
 		_, err = next.File.Stat() // in a copy with hard links that has no seal, next must stay empty
 	}

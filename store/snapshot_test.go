@@ -354,6 +354,35 @@ func TestARotationThatCantBeUndoneFailsTheStore(t *testing.T) {
 	}
 }
 
+// A seal that there is no space for, as where files are copied on write, is not made: the log goes on,
+// and the next one is given up. Only one that is there in spite of the error fails the store.
+func TestASealWithoutSpaceIsNotMade(t *testing.T) {
+	const dir = "/noseal"
+	for short, there := range map[int]bool{0: false, 20: false, 700: true} { // bytes written
+		for _, snapshot := range []bool{true, false} {
+			mem, f := memory(t, dir)
+			s := open(t, dir, &journal{}, &store.Options{SnapshotBytes: -1})
+			update(t, s, "a")
+			want := []string{"a"}
+			f.Inject(faultfs.Fault{Kinds: faultfs.OpWrite, Path: log0, Err: syscall.ENOSPC, Short: short})
+			if snapshot && !there {
+				wantIs(t, s.Snapshot(t.Context()), store.ErrNoSpace)
+				update(t, s, "b")
+				want = append(want, "b")
+			} else if snapshot {
+				wantIs(t, s.Snapshot(t.Context()), store.ErrFailed)
+			}
+			if err := s.Close(); errors.Is(err, store.ErrFailed) != there || !there && err != nil {
+				t.Errorf("snapshot %v, %d bytes written: Close: %v", snapshot, short, err)
+			}
+			if names := readFiles(t, mem, dir).names(); !snapshot && slices.Contains(names, log1) != there {
+				t.Errorf("%d bytes written: the files are %q", short, names)
+			}
+			wantUpdates(t, dir, want...)
+		}
+	}
+}
+
 // The initial state can be snapshotted, too, and no state is twice.
 func TestASnapshotOfTheInitialState(t *testing.T) {
 	const dir = "/initial"

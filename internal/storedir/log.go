@@ -1,9 +1,12 @@
 package storedir
 
 import (
+	"bytes"
+	"errors"
 	"fmt"
 	"sync/atomic"
 
+	"github.com/stateio/stateio/internal/fsys"
 	"github.com/stateio/stateio/internal/storefile"
 )
 
@@ -78,16 +81,21 @@ func (log *Log) Intact(size, end int64) error {
 }
 
 // AppendControl writes a control entry after all that was written, up to update index,
-// makes it durable, and makes sure that it is in the file that has the log's name.
+// makes it durable, and makes sure that it is in the file that has the log's name. ErrNoSpace
+// says that there was no space for it: it is not there then, and the log may go on.
 //
 // In a copy with hard links, made before the next log was there, a seal would
 // miss that one: so this is the moment to look for other names.
 func (log *Log) AppendControl(c storefile.Control, index uint64) error {
-	if err := log.File.BecomeOwn(); err != nil {
-		return err
-	}
 	b := storefile.AppendEntry(nil, log.End, log.Header.Salt, storefile.Tag{Index: index + 1, Control: true}, c.Encode())
-	if _, err := log.File.WriteAt(b, log.End); err != nil {
+	err := log.File.BecomeOwn()
+	if err == nil {
+		_, err = log.File.WriteAt(b, log.End)
+	}
+	switch {
+	case errors.Is(err, fsys.ErrNoSpace) && log.lacks(b):
+		return Wrap("sealing "+log.Path, err)
+	case err != nil:
 		return err
 	}
 	if err := log.File.Datasync(); err != nil {
@@ -95,8 +103,15 @@ func (log *Log) AppendControl(c storefile.Control, index uint64) error {
 	}
 	log.Digest = log.Digest.AddAll(b, log.End)
 	log.End += int64(len(b))
-	_, err := log.File.Look(log.End)
+	_, err = log.File.Look(log.End)
 	return err
+}
+
+// lacks reports whether b is not there after what was written to the log, or only a part of it.
+func (log *Log) lacks(b []byte) bool {
+	there := make([]byte, len(b))
+	_, err := log.File.ReadAt(there, log.End)
+	return err == nil && !bytes.Equal(there, b)
 }
 
 // FitToSeal makes sure that another log may follow log: that log has its name, in the

@@ -86,14 +86,14 @@ func (d *Dir) PublishLog(log *Log, path string, base uint64, at int64) error {
 		}
 	}
 	if err != nil {
-		return d.unpublish(log, err)
+		return d.Unpublish(log, err)
 	}
 	return nil
 }
 
-// unpublish gives up a log that may have its name, because of err, durably. If
-// that fails, the error is ErrStays, and never ErrNoSpace.
-func (d *Dir) unpublish(log *Log, err error) error {
+// Unpublish gives up a log that may have its name, and holds no update, because of err,
+// durably. If that fails, the error is ErrStays, and never ErrNoSpace.
+func (d *Dir) Unpublish(log *Log, err error) error {
 	_ = d.Discard(log, err)
 	_, gone := d.FS.Stat(log.Path)
 	switch {
