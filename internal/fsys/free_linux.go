@@ -1,6 +1,7 @@
 package fsys
 
 import (
+	"errors"
 	"math"
 
 	"golang.org/x/sys/unix"
@@ -11,7 +12,18 @@ func free(dir string) (int64, error) {
 	if err := retry(func() error { return unix.Statfs(dir, &st) }); err != nil {
 		return 0, err
 	}
+	if !tells(uint32(st.Type), &st) { // its type depends on the architecture
+		return 0, errors.ErrUnsupported
+	}
 	return freeOf(&st), nil
+}
+
+// tells reports whether statfs has told what is free on a file system of this kind. A tmpfs without a limit, and a FUSE daemon
+// that has no such call, say that they have no blocks at all. Btrfs says that none is available
+// when its metadata gets short by its own guess, and takes writes still.
+func tells(kind uint32, st *unix.Statfs_t) bool {
+	guess := kind == unix.BTRFS_SUPER_MAGIC && st.Bavail == 0 && st.Bfree > 0
+	return st.Blocks > 0 && !guess
 }
 
 // freeOf returns the bytes that statfs has told. Its blocks have the size of a fragment, where

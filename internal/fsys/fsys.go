@@ -124,7 +124,7 @@ type FS interface {
 
 	// Free returns how many bytes a user without privileges can still write to
 	// the file system that holds dir. A quota may allow less.
-	// errors.ErrUnsupported says that the platform does not tell.
+	// errors.ErrUnsupported says that the platform or the file system does not tell.
 	Free(dir string) (int64, error)
 
 	// SyncName makes durable that the directory dir has its name. It syncs the
