@@ -142,6 +142,7 @@ func tail(ctx context.Context, dir string, from uint64, yield func(Update, error
 		switch {
 		case errors.Is(err, errEnd):
 		case err != nil && c.known && before.outdates(err):
+			c.doubted = true
 		case err != nil:
 			yield(Update{}, err)
 			return
@@ -226,6 +227,7 @@ type cursor struct {
 	stoppedAt int64  // where r stopped last, or -1
 	replaced  uint64 // the update that was next when a log was seen to be replaced
 	lost      bool   // something shows that more than what is before it was durable
+	doubted   bool   // an error was passed over: the next look reads again, whatever it sees
 }
 
 // errEnd is what cursor.read returns at the end of all logs.
@@ -593,6 +595,9 @@ func (c *cursor) idle() (bool, error) {
 		return false, err
 	}
 	waits, err := c.r.Waits()
+	if c.doubted {
+		c.doubted, waits = false, false
+	}
 	if !waits {
 		c.stoppedAt = -1
 	}

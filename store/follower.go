@@ -335,10 +335,11 @@ func (f *Follower) look(ctx context.Context) error {
 	if !idle {
 		before := list(f.dir)
 		err := f.catchUp(ctx)
-		if err == nil || before.outdates(err) {
-			return nil
+		if err != nil && !before.outdates(err) {
+			return err
 		}
-		return err
+		f.cursor.doubted = err != nil
+		return nil
 	}
 	f.mu.Lock()
 	f.status.Current = start

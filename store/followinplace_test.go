@@ -2,10 +2,12 @@ package store_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"slices"
 	"testing"
 	"time"
@@ -242,4 +244,83 @@ func TestAFollowerSeesAnImportEndBetweenItsSteps(t *testing.T) {
 		wantFollowed(t, f, m, []string{"one", "two"})
 		check(t, errors.Join(f.Close(), s.Close()))
 	}
+}
+
+// A lagging is a copy of a store whose first log has lost update 4: the next one, which shows that, comes
+// while update 3 is read.
+type lagging struct {
+	dir          string
+	third, later []byte // the first log up to update 3, and the next one
+}
+
+const laterLog = "00000000000000000004.log"
+
+// lag makes a copy that has updates 1 and 2.
+func lag(t *testing.T) *lagging {
+	t.Helper()
+	src, l := t.TempDir(), &lagging{dir: t.TempDir()}
+	s := open(t, src, &journal{}, &store.Options{SnapshotBytes: -1})
+	read := func(name string) []byte {
+		b, err := os.ReadFile(filepath.Join(src, name))
+		check(t, err)
+		return b
+	}
+	update(t, s, "1")
+	update(t, s, "2")
+	l.put(t, log0, read(log0))
+	update(t, s, "3")
+	l.third = read(log0)
+	update(t, s, "4")
+	check(t, s.Snapshot(t.Context()))
+	update(t, s, "5")
+	l.later = read(laterLog)
+	check(t, s.Close())
+	return l
+}
+
+// put writes a file in place, as cp does.
+func (l *lagging) put(t *testing.T, name string, b []byte) {
+	t.Helper()
+	f, err := os.OpenFile(filepath.Join(l.dir, name), os.O_CREATE|os.O_WRONLY, 0o600)
+	check(t, err)
+	_, err = f.WriteAt(b, 0)
+	check(t, errors.Join(err, f.Close()))
+}
+
+// An error that may come of files that come meanwhile is looked at again when they are there: a follower
+// does not take a log that has lost its end for the newest.
+func TestAFollowerLooksAgainAtAnErrorThatItPassesOver(t *testing.T) {
+	l := lag(t)
+	m := &hooked{hook: func(n int) {
+		if n == 3 {
+			l.put(t, laterLog, l.later)
+		}
+	}}
+	f, err := store.Follow(t.Context(), l.dir, m, &store.FollowOptions{Poll: time.Millisecond})
+	check(t, err)
+	l.put(t, log0, l.third)
+	store.Arrives(t, f.Done(), "the follower goes on")
+	if err := f.Close(); !errors.Is(err, store.ErrCorrupt) || f.Status().Index != 3 {
+		t.Errorf("the follower is at %d, and ended with %v", f.Status().Index, err)
+	}
+}
+
+func TestTailUpdatesLooksAgainAtAnErrorThatItPassesOver(t *testing.T) {
+	l := lag(t)
+	ctx, cancel := context.WithCancel(t.Context())
+	looks := 0
+	var last error
+	for u, err := range store.TailUpdatesOn(ctx, l.dir, 1, func(context.Context) {
+		switch looks++; looks {
+		case 1:
+			l.put(t, log0, l.third)
+		case 4:
+			cancel()
+		}
+	}) {
+		if last = err; u.Index == 3 {
+			l.put(t, laterLog, l.later)
+		}
+	}
+	wantIs(t, last, store.ErrCorrupt)
 }
