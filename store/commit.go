@@ -438,6 +438,8 @@ func (s *Store) commitBatch() error {
 	}
 	start := time.Now()
 	s.expand(log)
+	log.Writing.Lock()
+	defer log.Writing.Unlock()
 	size := log.Size()
 	_, err := log.File.WriteAt(b.buf, b.start)
 	if errors.Is(err, fsys.ErrNoSpace) && !errors.Is(err, fsys.ErrFileLimit) { // which does not pass

@@ -7,6 +7,8 @@ import (
 	"io"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -99,6 +101,76 @@ func TestSpaceIsWrittenWhereItCantBePreallocated(t *testing.T) {
 	check(t, s.Close())
 	mem.SetQuota(0)
 	wantUpdates(t, dir, "one", "two")
+}
+
+// A server of files may say only in answer to a sync that it has no space for what was written. An
+// update is refused then, and the store goes on.
+func TestAServerWithoutSpaceSaysSoWhenZerosAreSynced(t *testing.T) {
+	const dir = "/server"
+	mem, fs := memory(t, dir)
+	unsupported := faultfs.Fault{Kinds: faultfs.OpPreallocate, Err: errors.ErrUnsupported, Forever: true}
+	fs.Inject(unsupported)
+	s := open(t, dir, &journal{}, &store.Options{SnapshotBytes: -1})
+	update(t, s, "one")
+	size := func() int64 {
+		info, err := mem.Stat(filepath.Join(dir, log0))
+		check(t, err)
+		return info.Size
+	}
+	before := size()
+	fs.Inject(faultfs.Fault{Kinds: faultfs.OpSync | faultfs.OpDatasync, Path: log0, Err: syscall.ENOSPC, Forever: true})
+	_, err := s.Update(t.Context(), make([]byte, 100<<10))
+	wantIs(t, err, store.ErrNoSpace)
+	if n := size(); n != before {
+		t.Errorf("the log has %d bytes, and had %d", n, before)
+	}
+	fs.Heal()
+	fs.Inject(unsupported)
+	large := strings.Repeat("2", 100<<10)
+	update(t, s, large)
+	check(t, s.Close())
+	wantUpdates(t, dir, "one", large)
+}
+
+// What the sync of zeros tells is not to be told of a commit, nor the other way round: none is between
+// the write of a commit and its sync.
+func TestNoZerosAreWrittenDuringACommit(t *testing.T) {
+	const dir = "/between"
+	_, fs := memory(t, dir)
+	fs.Inject(faultfs.Fault{Kinds: faultfs.OpPreallocate, Err: errors.ErrUnsupported, Forever: true})
+	s := open(t, dir, &journal{}, &store.Options{SnapshotBytes: -1})
+	update(t, s, "one")
+	synced, release := make(chan struct{}), make(chan struct{})
+	var commit, between atomic.Int64
+	fs.OnOp(func(op faultfs.Op) {
+		switch {
+		case !strings.HasSuffix(op.Path, ".log") || op.Kind&(faultfs.OpWrite|faultfs.OpSync|faultfs.OpDatasync) == 0:
+		case commit.Load() == 2:
+			between.Add(1)
+		case op.Kind == faultfs.OpDatasync && commit.CompareAndSwap(1, 2):
+			close(synced)
+			<-release
+			commit.Store(3)
+		}
+	})
+	commit.Store(1)
+	done := make(chan error, 2)
+	submit := func(u []byte) {
+		_, err := s.Update(context.Background(), u)
+		done <- err
+	}
+	go submit([]byte("two"))
+	store.Arrives(t, synced, "an update is not committed")
+	go submit(make([]byte, 100<<10))
+	store.Settle()
+	if n := between.Load(); n > 0 {
+		t.Errorf("%d operations came between a commit's write and the end of its sync", n)
+	}
+	close(release)
+	for range 2 {
+		check(t, store.Arrives(t, done, "an update does not return"))
+	}
+	check(t, s.Close())
 }
 
 // Updates do not have to wait for space: a commit sets it aside while there is a

@@ -46,6 +46,7 @@ func (g *generation) refuse() {
 		Kinds: faultfs.OpPreallocate | faultfs.OpLockDir, N: 1 + g.rng.Int64N(8), Forever: true,
 		Err: pick[error](g.rng, noSuchCall, notSupported),
 	}
+	g.waits = true
 	g.note("refused: %v %d: %v", f.Kinds, f.N, f.Err)
 	g.fs.Inject(f)
 }

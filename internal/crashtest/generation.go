@@ -21,7 +21,8 @@ type generation struct {
 	drawn []state
 	left  int  // states to draw
 	every int  // operations between draws, on average
-	burst int  // updates to submit during the next write to a log
+	burst int  // updates to submit during the next write to a log, unless they might wait for that
+	waits bool // nothing can be set aside: an update may wait for a commit
 	busy  bool // in the middle of an operation
 
 	leader int // the update during whose sync others were submitted, or 0
@@ -79,7 +80,7 @@ func (g *generation) onOp(op faultfs.Op) {
 	logSync := op.Kind == faultfs.OpDatasync && strings.HasSuffix(op.Path, ".log") && !hit
 	switch {
 	case g.busy || g.s == nil:
-	case g.burst > 0 && logSync:
+	case g.burst > 0 && logSync && !g.waits:
 		// Submitted from within a commit, they make up the next batch: the same
 		// one at each replay of the seed.
 		n := g.burst

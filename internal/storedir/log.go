@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"sync"
 	"sync/atomic"
 
 	"github.com/stateio/stateio/internal/fsys"
@@ -13,10 +14,14 @@ import (
 // A Log is a log that is written. It has two sides, each for one goroutine at a time: what
 // is written there, with the exported fields, and the disk space that is set aside, with
 // SetAside and Piece. Size may be called by anybody.
+//
+// The first side holds Writing from a write to the end of its sync, unless it knows that no space
+// is set aside meanwhile.
 type Log struct {
-	File   *OwnFile
-	Path   string
-	Header storefile.Header
+	File    *OwnFile
+	Path    string
+	Header  storefile.Header
+	Writing sync.Mutex
 
 	End    int64            // of what was written; whoever writes to File moves it
 	Digest storefile.Digest // of the records before End; likewise

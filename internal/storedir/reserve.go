@@ -47,25 +47,31 @@ func (log *Log) SetAside(end int64, spares func(n int64) error) (short bool, err
 	return short, nil
 }
 
-// grow sets n bytes aside after what log has.
+// grow sets n bytes aside after what log has, and writes zeros there: space that is
+// only set aside makes each commit wait for the file system to note what was
+// written of it, which costs ext4 more than the commit itself.
+//
+// Where nothing can be set aside, the zeros take the space. They are synced then: a server of
+// files may say only in answer to that that it has none. No commit is under way meanwhile, since
+// the error of a sync is told once, and is none of a commit's: zeros are all that is lost.
 func (log *Log) grow(n int64) error {
 	size := log.size.Load()
-	err := preallocate(log.File, size, n)
+	err := log.File.Preallocate(size, n)
+	written := errors.Is(err, errors.ErrUnsupported)
+	if written {
+		log.Writing.Lock()
+		defer log.Writing.Unlock()
+	}
+	if err == nil || written {
+		err = writeZeros(log.File, size, n)
+	}
+	if err == nil && written {
+		err = log.File.Sync()
+	}
 	if errors.Is(err, fsys.ErrNoSpace) {
 		_ = log.File.Truncate(size) // it may have got all that was left
 	}
 	return err
-}
-
-// preallocate sets aside [off, off+n) of f, and writes zeros there: space that is
-// only set aside makes each commit wait for the file system to note what was
-// written of it, which costs ext4 more than the commit itself.
-func preallocate(f fsys.File, off, n int64) error {
-	err := f.Preallocate(off, n)
-	if err != nil && !errors.Is(err, errors.ErrUnsupported) {
-		return err
-	}
-	return writeZeros(f, off, n)
 }
 
 // zeros are what is written at once.
