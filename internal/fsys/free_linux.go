@@ -18,9 +18,10 @@ func free(dir string) (int64, error) {
 	return freeOf(&st), nil
 }
 
-// tells reports whether statfs has told what is free on a file system of this kind. A tmpfs without a limit, and a FUSE daemon
-// that has no such call, say that they have no blocks at all. Btrfs says that none is available
-// when its metadata gets short by its own guess, and takes writes still.
+// tells reports whether statfs has told what is free on a file system of this kind. A tmpfs
+// without a limit, and a FUSE daemon that has no such call, say that they have no blocks at
+// all. Btrfs says that none is available when its metadata gets short by its own guess, and
+// takes writes still.
 func tells(kind uint32, st *unix.Statfs_t) bool {
 	guess := kind == unix.BTRFS_SUPER_MAGIC && st.Bavail == 0 && st.Bfree > 0
 	return st.Blocks > 0 && !guess
