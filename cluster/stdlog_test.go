@@ -1,28 +1,25 @@
 package cluster
 
 import (
-	"io"
+	"fmt"
 	"log"
 	"os"
 	"testing"
 )
 
-// logAtStart is what package log was when the program began. Tests and examples change it.
-var logAtStart struct {
-	to     io.Writer
-	flags  int
-	prefix string
-}
+// logAtStart says what package log was when the program began. Tests change it, and go test -json
+// changes os.Stderr.
+var logAtStart string
 
 func init() {
-	logAtStart.to, logAtStart.flags, logAtStart.prefix = log.Writer(), log.Flags(), log.Prefix()
+	logAtStart = fmt.Sprintf("%t, flags %d, prefix %q", log.Writer() == os.Stderr, log.Flags(), log.Prefix())
 }
 
 // TestTheLogOfTheProgramIsLeftAlone looks at package log as the import of this package has left it,
 // and at what a program has set.
 func TestTheLogOfTheProgramIsLeftAlone(t *testing.T) {
-	if l := logAtStart; l.to != os.Stderr || l.flags != log.LstdFlags || l.prefix != "" {
-		t.Errorf("package log writes to %T, with flags %d and prefix %q", l.to, l.flags, l.prefix)
+	if want := `true, flags 3, prefix ""`; logAtStart != want {
+		t.Errorf("package log writes to standard error: %s, want %s", logAtStart, want)
 	}
 	flags := log.Flags()
 	log.SetFlags(log.LUTC)
