@@ -13,7 +13,7 @@ export async function startLive() {
   $("live-card").hidden = false;
   $("pulse").hidden = false;
   charts = {
-    rate: line($("rate-chart"), "Updates a second", 150),
+    rate: line($("rate-chart"), "Updates per second", 150),
     log: line($("log-chart"), "Log since the snapshot, in MiB", 150, { color: "state" }),
     latency: line($("latency-chart"), "Commits by how long they took", 150, {
       time: false, color: "header",
@@ -43,8 +43,8 @@ async function sample() {
   const rate = before ? ((s.updates - before.stats.updates) * 1000) / Math.max(1, now.t - before.t) : 0;
   const took = s.commit_durations;
   tiles([
-    ["Updates a second", number(Math.round(rate)), `${number(s.updates)} since the start`],
-    ["Commit, half of them", took.count ? duration(took.p50_ns) : "–", took.count ? `99 of 100: ${duration(took.p99_ns)}` : "none yet"],
+    ["Updates per second", number(Math.round(rate)), `${number(s.updates)} since the start`],
+    ["Commit time, p50", took.count ? duration(took.p50_ns) : "–", took.count ? `p99 ${duration(took.p99_ns)}` : "none yet"],
     ["Index", number(s.index), s.index === s.durable ? "all durable" : `${number(s.index - s.durable)} not yet durable`],
     ["Log since snapshot", size(s.log_bytes_since_snapshot), s.snapshot_time ? `made ${span(now.t - Date.parse(s.snapshot_time))} ago` : "none yet"],
     ["On the disk", size(s.disk_bytes), s.snapshot_running ? `snapshot: ${size(s.snapshot_written_bytes)}` : `snapshot: ${size(s.snapshot_bytes)}`],
