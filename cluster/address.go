@@ -11,12 +11,12 @@ import (
 
 // checkAddresses refuses addresses by which a node can't be reached, only listened at.
 func (o *Options) checkAddresses() error {
-	err := cmp.Or(checkAddress(o.Listen), checkAddress(o.Advertise))
+	err := cmp.Or(inOption("Listen", checkAddress(o.Listen)), inOption("Advertise", checkAddress(o.Advertise)))
 	for _, addr := range o.Join {
-		err = cmp.Or(err, checkOther(addr))
+		err = cmp.Or(err, inOption("Join", checkOther(addr)))
 	}
 	if err != nil {
-		return fmt.Errorf("cluster: an address of Options: %w", err)
+		return err
 	}
 	for _, m := range o.Members {
 		if err := checkOther(m.Addr); err != nil {
@@ -32,6 +32,14 @@ func (o *Options) checkAddresses() error {
 		}
 	}
 	return nil
+}
+
+// inOption says in which field of Options an address is wrong, if it is.
+func inOption(field string, err error) error {
+	if err == nil {
+		return nil
+	}
+	return fmt.Errorf("cluster: Options.%s: %w", field, err)
 }
 
 // checkAddress refuses what is no address, as what was read from a file with the end of its line.

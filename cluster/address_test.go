@@ -28,7 +28,7 @@ func TestAddressesThatNobodyCanReachAreRefused(t *testing.T) {
 		n, err := Open(t.TempDir(), newLedger(), o)
 		if err == nil {
 			t.Errorf("%q, %q, %v is taken: %v", o.Listen, o.Advertise, o.Members, n.Close())
-		} else if !strings.Contains(err.Error(), "Options") {
+		} else if !strings.Contains(err.Error(), "Options.") {
 			t.Errorf("the error does not say what to do: %v", err)
 		}
 	}
