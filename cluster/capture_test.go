@@ -162,7 +162,7 @@ func (stateless) Snapshot() (io.WriterTo, error) { return nil, nil }
 // TestAStateIsNotClosedWhileItIsWritten gives up calls whose WriteTo does not return. The state
 // is closed once, when it does.
 func TestAStateIsNotClosedWhileItIsWritten(t *testing.T) {
-	noLeaks(t)
+	concurrently(t)
 	tr, m := startMoody(t, nil)
 	for call, capture := range captures(tr.nodes[0]) {
 		ctx, cancel := context.WithCancel(t.Context())

@@ -154,7 +154,7 @@ func rejoin(t *testing.T, tr *trial, i int) (aside string) {
 // a node's directory after the other. The node must say so and must not take part,
 // and the others rebuild it.
 func TestANodeThatHasLostSomethingRefusesAndIsRebuilt(t *testing.T) {
-	noLeaks(t)
+	concurrently(t)
 	tr := startTrial(t, 3, small)
 	hurt := tr.follower()
 	for name, harm := range map[string]func(dir string) error{

@@ -192,7 +192,7 @@ func watchSum(t *testing.T, m *durable.Map[string, int], n int) {
 // When the leader dies in the middle, what was acknowledged is counted, and of what is
 // unknown each at most once.
 func TestTransactionsAddUpWhenTheLeaderDies(t *testing.T) {
-	noLeaks(t)
+	concurrently(t)
 	mt := startMaps(t, nil)
 	const workers, each = 3, 30
 	lead := mt.leader()

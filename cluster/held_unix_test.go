@@ -29,6 +29,7 @@ func mustFail(t *testing.T, what string, err error) {
 // TestNothingIsAcknowledgedOnceTheDirectoryIsGone takes the files of a node away while it
 // runs. No later update is acknowledged, and everything says what has happened.
 func TestNothingIsAcknowledgedOnceTheDirectoryIsGone(t *testing.T) {
+	concurrently(t)
 	for name, harm := range map[string]func(dir string) error{
 		"removed": os.RemoveAll,
 		"moved":   func(dir string) error { return os.Rename(dir, dir+"-moved") },
@@ -39,7 +40,6 @@ func TestNothingIsAcknowledgedOnceTheDirectoryIsGone(t *testing.T) {
 		"database": func(dir string) error { return os.Remove(filepath.Join(dir, "wal", metadb.FileName)) },
 	} {
 		t.Run(name, func(t *testing.T) {
-			noLeaks(t)
 			tr := startTrial(t, 1, nil)
 			n := tr.nodes[0]
 			update(t, n, "add x")

@@ -262,7 +262,7 @@ func TestAMemberAtTheAddressOfAnotherIsNotTheOther(t *testing.T) {
 // TestFoundersAgreeOnTheirCluster begins with a list, and has all nodes, also one that is
 // late and gets a snapshot, one that joins, and all of them after a restart, say the same.
 func TestFoundersAgreeOnTheirCluster(t *testing.T) {
-	noLeaks(t)
+	concurrently(t)
 	tr := newTrial(t, 4, func(i int, o *Options) {
 		small(i, o)
 		if o.Members = o.Members[:3]; i == 3 {

@@ -292,6 +292,7 @@ func (h *halt) Handle(ctx context.Context, r slog.Record) error {
 // TestANodeAsksThoseThatItsLogHas opens a node with the address of one member, which is gone for
 // good before the node has its vote; and again, at another address.
 func TestANodeAsksThoseThatItsLogHas(t *testing.T) {
+	concurrently(t)
 	h := newHalt(t, "this node was let in")
 	tr := newTrial(t, 4, func(i int, o *Options) {
 		if i == 3 {
@@ -378,6 +379,7 @@ func TestANodeThatWasLetInGetsItsVoteWithoutJoin(t *testing.T) {
 
 // TestANodeThatWasRemovedBeforeItHadItsVoteSaysSo removes it while it is down, and opens it as always.
 func TestANodeThatWasRemovedBeforeItHadItsVoteSaysSo(t *testing.T) {
+	concurrently(t)
 	tr := halfIn(t)
 	keep := tr.nodes[tr.leader()]
 	if err := keep.Remove(within(t, time.Minute), tr.opts[2].ID); err != nil {

@@ -266,6 +266,7 @@ var (
 // when its leader deletes the end of the log, or adds to it. Then it has what its leaders have,
 // whatever that is.
 func TestAFollowerGoesOnAfterAnErrorOfItsDisk(t *testing.T) {
+	concurrently(t)
 	other := ofTerms(-1, 1, 1, 1, 1, 1, -1, 2, -2, 2) // with changes of members
 	failures := map[string]struct {
 		sent   []*raft.Log

@@ -231,6 +231,7 @@ func talks(n *Node) bool {
 // TestALeaderThatIsToBeRemovedLeavesALeaderBehind cuts a leader off while it is being removed, and
 // restarts it. Whoever is up is a majority, with it or without.
 func TestALeaderThatIsToBeRemovedLeavesALeaderBehind(t *testing.T) {
+	concurrently(t)
 	for _, count := range []int{2, 4} {
 		t.Run(fmt.Sprintf("of %d", count), func(t *testing.T) {
 			tr := startTrial(t, count, func(_ int, o *Options) { o.Heartbeat = 500 * time.Millisecond })

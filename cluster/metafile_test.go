@@ -69,7 +69,7 @@ func harmed(meta []byte) map[string][]byte {
 // TestADamagedDatabaseOfTheLogIsRefused cuts the database of the log at each page, and damages
 // each page. The node says so, and what to do, or opens with all that it had.
 func TestADamagedDatabaseOfTheLogIsRefused(t *testing.T) {
-	noLeaks(t)
+	concurrently(t)
 	o, whole, meta := lone(t)
 	refused, share := 0, 1
 	if testing.Short() {

@@ -112,7 +112,7 @@ func TestSubmittedUpdatesAreAppliedOnceEach(t *testing.T) {
 }
 
 func TestAllNodesRestart(t *testing.T) {
-	noLeaks(t)
+	concurrently(t)
 	tr := startTrial(t, 3, nil)
 	for range 50 {
 		update(t, tr.nodes[tr.follower()], "add x")
@@ -132,7 +132,7 @@ func TestAllNodesRestart(t *testing.T) {
 }
 
 func TestUpdatesGoOnWhenTheLeaderDies(t *testing.T) {
-	noLeaks(t)
+	concurrently(t)
 	tr := startTrial(t, 3, nil)
 	ctx, cancel := context.WithTimeout(t.Context(), 40*time.Second)
 	defer cancel()

@@ -7,6 +7,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -14,6 +15,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -81,7 +83,28 @@ func TestMain(m *testing.M) {
 		}
 		return
 	}
-	os.Exit(m.Run())
+	flag.Parse()
+	if err := runAtOnce(4); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	status := m.Run()
+	if left := leaked(); left != "" {
+		fmt.Fprintf(os.Stderr, "goroutines are left by tests that ran concurrently:\n%s\n", left)
+		status = max(status, 1)
+	}
+	os.Exit(status)
+}
+
+// runAtOnce lets n tests run at a time that run concurrently, unless -parallel was given:
+// they wait most of their time, also on few processors.
+func runAtOnce(n int) error {
+	given := false
+	flag.Visit(func(f *flag.Flag) { given = given || f.Name == "test.parallel" })
+	if given {
+		return nil
+	}
+	return flag.Set("test.parallel", strconv.Itoa(n))
 }
 
 func runChild(config string) error {

@@ -49,9 +49,9 @@ func tree(t *testing.T, dir string) map[string]string {
 // TestRecoverHasAllThatTheLastNodeHas loses two of three nodes. The third one can't know
 // what was acknowledged since its newest snapshot, and applies nothing of that.
 func TestRecoverHasAllThatTheLastNodeHas(t *testing.T) {
+	concurrently(t)
 	for name, snapshot := range map[string]bool{"without a snapshot": false, "after a snapshot": true} {
 		t.Run(name, func(t *testing.T) {
-			noLeaks(t)
 			tr := startTrial(t, 3, nil)
 			want := 0
 			add := func() {

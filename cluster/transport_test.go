@@ -85,6 +85,7 @@ func heldBy(t *testing.T, n *Node, want int) {
 
 // TestACallIsNotHeldInVain ends each reason to hold a call.
 func TestACallIsNotHeldInVain(t *testing.T) {
+	concurrently(t)
 	for _, c := range []struct {
 		name string
 		end  func(t *testing.T, tr *trial, lead, away int)
@@ -111,7 +112,6 @@ func TestACallIsNotHeldInVain(t *testing.T) {
 		{"the node is closed", func(_ *testing.T, tr *trial, lead, _ int) { tr.stop(lead) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			noLeaks(t)
 			tr := startTrial(t, 3, nil)
 			lead := tr.leader()
 			away := (lead + 1) % 3
@@ -155,7 +155,7 @@ func TestAnErrorOfAMemberThatAnswersIsNotHeldBack(t *testing.T) {
 // while, and needs the follower as soon as it does. Raft would wait longer after each
 // answer, unless that says not to.
 func TestANodeWhoseDiskWasFullIsSentEntriesSoon(t *testing.T) {
-	noLeaks(t)
+	concurrently(t)
 	var full [3]atomic.Bool
 	var tries [3]atomic.Int64
 	tr := startTrial(t, 3, func(i int, o *Options) {

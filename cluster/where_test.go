@@ -29,6 +29,7 @@ func knownAt(t *testing.T, n *Node, id, addr string) {
 // one take its ID. That one is down when the first one is opened again, with and without Join, and
 // when it is to be rebuilt.
 func TestANodeThatWasReplacedDoesNotComeBackByItself(t *testing.T) {
+	concurrently(t)
 	replaced(t, func(*trial, int) {})
 }
 
