@@ -9,6 +9,8 @@ import (
 
 	"github.com/hashicorp/raft-wal/metadb"
 	"github.com/hashicorp/raft-wal/types"
+
+	"github.com/stateio/stateio/internal/fsys"
 )
 
 // Files that are open can be written when their directory was removed, or moved away, and
@@ -27,31 +29,32 @@ type heldLog struct {
 
 // A heldFile is a file as it was when it was opened.
 type heldFile struct {
-	path string
-	was  os.FileInfo // nil: it was not opened yet
+	path string // empty: it was not opened yet
+	id   fsys.FileID
 }
 
 // hold notes the file at path as it is.
 func (h *heldFile) hold(path string) error {
-	was, err := os.Lstat(path)
+	was, err := fsys.OS{}.Stat(path)
 	if err == nil {
-		*h = heldFile{path, was}
+		*h = heldFile{path, was.ID}
 	}
 	return err
 }
 
-// check returns an error that is errLost unless the file is there.
+// check returns an error that is errLost unless the file is there. It does not look at the times
+// of the file, which would make the sync of the next entry longer; see package fsys.
 func (h *heldFile) check() error {
-	if h.was == nil {
+	if h.path == "" {
 		return nil
 	}
-	now, err := os.Lstat(h.path)
+	now, err := fsys.OS{}.Stat(h.path)
 	switch {
 	case errors.Is(err, os.ErrNotExist):
 		return fmt.Errorf("%w: %s is gone", errLost, h.path)
 	case err != nil:
 		return err
-	case !os.SameFile(h.was, now):
+	case now.ID != h.id:
 		return fmt.Errorf("%w: another file is in the place of %s", errLost, h.path)
 	}
 	return nil

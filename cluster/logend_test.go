@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"sync"
 	"testing"
@@ -234,10 +233,6 @@ func (f *puppet) install(entries []*raft.Log, term uint64) {
 // anything is done or afterwards, until heal is called.
 func (f *puppet) fail(after int, done bool) (heal func()) {
 	f.t.Helper()
-	was, err := os.Stat(f.dir)
-	if err != nil {
-		f.t.Fatal(err)
-	}
 	held := &heldLog{}
 	f.logs.held, f.logs.lost = held, func(err error) { f.t.Error(err) }
 	f.logs.before = func() error {
@@ -249,7 +244,7 @@ func (f *puppet) fail(after int, done bool) (heal func()) {
 		}
 		held.mu.Lock()
 		defer held.mu.Unlock()
-		held.meta = heldFile{"\x00", was} // which can't be looked at
+		held.meta = heldFile{path: "\x00"} // which can't be looked at
 		return nil
 	}
 	return func() { f.logs.before, f.logs.held = nil, nil }
