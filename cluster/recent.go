@@ -17,9 +17,10 @@ type recent struct {
 	most int // bytes kept, at least the latest update
 
 	mu      sync.Mutex
-	list    []store.Update          // without gaps; nobody changes their data
-	last    uint64                  // index of the last update applied, which ends list
-	bytes   int                     // of list
+	all     []store.Update          // without gaps; nobody changes their data
+	gone    int                     // how many of all, from the first, are not kept any more
+	last    uint64                  // index of the last update applied, which ends all
+	bytes   int                     // of those kept
 	ended   func(what string) error // the error of waiting for more, once nothing more comes; nil before
 	changed chan struct{}           // closed when one of these changes; nil: nobody waits
 }
@@ -34,25 +35,35 @@ func (r *recent) add(updates []store.Update) {
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.list = append(r.list, updates...)
+	r.slideLocked(len(updates))
+	r.all = append(r.all, updates...)
 	r.last = updates[len(updates)-1].Index
 	for _, u := range updates {
 		r.bytes += recentOverhead + len(u.Data)
 	}
-	n := 0
-	for ; r.bytes > r.most && n < len(r.list)-1; n++ {
-		r.bytes -= recentOverhead + len(r.list[n].Data)
+	for ; r.bytes > r.most && r.gone < len(r.all)-1; r.gone++ {
+		r.bytes -= recentOverhead + len(r.all[r.gone].Data)
+		r.all[r.gone] = store.Update{}
 	}
-	clear(r.list[:n])
-	r.list = r.list[n:]
 	r.announceLocked()
+}
+
+// slideLocked makes room for so many updates in place of those that are gone. While there are more
+// of those than others it needs no larger array, and moves each update once, about.
+func (r *recent) slideLocked(more int) {
+	if len(r.all)+more <= cap(r.all) || r.gone <= len(r.all)/2 {
+		return
+	}
+	kept := copy(r.all, r.all[r.gone:])
+	clear(r.all[kept:])
+	r.all, r.gone = r.all[:kept], 0
 }
 
 // reset says that a snapshot was restored, up to update last.
 func (r *recent) reset(last uint64) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.list, r.bytes, r.last = nil, 0, last
+	r.all, r.gone, r.bytes, r.last = nil, 0, 0, last
 	r.announceLocked()
 }
 
@@ -79,12 +90,13 @@ const recentBatch = 256
 func (r *recent) after(from uint64) ([]store.Update, <-chan struct{}, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	first := r.last + 1 - uint64(len(r.list))
+	kept := r.all[r.gone:]
+	first := r.last + 1 - uint64(len(kept))
 	switch {
 	case from < first:
 		return nil, nil, fmt.Errorf("cluster: update %d is not kept in memory any more, only those from %d on (follow with Node.Follow, begin anew with a Backup, or set Options.KeepUpdates): %w", from, first, store.ErrNotRetained)
 	case from <= r.last:
-		got := r.list[from-first:]
+		got := kept[from-first:]
 		return slices.Clone(got[:min(len(got), recentBatch)]), nil, nil
 	case r.ended != nil:
 		return nil, nil, r.ended("reading updates")
