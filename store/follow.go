@@ -173,7 +173,8 @@ func (s *Store) progress(next uint64) (durable uint64, changed <-chan struct{}, 
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if next > s.durable {
-		pending := s.flight != nil || s.fill.updates > 0 || s.index.Load() > s.durable && s.failureLocked() == nil
+		applying := s.applying.Load() // looked at before index, which is higher by then if it is over
+		pending := s.flight != nil || s.fill.updates > 0 || (applying || s.index.Load() > s.durable) && s.failureLocked() == nil
 		if !pending {
 			err = s.err // else more are on their way, also while the store is closed
 		}

@@ -3,6 +3,7 @@ package store_test
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"slices"
@@ -338,4 +339,56 @@ func TestALoopOverUpdatesThatCancelsAndBreaks(t *testing.T) {
 		break
 	}
 	check(t, s.Close())
+}
+
+// An answering is a machine whose Apply returns when the test says with what.
+type answering struct {
+	nothing
+	in  chan struct{}
+	out chan error
+}
+
+func (m *answering) Apply([]byte) (any, error) {
+	m.in <- struct{}{}
+	return nil, <-m.out
+}
+
+// An update that is being applied when the store is closed may be acknowledged still: whoever
+// waits for it gets it then, and is told that it will not come if Apply refuses it.
+func TestWhatIsAppliedWhileTheStoreIsClosedComes(t *testing.T) {
+	waits := map[string]func(s *store.Store) error{
+		"WaitIndex": func(s *store.Store) error { return s.WaitIndex(context.Background(), 1) },
+		"Updates": func(s *store.Store) error {
+			for _, err := range s.Updates(context.Background(), 1) {
+				return err
+			}
+			return nil
+		},
+	}
+	for name, wait := range waits {
+		for answer, want := range map[error]error{nil: nil, errRefused: store.ErrClosed} {
+			const dir = "/followclosing"
+			memory(t, dir)
+			m := &answering{in: make(chan struct{}), out: make(chan error)}
+			s := openOnly(t, dir, m, nil)
+			made, closed, waited := make(chan error, 1), make(chan error, 1), make(chan error, 1)
+			go func() {
+				_, err := s.Update(context.Background(), []byte("last"))
+				made <- err
+			}()
+			store.Arrives(t, m.in, "the update is not applied")
+			go func() { closed <- s.Close() }()
+			store.Settle() // it waits for Apply
+			go func() { waited <- wait(s) }()
+			store.Settle()
+			m.out <- answer
+			if err := store.Arrives(t, made, "the update has not ended"); !errors.Is(err, answer) {
+				t.Errorf("%s: the update: %v, want %v", name, err, answer)
+			}
+			if err := store.Arrives(t, waited, name+" has not ended"); !errors.Is(err, want) {
+				t.Errorf("%s, when Apply has returned %v: %v, want %v", name, answer, err, want)
+			}
+			check(t, store.Arrives(t, closed, "Close has not ended"))
+		}
+	}
 }

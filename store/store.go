@@ -513,6 +513,9 @@ func (s *Store) awaitDue(ctx context.Context) {
 func (s *Store) settleApply() {
 	s.apply.Lock()
 	s.unlockApply(idle)
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.announceLocked() // a follower that looked meanwhile took what was refused for pending
 }
 
 // protect ends the log with a seal and an empty log after it, so that any
