@@ -9,8 +9,12 @@ import (
 // find in its way at the disk.
 const paceBytes = 1 << 20
 
-// paceShare is how many times as long as it worked a snapshot pauses.
-const paceShare = 3
+// paceShare is how many times as long as it worked a snapshot pauses, and longestPause how long
+// at most: a process that was stopped, or a disk that hung, for hours has not worked for hours.
+const (
+	paceShare    = 3
+	longestPause = 10 * time.Second
+)
 
 // A pacer makes the writing and verifying of a snapshot leave most of the disk's
 // and the processor's time to commits, as long as there are any.
@@ -34,12 +38,12 @@ func (p *pacer) Write(b []byte) (int, error) {
 	return len(b), p.m.givenUp()
 }
 
-// pause sleeps for a time in proportion to what was worked since the last pause, if
-// there were commits meanwhile.
+// pause sleeps for a time in proportion to what was worked since the last pause, but not for
+// long, if there were commits meanwhile.
 func (p *pacer) pause(worked time.Duration) {
 	batches := p.m.Commits()
 	if batches != p.batches {
-		t := time.NewTimer(paceShare * worked)
+		t := time.NewTimer(min(paceShare*worked, longestPause))
 		defer t.Stop()
 		select {
 		case <-t.C:

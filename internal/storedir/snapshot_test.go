@@ -6,8 +6,11 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"sync"
 	"syscall"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/stateio/stateio/internal/fsys"
 	"github.com/stateio/stateio/internal/fsys/faultfs"
@@ -186,5 +189,42 @@ func TestTheFirstErrorEndsASnapshot(t *testing.T) {
 		if n := fs.Ops() - before; n > 0 {
 			t.Errorf("%s: %d operations came after the error", name, n)
 		}
+	}
+}
+
+// A snapshot that the process was stopped in for hours, or whose disk hung, goes on soon after
+// that, beside commits: it pauses in proportion to its work, and not for long.
+func TestASnapshotGoesOnAfterAStop(t *testing.T) {
+	const stop = 5 * time.Hour
+	for name, tt := range map[string]struct {
+		pace func(w *snapWriter) io.Writer // that is stopped in
+		in   faultfs.Kind                  // this operation, or before a Write
+	}{
+		"written":   {func(w *snapWriter) io.Writer { return w }, faultfs.OpDatasync},
+		"read back": {func(w *snapWriter) io.Writer { return w.m.newPacer() }, 0},
+	} {
+		synctest.Test(t, func(t *testing.T) {
+			w, fs, _ := newSnapTest(t)
+			commits := uint64(0)
+			w.m.Commits = func() uint64 { commits++; return commits } // some came meanwhile
+			out, start := tt.pace(w), time.Now()
+			hang := sync.OnceFunc(func() { time.Sleep(stop) })
+			if tt.in == 0 {
+				hang()
+			}
+			fs.OnOp(func(op faultfs.Op) {
+				if op.Kind == tt.in {
+					hang()
+				}
+			})
+			for range 2 * paceBytes / storefile.SnapBuffer {
+				if _, err := out.Write(make([]byte, storefile.SnapBuffer)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			if took := time.Since(start) - stop; took < 0 || took > time.Minute {
+				t.Errorf("%s: it went on %v after it was stopped for %v", name, took, stop)
+			}
+		})
 	}
 }
