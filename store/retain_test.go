@@ -2,11 +2,15 @@ package store_test
 
 import (
 	"errors"
+	"fmt"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
+	"github.com/stateio/stateio/internal/fsys"
 	"github.com/stateio/stateio/internal/fsys/faultfs"
 	"github.com/stateio/stateio/internal/fsys/memfs"
 	"github.com/stateio/stateio/store"
@@ -135,5 +139,51 @@ func TestOldFilesThatStayAreToldApartFromAFailedSnapshot(t *testing.T) {
 		}
 		check(t, s.Close())
 		wantUpdates(t, dir, "one", "two", "three")
+	}
+}
+
+// A snapshot whose header is damaged, or that the disk does not give back, has no time, and keeps
+// no files that others show to be older than KeepFor.
+func TestRetentionByAgePassesOverADamagedHeader(t *testing.T) {
+	const dir, bad = "/keepdamaged", "00000000000000000008.snap"
+	for name, spoil := range map[string]func(f *faultfs.FS){
+		"damaged": func(f *faultfs.FS) {
+			file, err := f.Open(filepath.Join(dir, bad), fsys.ReadWrite, 0)
+			check(t, err)
+			_, err = file.WriteAt([]byte("?"), 40)
+			check(t, err)
+			check(t, file.Close())
+		},
+		"not given back": func(f *faultfs.FS) {
+			f.Inject(faultfs.Fault{Kinds: faultfs.OpRead, Path: bad, Err: syscall.EIO, Forever: true})
+		},
+	} {
+		clock, mem := dialed(t, dir)
+		f := faultfs.New(mem)
+		mount(t, dir, f)
+		s := open(t, dir, &diary{}, &store.Options{KeepSnapshots: 1, KeepFor: 5 * time.Hour, SnapshotBytes: -1})
+		for i := range 20 {
+			clock.move(time.Hour)
+			update(t, s, fmt.Sprint(i+1))
+			check(t, s.Snapshot(t.Context()))
+			if i == 9 {
+				spoil(f)
+			}
+			if err := s.Stats().RetainError; err != nil {
+				t.Errorf("%s: after %d snapshots: %v", name, i+1, err)
+			}
+			// One for each of five hours, the one before them, and the one that is bad.
+			if kept := snapshotsIn(t, mem, dir); len(kept) > 5+2 {
+				t.Errorf("%s: after %d snapshots %q are kept for five hours", name, i+1, kept)
+			}
+			if i > 5 {
+				_, err := store.IndexAt(t.Context(), dir, clock.now().Add(-5*time.Hour))
+				check(t, err)
+			}
+		}
+		if slices.Contains(snapshotsIn(t, mem, dir), bad) {
+			t.Errorf("%s: it is kept after twelve hours", name)
+		}
+		check(t, s.Close())
 	}
 }

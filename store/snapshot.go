@@ -9,6 +9,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/stateio/stateio/internal/fsys"
 	"github.com/stateio/stateio/internal/storedir"
 	"github.com/stateio/stateio/internal/storefile"
 )
@@ -544,12 +545,16 @@ func (s *Store) retain() error {
 }
 
 // agedOut returns how many of the first snapshots are not needed for the states of the
-// time that Options.KeepFor says: all before the last one that is older.
+// time that Options.KeepFor says: all before the last one that is older. One whose header is
+// damaged, or that the disk does not give back, has no time; what is before it decides.
 func (s *Store) agedOut(snaps []uint64) (int, error) {
 	now := s.dir.FS.Now()
 	since := now.Add(-s.opts.KeepFor)
 	for i, index := range slices.Backward(snaps) {
 		made, err := s.snapshotMade(index, now)
+		if errors.Is(err, ErrCorrupt) || fsys.Unreadable(err) {
+			continue
+		}
 		if err != nil {
 			return 0, storedir.Wrap("looking for snapshots that are no longer needed", err)
 		}
