@@ -128,6 +128,33 @@ func TestRestoreAtWithinAChange(t *testing.T) {
 	}
 }
 
+// An update of a change that is refused in a replay names a state before it that there was.
+func TestARefusedReplayWithinAChangeNamesAStateBeforeIt(t *testing.T) {
+	const dir = "/refusedwithin"
+	memory(t, dir)
+	live := &journal{}
+	s := open(t, dir, live, nil)
+	_, err := s.Change(t.Context(), note(live, "1", "2"))
+	check(t, err)
+	_, err = s.Change(t.Context(), note(live, "3", "4", "5"))
+	check(t, err)
+	check(t, s.Close())
+	for refuse, want := range map[string]string{"2": "", "3": " 2, the last one before it", "5": " 2, the last one before its change"} {
+		_, opened := store.Open(dir, &choosy{refuse: refuse}, quiet(nil))
+		_, loaded := store.Load(t.Context(), dir, &choosy{refuse: refuse})
+		for _, err := range []error{opened, loaded} {
+			var refused *store.ReplayError
+			switch {
+			case !errors.As(err, &refused) || fmt.Sprint(refused.Index) != refuse:
+				t.Errorf("update %s: %v", refuse, err)
+			case want == "" && strings.Contains(err.Error(), "RestoreAt"), !strings.HasSuffix(err.Error(), want):
+				t.Errorf("update %s: %v; want it to end in %q", refuse, err, want)
+			}
+		}
+	}
+	check(t, store.RestoreAt(t.Context(), dir, &choosy{refuse: "5"}, 2, nil))
+}
+
 // Bisect judges no state within a change, and finds the whole change that is bad.
 func TestBisectJudgesNoPartOfAChange(t *testing.T) {
 	const dir = "/bisectwithin"

@@ -82,6 +82,8 @@ type ReplayError struct {
 	Path   string // of the log that holds it; "": a shadow in another process has refused it
 	Offset int64  // of its entry, in bytes from the file's start
 	Err    error  // what Apply or Restore returned
+
+	unit uint64 // index of the first update of its [Store.Change]; 0: it is by itself
 }
 
 // Error implements error.
@@ -90,9 +92,13 @@ func (e *ReplayError) Error() string {
 	if e.Path != "" {
 		place = fmt.Sprintf(", at offset %d of %s", e.Offset, e.Path)
 	}
+	before, of := e.Index, "it"
+	if e.unit != 0 && e.unit < e.Index { // there was no state between the updates of a change
+		before, of = e.unit, "its change"
+	}
 	todo := "or open the store with the program that made it"
-	if e.Index > 1 {
-		todo = fmt.Sprintf("open the store with the program that made it, or go back with RestoreAt to update %d, the last one before it", e.Index-1)
+	if before > 1 {
+		todo = fmt.Sprintf("open the store with the program that made it, or go back with RestoreAt to update %d, the last one before %s", before-1, of)
 	}
 	return fmt.Sprintf("store: replaying update %d%s: the machine refused it, as it had not when the update was made: %v; "+
 		"look at it with ReadUpdates (stateio log), %s", e.Index, place, storefile.Bare(e.Err), todo)

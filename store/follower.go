@@ -265,7 +265,7 @@ func (f *Follower) lacksState() bool {
 func (f *Follower) apply(u *logged) error {
 	r := f.cursor.r
 	if err := f.applyLocked(u); err != nil {
-		return &ReplayError{Index: r.Index, Path: r.Path, Offset: r.Off, Err: err}
+		return &ReplayError{Index: r.Index, Path: r.Path, Offset: r.Off, Err: err, unit: r.UnitStart}
 	}
 	f.mu.Lock()
 	defer f.mu.Unlock()

@@ -528,7 +528,7 @@ func (l *loader) apply(r *storefile.LogReader) error {
 			if l.machineError = true; errors.Is(err, ErrShadowGone) {
 				return fmt.Errorf("replaying update %d: %w", r.Index, err)
 			}
-			return &ReplayError{Index: r.Index, Path: r.Path, Offset: r.Off, Err: err}
+			return &ReplayError{Index: r.Index, Path: r.Path, Offset: r.Off, Err: err, unit: r.UnitStart}
 		}
 		l.meter.At(r.End)
 		l.time = r.Time

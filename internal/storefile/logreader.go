@@ -21,9 +21,9 @@ type LogReader struct {
 	// Back is how many updates of its commit are before the entry read last: 0 if a
 	// commit begins with it.
 	Back uint32
-	// UnitEnd is the index of the last update in the entry read last: those up to there are one
-	// atomic unit.
-	UnitEnd uint64
+	// UnitStart and UnitEnd are the indexes of the first and the last update in the entry read
+	// last, which are one atomic unit.
+	UnitStart, UnitEnd uint64
 	// State says that the update read last is a whole state, which replaces the one before.
 	State   bool
 	back    uint32 // updates in the current commit so far
@@ -172,7 +172,7 @@ func (r *LogReader) step() ([]byte, error) {
 	}
 	r.Back, r.State = t.Back, t.State
 	r.Index++
-	r.UnitEnd = r.Index
+	r.UnitStart, r.UnitEnd = r.Index, r.Index
 	if !t.Grouped {
 		r.back = t.Back + 1
 		return payload, nil
