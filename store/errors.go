@@ -155,7 +155,7 @@ type status struct {
 // being written never will be. The caller holds neither batchMu nor mu.
 func (s *Store) fail(err error) error {
 	s.mu.Lock()
-	first := s.err == nil || errors.Is(s.err, ErrClosed)
+	first := s.failureLocked() == nil // ErrClosed may be of another store, in what this one has failed with
 	if first {
 		s.err = &storefile.Error{Is: ErrFailed, Msg: s.dir.Path + " has failed, close it and open it again", Cause: err}
 		s.down.Store(true)

@@ -308,6 +308,35 @@ func TestAStateThatRestoreRefuses(t *testing.T) {
 	}
 }
 
+// A machine whose state is in another store may refuse one because that is closed. This one has
+// failed with it once and for all, also when the commit under way fails after that.
+func TestAStoreFailsOnceWithTheErrorOfAnother(t *testing.T) {
+	const dir = "/failsonce"
+	_, f := memory(t, dir)
+	s := openOnly(t, dir, refusesState{}, nil)
+	f.Inject(faultfs.Fault{Kinds: faultfs.OpDatasync, Err: errors.New("broken")})
+	release := hold(f)
+	ticket, err := s.Submit([]byte("one"))
+	check(t, err)
+	store.Settle() // it is being committed
+	_, err = s.Replace(t.Context(), journalState{"two"})
+	wantIs(t, err, store.ErrFailed)
+	wantIs(t, err, store.ErrClosed) // of the other one
+	release()
+	err = ticket.Wait(t.Context())
+	wantIs(t, err, store.ErrUnknown)
+	wantIs(t, err, store.ErrFailed)
+	if err := s.Stats().Err; err == nil || strings.Contains(err.Error(), "broken") {
+		t.Errorf("the store failed with %v", err)
+	}
+	wantIs(t, s.Close(), store.ErrFailed)
+}
+
+// refusesState has its state in another store, which is closed.
+type refusesState struct{ nothing }
+
+func (refusesState) Restore(io.Reader) error { return fmt.Errorf("elsewhere: %w", store.ErrClosed) }
+
 // panicky panics when it restores a state.
 type panicky struct{ journal }
 
