@@ -439,3 +439,32 @@ func TestCloseWaitsForASnapshotThatIsDueNotForEver(t *testing.T) {
 		}
 	})
 }
+
+// Close waits for a snapshot that is due, and callers whose updates are pending do not: what is
+// wanted durable by Close is at once, whatever SyncInterval says.
+func TestWhatIsPendingDoesNotWaitForASnapshotThatIsDue(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const dir = "/brieflypending"
+		memory(t, dir)
+		runBriefly(t, dir, 64, nil, func(s *store.Store) { update(t, s, "one") })
+		slowly := func() (io.WriterTo, error) {
+			return store.WriterFunc(func(w io.Writer) error {
+				time.Sleep(30 * time.Second)
+				return nil
+			}), nil
+		}
+		s := open(t, dir, &troubled{snapshot: slowly}, &store.Options{SyncInterval: time.Hour})
+		update(t, s, "one more") // begins the snapshot
+		synctest.Wait()
+		start, took := time.Now(), make(chan time.Duration, 1)
+		go func() {
+			update(t, s, "the last")
+			took <- time.Since(start)
+		}()
+		synctest.Wait()
+		check(t, s.Close())
+		if took := <-took; took > time.Second {
+			t.Errorf("the update took %v, and Close %v", took, time.Since(start))
+		}
+	})
+}

@@ -406,7 +406,7 @@ func (s *Store) gather() {
 // there was no space for is late already: it waits for the backoff only.
 func (s *Store) interval() {
 	d := time.Duration(s.syncInterval.Load())
-	if d == 0 || s.isStalled() {
+	if d == 0 || s.isStalled() || s.down.Load() {
 		return
 	}
 	s.mu.Lock()

@@ -456,6 +456,7 @@ func (s *Store) shut() {
 	s.announceLocked()
 	s.mu.Unlock()
 	s.refuseQueued()
+	s.Flush() // what awaitDue waits for is not what is pending
 }
 
 func (s *Store) close(ctx context.Context) error {
