@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"slices"
+	"sync/atomic"
 	"time"
 
 	"github.com/stateio/stateio/internal/fsys"
@@ -31,6 +32,7 @@ type snapshots struct {
 	failedAt      time.Time    // when the last snapshot failed
 
 	underway storedir.Progress // of the snapshot that is being made; needs no lock
+	held     atomic.Bool       // updates wait for it; likewise
 
 	// These belong to the snapshotter.
 	remade map[uint64]bool // indexes of snapshots that Open refused, and that were made again
@@ -437,6 +439,8 @@ func (s *Store) snapshotInitial(run *snapshotRun) (done bool, size int64, c *cap
 		return true, 0, nil, err
 	}
 	s.noteLogged(c)
+	s.held.Store(true)
+	defer s.held.Store(false)
 	c.within = inHeldWrite
 	defer func() {
 		if cerr := s.giveBack(c); err == nil {

@@ -420,6 +420,8 @@ func (s *Store) commitAwaited() bool {
 // whatUpdatesWaitFor says why n updates are not applied.
 func (s *Store) whatUpdatesWaitFor(n int) string {
 	switch {
+	case s.held.Load():
+		return updatesWait(n, "for a snapshot of the state before the first one: "+stages[s.underway.Stage.Load()])
 	case s.applying.Load():
 		return updatesWait(n, "until Apply returns")
 	case !s.state.TryRLock():

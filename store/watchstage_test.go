@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"io"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -43,4 +44,31 @@ func TestWhatASnapshotWaitsForIsLogged(t *testing.T) {
 			check(t, s.Close())
 		})
 	}
+}
+
+// Updates that wait for the snapshot of a state that was set before the first of them wait for its
+// WriteTo, and not for the disk alone.
+func TestWhatTheFirstUpdateWaitsForIsLogged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		const dir = "/firststage"
+		memory(t, dir)
+		opts, lines := logged(store.Options{SnapshotBytes: -1})
+		hangs := func() (io.WriterTo, error) {
+			return store.WriterFunc(func(io.Writer) error {
+				time.Sleep(time.Minute)
+				return nil
+			}), nil
+		}
+		s := open(t, dir, &troubled{snapshot: hangs}, opts)
+		lines()
+		made := make(chan error, 1)
+		go func() { made <- s.Snapshot(t.Context()) }()
+		synctest.Wait()
+		update(t, s, "one")
+		check(t, <-made)
+		if l := lines(); !strings.Contains(l, "1 update waits for a snapshot of the state before the first one: ") || !strings.Contains(l, "WriteTo") {
+			t.Errorf("the log says %q", l)
+		}
+		check(t, s.Close())
+	})
 }
