@@ -29,6 +29,9 @@ func TestMustExist(t *testing.T) {
 		t.Error("a store was made in a directory without a name")
 	}
 	check(t, store.Create("/mustexist2", journalState{"old"}, must)) // Create makes one by definition
+	inMemory, err := store.OpenMemory(&journal{}, must)              // and so does OpenMemory
+	check(t, err)
+	check(t, inMemory.Close())
 }
 
 // choosy is a machine that refuses what it accepted before.

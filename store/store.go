@@ -89,7 +89,8 @@ func OpenContext(ctx context.Context, dir string, m Machine, opts *Options) (*St
 // tests of a program, and for one that runs without a disk. Everything else is as with
 // [Open], the same code and the same errors; m must be in its initial state. What is told
 // as durable is not. Its log stays in memory until a snapshot replaces it, so
-// Options.SnapshotBytes bounds how much that is.
+// Options.SnapshotBytes bounds how much that is. The default of Options.KeepSnapshots is 1, and
+// MustExist does not count: a program may pass the options that it has.
 func OpenMemory(m Machine, opts *Options) (*Store, error) {
 	o, err := opts.withDefaults()
 	if err != nil {
@@ -98,6 +99,7 @@ func OpenMemory(m Machine, opts *Options) (*Store, error) {
 	if opts == nil || opts.KeepSnapshots == 0 {
 		o.KeepSnapshots = 1
 	}
+	o.MustExist = false
 	return openOn(context.Background(), memfs.New(memfs.Options{}), "/memory", m, o)
 }
 
