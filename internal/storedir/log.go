@@ -125,7 +125,7 @@ func (log *Log) lacks(b []byte) bool {
 func (d *Dir) FitToSeal(log *Log) error {
 	moved, err := d.held.Moved()
 	if moved {
-		err = fmt.Errorf("the directory was moved or removed while it was open: give it the name %s again", d.Path)
+		err = fmt.Errorf("the directory was moved or removed while it was open, or something was mounted over it: let %s lead to it again", d.Path)
 	}
 	if err == nil {
 		if _, err = d.FS.Stat(log.Path); err != nil {
