@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"slices"
 
+	"github.com/stateio/stateio/internal/fsys"
 	"github.com/stateio/stateio/internal/meter"
 	"github.com/stateio/stateio/internal/storefile"
 	"github.com/stateio/stateio/internal/storefs"
@@ -85,16 +86,22 @@ type copying struct {
 	in       storefile.Dir
 	progress func(done, total int64)
 	before   uint64 // the snapshots from this index on are damaged
+	unread   string // path of the snapshot that make has begun with, if the disk does not give it back
 	begun    bool   // dst is there, and was not before
 	size     int64  // of what is read, in bytes
 	told     int64
 }
 
-// passOver reports whether err is of damage to the snapshot that make has begun with: the one
-// before and more of the log give the same state, as they do when the store is opened.
+// passOver reports whether err is of the snapshot that make has begun with, which is damaged, or
+// which the disk does not give back: the one before and more of the log give the same state, as
+// they do when the store is opened.
 func (c *copying) passOver(err error) bool {
+	path := c.unread
 	var damage *CorruptError
-	if !errors.As(err, &damage) {
+	if errors.As(err, &damage) {
+		path = damage.Path
+	}
+	if path == "" {
 		return false
 	}
 	l, lerr := c.in.List()
@@ -102,7 +109,7 @@ func (c *copying) passOver(err error) bool {
 		return false
 	}
 	n, _ := slices.BinarySearch(l.Snaps, c.before)
-	if n == 0 || damage.Path != c.in.Snap(l.Snaps[n-1]) {
+	if n == 0 || path != c.in.Snap(l.Snaps[n-1]) {
 		return false
 	}
 	c.before = l.Snaps[n-1]
@@ -123,9 +130,11 @@ func (c *copying) make(dst string) (index uint64, err error) {
 	if n, _ := slices.BinarySearch(l.Snaps, c.before); n > 0 {
 		state, err := c.in.OpenSnap(l.Snaps[n-1])
 		if err != nil {
+			c.read(l.Snaps[n-1], err)
 			return 0, err
 		}
 		defer state.Close()
+		defer func() { c.read(l.Snaps[n-1], state.Err()) }()
 		sizes = append(sizes, state.Size())
 		src.index, src.time, src.store = l.Snaps[n-1], state.Header.Time, state.Header.Store
 		src.state = &readState{ctx: c.ctx, state: state}
@@ -152,6 +161,13 @@ func (c *copying) make(dst string) (index uint64, err error) {
 	made, err := makeStore(dst, modesOf(c.in), src, !c.begun)
 	c.begun = c.begun || made
 	return r.cursor.next - 1, err
+}
+
+// read notes what came of reading the snapshot of index.
+func (c *copying) read(index uint64, err error) {
+	if c.unread = ""; fsys.Unreadable(err) {
+		c.unread = c.in.Snap(index)
+	}
 }
 
 // modesOf returns the permissions that a store has, with those that its owner needs.

@@ -136,10 +136,22 @@ func idOf(t *testing.T, dir string) string {
 // one before: the copy has the state that the store has.
 func TestCopyPassesOverADamagedSnapshot(t *testing.T) {
 	const src, dst = "/spoiltsrc", "/spoiltdst"
-	for what, at := range map[string]int{"its header": 20, "its state": headerLen + 20} {
+	flipped := func(at int) *faultfs.FS {
 		fl := checkedStore(t)
 		fl[snap3] = spoil(fl[snap3], at)
-		mount(t, src, fl.mem(t, src))
+		return faultfs.New(fl.mem(t, src))
+	}
+	unread := func(kind faultfs.Kind) *faultfs.FS {
+		f := faultfs.New(checkedStore(t).mem(t, src))
+		f.Inject(faultfs.Fault{Kinds: kind, Path: snap3, Err: syscall.EIO, Forever: true})
+		return f
+	}
+	for what, f := range map[string]*faultfs.FS{
+		"its header": flipped(20), "its state": flipped(headerLen + 20),
+		"the sector of its header": unread(faultfs.OpRead),
+		"its inode":                unread(faultfs.OpOpen),
+	} {
+		mount(t, src, f)
 		mount(t, dst, memfs.New(memfs.Options{}))
 		index, err := store.Copy(t.Context(), src, dst, nil)
 		if err != nil || index != 4 {
@@ -152,6 +164,26 @@ func TestCopyPassesOverADamagedSnapshot(t *testing.T) {
 			t.Errorf("%s is damaged, and the copy has %q, not %q: %v", what, m.b, want.b, err)
 		}
 	}
+}
+
+// So is one that the disk begins to give back, and then does not.
+func TestCopyPassesOverASnapshotThatItHasBegunWith(t *testing.T) {
+	const src, dst = "/halfsrc", "/halfdst"
+	_, f := memory(t, src)
+	memory(t, dst)
+	s := open(t, src, &journal{}, nil)
+	for _, u := range []string{"one", strings.Repeat("x", 1<<20)} {
+		update(t, s, u)
+		check(t, s.Snapshot(t.Context()))
+	}
+	update(t, s, "three")
+	check(t, s.Close())
+	fault := f.Inject(faultfs.Fault{Kinds: faultfs.OpRead, Path: snap2, N: 2, Err: syscall.EIO, Forever: true})
+	index, err := store.Copy(t.Context(), src, dst, nil)
+	if err != nil || index != 3 || fault.Hits() == 0 {
+		t.Fatalf("the copy has index %d: %v", index, err)
+	}
+	wantUpdates(t, dst, "one", strings.Repeat("x", 1<<20), "three")
 }
 
 // Copy copies nothing that is damaged, takes no directory that exists, and leaves none that
@@ -212,10 +244,17 @@ func TestCopyRefuses(t *testing.T) {
 func TestACopyThatFailsIsNoStore(t *testing.T) {
 	const src, dst = "/failsrc", "/faildst"
 	whole := checkedStore(t)
-	want := &plainMachine{}
+	want, older := &plainMachine{}, &plainMachine{}
 	mount(t, src, whole.mem(t, src))
 	last, err := store.Load(t.Context(), src, want)
 	check(t, err)
+	// The same by way of the older snapshot, where the newest one is not given back.
+	spoilt := maps.Clone(whole)
+	spoilt[snap3] = spoil(whole[snap3], 20)
+	mount(t, src, spoilt.mem(t, src))
+	if index, err := store.Load(t.Context(), src, older); err != nil || index != last {
+		t.Fatalf("without the newest snapshot there is the state of %d, %v", index, err)
+	}
 	for _, at := range []string{src, dst} {
 		failed := 0
 		for n := int64(1); ; n++ {
@@ -232,7 +271,8 @@ func TestACopyThatFailsIsNoStore(t *testing.T) {
 			}
 			m := &plainMachine{}
 			loaded, lerr := store.Load(t.Context(), dst, m)
-			if err == nil && (index != last || lerr != nil) || lerr == nil && (loaded != last || !bytes.Equal(m.b, want.b)) {
+			same := bytes.Equal(m.b, want.b) || at == src && bytes.Equal(m.b, older.b)
+			if err == nil && (index != last || lerr != nil) || lerr == nil && (loaded != last || !same) {
 				t.Errorf("with operation %d in %s failing, Copy returned %d, %v, and Load %d of %d, %v", n, at, index, err, loaded, last, lerr)
 			}
 			if err != nil {
