@@ -99,6 +99,7 @@ func TestASnapshotThatCannotBeReadIsReplacedByTheOneBefore(t *testing.T) {
 	}{
 		{faultfs.OpRead, syscall.EIO, true},
 		{faultfs.OpOpen, syscall.EIO, true},
+		{faultfs.OpOpen | faultfs.OpStat, syscall.EIO, true}, // of its inode
 		{faultfs.OpRead, syscall.EACCES, false},
 		{faultfs.OpOpen, syscall.EMFILE, false},
 		{faultfs.OpOpen, syscall.ENOMEM, false},

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/stateio/stateio/internal/fsys"
 	"github.com/stateio/stateio/internal/storedir"
 )
 
@@ -170,7 +171,7 @@ func (s *Store) countFiles() error {
 			}
 			info, serr := s.dir.FS.Stat(path)
 			sum += info.Size
-			if serr != nil && !errors.Is(serr, fs.ErrNotExist) {
+			if serr != nil && !errors.Is(serr, fs.ErrNotExist) && !fsys.Unreadable(serr) { // which may not be needed
 				err = serr
 			}
 		}

@@ -134,16 +134,28 @@ func (h *osHeld) List(dir string) ([]Entry, error) {
 	entries := make([]Entry, 0, len(names))
 	for _, name := range names {
 		info, err := statAt(spot{h.fd, name, filepath.Join(dir, name)}, "list")
-		if errors.Is(err, fs.ErrNotExist) {
-			continue // it went meanwhile
-		}
+		e, there, err := entryOf(name, info, err)
 		if err != nil {
 			return nil, err
 		}
-		entries = append(entries, Entry{Name: name, Type: info.Mode.Type()})
+		if there {
+			entries = append(entries, e)
+		}
 	}
 	slices.SortFunc(entries, func(a, b Entry) int { return cmp.Compare(a.Name, b.Name) })
 	return entries, nil
+}
+
+// entryOf returns the entry of a name that was looked at, unless it went meanwhile. One whose inode
+// the disk does not give back is a name like any other: whoever opens it is told.
+func entryOf(name string, info Info, err error) (e Entry, there bool, _ error) {
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return Entry{}, false, nil
+	case err != nil && !Unreadable(err):
+		return Entry{}, false, err
+	}
+	return Entry{Name: name, Type: info.Mode.Type()}, true, nil
 }
 
 // LockDir implements [Held]. A server of files may not lock what is open for reading

@@ -4,6 +4,7 @@ package fsys
 
 import (
 	"errors"
+	"io/fs"
 	"syscall"
 	"testing"
 
@@ -55,6 +56,22 @@ func TestInterruptedCallsAreRepeated(t *testing.T) {
 		})
 		if !errors.Is(err, end) || n != 3 {
 			t.Errorf("%d calls, %v; want 3, %v", n, err, end)
+		}
+	}
+}
+
+// A name whose inode the disk does not give back is listed: the rest of a directory is not to
+// suffer from it, and whoever opens it is told.
+func TestANameWithoutAnInodeIsListed(t *testing.T) {
+	for errno, want := range map[unix.Errno]bool{unix.EIO: true, unix.ENOENT: false} {
+		e, there, err := entryOf("name", Info{}, &fs.PathError{Op: "list", Path: "name", Err: errno})
+		if err != nil || there != want || there && e != (Entry{Name: "name"}) {
+			t.Errorf("%v: %+v, %v, %v", errno, e, there, err)
+		}
+	}
+	for _, errno := range []unix.Errno{unix.EACCES, unix.ENOMEM} {
+		if _, there, err := entryOf("name", Info{}, errno); err != errno || there {
+			t.Errorf("%v: %v, %v", errno, there, err)
 		}
 	}
 }
