@@ -80,6 +80,35 @@ func (t *transport) DecodePeer(peer []byte) raft.ServerAddress {
 	return raft.ServerAddress(addr)
 }
 
+// SetHeartbeatHandler implements raft.Transport. Raft has heartbeats handled by the goroutine of their
+// connection, since its own may wait for the disk. But that may lead, or count votes, at the same time: it
+// would go on in the term of a heartbeat that comes meanwhile, in which another node leads, and make other
+// entries in it (raft's issue 695). So that goroutine handles only those that change neither its term nor
+// what it does; raft gets the others as what else is asked for.
+func (t *transport) SetHeartbeatHandler(handle func(rpc raft.RPC)) {
+	t.NetworkTransport.SetHeartbeatHandler(func(rpc raft.RPC) {
+		if t.changesNothing(rpc.Command) {
+			handle(rpc)
+			return
+		}
+		select {
+		case t.whole <- rpc:
+		case <-t.ctx.Done():
+		}
+	})
+}
+
+// changesNothing reports whether a heartbeat is of a leader that raft follows already, or of an earlier one.
+func (t *transport) changesNothing(heartbeat any) bool {
+	req, ok := heartbeat.(*raft.AppendEntriesRequest)
+	r := t.raft.Load()
+	if !ok || r == nil {
+		return false
+	}
+	term := r.CurrentTerm()
+	return req.Term < term || req.Term == term && r.State() == raft.Follower
+}
+
 // Consumer implements raft.Transport.
 func (t *transport) Consumer() <-chan raft.RPC { return t.whole }
 

@@ -73,6 +73,33 @@ func TestANodeThatComesBackIsSentEntriesAtOnce(t *testing.T) {
 	t.Logf("an update that needed the node took %v", time.Since(began))
 }
 
+// TestALeaderMakesNoEntryInTheTermOfAnother has a leader that waits for something to do hear of
+// another one, in a later term, by a heartbeat, and be asked for an update then. An entry that it made
+// in that term would be taken for the one that the other leader has there.
+func TestALeaderMakesNoEntryInTheTermOfAnother(t *testing.T) {
+	concurrently(t)
+	alone := raft.EncodeConfiguration(raft.Configuration{Servers: []raft.Server{{ID: "a", Address: "a"}}})
+	entries := []*raft.Log{{Index: 1, Term: 1, Type: raft.LogConfiguration, Data: alone}}
+	f := newPuppet(t)
+	f.own.raft.Store(f.raft)
+	if resp := f.send(entries, 1, 1, 1); !resp.Success {
+		t.Fatal("the follower does not take its members")
+	}
+	var resp raft.TimeoutNowResponse
+	if err := f.trans.TimeoutNow("a", f.addr, &raft.TimeoutNowRequest{RPCHeader: header}, &resp); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "it leads, and has nothing to do", func() bool { return f.raft.State() == raft.Leader && f.raft.CommitIndex() == 2 })
+	f.begin(3)
+	if err := f.raft.Apply([]byte("of the one that led"), 0).Error(); err == nil {
+		t.Error("it has made an update")
+	}
+	f.lead(append(entries,
+		&raft.Log{Index: 2, Term: 2, Type: raft.LogNoop},
+		&raft.Log{Index: 3, Term: 3, Data: []byte("of the one that leads")},
+	), 1)
+}
+
 // heldBy waits until a node holds n calls.
 func heldBy(t *testing.T, n *Node, want int) {
 	t.Helper()
