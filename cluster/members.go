@@ -380,7 +380,9 @@ func (n *Node) giveWay(ctx context.Context) error {
 
 // transfer lets another member lead. No entry is on its way meanwhile, so that the
 // other one has all of them: raft can be stuck in a transfer for which it has to
-// send some (its issue 696).
+// send some (its issue 696). That is so if it is asked a second time, and what sends them is
+// busy still since the first: then it refuses all entries, for good if it leads no more before
+// those were sent. So a member that lacks some is to lead once in a term at most.
 func (n *Node) transfer(ctx context.Context) error {
 	term, ok := n.leads()
 	if !ok {
@@ -388,9 +390,12 @@ func (n *Node) transfer(ctx context.Context) error {
 	}
 	n.prop.hold(ctx, n.opts.Heartbeat)
 	defer n.prop.release()
-	to, err := n.successor(ctx, term)
+	to, has, err := n.successor(ctx, term)
 	if err != nil {
 		return err
+	}
+	if has < n.raft.LastIndex() && n.lagging.Swap(term) == term {
+		return errNotLeader
 	}
 	err = n.await(ctx, n.raft.LeadershipTransferToServer(to.ID, to.Address).Error)
 	if err != nil && ctx.Err() == nil && !errors.Is(err, raft.ErrRaftShutdown) {
@@ -401,11 +406,11 @@ func (n *Node) transfer(ctx context.Context) error {
 	return err
 }
 
-// successor returns the voter that has applied most.
-func (n *Node) successor(ctx context.Context, term uint64) (best raft.Server, err error) {
+// successor returns the voter that has applied most, and up to which entry it has.
+func (n *Node) successor(ctx context.Context, term uint64) (best raft.Server, most uint64, err error) {
 	voters, err := n.voters()
 	if err != nil {
-		return best, err
+		return best, 0, err
 	}
 	type answer struct {
 		from raft.Server
@@ -429,7 +434,6 @@ func (n *Node) successor(ctx context.Context, term uint64) (best raft.Server, er
 	}
 	timeout := time.NewTimer(n.opts.Heartbeat / 2)
 	defer timeout.Stop()
-	var most uint64
 	for late := false; asked > 0; {
 		select {
 		case a := <-answers:
@@ -440,19 +444,19 @@ func (n *Node) successor(ctx context.Context, term uint64) (best raft.Server, er
 		case <-timeout.C:
 			late = true
 		case <-ctx.Done():
-			return best, ctx.Err()
+			return best, 0, ctx.Err()
 		case <-n.ctx.Done():
-			return best, errNotLeader
+			return best, 0, errNotLeader
 		}
 		// The first that is up to date will do, and after a while any.
 		if best.ID != "" && (late || most >= n.fsm.applied.Load()) {
-			return best, nil
+			return best, most, nil
 		}
 	}
 	if best.ID == "" {
-		return best, fmt.Errorf("%w: no other member with a vote answers", ErrMember)
+		return best, 0, fmt.Errorf("%w: no other member with a vote answers", ErrMember)
 	}
-	return best, nil
+	return best, most, nil
 }
 
 // hears waits until this node knows of members by an entry after the one with that index, and reports

@@ -6,6 +6,7 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"strings"
@@ -323,6 +324,66 @@ func TestChangesEndWithTheirContext(t *testing.T) {
 	})
 }
 
+// A handOvers counts how often raft is asked to hand over.
+type handOvers struct {
+	slog.Handler
+	asked atomic.Int64
+}
+
+func (h *handOvers) Enabled(context.Context, slog.Level) bool { return true }
+func (h *handOvers) WithAttrs([]slog.Attr) slog.Handler       { return h }
+
+func (h *handOvers) Handle(_ context.Context, r slog.Record) error {
+	if strings.Contains(r.Message, "starting leadership transfer") {
+		h.asked.Add(1)
+	}
+	return nil
+}
+
+// TestAHandOverThatComesToNothingLeavesTheLeaderAsItWas has a leader hand over, again and again, to a
+// member that can't take the last entry, while the third one is down. Asked a second time raft would
+// refuse all entries.
+func TestAHandOverThatComesToNothingLeavesTheLeaderAsItWas(t *testing.T) {
+	concurrently(t)
+	var hangs atomic.Int64 // which node, from 1 on
+	wake := make(chan struct{})
+	count := &handOvers{Handler: slog.DiscardHandler}
+	tr := startTrial(t, 3, func(i int, o *Options) {
+		o.StallTimeout, o.Logger = time.Hour, slog.New(count)
+		o.hooks.store = func() error {
+			if hangs.Load() == int64(i)+1 {
+				<-wake
+			}
+			return nil
+		}
+	})
+	i := tr.leader()
+	n, busy := tr.nodes[i], (i+1)%3
+	tr.crash((i + 2) % 3)
+	update(t, n, "add x")
+	hangs.Store(int64(busy) + 1)
+	on := sync.OnceFunc(func() {
+		hangs.Store(0)
+		close(wake)
+	})
+	defer on()
+	ticket, err := n.Submit([]byte("add x"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "an entry is on its way", func() bool { return n.raft.LastIndex() > n.raft.CommitIndex() })
+	for range 3 {
+		_ = n.transfer(t.Context())
+	}
+	if asked := count.asked.Load(); asked > 1 {
+		t.Errorf("raft was asked %d times", asked)
+	}
+	on()
+	if err := ticket.Wait(within(t, time.Minute)); err != nil || ticket.Result() != 2 {
+		t.Errorf("the sum is %v, %v", ticket.Result(), err)
+	}
+}
+
 // TestASuccessorIsFoundWhileOthersAreSilent has one member answer that it has all entries but the last,
 // and two that do not answer.
 func TestASuccessorIsFoundWhileOthersAreSilent(t *testing.T) {
@@ -347,7 +408,7 @@ func TestASuccessorIsFoundWhileOthersAreSilent(t *testing.T) {
 	}
 	n.fsm.applied.Add(1)
 	term, _ := n.leads()
-	if to, err := n.successor(within(t, 10*time.Second), term); err != nil || string(to.ID) != fit {
+	if to, _, err := n.successor(within(t, 10*time.Second), term); err != nil || string(to.ID) != fit {
 		t.Errorf("%q is to lead, %v, want %s", to.ID, err, fit)
 	}
 }

@@ -44,6 +44,7 @@ type Node struct {
 
 	leader  atomic.Pointer[leader] // nil: none is known
 	opened  atomic.Uint64          // the last term in which this node, leading, has made an entry
+	lagging atomic.Uint64          // the last term in which a member that lacked entries was to lead
 	stalled atomic.Bool            // the disk does not answer
 	ahead   atomic.Bool            // it was said that the clock of a leader was ahead
 	gap     gaps
