@@ -67,6 +67,13 @@ func (h *heldLog) holdMeta(dir string) error {
 	return h.meta.hold(filepath.Join(dir, metadb.FileName))
 }
 
+// checkMeta returns an error that is errLost unless the database is there, or was not opened yet.
+func (h *heldLog) checkMeta() error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.meta.check()
+}
+
 // check returns an error that is errLost unless both files are there.
 func (h *heldLog) check() error {
 	h.mu.Lock()
@@ -74,7 +81,8 @@ func (h *heldLog) check() error {
 	return errors.Join(h.meta.check(), h.newest.check())
 }
 
-// A heldFiles is raft-wal's file system, but the file that is opened for writing is noted.
+// A heldFiles is raft-wal's file system, but the file that is opened for writing is noted, and none is
+// once the database is not where it was: the directory may be that of another node by now.
 type heldFiles struct {
 	types.VFS
 	held *heldLog
@@ -82,12 +90,18 @@ type heldFiles struct {
 
 // Create implements types.VFS.
 func (v heldFiles) Create(dir, name string, size uint64) (types.WritableFile, error) {
+	if err := v.held.checkMeta(); err != nil {
+		return nil, err
+	}
 	f, err := v.VFS.Create(dir, name, size)
 	return v.hold(dir, name, f, err)
 }
 
 // OpenWriter implements types.VFS.
 func (v heldFiles) OpenWriter(dir, name string) (types.WritableFile, error) {
+	if err := v.held.checkMeta(); err != nil {
+		return nil, err
+	}
 	f, err := v.VFS.OpenWriter(dir, name)
 	return v.hold(dir, name, f, err)
 }

@@ -4,6 +4,7 @@ package cluster
 
 import (
 	"context"
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"os"
@@ -113,6 +114,43 @@ func TestANodeWritesNothingIntoTheDirectoryOfAnother(t *testing.T) {
 	if now := files(); now != was {
 		t.Errorf("the directory had\n%s\nand has\n%s", was, now)
 	}
+}
+
+// TestALogMakesNoFileInTheDirectoryOfAnother has another directory take the place of a node's, when a
+// file of its log becomes full: raft-wal makes the next one by its name, and this node opens a log by
+// its name that raft-wal can't write any more.
+func TestALogMakesNoFileInTheDirectoryOfAnother(t *testing.T) {
+	noLeaks(t)
+	tr := startTrial(t, 1, func(_ int, o *Options) { o.SegmentBytes = minSegment })
+	n, dir := tr.nodes[0], tr.path(0)
+	update(t, n, "add x")
+	if err := errors.Join(os.Rename(dir, dir+"-moved"), os.CopyFS(dir, os.DirFS(dir+"-moved"))); err != nil {
+		t.Fatal(err)
+	}
+	files := func() (list string) {
+		for _, path := range glob(t, 2, dir, "wal", "*") {
+			b, err := os.ReadFile(path)
+			if err != nil {
+				t.Fatal(err)
+			}
+			list += fmt.Sprintf("%s: %x\n", path, sha256.Sum256(b))
+		}
+		return list
+	}
+	was := files()
+	last, err := n.logs.LastIndex()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range uint64(3) { // each waits for the file that the one before it wants
+		_ = n.logs.walFile.StoreLogs([]*raft.Log{{Index: last + 1 + i, Term: 1, Data: make([]byte, minSegment)}})
+	}
+	if now := files(); now != was {
+		t.Errorf("the directory had\n%s\nand has\n%s", was, now)
+	}
+	eventually(t, "the node has failed", func() bool { return errors.Is(n.Stats().Err, store.ErrFailed) })
+	tr.nodes[0] = nil
+	mustFail(t, "Close", n.Close())
 }
 
 // TestANodeWhoseDirectoryIsGoneIsRebuilt removes the directory of one of three nodes. It

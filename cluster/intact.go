@@ -148,6 +148,9 @@ func (n *Node) openLog() error {
 	logger := raftLogger(n.opts.Logger, n.opts.ID)
 	held := &heldLog{}
 	n.logs, err = newLogStore(func() (*wal.WAL, error) {
+		if err := held.checkMeta(); err != nil { // when it is opened again
+			return nil, err
+		}
 		if err := errors.Join(checkFiles(dir), checkMeta(dir)); err != nil {
 			return nil, err
 		}
@@ -164,7 +167,7 @@ func (n *Node) openLog() error {
 	if err := held.holdMeta(dir); err != nil {
 		return fmt.Errorf("cluster: opening the log: %w", err)
 	}
-	n.logs.held, n.logs.lost, n.logs.quit = held, n.fail, n.ctx.Done()
+	n.logs.held, n.logs.lost, n.logs.quit, n.logs.mine = held, n.fail, n.ctx.Done(), held.checkMeta
 	n.logs.most = max(cacheBytes, (entriesInFlight+1)*n.opts.MaxUpdate)
 	term, err := n.logs.GetUint64([]byte("CurrentTerm"))
 	if err != nil {

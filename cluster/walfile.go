@@ -19,6 +19,7 @@ import (
 type walFile struct {
 	open func() (*wal.WAL, error)
 	log  *slog.Logger
+	mine func() error  // errLost: another log is in its place; nil: nobody knows
 	stop chan struct{} // closed by Close
 	once sync.Once
 
@@ -86,8 +87,11 @@ func (d *diskRefusal) wrote(log *slog.Logger, what written) {
 }
 
 // again closes the log and opens it, as often as it takes. A disk that refuses counts
-// as one that does not answer.
+// as one that does not answer. It does nothing if the log at its place is not this one any more.
 func (f *walFile) again(cause error) {
+	if f.mine != nil && errors.Is(f.mine(), errLost) {
+		return // the node fails
+	}
 	f.log.Error("cluster: the log has to be opened again; this node waits until it can", "cause", cause)
 	f.mu.Lock()
 	defer f.mu.Unlock()
