@@ -24,12 +24,16 @@ import (
 // that has found no leader since it was opened may not have applied all that it has, so
 // its backup may lack something: see [Recover]. The errors are those of w, of
 // Machine.Snapshot and its io.WriterTo, which a panic there is, too, of ctx, store.ErrClosed,
-// and those of making an empty directory beside the log. Backup does not wait longer than ctx
+// store.ErrFailed if the directory was removed or replaced, and those of making an empty
+// directory beside the log. Backup does not wait longer than ctx
 // for a function of View that reads, nor more than seconds longer for a WriteTo that does not
 // return.
 func (n *Node) Backup(ctx context.Context, w io.Writer) (index uint64, err error) {
 	if err := n.closedErr("backup not made"); err != nil {
 		return 0, err
+	}
+	if err := n.verify(); err != nil { // the directory may be that of another node
+		return 0, &opError{msg: "backup not made", errs: []error{err}}
 	}
 	c, err := n.fsm.capture(ctx, n.ctx.Done(), "backup not made")
 	if err != nil {

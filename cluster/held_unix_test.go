@@ -7,6 +7,7 @@ import (
 	"crypto/sha256"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -107,6 +108,8 @@ func TestANodeWritesNothingIntoTheDirectoryOfAnother(t *testing.T) {
 	s := &snapshotStore{held: n.verify}
 	_, err = s.Create(1, 1, 1, raft.Configuration{}, 1, nil)
 	mustFail(t, "a snapshot of the leader", err)
+	_, err = n.Backup(t.Context(), io.Discard)
+	mustFail(t, "a backup", err)
 	n.removed.Store(true)
 	n.wakeNotes()
 	tr.nodes[0] = nil
