@@ -165,9 +165,11 @@ func (f *fsm) applyLocked(logs []*raft.Log) error {
 		f.bytes.Add(int64(len(l.Data)))
 		f.entries.Add(1)
 		f.counts.entries.Add(1)
+		before := len(f.kept)
 		if err := f.applyEntry(l.Data); err != nil {
 			return fmt.Errorf("cluster: applying entry %d: %w", l.Index, err)
 		}
+		detach(f.kept[before:], len(l.Data))
 	}
 	f.countLocked()
 	return nil

@@ -190,6 +190,24 @@ func (f *fsm) keep(index uint64, update []byte) {
 	f.kept = append(f.kept, store.Update{Index: index, Time: time.Unix(0, f.time).UTC(), Data: update})
 }
 
+// detach copies what is kept of an entry of so many bytes, if that counts for less: what was refused of
+// the entry, or had come before, would stay in memory with it.
+func detach(kept []store.Update, entry int) {
+	size := 0
+	for _, u := range kept {
+		size += len(u.Data)
+	}
+	if size+recentOverhead*len(kept) >= entry {
+		return
+	}
+	data := make([]byte, 0, size)
+	for i, u := range kept {
+		from := len(data)
+		data = append(data, u.Data...)
+		kept[i].Data = data[from:len(data):len(data)]
+	}
+}
+
 // publishKept lets Updates have what was noted.
 func (f *fsm) publishKept() {
 	f.recent.add(f.kept)

@@ -4,9 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/hashicorp/raft"
 
 	"github.com/stateio/stateio/store"
 )
@@ -50,6 +53,35 @@ func TestUpdatesAreTheSameOnAllNodesAndLackWhatWasRefused(t *testing.T) {
 	tr.crash(again)
 	if got := take(t, tr.start(again), 1, 10); !slices.Equal(got, want) {
 		t.Errorf("after a restart the updates are %q", got)
+	}
+}
+
+// TestWhatIsKeptKeepsNoWholeEntryInMemory applies an entry with an update and a large one that is
+// refused. Only the first is kept.
+func TestWhatIsKeptKeepsNoWholeEntryInMemory(t *testing.T) {
+	f := newFSM(newLedger(), newOutbox(1, func() *leader { return nil }, nil))
+	f.recent.most = 1 << 20
+	session, gone := f.table.begin([nonceSize]byte{1}, 0), make(chan struct{})
+	apply := func() {
+		entry := append(appendEntryHeader(nil, 1), encodeGroup(session, 1,
+			encodedUpdate{seq: 1, data: []byte("add x")}, encodedUpdate{seq: 2, data: append([]byte("refuse "), make([]byte, 1<<20)...)})...)
+		runtime.AddCleanup(&entry[0], func(gone chan struct{}) { close(gone) }, gone)
+		if err := f.applyBatch([]*raft.Log{{Index: 1, Term: 1, Data: entry}}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	apply()
+	eventually(t, "the entry is gone", func() bool {
+		runtime.GC()
+		select {
+		case <-gone:
+			return true
+		default:
+			return false
+		}
+	})
+	if got, _, err := f.recent.after(1); err != nil || len(got) != 1 || string(got[0].Data) != "add x" {
+		t.Errorf("what is kept: %v, %v", got, err)
 	}
 }
 
