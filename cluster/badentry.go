@@ -64,13 +64,14 @@ func (s *logStore) badErr() error {
 	return s.bad.asErr()
 }
 
-// watchLog has another node lead while this one can't read its log, or a snapshot, and says why.
+// watchLog has another node lead while this one can't read its log, or read or restore a snapshot, and says
+// why.
 func (n *Node) watchLog() {
 	for said := (reminder{}); ; {
 		select {
 		case err := <-n.unread:
 			if said.due(time.Now(), err.Error()) {
-				n.log.Error("cluster: the log or a snapshot of this node can't be read; another node leads, if one can", "node", n.opts.ID, "dir", n.dir, "error", err)
+				n.log.Error("cluster: the log or a snapshot of this node can't be read or restored; another node leads, if one can", "node", n.opts.ID, "dir", n.dir, "error", err)
 			}
 		case <-n.ctx.Done():
 			return
@@ -84,7 +85,7 @@ func (n *Node) watchLog() {
 	}
 }
 
-// cantRead lets watchLog know of an error.
+// cantRead lets watchLog know of an error. It does not wait.
 func (n *Node) cantRead(err error) {
 	select {
 	case n.unread <- err:

@@ -45,11 +45,14 @@ func (f *fsm) stuckErr() error {
 	return nil
 }
 
-// notRestored says that a snapshot of the leader could not be restored, ever more seldom.
+// notRestored says that a snapshot of the leader could not be restored, ever more seldom. If this node
+// leads, as it may with all entries in its log, another one has to: nothing is made, or read, anywhere
+// before the leader has applied the entries.
 func (n *Node) notRestored(err error) {
 	if n.restoring.due(time.Now(), err.Error()) {
 		n.log.Error("cluster: this node applies nothing until a snapshot can be restored", "node", n.opts.ID, "error", err)
 	}
+	n.cantRead(err)
 }
 
 // mend restores the newest snapshot, which could not be restored when it came, before entries are

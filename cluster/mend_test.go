@@ -108,6 +108,36 @@ func TestEntriesAfterASnapshotThatCouldNotBeRestored(t *testing.T) {
 	}
 }
 
+// TestALeaderThatCanNotRestoreItsStateGivesWay has a node lead that has all entries in its log, and
+// applies none, since it can't restore the snapshot before them.
+func TestALeaderThatCanNotRestoreItsStateGivesWay(t *testing.T) {
+	concurrently(t)
+	tr, n, m := startUnrestorable(t, io.Discard)
+	lead := tr.leader()
+	eventually(t, "it can't be restored", func() bool { return m.tried.Load() > 0 })
+	if err := tr.nodes[lead].Transfer(within(t, 10*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "entries come", func() bool { return n.raft.AppliedIndex() > 150 })
+	led := make(chan raft.Observation, 1)
+	n.raft.RegisterObserver(raft.NewObserver(led, false, func(o *raft.Observation) bool { return o.Data == raft.Leader }))
+	eventually(t, "it leads", func() bool {
+		to, at := raft.ServerID(n.opts.ID), raft.ServerAddress(n.opts.Advertise)
+		_ = tr.nodes[tr.leader()].raft.LeadershipTransferToServer(to, at).Error() // or it is tried again
+		return len(led) > 0
+	})
+	for want := 2; want < 5; want++ {
+		if got := update(t, tr.nodes[lead], "add x"); got != want {
+			t.Errorf("the sum is %v, want %d", got, want)
+		}
+	}
+	m.fails.Store(false) // raft answers what it was asked for while it led
+	eventually(t, "it is restored", func() bool { return n.Stats().Err == nil })
+	if got := update(t, n, "add x"); got != 5 {
+		t.Errorf("the sum is %v, want 5", got)
+	}
+}
+
 // TestAStateIsNotMendedWithAnOlderSnapshot: raft has only that, for a while. What was applied after it
 // would be missing.
 func TestAStateIsNotMendedWithAnOlderSnapshot(t *testing.T) {
