@@ -3,6 +3,7 @@
 package cluster
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -14,6 +15,7 @@ import (
 	"time"
 
 	"github.com/hashicorp/raft"
+	walfs "github.com/hashicorp/raft-wal/fs"
 
 	"github.com/stateio/stateio/store"
 )
@@ -42,6 +44,38 @@ func TestDamageToAnEntryIsNoticed(t *testing.T) {
 	}
 	if err := checkSum(4, stored()); !errors.Is(err, errDamaged) {
 		t.Errorf("an entry in the place of another one: %v", err)
+	}
+}
+
+// TestDamageThatRaftWALPanicsAtIsNoticed writes what no number looks like where an entry begins.
+func TestDamageThatRaftWALPanicsAtIsNoticed(t *testing.T) {
+	dir := t.TempDir()
+	s, err := openTestLog(t, dir, walfs.New())
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range uint64(6) {
+		if err := s.StoreLog(&raft.Log{Index: i + 1, Term: 1, Data: make([]byte, 30<<10)}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(glob(t, 2, dir, "*.wal")[0], os.O_WRONLY, 0) // which is full
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = f.WriteAt(bytes.Repeat([]byte{0xff}, 12), walFileHeader+walFrameHeader)
+	if err := errors.Join(err, f.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if s, err = openTestLog(t, dir, walfs.New()); err != nil {
+		t.Fatal(err)
+	}
+	defer s.Close()
+	if err := s.check(); !errors.Is(err, store.ErrCorrupt) || !strings.Contains(err.Error(), "entry 1 ") {
+		t.Errorf("the error is %v", err)
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 
 	"github.com/hashicorp/raft"
 	wal "github.com/hashicorp/raft-wal"
+	"github.com/hashicorp/raft-wal/types"
 )
 
 // A walFile is raft-wal's log, which is opened again after errors that raft-wal does
@@ -174,7 +175,13 @@ func (f *walFile) LastIndex() (i uint64, err error) {
 	return i, err
 }
 
-func (f *walFile) GetLog(index uint64, l *raft.Log) error {
+// GetLog reads an entry. Raft-wal panics at some damage, which is types.ErrCorrupt.
+func (f *walFile) GetLog(index uint64, l *raft.Log) (err error) {
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%w: panic: %v", types.ErrCorrupt, r)
+		}
+	}()
 	return f.use(func(w *wal.WAL) error { return w.GetLog(index, l) })
 }
 
