@@ -96,6 +96,7 @@ const (
 	runs                        // the member
 	silent                      // somebody who has taken the connection, and does not answer: it may be the member, paused
 	unreachable                 // nothing that answers: the computer, or the network to it, is down
+	unasked                     // not known: this node could not even try
 )
 
 // presenceOf finds out whether a member is at its address.
@@ -113,8 +114,8 @@ func (n *Node) presenceOf(ctx context.Context, s raft.Server) (presence, error) 
 }
 
 // presenceBy says what an error of a connection to a member means. Nobody is there if the computer
-// says so, or the name does not exist. Whatever else keeps this node from connecting, as a router,
-// a firewall, or too many open files, says nothing of the member.
+// says so, or the name does not exist. Whatever else keeps this node from connecting, as a router
+// or a firewall, says nothing of the member; see isOwnLack.
 func presenceBy(err error) presence {
 	if errors.Is(err, errNotYet) || errors.As(err, new(*refusedError)) {
 		return absent
@@ -127,7 +128,24 @@ func presenceBy(err error) presence {
 	if errors.As(err, &name) && name.IsNotFound || errors.Is(err, syscall.ECONNREFUSED) || errors.Is(err, refusedOnWindows) {
 		return absent
 	}
+	if isOwnLack(dial) {
+		return unasked
+	}
 	return unreachable
+}
+
+// isOwnLack reports whether nothing was sent to the member, for want of what this node needs for that:
+// descriptors, ports, memory, leave to connect, or an answer of the server of names. It may be there the
+// next moment.
+func isOwnLack(dial *net.OpError) bool {
+	for _, lack := range []syscall.Errno{
+		syscall.EMFILE, syscall.ENFILE, syscall.EADDRNOTAVAIL, syscall.ENOBUFS, syscall.ENOMEM, syscall.EACCES, syscall.EPERM,
+	} {
+		if errors.Is(dial, lack) {
+			return true
+		}
+	}
+	return errors.As(dial, new(*net.DNSError))
 }
 
 // refusedOnWindows is WSAECONNREFUSED, which syscall.ECONNREFUSED is not there, and which is no
@@ -187,6 +205,8 @@ func (n *Node) mayMove(ctx context.Context, s raft.Server, a ask) error {
 		return ctx.Err()
 	case is == absent, is == unreachable:
 		return nil
+	case is == unasked: // else a copy would need no more than that, once, while the member runs
+		return fmt.Errorf("%w: %s can't move to %s: the leader, %s, can't find out whether it runs at %s, where the others know it: %w", ErrMember, a.ID, a.Addr, n.opts.ID, s.Address, err)
 	case is == silent:
 		return fmt.Errorf("%w: %w: %s can't move to %s: a process at %s, where the others know it, takes connections and does not answer. It may be paused: end it, or, if it is not %s, have another member Remove that first: %w", ErrMember, ErrIdentity, a.ID, a.Addr, s.Address, a.ID, err)
 	}

@@ -189,6 +189,34 @@ func TestANodeDoesNotTakeThePlaceOfAMemberThatRuns(t *testing.T) {
 	})
 }
 
+// TestAMemberThatCouldNotBeCalledHasNotMoved has the leader run out of descriptors when it looks whether a
+// member runs, while a copy of it, elsewhere, asks to be known there.
+func TestAMemberThatCouldNotBeCalledHasNotMoved(t *testing.T) {
+	concurrently(t)
+	var lacks atomic.Pointer[string] // the address which nobody can call
+	tr := startTrial(t, 3, func(_ int, o *Options) {
+		o.hooks.connect = func(_ byte, addr string) error {
+			if at := lacks.Load(); at != nil && *at == addr {
+				return &net.OpError{Op: "dial", Net: "tcp", Err: os.NewSyscallError("socket", syscall.EMFILE)}
+			}
+			return nil
+		}
+	})
+	adds(t, tr.nodes[0], 1, "a")
+	lead, i := tr.nodes[tr.leader()], tr.follower()
+	s := raft.Server{ID: raft.ServerID(tr.opts[i].ID), Address: raft.ServerAddress(tr.addrs[i])}
+	copied := ask{Op: askJoin, ID: tr.opts[i].ID, Addr: freeAddrs(t, 1)[0]}
+	lacks.Store(&tr.addrs[i])
+	if err := lead.mayMove(t.Context(), s, copied); !errors.Is(err, ErrMember) || !errors.Is(err, syscall.EMFILE) || !strings.Contains(err.Error(), tr.addrs[i]) {
+		t.Errorf("a member that runs, and could not be called, may move: %v", err)
+	}
+	lacks.Store(nil)
+	tr.stop(i)
+	if err := lead.mayMove(t.Context(), s, copied); err != nil {
+		t.Errorf("a member that is gone: %v", err)
+	}
+}
+
 // TestAddRefusesAMemberWithAnEmptyDirectory adds a member whose directory was lost, where the
 // others know it, and at another address, also one that was invited there before.
 func TestAddRefusesAMemberWithAnEmptyDirectory(t *testing.T) {
@@ -282,8 +310,11 @@ func TestWhatAnErrorSaysOfAMember(t *testing.T) {
 			greeting(&net.OpError{Op: "remote error", Err: tls.AlertError(45)}), &greetingError{"n1:7000", io.EOF, true},
 		},
 		unreachable: {
-			dial(os.ErrDeadlineExceeded), dial(&net.DNSError{IsTemporary: true}), dial(syscall.EHOSTUNREACH), dial(syscall.ENETUNREACH),
-			dial(syscall.EADDRNOTAVAIL), dial(syscall.EMFILE), dial(syscall.EACCES), dial(errors.New("another one")),
+			dial(os.ErrDeadlineExceeded), dial(syscall.EHOSTUNREACH), dial(syscall.ENETUNREACH), dial(syscall.ETIMEDOUT), dial(errors.New("another one")),
+		},
+		unasked: {
+			dial(&net.DNSError{IsTemporary: true}), dial(&net.DNSError{IsTimeout: true}), dial(os.NewSyscallError("socket", syscall.EMFILE)),
+			dial(os.NewSyscallError("connect", syscall.EADDRNOTAVAIL)), dial(syscall.EACCES), dial(syscall.EPERM), dial(syscall.ENOBUFS),
 		},
 	} {
 		for _, err := range errs {
