@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -239,6 +240,89 @@ func flipAll(t *testing.T, files []string) {
 	for _, f := range files {
 		flip(t, f, 2)
 	}
+}
+
+// TestANodeKnowsItsClusterWhereverRejoinEnds looks at what each step of Rejoin leaves, as a kill does, and
+// opens that as always: the node is refused, or is to join the cluster that it is of, though it is
+// given the address of another one, too.
+func TestANodeKnowsItsClusterWhereverRejoinEnds(t *testing.T) {
+	concurrently(t)
+	for _, name := range []string{"the cluster", "the list of the founders"} {
+		t.Run(name, func(t *testing.T) { rejoinInSteps(t, name == "the cluster") })
+	}
+}
+
+// rejoinInSteps has a node rebuilt that knows its cluster, or only the list that it was begun with.
+func rejoinInSteps(t *testing.T, known bool) {
+	stale := startTrial(t, 1, apart)
+	tr := startTrial(t, 3, nil)
+	hurt := tr.follower()
+	adds(t, tr.nodes[hurt], 1, "a")
+	is := tr.nodes[hurt].self.identity()
+	tr.stop(hurt)
+	if !known {
+		is.cluster = [idSize]byte{}
+		if err := writeDurably(filepath.Join(tr.path(hurt), nodeFile), encodeSelf(tr.opts[hurt].ID, is, false, noGuest, tr.addrs[hurt:hurt+1])); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := os.WriteFile(filepath.Join(tr.path(hurt), removedFile), nil, 0o600); err != nil { // so that it is there, too
+		t.Fatal(err)
+	}
+	if err := tr.nodes[tr.leader()].Remove(within(t, time.Minute), tr.opts[hurt].ID); err != nil {
+		t.Fatal(err)
+	}
+	o := *tr.opts[hurt]
+	o.Members, o.Join = nil, []string{stale.addrs[0], tr.addrs[(hurt+1)%3], tr.addrs[(hurt+2)%3]}
+	left := t.TempDir()
+	var steps []string
+	o.hooks.importing = func(step string) {
+		steps = append(steps, step)
+		if err := os.CopyFS(filepath.Join(left, step), os.DirFS(tr.path(hurt))); err != nil {
+			t.Error(err)
+		}
+	}
+	if _, err := Rejoin(within(t, time.Minute), tr.path(hurt), &o); err != nil {
+		t.Fatal(err)
+	}
+	if want := []string{joinFile, "wal", "snapshots", nodeFile, begunFile, removedFile}; !slices.Equal(steps, want) {
+		t.Fatalf("the steps are %q, and should be %q", steps, want)
+	}
+	opened := 0
+	for _, step := range steps {
+		s, err := readSelf(filepath.Join(left, step, nodeFile), o.ID)
+		if err != nil || s.identity() != is {
+			t.Errorf("after %s, the node is of cluster %v, and was of %v: %v", step, s.identity(), is, err)
+			continue
+		}
+		if err := os.Remove(filepath.Join(left, step, removedFile)); err != nil && !errors.Is(err, os.ErrNotExist) { // as if it had not been there
+			t.Fatal(err)
+		}
+		alone := o
+		alone.hooks.connect = func(byte, string) error { return errRefused }
+		n, err := Open(filepath.Join(left, step), newLedger(), &alone)
+		if err != nil {
+			if !errors.Is(err, store.ErrCorrupt) {
+				t.Errorf("opening what is left after %s: %v", step, err)
+			}
+			continue
+		}
+		opened++
+		if n.self.identity() != is {
+			t.Errorf("after %s, the node is of cluster %v, and was of %v", step, n.self.identity(), is)
+		}
+		if err := n.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if opened < 2 {
+		t.Errorf("what is left can be opened after %d steps: this tests too little", opened)
+	}
+	tr.opts[hurt] = &o
+	o.hooks.importing = nil
+	tr.start(hurt)
+	voters(t, tr.nodes[tr.leader()], 3)
+	has(t, tr, hurt, map[string]int{"a": 1})
 }
 
 func TestRejoiningNeedsTheOthers(t *testing.T) {

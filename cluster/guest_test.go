@@ -167,7 +167,7 @@ func TestANodeThatIsToBeRebuiltDoesNotVote(t *testing.T) {
 	adds(t, tr.nodes[lead], 5, "c")
 	is := &self{id: tr.opts[empty].ID, is: tr.nodes[lead].self.identity()}
 	tr.stop(empty)
-	if _, err := setAside(tr.path(empty), []string{tr.addrs[lead], tr.addrs[late]}, is); err != nil {
+	if _, err := (&Node{dir: tr.path(empty), opts: &Options{}}).setAside([]string{tr.addrs[lead], tr.addrs[late]}, is); err != nil {
 		t.Fatal(err)
 	}
 	tr.crash(lead)

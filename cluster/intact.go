@@ -51,8 +51,8 @@ func advised(err error, what string) error {
 const begunFile = "BEGUN"
 
 // nodeFiles are what shows that a directory is, or was, that of a node, besides its log, its snapshots
-// and what Rejoin leaves. NODE is the first that goes when the directory is set aside, and REMOVED,
-// without which it might be opened, the last.
+// and what Rejoin leaves. NODE is the first that goes, or is replaced, when the directory is set aside, and
+// REMOVED, without which it might be opened, the last.
 var nodeFiles = []string{nodeFile, begunFile, removedFile}
 
 var errGoneLog = errors.New("cluster: the log is gone: this node has taken part in a cluster, and its files are not there")

@@ -108,7 +108,7 @@ type hooks struct {
 	connect    func(kind byte, addr string) error // before a connection to addr, and after one from elsewhere, with no addr
 	store      func() error                       // before each write to the disk
 	patience   time.Duration                      // of Close, with raft; 0: the default
-	importing  func(step string)                  // after each step of Import
+	importing  func(step string)                  // after each step of Import, and of Rejoin
 	noting     func(removed bool) error           // before the file REMOVED is made or removed
 	keepLogs   uint64                             // bytes of log kept before a snapshot; 0: the default
 }

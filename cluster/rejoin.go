@@ -76,7 +76,7 @@ func (n *Node) rejoin(ctx context.Context, addrs []string) (aside string, err er
 	if err := n.leave(ctx, asker, addrs); err != nil {
 		return "", err
 	}
-	return setAside(n.dir, addrs, asker)
+	return n.setAside(addrs, asker)
 }
 
 // leave has the others remove this node, if they have it. One that knows that it was removed has
@@ -173,35 +173,52 @@ func askOthers(ctx context.Context, o *Options, asker *self, addrs []string, a a
 	}
 }
 
-// setAside moves what is in dir into a directory in it. The addresses are written
-// first: with them, Open never begins a cluster. Of the cluster, the node is still: that
-// is written last, and learned from the others if it is not there.
-func setAside(dir string, addrs []string, is *self) (aside string, err error) {
-	if err := writeDurably(filepath.Join(dir, joinFile), []byte(strings.Join(addrs, "\n")+"\n")); err != nil {
+// setAside moves what is in the directory into one in it. The addresses are written first: with
+// them, Open never begins a cluster. Of the cluster, the node is still, whatever step is the last one:
+// a node that did not know would join whoever has one of the addresses by now. A founder may
+// know no more than the list that it was begun with. Only if NODE is damaged, or not there, the
+// node learns its cluster from the others.
+func (n *Node) setAside(addrs []string, is *self) (aside string, err error) {
+	if err := writeDurably(filepath.Join(n.dir, joinFile), []byte(strings.Join(addrs, "\n")+"\n")); err != nil {
 		return "", err
 	}
+	n.opts.hooks.at(joinFile)
 	for _, name := range append([]string{"wal", "snapshots"}, nodeFiles...) {
-		from := filepath.Join(dir, name)
+		from := filepath.Join(n.dir, name)
 		if _, err := os.Lstat(from); errors.Is(err, os.ErrNotExist) {
 			continue
 		}
 		if aside == "" {
-			if aside, err = os.MkdirTemp(dir, "damaged-"); err != nil {
+			if aside, err = os.MkdirTemp(n.dir, "damaged-"); err != nil {
 				return "", err
 			}
 		}
-		if err := os.Rename(from, filepath.Join(aside, name)); err != nil {
+		to := filepath.Join(aside, name)
+		if name == nodeFile && !is.identity().blank() {
+			err = is.beginAnew(from, to)
+		} else {
+			err = os.Rename(from, to)
+		}
+		if err != nil {
 			return "", err
 		}
+		n.opts.hooks.at(name)
 	}
-	if err := syncDir(dir); err != nil {
-		return "", err
+	return aside, syncDir(n.dir)
+}
+
+// beginAnew copies the file NODE at path, and puts one in its place that says of which cluster this node
+// is, and that it is to join.
+func (s *self) beginAnew(path, to string) error {
+	b, err := os.ReadFile(path)
+	if err == nil {
+		err = writeDurably(to, b)
 	}
-	if i := is.identity(); i.known() {
-		is.path = filepath.Join(dir, nodeFile)
-		return aside, is.become(i, true)
+	if err != nil {
+		return err
 	}
-	return aside, nil
+	s.path = path
+	return s.become(s.identity(), true)
 }
 
 // readJoin has the node join by the addresses that Rejoin has written, and by those that
