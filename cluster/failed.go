@@ -24,6 +24,12 @@ func (n *Node) fail(cause error) {
 	})
 }
 
+// Failed returns a channel that is closed when the node fails for good, since its directory, or the log in
+// it, was removed or replaced: a program that can't go on without it ends then, and Close says why.
+// What passes does not close it, as a snapshot that can't be restored yet, though that is
+// store.ErrFailed, too.
+func (n *Node) Failed() <-chan struct{} { return n.failed }
+
 // failedErr returns why the node has failed, or nil.
 func (n *Node) failedErr() error {
 	if err := n.failure.Load(); err != nil {

@@ -58,6 +58,7 @@ func TestNothingIsAcknowledgedOnceTheDirectoryIsGone(t *testing.T) {
 				_, err := n.Update(ctx, []byte("add x"))
 				mustFail(t, "an update", err)
 			}
+			<-n.Failed()
 			mustFail(t, "View", n.View(ctx, func() error { return nil }))
 			mustFail(t, "Snapshot", n.Snapshot(ctx))
 			mustFail(t, "Stats", n.Stats().Err)

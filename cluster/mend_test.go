@@ -77,6 +77,11 @@ func TestASnapshotThatCanNotBeRestoredIsSaid(t *testing.T) {
 	if !strings.Contains(log.String(), "until a snapshot can be restored") {
 		t.Errorf("the log does not say it:\n%s", log.String())
 	}
+	select {
+	case <-n.Failed():
+		t.Error("the node has failed for good")
+	default:
+	}
 	m.fails.Store(false)
 	eventually(t, "a snapshot is restored", func() bool { return n.Stats().Err == nil })
 	if got := update(t, n, "add x"); got != 2 {

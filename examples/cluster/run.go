@@ -109,6 +109,13 @@ func runNode(args []string) error {
 	if err != nil {
 		return err
 	}
+	go func() {
+		select {
+		case <-n.Failed():
+			cancel() // Close says why
+		case <-n.Done():
+		}
+	}()
 	return errors.Join(serve(ctx, c.page, forLoopback(c.page, handler(n, m))), n.Close())
 }
 

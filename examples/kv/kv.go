@@ -57,6 +57,15 @@ func (k keys) now(ctx context.Context) (*durable.View[string, []byte], error) {
 	return k.View(), nil // without waiting for the disk, as a PUT under way does
 }
 
+// failed returns a channel that is closed when nothing can be kept any more. An error that is
+// store.ErrFailed says that of a store; a node goes on once it can restore what it was sent.
+func (k keys) failed() <-chan struct{} {
+	if k.node != nil {
+		return k.node.Failed()
+	}
+	return k.Store().Failed()
+}
+
 // newest returns the index of the last change that a watch has.
 func (k keys) newest() uint64 {
 	if k.node != nil {

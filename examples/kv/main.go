@@ -40,13 +40,12 @@
 //
 // Where a restart can't help, the exit status is 3, so that a supervisor can stop: the data
 // is damaged, or of a later release, or the directory belongs to another node, or to a node
-// that was removed; or the directory of a node is gone, which ends it at the next request,
-// such as one for /healthz. With another directory the first node would begin a cluster of
-// its own, so give it -join, too, once others have joined. To have the others rebuild a
-// damaged or removed node, run kv -rejoin with its flags and -join, which ends, and then
-// start it without -rejoin. A node that is lost with its computer is removed by
-// DELETE /members/ID at another one. A node that has moved is started with its new -raft,
-// or -advertise, and -join.
+// that was removed; or the directory of a node is gone, which ends it. With another directory the
+// first node would begin a cluster of its own, so give it -join, too, once others have joined. To
+// have the others rebuild a damaged or removed node, run kv -rejoin with its flags and -join,
+// which ends, and then start it without -rejoin. A node that is lost with its computer is
+// removed by DELETE /members/ID at another one. A node that has moved is started with its new
+// -raft, or -advertise, and -join.
 //
 // A key is any UTF-8 text of up to 1 KiB, percent-encoded. There is no
 // authentication: listen on other than loopback addresses only where everybody
@@ -129,15 +128,13 @@ func run(ctx context.Context, c *config) (err error) {
 	fmt.Printf("then: kill -9 %d, start it again, and get the greeting again\n", os.Getpid())
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
-	if st := k.Store(); st != nil {
-		go func() {
-			select {
-			case <-st.Failed():
-				stop() // nothing can be kept any more: Close says why
-			case <-ctx.Done():
-			}
-		}()
-	}
+	go func() {
+		select {
+		case <-k.failed():
+			stop() // Close says why
+		case <-ctx.Done():
+		}
+	}()
 	s := &server{keys: k, ending: ctx, stop: stop, patience: 10 * time.Second}
 	return serve(ctx, l, forLoopback(c.listen, s.handler()))
 }

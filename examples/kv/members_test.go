@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io/fs"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"regexp"
+	"runtime"
 	"strings"
 	"testing"
 	"time"
@@ -115,6 +117,46 @@ func TestANodeIsRemovedAndRejoins(t *testing.T) {
 	})
 	for _, n := range c.nodes {
 		n.kill(t)
+	}
+}
+
+// A node that can't restore a snapshot yet goes on, and answers that. One whose directory is taken away
+// ends by itself, with the status for that.
+func TestOnlyANodeThatCanNotGoOnEnds(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("Windows moves no directory whose files are open")
+	}
+	dir := t.TempDir()
+	k, err := openNode(filepath.Join(dir, "node"), &cluster.Options{ID: "a", Listen: "127.0.0.1:0", Heartbeat: 100 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	s := &server{keys: k, ending: ctx, stop: cancel}
+	w := httptest.NewRecorder()
+	s.fail(w, fmt.Errorf("a snapshot could not be restored: %w", store.ErrFailed))
+	if w.Code != http.StatusServiceUnavailable || ctx.Err() != nil {
+		t.Errorf("it is answered with %d, and the server ends (%v)", w.Code, ctx.Err())
+	}
+	if err := k.Close(); err != nil {
+		t.Error(err)
+	}
+
+	c := &trio{dir: dir, token: filepath.Join(dir, "token")}
+	c.raft[0] = freeAddr(t)
+	if err := os.WriteFile(c.token, []byte("secret\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	c.start(t, 0)
+	p := c.nodes[0]
+	stuck := time.AfterFunc(time.Minute, func() { _ = p.Process.Kill() })
+	if err := os.Rename(filepath.Join(dir, "a"), filepath.Join(dir, "b")); err != nil {
+		t.Fatal(err)
+	}
+	_ = p.Wait() // which the status tells
+	if !stuck.Stop() || p.ProcessState.ExitCode() != 3 {
+		t.Errorf("a node whose directory is gone ends with %d:\n%s", p.ProcessState.ExitCode(), p.log)
 	}
 }
 

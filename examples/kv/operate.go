@@ -60,8 +60,8 @@ const healthTime = 2 * time.Second
 // anybody knows: then somebody has to try again.
 const fullTime = 10 * time.Second
 
-// healthz tells a load balancer or a supervisor whether changes are taken. If the store
-// has failed, the program ends.
+// healthz tells a load balancer or a supervisor whether changes are taken. If none can be
+// any more, the program ends.
 func (s *server) healthz(w http.ResponseWriter, r *http.Request) {
 	err := s.takesChanges(r.Context())
 	if errors.Is(err, store.ErrNoSpace) {

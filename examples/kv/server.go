@@ -23,7 +23,7 @@ const (
 type server struct {
 	keys     keys
 	ending   context.Context // ends when the server is to shut down
-	stop     func()          // ends it: the store has failed
+	stop     func()          // ends it: nothing can be kept any more
 	patience time.Duration   // how long a line of a watch may take to reach the client
 	full     atomic.Pointer[refusal]
 }
@@ -182,13 +182,17 @@ func reply(w http.ResponseWriter, v any) {
 }
 
 // fail answers a request that the store did not do. After a 503 it is unknown
-// whether a change was made. If the store has failed, the program ends: started
-// again, it has all that was answered, and only that.
+// whether a change was made. If the store or the node has failed, the program ends: a
+// store that is started again has all that was answered, and only that.
 func (s *server) fail(w http.ResponseWriter, err error) {
 	status := http.StatusServiceUnavailable
 	switch {
 	case errors.Is(err, store.ErrFailed):
-		s.stop()
+		select {
+		case <-s.keys.failed():
+			s.stop()
+		default: // a node that waits for a snapshot which it can restore
+		}
 	case errors.Is(err, errNoKey):
 		status = http.StatusNotFound
 	case errors.Is(err, store.ErrNoSpace):
