@@ -3,8 +3,10 @@ package durable_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"runtime"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -49,6 +51,49 @@ func TestNothingGoesOnAfterAMapIsClosed(t *testing.T) {
 			closeIt(t, m)
 		})
 	}
+}
+
+// A stuck is a keeper that takes no updates at times, as a node that can't restore a snapshot yet.
+type stuck struct {
+	*replica
+	is atomic.Bool
+}
+
+func (s *stuck) Update(ctx context.Context, update []byte) (any, error) {
+	if s.is.Load() {
+		return nil, fmt.Errorf("a snapshot could not be restored (it is tried again): %w", store.ErrFailed)
+	}
+	return s.replica.Update(ctx, update)
+}
+
+// Keys are deleted again once a node goes on that could not, which is store.ErrFailed meanwhile.
+func TestKeysAreDeletedOnceANodeGoesOn(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCast()
+		var k *stuck
+		m, err := durable.OpenMapOn[string, int](nil, func(m store.Machine) (store.Keeper, error) {
+			k = &stuck{replica: c.join(m)}
+			return k, nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer closeIt(t, m)
+		putTTL(t, m, "k", 1, time.Second)
+		k.is.Store(true)
+		time.Sleep(time.Minute)
+		if _, has := m.Get("k"); !has {
+			t.Fatal("it was deleted while the node took no updates: this tests nothing")
+		}
+		c.mu.Lock()
+		c.now = time.Now()
+		c.mu.Unlock()
+		k.is.Store(false)
+		time.Sleep(time.Minute)
+		if _, has := m.Get("k"); has {
+			t.Error("it is not deleted any more")
+		}
+	})
 }
 
 // CloseContext waits no longer than its context, takes no more changes, and goes on.

@@ -186,7 +186,7 @@ func keeperDone(k store.Keeper) <-chan struct{} {
 // sweep deletes the keys that are due, until the map is closed, or its keeper is.
 func (m *Map[K, V]) sweep(ctx context.Context) {
 	const (
-		retry = time.Second // after an error, such as that of a full disk
+		retry = time.Second // after an error, as of a full disk, or of a node that waits for a snapshot
 		soon  = 10 * time.Millisecond
 	)
 	pause := soon                           // after a refusal; longer and longer, as when the clock of the log is slow
@@ -200,7 +200,7 @@ func (m *Map[K, V]) sweep(ctx context.Context) {
 			switch err := m.expire(ctx, keys); {
 			case err == nil:
 				pause, most = soon, min(2*most, sweepBatch)
-			case errors.Is(err, store.ErrFailed) || errors.Is(err, store.ErrClosed) || ctx.Err() != nil:
+			case m.store != nil && errors.Is(err, store.ErrFailed), errors.Is(err, store.ErrClosed), ctx.Err() != nil:
 				return
 			case errors.Is(err, errNotDue):
 				wait, pause = pause, min(2*pause, retry)
