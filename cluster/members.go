@@ -459,17 +459,18 @@ func (n *Node) successor(ctx context.Context, term uint64) (best raft.Server, mo
 	return best, most, nil
 }
 
-// hears waits until this node knows of members by an entry after the one with that index, and reports
-// whether it does. There may be none: the others may have known it where it is all the time.
+// hears waits until this node has applied what was committed before the call, and reports whether it
+// knows of members then by an entry after the one with that index. There may be none: the others may
+// have known it where it is all the time. The first such entry would not do: it may be one that has
+// this node where it was in between, and the one that has it here may come late, or never, if the leader ends.
 func (n *Node) hears(index uint64) bool {
-	for end := time.Now().Add(askBound(n.opts.Heartbeat)); ; {
-		if _, now := n.fsm.members.get(); now > index {
-			return true
-		}
-		if time.Now().After(end) || !n.pause(n.opts.Heartbeat/5) {
-			return false
-		}
+	ctx, cancel := context.WithTimeout(n.ctx, askBound(n.opts.Heartbeat))
+	defer cancel()
+	if err := n.Sync(ctx); err != nil {
+		return false
 	}
+	_, now := n.fsm.members.get()
+	return now > index
 }
 
 // enter joins, and notes that this node has something to lose.

@@ -271,3 +271,49 @@ func TestAMemberThatMovesOnIsNotTakenForAnother(t *testing.T) {
 		})
 	}
 }
+
+// TestAMemberThatIsBackHearsOfAllMovesFirst has a member moved away and back while it hears nothing, and then
+// hear of the first move only: if the leader ended then, it would be known, by its own log, where it was
+// in between, and must not take that for another node's place.
+func TestAMemberThatIsBackHearsOfAllMovesFirst(t *testing.T) {
+	concurrently(t)
+	var deaf atomic.Int64
+	deaf.Store(-1)
+	tr := startTrial(t, 3, func(i int, o *Options) {
+		o.hooks.connect = func(kind byte, _ string) error {
+			if kind == connRaft && deaf.Load() == int64(i) {
+				return errRefused
+			}
+			return nil
+		}
+	})
+	update(t, tr.nodes[0], "add x")
+	moves, lead := tr.follower(), tr.nodes[tr.leader()]
+	id, away := raft.ServerID(tr.opts[moves].ID), freeAddrs(t, 1)[0]
+	tr.stop(moves)
+	deaf.Store(int64(moves))
+	move := func(to string) (raft.Configuration, uint64) {
+		if err := lead.raft.AddVoter(id, raft.ServerAddress(to), 0, 0).Error(); err != nil {
+			t.Fatal(err)
+		}
+		knownAt(t, lead, string(id), to)
+		return lead.fsm.members.get()
+	}
+	conf, index := move(away)
+	move(tr.addrs[moves])
+	n := tr.start(moves)
+	if _, err := n.noteWhere(away); err != nil {
+		t.Fatal(err)
+	}
+	before := n.raft.LastIndex()
+	if before >= index {
+		t.Fatalf("it has entry %d already: this tests nothing", index)
+	}
+	n.fsm.members.note(index, conf)
+	if n.hears(before) {
+		t.Error("it has heard of all, and not of the last move")
+	}
+	deaf.Store(-1)
+	eventually(t, "it hears of the last move", func() bool { return n.hears(before) })
+	knownAt(t, n, string(id), tr.addrs[moves])
+}
