@@ -107,7 +107,14 @@ func isUnreached(err error) bool {
 	return errors.As(err, &network)
 }
 
-// askLeaderUntil is askLeader, but it does not look for a leader any more when end comes.
+// leaderUnreached is what a node answers that was asked to pass something on to the leader. Why the leader, or
+// whoever is at its address, refuses this node says nothing of the one that has asked.
+func leaderUnreached(to *leader, err error) error {
+	return &opError{msg: fmt.Sprintf("the node that was asked can't reach the leader, %s, at %s: %v", to.id, to.addr, err), errs: []error{ErrNoQuorum}}
+}
+
+// askLeaderUntil is askLeader, but it does not look for a leader any more when end comes: it asks for
+// another node.
 func (n *Node) askLeaderUntil(ctx context.Context, end <-chan time.Time, a ask) error {
 	payload, err := json.Marshal(a)
 	if err != nil {
@@ -127,7 +134,7 @@ func (n *Node) askLeaderUntil(ctx context.Context, end <-chan time.Time, a ask) 
 			err = n.doAsLeader(ctx, a)
 		default:
 			_, err = n.peers.call(ctx, to.addr, frameAsk, payload)
-			unreached = isUnreached(err)
+			unreached = isUnreached(err) || end != nil && errors.As(err, new(*greetingError))
 		}
 		if tried && was && errors.Is(err, errAbsent) {
 			return nil // an attempt before has removed it, whose leader has ended
@@ -141,6 +148,9 @@ func (n *Node) askLeaderUntil(ctx context.Context, end <-chan time.Time, a ask) 
 		case <-wait.C:
 		case <-changed:
 		case <-end:
+			if unreached {
+				return leaderUnreached(to, err)
+			}
 			err = &opError{msg: "the node that was asked has found no leader", errs: []error{ErrNoQuorum}}
 		case <-n.failed:
 		case <-n.ctx.Done():

@@ -186,7 +186,9 @@ func (n *Node) answerMember(ctx context.Context, a ask) error {
 		}
 		ctx, cancel := context.WithTimeout(ctx, max(4*n.opts.Heartbeat, time.Second))
 		defer cancel()
-		_, err = n.peers.call(ctx, to.addr, frameAsk, payload)
+		if _, err = n.peers.call(ctx, to.addr, frameAsk, payload); errors.As(err, new(*greetingError)) {
+			err = leaderUnreached(to, err)
+		}
 		return err
 	}
 	if err := n.checkMember(ctx, a.ID); err != nil {

@@ -253,6 +253,26 @@ func TestARelayTellsNothingOfItself(t *testing.T) {
 	}
 }
 
+// TestARelayTellsNothingOfItsOwnConnection has the leader's address lead a node elsewhere when it is asked for
+// another one: to a node that refuses it, for its own reasons.
+func TestARelayTellsNothingOfItsOwnConnection(t *testing.T) {
+	concurrently(t)
+	elsewhere := startTrial(t, 1, apart).addrs[0]
+	tr := newTrial(t, 3, func(_ int, o *Options) { o.Heartbeat = time.Minute }) // it looks seldom who leads
+	n := tr.start(0)
+	n.leader.Store(&leader{id: "n1", addr: elsewhere})
+	end := make(chan time.Time)
+	close(end)
+	for what, err := range map[string]error{
+		"joining":                n.askLeaderUntil(within(t, time.Minute), end, ask{Op: askJoin, ID: "x", Addr: "127.0.0.1:1"}),
+		"whether it is a member": n.answerMember(within(t, time.Minute), ask{Op: askMember, ID: "x", Relay: true}),
+	} {
+		if !errors.Is(err, ErrNoQuorum) || errors.Is(err, ErrOtherCluster) || errors.Is(err, ErrIdentity) || !strings.Contains(err.Error(), elsewhere) {
+			t.Errorf("%s: the other node is told: %v", what, err)
+		}
+	}
+}
+
 // TestAddressesThatAreNotedTogetherAreAllNoted has Add and a node that joins note one each.
 func TestAddressesThatAreNotedTogetherAreAllNoted(t *testing.T) {
 	concurrently(t)
