@@ -37,7 +37,8 @@ type fleet struct {
 
 type proc struct {
 	cmd   *exec.Cmd
-	stdin io.Closer // its end ends the node in good order
+	stdin io.Closer     // its end ends the node in good order
+	ended chan struct{} // closed when it has, however
 }
 
 // startFleet starts all nodes.
@@ -126,8 +127,23 @@ func (f *fleet) start(i int) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
-	f.procs[i] = &proc{cmd, stdin}
+	p := &proc{cmd, stdin, make(chan struct{})}
+	f.procs[i] = p
+	go f.await(i, p)
 	return nil
+}
+
+// await waits for the end of a process, which may come by itself, or by whoever knows its number: the
+// node can be started again then.
+func (f *fleet) await(i int, p *proc) {
+	_ = p.cmd.Wait() // killed, mostly
+	_ = p.stdin.Close()
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.procs[i] == p {
+		f.procs[i], f.paused[i] = nil, false
+	}
+	close(p.ended)
 }
 
 // command is a node as a command, with further flags.
@@ -171,8 +187,7 @@ func (f *fleet) end(i int, how func(*proc)) error {
 	if paused { // it could not notice
 		_ = pauseProcess(p.cmd.Process, false) // killed, else
 	}
-	_ = p.cmd.Wait() // killed, mostly
-	_ = p.stdin.Close()
+	<-p.ended
 	return nil
 }
 

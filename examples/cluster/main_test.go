@@ -187,6 +187,34 @@ func fetch(t *testing.T, url string) []byte {
 	return b
 }
 
+// TestANodeThatSomebodyElseKillsCanBeStarted kills a process, as from another shell.
+func TestANodeThatSomebodyElseKillsCanBeStarted(t *testing.T) {
+	f, err := startFleet(t.TempDir(), 300*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.stop()
+	f.mu.Lock()
+	p := f.procs[1]
+	f.mu.Unlock()
+	if err := errors.Join(f.ready(time.Minute), p.cmd.Process.Kill()); err != nil {
+		t.Fatal(err)
+	}
+	tick := time.NewTicker(20 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(time.Minute); ; <-tick.C {
+		if err = f.start(1); err == nil || time.Now().After(end) {
+			break
+		}
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := f.caughtUp(1, time.Minute); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestADamagedNodeEndsAndRejoins takes a node's log away: it must end with the status
 // for that, and come back with -rejoin.
 func TestADamagedNodeEndsAndRejoins(t *testing.T) {
