@@ -341,7 +341,7 @@ func TestRejoiningNeedsTheOthers(t *testing.T) {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
-	if _, err := Rejoin(ctx, tr.path(0), tr.opts[0]); !errors.Is(err, ErrNoQuorum) || !errors.Is(err, context.DeadlineExceeded) {
+	if _, err := Rejoin(ctx, tr.path(0), tr.opts[0]); !errors.Is(err, ErrNoQuorum) || !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "of all members") || !strings.Contains(err.Error(), "Recover") {
 		t.Errorf("the others are down, and the error is %v", err)
 	}
 	for i := range 3 {

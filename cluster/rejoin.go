@@ -26,13 +26,13 @@ const joinFile = "JOIN"
 // again, with a vote when it has the state. Options are those for Open: Members or
 // Join say where the others are. Remove what was set aside when it is of no use.
 //
-// It needs a majority of the members to be up, and the node not to run. After an error or a
-// crash, call it again. The errors are those of options; ErrIdentity if dir is that of
-// another node, or of a store, if the member runs elsewhere, or may do so, since its
-// address does not answer, or tokens differ; or if the member is known at another address
-// than this node's, or dir says that this node was removed, so that the member may be
-// another node, which was given its ID (Remove the member first if it is this node, or
-// gone); ErrOtherCluster if all the others are of another cluster than dir;
+// It needs a majority of all members to be up without this one, which must not run: of two there is
+// none, and the way back is [Recover]. After an error or a crash, call it again. The errors are
+// those of options; ErrIdentity if dir is that of another node, or of a store, if the member
+// runs elsewhere, or may do so, since its address does not answer, or tokens differ; or if the
+// member is known at another address than this node's, or dir says that this node was removed, so
+// that the member may be another node, which was given its ID (Remove the member first if it is
+// this node, or gone); ErrOtherCluster if all the others are of another cluster than dir;
 // store.ErrLocked; ErrNoQuorum with that of ctx; and those of the file system.
 func Rejoin(ctx context.Context, dir string, opts *Options) (aside string, err error) {
 	o, err := opts.withDefaults()
@@ -167,7 +167,7 @@ func askOthers(ctx context.Context, o *Options, asker *self, addrs []string, a a
 		}
 		select {
 		case <-ctx.Done():
-			return &opError{msg: "no member could remove this one (a majority of the others must be up)", errs: []error{ErrNoQuorum, ctx.Err(), failed}}
+			return &opError{msg: "no member could remove this one (a majority of all members must be up without it; where that can't be, as of two, call Recover for the directory of one that is left)", errs: []error{ErrNoQuorum, ctx.Err(), failed}}
 		case <-time.After(o.Heartbeat / 5):
 		}
 	}

@@ -53,6 +53,8 @@ func hint(err error, node bool) string {
 			"Remove is: curl -X DELETE http://ADDR/members/ID, at another node. Options.ID, Join and Advertise are -id, -join and -advertise"
 	case errors.Is(err, cluster.ErrOtherCluster):
 		return "Options.Join is -join"
+	case errors.Is(err, cluster.ErrNoQuorum):
+		return "Recover is: kv -from, with the directory of a node that is left, its -id, and a new -dir"
 	}
 	return ""
 }

@@ -58,6 +58,9 @@ func TestWhatAnErrorDemandsCanBeDone(t *testing.T) {
 			t.Errorf("%v, of a store: %s", err, got)
 		}
 	}
+	if got := hint(cluster.ErrNoQuorum, true); !strings.Contains(got, "-from") {
+		t.Errorf("without a majority: %s", got)
+	}
 	for args, good := range map[string]bool{
 		"-id a -raft 127.0.0.1:1 -rejoin":                                      false,
 		"-id a -raft 127.0.0.1:1 -rejoin -join 127.0.0.1:2":                    true,
