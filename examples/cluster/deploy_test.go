@@ -91,6 +91,7 @@ type podSpec struct {
 			} `yaml:"valueFrom"`
 		}
 		Ports           []port
+		StartupProbe    probe          `yaml:"startupProbe"`
 		LivenessProbe   probe          `yaml:"livenessProbe"`
 		ReadinessProbe  probe          `yaml:"readinessProbe"`
 		SecurityContext map[string]any `yaml:"securityContext"`
@@ -168,6 +169,7 @@ func TestTheManifestsBelongTogether(t *testing.T) {
 		"the certificates":                  mounts[pod.Volumes[0].Name] == "/tls" && pod.Volumes[0].Secret.SecretName != "",
 		"time to hand over":                 pod.TerminationGracePeriodSeconds >= 20,
 		"a name for each node":              node.Env[0].Name == "POD" && node.Env[0].ValueFrom.FieldRef.FieldPath == "metadata.name",
+		"time to read the state":            node.StartupProbe.HTTPGet == node.LivenessProbe.HTTPGet && node.StartupProbe.FailureThreshold*node.StartupProbe.PeriodSeconds >= 3600,
 		"a probe that does not kill slowly": node.LivenessProbe.FailureThreshold*node.LivenessProbe.PeriodSeconds >= 60,
 	} {
 		if !ok {
