@@ -319,11 +319,18 @@ func TestFlagsOfANodeNeedItsName(t *testing.T) {
 			t.Errorf("-join %q: %s", list, got)
 		}
 	}
-	c, err := parse(strings.Fields("-id a -raft 127.0.0.1:0 -token " + filepath.Join(t.TempDir(), "none")))
+	token := filepath.Join(t.TempDir(), "token")
+	c, err := parse(strings.Fields("-id a -raft 127.0.0.1:0 -token " + token))
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := c.open(t.Context()); !errors.Is(err, os.ErrNotExist) {
+	if _, err := c.options(); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("a token that is not there: %v", err)
+	}
+	if err := os.WriteFile(token, []byte("\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.options(); err == nil || !strings.Contains(err.Error(), token+" is empty") {
+		t.Errorf("a token that is empty: %v", err)
 	}
 }

@@ -129,7 +129,9 @@ func (c *config) options() (*cluster.Options, error) {
 		if err != nil {
 			return nil, err
 		}
-		o.Token = string(bytes.TrimSpace(b))
+		if o.Token = string(bytes.TrimSpace(b)); o.Token == "" { // which is as without one
+			return nil, fmt.Errorf("-token: %s is empty: it must have the secret", c.token)
+		}
 	}
 	if c.cert != "" || c.key != "" || c.ca != "" {
 		var err error
