@@ -28,6 +28,7 @@ func beginFrom(ctx context.Context, from, dir string, node *cluster.Options) (er
 	}
 	if _, err := os.Stat(filepath.Join(dir, "NODE")); err == nil {
 		if _, err := os.Stat(filepath.Join(dir, "IMPORTING")); errors.Is(err, fs.ErrNotExist) {
+			slog.Info("there is a node already, which goes on with what it has: -from is not used", "dir", dir, "from", from)
 			return nil
 		}
 	}

@@ -3,14 +3,36 @@ package main
 import (
 	"errors"
 	"io/fs"
+	"log"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
+	"sync"
 	"testing"
 	"time"
 
 	"github.com/stateio/stateio/cluster"
 	"github.com/stateio/stateio/store"
 )
+
+// lines are what was logged.
+type lines struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (l *lines) Write(p []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.text.Write(p)
+}
+
+func (l *lines) has(text string) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return strings.Contains(l.text.String(), text)
+}
 
 // The data of a kv that was no node is refused where it is, and goes along with -from, once.
 func TestANodeBeginsWithTheDataOfAStore(t *testing.T) {
@@ -42,6 +64,9 @@ func TestANodeBeginsWithTheDataOfAStore(t *testing.T) {
 	if _, err := start(to, "-from", filepath.Join(dir, "nothing")); err == nil {
 		t.Fatal("there is nothing to begin with, and it is taken")
 	}
+	said, logger, out, flags := &lines{}, slog.Default(), log.Writer(), log.Flags()
+	defer func() { slog.SetDefault(logger); log.SetOutput(out); log.SetFlags(flags) }()
+	slog.SetDefault(slog.New(slog.NewTextHandler(said, nil)))
 	for _, want := range []string{"value", "another"} { // from the store, and then from the node
 		k, err := start(to, "-from", from)
 		if err != nil {
@@ -53,6 +78,9 @@ func TestANodeBeginsWithTheDataOfAStore(t *testing.T) {
 		}
 		if got, _ := v.Get("key"); string(got) != want {
 			t.Errorf("the value is %q, and should be %q", got, want)
+		}
+		if says := said.has("-from is not used"); says != (want == "another") {
+			t.Errorf("that -from is not used is said: %v", says)
 		}
 		if _, err := k.set(t.Context(), "key", []byte("another")); err != nil {
 			t.Fatal(err)
