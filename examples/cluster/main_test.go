@@ -89,6 +89,9 @@ func TestKeysAreObeyed(t *testing.T) {
 			t.Errorf("it does not say %q:\n%s", want, &out)
 		}
 	}
+	if _, err := f.do(t.Context(), http.MethodDelete, 0, "/members/nobody"); err == nil || !strings.Contains(err.Error(), "there is no member nobody") {
+		t.Errorf("removing nobody: %v", err)
+	}
 	page, err := f.get(t.Context(), 0, "/")
 	if err != nil || !bytes.Contains(page, []byte("<h1>Node n1</h1>")) {
 		t.Errorf("the page is %s, %v", page, err)
@@ -261,6 +264,15 @@ func TestADamagedNodeEndsAndRejoins(t *testing.T) {
 	}
 	if err := l.check(io.Discard); err != nil {
 		t.Error(err)
+	}
+	if _, err := f.do(t.Context(), http.MethodDelete, 1, "/members/"+name(0)); err != nil {
+		t.Fatal(err)
+	}
+	if err := f.caughtUp(1, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if s, err := f.status(1); err != nil || len(s.Members) != nodes-1 {
+		t.Errorf("after one was removed, the members are %v, %v", s.Members, err)
 	}
 }
 

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"html/template"
 	"io"
@@ -82,7 +83,8 @@ type member struct {
 
 // handler answers clients: POST /add?client=CLIENT&number=NUMBER adds one, once; GET /sum is
 // the sum, GET /status the status, and GET / a page. GET /live tells that the process
-// answers, and GET /ready that it has all that was acknowledged.
+// answers, and GET /ready that it has all that was acknowledged. DELETE /members/ID removes a
+// node that is gone for good, or is to go.
 func handler(n *cluster.Node, c *counter) http.Handler {
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /add", func(w http.ResponseWriter, r *http.Request) {
@@ -105,6 +107,16 @@ func handler(n *cluster.Node, c *counter) http.Handler {
 		ctx, cancel := context.WithTimeout(r.Context(), time.Second)
 		defer cancel()
 		if err := n.Sync(ctx); err != nil {
+			http.Error(w, err.Error(), http.StatusServiceUnavailable)
+		}
+	})
+	mux.HandleFunc("DELETE /members/{id}", func(w http.ResponseWriter, r *http.Request) {
+		ctx, cancel := context.WithTimeout(r.Context(), 20*time.Second)
+		defer cancel()
+		switch err := n.Remove(ctx, r.PathValue("id")); {
+		case errors.Is(err, cluster.ErrMember):
+			http.Error(w, err.Error(), http.StatusConflict)
+		case err != nil:
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		}
 	})
