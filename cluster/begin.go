@@ -25,7 +25,11 @@ func (n *Node) bootstrap(conf *raft.Config, snaps raft.SnapshotStore) error {
 	case len(n.opts.Join) > 0:
 		return n.beginJoining() // there is something to lose when it has joined
 	case n.self.joined:
-		return fmt.Errorf("%w: the node is to join cluster %v, and has not yet: set Options.Join; or remove the directory, if it is to begin a cluster of its own", ErrOtherCluster, n.self.identity())
+		which := "one that it has not heard of yet"
+		if is := n.self.identity(); is.known() {
+			which = fmt.Sprintf("%v, and is no member yet", is)
+		}
+		return fmt.Errorf("%w: this one was opened with Options.Join, to be of %s: set that again; or remove %s, if it is to begin a cluster of its own", ErrOtherCluster, which, n.dir)
 	}
 	members := n.opts.Members
 	if len(members) == 0 {

@@ -171,6 +171,27 @@ func TestANodeThatHasBegunCanNotJoin(t *testing.T) {
 	has(t, tr, 1, map[string]int{"b": 5})
 }
 
+// TestANodeThatIsToJoinBeginsNoCluster opens a node with Join, while nobody answers, and then without.
+func TestANodeThatIsToJoinBeginsNoCluster(t *testing.T) {
+	concurrently(t)
+	tr := newTrial(t, 2, apart)
+	tr.opts[1].Join = tr.addrs[:1]
+	tr.start(1)
+	tr.stop(1)
+	alone := *tr.opts[1]
+	alone.Join = nil
+	n, err := Open(tr.path(1), newLedger(), &alone)
+	if err == nil {
+		t.Fatal("the node is open: ", n.Close())
+	}
+	if text := err.Error(); !errors.Is(err, ErrOtherCluster) || strings.Contains(text, "none yet") || !strings.Contains(text, "Options.Join") || !strings.Contains(text, tr.path(1)) {
+		t.Errorf("the error is %v", err)
+	}
+	tr.start(0)
+	tr.start(1)
+	voters(t, tr.nodes[0], 2)
+}
+
 // A logBook is a log, line by line.
 type logBook struct {
 	mu   sync.Mutex
