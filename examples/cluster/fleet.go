@@ -205,6 +205,18 @@ func (f *fleet) pause(i int) (paused bool, err error) {
 	return f.paused[i], nil
 }
 
+// up returns how many nodes run, and are not paused.
+func (f *fleet) up() (n int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for i, p := range f.procs {
+		if p != nil && !f.paused[i] {
+			n++
+		}
+	}
+	return n
+}
+
 // stop kills all nodes, for good.
 func (f *fleet) stop() {
 	f.mu.Lock()

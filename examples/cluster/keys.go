@@ -73,11 +73,16 @@ func (f *fleet) obey(line string, out io.Writer, l *load) error {
 	return nil
 }
 
-// failover does something and prints how long no addition was acknowledged.
+// failover does something and prints how long no addition was acknowledged. It does not wait for that
+// where it takes another key first.
 func failover(out io.Writer, l *load, what string, do func() error) error {
 	l.gap.Store(0)
 	if err := do(); err != nil {
 		return err
+	}
+	if up := l.f.up(); up < nodes/2+1 {
+		say(out, "%s: %d of %d nodes are up, and no majority: additions wait until another one is\n", what, up, nodes)
+		return nil
 	}
 	if err := l.flows(100, time.Minute); err != nil {
 		return fmt.Errorf("%s: %w", what, err)

@@ -98,6 +98,30 @@ func TestKeysAreObeyed(t *testing.T) {
 	}
 }
 
+// TestKeysAreObeyedWithoutAMajority types on when two nodes are down.
+func TestKeysAreObeyedWithoutAMajority(t *testing.T) {
+	f, err := startFleet(t.TempDir(), 300*time.Millisecond)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer f.stop()
+	l := startLoad(f, 3, 0)
+	defer l.stop()
+	if err := f.ready(time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	var out bytes.Buffer
+	if err := obeyKeys(strings.NewReader("k1\nk2\nr1\nr2\nq\n"), &out, f, l, &dashboard{f: f, l: l, out: &out}); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.check(&out); err != nil {
+		t.Fatal(err)
+	}
+	if !strings.Contains(out.String(), "n2 is killed: 1 of 3 nodes are up") || strings.Contains(out.String(), "no addition was acknowledged") {
+		t.Errorf("it says\n%s", &out)
+	}
+}
+
 // TestThePageShowsAndKillsNodes presses buttons, two of them while no majority is up.
 func TestThePageShowsAndKillsNodes(t *testing.T) {
 	f, err := startFleet(t.TempDir(), 300*time.Millisecond)
