@@ -29,12 +29,26 @@ import (
 )
 
 func main() {
-	if err := run(os.Args[1:]); err != nil {
-		if !errors.Is(err, flag.ErrHelp) {
-			fmt.Fprintln(os.Stderr, "cluster:", err)
-		}
+	switch err := run(os.Args[1:]); {
+	case err == nil, errors.Is(err, flag.ErrHelp):
+	case errors.Is(err, errTold):
+		os.Exit(2)
+	default:
+		fmt.Fprintln(os.Stderr, "cluster:", err)
 		os.Exit(exitCode(err))
 	}
+}
+
+// errTold is an error of which package flag has told.
+var errTold = errors.New("a flag is wrong")
+
+// parse parses flags.
+func parse(flags *flag.FlagSet, args []string) error {
+	err := flags.Parse(args)
+	if err != nil && !errors.Is(err, flag.ErrHelp) {
+		return errTold
+	}
+	return err
 }
 
 // exitCode is 3 if starting again is of no use, until somebody has done what the error says:
@@ -66,7 +80,7 @@ func run(args []string) error {
 	clients := flags.Int("clients", 9, "how many clients add")
 	page := flags.String("http", "127.0.0.1:0", "address of the page of all nodes")
 	heartbeat := flags.Duration("heartbeat", 500*time.Millisecond, "cluster.Options.Heartbeat of the nodes")
-	if err := flags.Parse(args); err != nil {
+	if err := parse(flags, args); err != nil {
 		return err
 	}
 	if *dir == "" {

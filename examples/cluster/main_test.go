@@ -8,6 +8,7 @@ import (
 	"io"
 	"net/http"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -326,6 +327,32 @@ func TestAnAdditionCountsOnce(t *testing.T) {
 	}
 	if got, err := again.Apply([]byte("a 2")); err != nil || got != uint64(3) {
 		t.Errorf("the counter is %v, %v", got, err)
+	}
+}
+
+// TestWrongFlagsAreToldOnce starts the program with -help, and with flags that are wrong.
+func TestWrongFlagsAreToldOnce(t *testing.T) {
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for args, want := range map[string]struct {
+		code int
+		once string
+	}{
+		"-help":                          {0, "-kills"},
+		"node -help":                     {0, "-rejoin"},
+		"-no-such-flag":                  {2, "not defined: -no-such-flag"},
+		"node -no-such-flag":             {2, "not defined: -no-such-flag"},
+		"node -id a -listen 127.0.0.1:0": {1, "-page is empty"},
+		"node -id a -listen 127.0.0.1:0 -page 127.0.0.1:0 -ca none -key none": {1, "cluster: reading the authorities"},
+	} {
+		cmd := exec.CommandContext(t.Context(), program, strings.Fields(args)...)
+		cmd.Env, cmd.Dir = append(os.Environ(), nodeEnv+"=1"), t.TempDir()
+		out, _ := cmd.CombinedOutput() // which the status tells
+		if cmd.ProcessState.ExitCode() != want.code || strings.Count(string(out), want.once) != 1 {
+			t.Errorf("%s: status %d\n%s", args, cmd.ProcessState.ExitCode(), out)
+		}
 	}
 }
 

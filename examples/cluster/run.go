@@ -47,7 +47,7 @@ func parseNode(args []string) (*nodeConfig, error) {
 	flags.DurationVar(&c.Heartbeat, "heartbeat", 0, "cluster.Options.Heartbeat")
 	flags.BoolVar(&c.rejoin, "rejoin", false, "have the other members rebuild this node, set aside what is in its directory, and end")
 	flags.BoolVar(&c.leaves, "until-eof", false, "end at the end of standard input")
-	if err := flags.Parse(args); err != nil {
+	if err := parse(flags, args); err != nil {
 		return nil, err
 	}
 	if flags.NArg() > 0 {
@@ -86,7 +86,7 @@ func runNode(args []string) error {
 	if err != nil {
 		return err
 	}
-	if c.cert != "" {
+	if c.cert != "" || c.key != "" || c.ca != "" {
 		if c.TLS, err = cluster.LoadTLS(c.cert, c.key, c.ca); err != nil {
 			return err
 		}
@@ -103,6 +103,9 @@ func runNode(args []string) error {
 			_, _ = io.Copy(io.Discard, os.Stdin) // its end is the end of the parent
 			cancel()
 		}()
+	}
+	if c.page == "" { // a port of the system's choice, at all addresses
+		return errors.New("-page is empty: give it the address for clients, like 127.0.0.1:8080")
 	}
 	m := newCounter()
 	n, err := cluster.Open(c.dir, m, &c.Options)
