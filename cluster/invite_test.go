@@ -445,3 +445,32 @@ func TestAnAddressOfAnotherClusterIsPassedOver(t *testing.T) {
 	}
 	update(t, tr.nodes[i], "add x")
 }
+
+// TestAFounderWithoutAnEntryIsRebuiltInItsCluster rebuilds one that has a list of members alone, as it is
+// before the first entry has said which cluster is begun, with the address of another cluster's node.
+func TestAFounderWithoutAnEntryIsRebuiltInItsCluster(t *testing.T) {
+	concurrently(t)
+	stale := startTrial(t, 1, apart)
+	update(t, stale.nodes[0], "add x")
+	tr := newTrial(t, 3, nil)
+	tr.start(0)
+	tr.start(1)
+	update(t, tr.nodes[0], "add x")
+	s := &self{id: tr.opts[2].ID, path: filepath.Join(mkdir(t, tr.path(2)), nodeFile)}
+	if err := s.become(foundersOf(tr.opts[2].Members), false); err != nil {
+		t.Fatal(err)
+	}
+	o := *tr.opts[2]
+	o.Members, o.Join = nil, []string{stale.addrs[0], tr.addrs[0], tr.addrs[1]}
+	tr.opts[2] = &o
+	if _, err := Rejoin(within(t, time.Minute), tr.path(2), &o); err != nil {
+		t.Fatal(err)
+	}
+	n := tr.start(2)
+	eventually(t, "the node has its vote", n.joined)
+	if is, want := n.Status().Cluster, tr.nodes[0].Status().Cluster; is != want {
+		t.Errorf("it is of cluster %s, and was removed from %s", is, want)
+	}
+	voters(t, tr.nodes[0], 3)
+	voters(t, stale.nodes[0], 1)
+}
