@@ -414,6 +414,9 @@ func TestAnAddressOfAnotherClusterIsPassedOver(t *testing.T) {
 	tr := startTrial(t, 3, nil)
 	update(t, tr.nodes[0], "add x")
 	i := tr.follower()
+	if err := tr.nodes[i].Sync(within(t, time.Minute)); err != nil { // it knows of which cluster it is
+		t.Fatal(err)
+	}
 	tr.stop(i)
 	o := *tr.opts[i]
 	o.Members, o.Join = nil, []string{stale, tr.addrs[(i+1)%3], tr.addrs[(i+2)%3]}
@@ -421,22 +424,20 @@ func TestAnAddressOfAnotherClusterIsPassedOver(t *testing.T) {
 	if _, err := Rejoin(within(t, time.Minute), tr.path(i), &o); err != nil {
 		t.Fatal(err)
 	}
-	tr.start(i)
-	voters(t, tr.nodes[tr.leader()], 3)
-	update(t, tr.nodes[i], "add x") // it knows that it has a vote: else that may be lost with the leader
+	n := tr.start(i)
+	eventually(t, "the node has its vote, by an entry that is not lost with the leader", n.joined)
 	for i := range tr.nodes {
 		tr.crash(i)
 	}
-	for most := 100 * time.Millisecond; ; most *= 2 {
-		_, err := Rejoin(within(t, most), tr.path(i), &o)
-		if !errors.Is(err, ErrOtherCluster) && most < time.Minute {
-			continue // the other cluster has not answered yet
+	eventually(t, "the other cluster has answered in time", func() bool {
+		ended, end := context.WithTimeout(t.Context(), 100*time.Millisecond)
+		defer end()
+		_, err := Rejoin(ended, tr.path(i), &o)
+		if !errors.Is(err, ErrNoQuorum) || !errors.Is(err, context.DeadlineExceeded) {
+			t.Fatalf("only the other cluster is up: %v", err)
 		}
-		if !errors.Is(err, ErrNoQuorum) || !errors.Is(err, ErrOtherCluster) || !errors.Is(err, context.DeadlineExceeded) {
-			t.Errorf("only the other cluster is up: %v", err)
-		}
-		break
-	}
+		return errors.Is(err, ErrOtherCluster)
+	})
 	for _, j := range []int{(i + 2) % 3, i} { // a founder, and one that has joined
 		o := *tr.opts[j]
 		o.Members, o.Join = nil, []string{stale, tr.addrs[(i+1)%3]}
