@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -48,7 +49,7 @@ func startFleet(dir string, heartbeat time.Duration) (*fleet, error) {
 	if f.addrs, err = addrsOf(dir); err != nil {
 		return nil, err
 	}
-	if f.pages, err = freeAddrs(nodes); err != nil {
+	if f.pages, err = freeAddrs(nodes, f.addrs...); err != nil {
 		return nil, err
 	}
 	for i := range nodes {
@@ -87,8 +88,9 @@ func addrsOf(dir string) (addrs []string, err error) {
 }
 
 // freeAddrs returns addresses that nobody listens on, of ports that the system gives to nobody: else
-// another program could get one while its node does not run.
-func freeAddrs(n int) (addrs []string, err error) {
+// another program could get one while its node does not run. None is one of those that are given
+// already.
+func freeAddrs(n int, given ...string) (addrs []string, err error) {
 	for tries := 0; len(addrs) < n; tries++ {
 		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))
 		ln, err := net.Listen("tcp", addr)
@@ -99,7 +101,9 @@ func freeAddrs(n int) (addrs []string, err error) {
 			return nil, err
 		}
 		defer ln.Close()
-		addrs = append(addrs, addr)
+		if !slices.Contains(given, addr) {
+			addrs = append(addrs, addr)
+		}
 	}
 	return addrs, nil
 }
