@@ -308,6 +308,7 @@ func replaceFiles(browser context.Context, t *testing.T) {
 // The slider shows states, and two of them are compared.
 func compareStates(browser context.Context, t *testing.T) {
 	b := open(browser, t, serve(t, Handler(bankStore(t, 60), &Options{Machine: newBank})), desk)
+	b.wait(settledPage + ` && !document.getElementById("time-card").hidden`) // which move what is below
 	b.do(chromedp.Click(chromedp.CSS("#state-show")))
 	b.wait(`document.getElementById("state-text").textContent.includes('"ada"')`)
 	now := b.text("state-text")

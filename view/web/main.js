@@ -9,22 +9,30 @@ import { startState, updateState } from "./state.js";
 import { startLive, recolorLive } from "./live.js";
 
 const $ = (id) => document.getElementById(id);
-let begun = false;
+let begun = false, listed = "";
 
 function verdict(s) {
   $("verdict").dataset.level = s.verdict.level;
   if ($("verdict-text").textContent !== s.verdict.text) $("verdict-text").textContent = s.verdict.text;
   $("verdict-todo").replaceChildren(...s.verdict.todo.split("`").map((t, i) => (i % 2 ? element("code", {}, t) : t)));
-  $("damages").replaceChildren(...s.damages.slice(0, 50).map((d) => element("li", {},
-    d.length ? element("button", { type: "button", class: "link", onclick: () => show(d) }, `${d.file} at ${number(d.offset)}`) : element("b", {}, d.file),
-    `: ${d.length ? size(d.length) + ", " : ""}${visible(d.reason)}${lost(d)}`)));
-  const rest = s.damages.length - 50 + s.more;
-  if (rest > 0) $("damages").append(element("li", {}, `and ${plural(rest, "more range")}`));
+  damages(s);
   $("read").hidden = !s.whole || !s.begun;
   $("read").dataset.begun = s.begun || "";
   if (s.begun) $("read-says").textContent = `Read since ${time(s.begun).slice(0, 19)} UTC.`;
   $("reading").hidden = s.whole;
   $("reading").firstChild.style.width = `${(100 * s.read) / Math.max(1, s.size)}%`;
+}
+
+// damages lists the damages anew if they are others: a link keeps the focus, and a click that has begun.
+function damages(s) {
+  const list = JSON.stringify([s.damages, s.more]);
+  if (list === listed) return;
+  listed = list;
+  $("damages").replaceChildren(...s.damages.slice(0, 50).map((d) => element("li", {},
+    d.length ? element("button", { type: "button", class: "link", onclick: () => show(d) }, `${d.file} at ${number(d.offset)}`) : element("b", {}, d.file),
+    `: ${d.length ? size(d.length) + ", " : ""}${visible(d.reason)}${lost(d)}`)));
+  const rest = s.damages.length - 50 + s.more;
+  if (rest > 0) $("damages").append(element("li", {}, `and ${plural(rest, "more range")}`));
 }
 
 function show(d) {
