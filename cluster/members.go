@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"net"
 	"time"
 
@@ -444,13 +445,16 @@ func (n *Node) successor(ctx context.Context, term uint64) (best raft.Server, mo
 	}
 	timeout := time.NewTimer(n.opts.Heartbeat / 2)
 	defer timeout.Stop()
+	moved := false // a member is in another term
 	for late := false; asked > 0; {
 		select {
 		case a := <-answers:
 			asked--
-			if a.err == nil && a.Term == term && !a.Stalled && a.Applied >= most {
+			able := a.err == nil && !a.Stalled && a.Term != math.MaxUint64
+			if able && a.Term == term && a.Applied >= most {
 				best, most = a.from, a.Applied
 			}
+			moved = moved || able && a.Term != term
 		case <-timeout.C:
 			late = true
 		case <-ctx.Done():
@@ -462,6 +466,9 @@ func (n *Node) successor(ctx context.Context, term uint64) (best raft.Server, mo
 		if best.ID != "" && (late || most >= n.fsm.applied.Load()) {
 			return best, most, nil
 		}
+	}
+	if best.ID == "" && moved {
+		return best, 0, errNotLeader // or not for long, or a member has not heard of this leader yet
 	}
 	if best.ID == "" {
 		return best, 0, fmt.Errorf("%w: no other member with a vote answers", ErrMember)

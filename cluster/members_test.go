@@ -413,6 +413,17 @@ func TestASuccessorIsFoundWhileOthersAreSilent(t *testing.T) {
 	}
 }
 
+// TestAMemberOfAnotherTermIsNoSilentOne has a leader hand over in a term of which the others are not, as at
+// the beginning and at the end of one: who has asked is to ask again.
+func TestAMemberOfAnotherTermIsNoSilentOne(t *testing.T) {
+	tr := startTrial(t, 2, nil)
+	update(t, tr.nodes[0], "add x")
+	n := tr.nodes[tr.leader()]
+	if to, _, err := n.successor(within(t, time.Minute), n.raft.CurrentTerm()+1000); !errors.Is(err, errNotLeader) {
+		t.Errorf("%q is to lead, %v", to.ID, err)
+	}
+}
+
 func TestTheLeaderHandsOver(t *testing.T) {
 	tr := startTrial(t, 3, nil)
 	update(t, tr.nodes[0], "add x")
