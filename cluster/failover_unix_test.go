@@ -28,6 +28,7 @@ func TestFailoverIsQuick(t *testing.T) {
 	f.leader()
 	g := startGauge(f, 16)
 	defer g.stop()
+	usual := g.gaps(rounds, func() { g.flows(1000) })
 	killed := g.gaps(rounds, func() {
 		i := f.leader()
 		f.kill(i)
@@ -39,18 +40,18 @@ func TestFailoverIsQuick(t *testing.T) {
 		})
 	})
 	handed := g.gaps(rounds, func() {
-		c := &caller{addr: f.configs[f.leader()].Serve}
-		if _, err := c.do("transfer", 5*time.Second); err != nil {
+		if err := f.tell(f.leader(), "transfer"); err != nil {
 			t.Errorf("handing over: %v", err)
 		}
-		_ = c.conn.Close()
 		g.flows(100)
 	})
-	t.Logf("gaps after kill -9: %v; of a hand-over: %v", killed, handed)
-	if most := slices.Max(killed); most > 10*time.Second {
+	t.Logf("gaps after kill -9: %v; of a hand-over: %v; otherwise: %v", killed, handed, usual)
+	// An election is some writes, one after the other, each of which the disk may have last long.
+	slack := 10 * slices.Max(usual)
+	if most := slices.Max(killed); most > 10*time.Second+slack {
 		t.Errorf("after kill -9 nothing was acknowledged for %v", most)
 	}
-	if mid := handed[len(handed)/2]; mid > time.Second {
+	if mid := handed[len(handed)/2]; mid > time.Second+slack {
 		t.Errorf("when the leader handed over, nothing was acknowledged for %v", mid)
 	}
 }

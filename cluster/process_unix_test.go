@@ -226,7 +226,7 @@ func answerLine(ctx context.Context, line string, n *Node, m *ledger, opened uin
 	case "transfer":
 		err = n.Transfer(ctx)
 	case "close":
-		err = n.CloseContext(ctx)
+		err = n.Close()
 	case "describe":
 		answer = fmt.Sprintf("%+v, stats %+v, raft %v", n.Status(), n.Stats(), n.raft.Stats())
 	case "status":
@@ -369,36 +369,47 @@ func (c *caller) do(line string, timeout time.Duration) (string, error) {
 	return "", errors.New(rest)
 }
 
-// tell has a process do something, if it can be reached.
-func (f *fleet) tell(i int, line string) error {
+// ask has a process answer a line, on a connection of its own.
+func (f *fleet) ask(i int, line string, timeout time.Duration) (string, error) {
 	c := &caller{addr: f.configs[i].Serve}
-	_, err := c.do(line, 5*time.Second)
+	answer, err := c.do(line, timeout)
 	if c.conn != nil {
 		_ = c.conn.Close()
 	}
+	return answer, err
+}
+
+// tell has a process do something, if it can be reached.
+func (f *fleet) tell(i int, line string) error {
+	_, err := f.ask(i, line, time.Minute)
 	return err
 }
 
 // status asks a process for its status.
 func (f *fleet) status(i int) (s childStatus, err error) {
-	c := &caller{addr: f.configs[i].Serve}
-	answer, err := c.do("status", 300*time.Millisecond)
+	answer, err := f.ask(i, "status", 300*time.Millisecond)
 	if err != nil {
 		return s, err
 	}
-	_ = c.conn.Close()
 	return s, json.Unmarshal([]byte(answer), &s)
+}
+
+// sure is status of a process that runs, which may be busy.
+func (f *fleet) sure(i int) (s childStatus) {
+	f.t.Helper()
+	eventually(f.t, "a process tells its status", func() bool {
+		var err error
+		s, err = f.status(i)
+		return err == nil
+	})
+	return s
 }
 
 // describe logs how the processes are.
 func (f *fleet) describe() {
 	for i := range f.configs {
-		c := &caller{addr: f.configs[i].Serve}
-		answer, err := c.do("describe", 5*time.Second)
+		answer, err := f.ask(i, "describe", 5*time.Second)
 		f.t.Logf("node %d: %s, %v", i, answer, err)
-		if c.conn != nil {
-			_ = c.conn.Close()
-		}
 	}
 }
 
