@@ -120,9 +120,8 @@ type additions struct{ made, unknown atomic.Int64 }
 
 // addOn adds on node i until there are enough, or the node is closed.
 func (a *additions) addOn(t testing.TB, mt *mapTrial, i, enough int, half func()) {
-	ctx := aMinute(t)
 	for range enough {
-		err := add(ctx, mt.of(i), "sum")
+		err := add(aMinute(t), mt.of(i), "sum")
 		switch {
 		case err == nil:
 			if a.made.Add(1) == int64(enough) {
@@ -174,7 +173,7 @@ func TestTransactionsOnThreeNodesAddUp(t *testing.T) {
 // watchSum sees the sum go up by 1 with each change, until it is n.
 func watchSum(t *testing.T, m *durable.Map[string, int], n int) {
 	last := 0
-	for c, err := range m.Watch(aMinute(t), 1, nil) {
+	for c, err := range m.Watch(t.Context(), 1, nil) {
 		if err != nil {
 			t.Error(err)
 			return
@@ -383,13 +382,12 @@ func TestAValueOnThreeNodes(t *testing.T) {
 	for i := range values {
 		tr.start(i)
 	}
-	ctx := aMinute(t)
 	const each = 30
 	var wg sync.WaitGroup
 	for _, v := range values {
 		wg.Go(func() {
 			for range each {
-				err := v.Update(ctx, func(list *[]int) error { *list = append(*list, len(*list)); return nil })
+				err := v.Update(aMinute(t), func(list *[]int) error { *list = append(*list, len(*list)); return nil })
 				if err != nil {
 					t.Error(err)
 				}
@@ -398,7 +396,7 @@ func TestAValueOnThreeNodes(t *testing.T) {
 	}
 	wg.Wait()
 	for i, v := range values {
-		if err := v.Sync(ctx); err != nil {
+		if err := v.Sync(aMinute(t)); err != nil {
 			t.Fatal(err)
 		}
 		list := v.Get()
@@ -412,7 +410,7 @@ func TestAValueOnThreeNodes(t *testing.T) {
 		}
 	}
 	saw := -1
-	if err := values[0].Update(ctx, func(list *[]int) error { saw = len(*list); return nil }); err != nil || saw != 3*each {
+	if err := values[0].Update(aMinute(t), func(list *[]int) error { saw = len(*list); return nil }); err != nil || saw != 3*each {
 		t.Errorf("an update that changes nothing saw %d, %v", saw, err)
 	}
 }

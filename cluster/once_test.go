@@ -1,7 +1,6 @@
 package cluster
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"sync"
@@ -23,13 +22,11 @@ func forgetful(_ int, o *Options) {
 func count(t *testing.T, tr *trial) int {
 	t.Helper()
 	const clients, each = 9, 60
-	ctx, cancel := context.WithTimeout(t.Context(), 60*time.Second)
-	defer cancel()
 	var wg sync.WaitGroup
 	for i := range clients {
 		wg.Go(func() {
 			for range each {
-				if _, err := tr.nodes[i%len(tr.nodes)].Update(ctx, []byte("add x")); err != nil {
+				if _, err := tr.nodes[i%len(tr.nodes)].Update(t.Context(), []byte("add x")); err != nil {
 					t.Errorf("node %d: %v", i, err)
 					return
 				}
