@@ -22,7 +22,7 @@ func TestALeaderThatCanNotReadItsLogGivesWay(t *testing.T) {
 			concurrently(t)
 			var log lines
 			tr := startTrial(t, 3, func(i int, o *Options) {
-				small(i, o)
+				smallAndSteady(i, o)
 				if what == "an entry" {
 					o.hooks.keepLogs = 0
 				}

@@ -277,8 +277,10 @@ func TestANodeThatIsRebuiltGetsItsVote(t *testing.T) {
 	n := tr.start(0)
 	hadMembers(t, n, 3)
 	eventually(t, "it was told that it is being added", func() bool { return strings.Contains(log.String(), "being added") })
-	if err := tr.nodes[lead].Transfer(within(t, time.Minute)); err != nil {
-		t.Fatal(err)
+	for tr.leader() == lead {
+		if err := tr.nodes[lead].Transfer(within(t, time.Minute)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	eventually(t, "it asks the new leader, by whichever node", func() bool {
 		for i := 1; i < 3; i++ {

@@ -115,6 +115,9 @@ func newTrial(t testing.TB, n int, change func(i int, o *Options)) *trial {
 	return tr
 }
 
+// steady has whoever leads stay the leader, also on a busy machine, unless the test ends that.
+func steady(_ int, o *Options) { o.Heartbeat = time.Second }
+
 // startTrial is newTrial, and starts all nodes.
 func startTrial(t testing.TB, n int, change func(i int, o *Options)) *trial {
 	t.Helper()

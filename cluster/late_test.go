@@ -15,7 +15,7 @@ import (
 // it again.
 func TestASnapshotThatComesLateIsRefused(t *testing.T) {
 	noLeaks(t)
-	tr := startTrial(t, 3, small)
+	tr := startTrial(t, 3, smallAndSteady)
 	lead, other := tr.leader(), tr.follower()
 	n := tr.nodes[lead]
 	update(t, tr.nodes[other], "add x")

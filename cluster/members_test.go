@@ -102,9 +102,17 @@ func TestANodeWhoseDirectoryWasLostIsRefusedUntilItIsRemoved(t *testing.T) {
 		t.Fatal(err)
 	}
 	payload := []byte(fmt.Sprintf(`{"Op":"join","ID":"n2","Addr":%q,"Empty":true,"Relay":true}`, tr.addrs[2]))
-	if _, err := tr.nodes[1].peers.call(t.Context(), tr.addrs[0], frameAsk, payload); !errors.Is(err, ErrMember) {
-		t.Errorf("a member with an empty directory joins: %v", err)
-	}
+	eventually(t, "a leader has answered", func() bool {
+		lead := tr.leader()
+		_, err := tr.nodes[1-lead].peers.call(t.Context(), tr.addrs[lead], frameAsk, payload)
+		if errors.Is(err, errNotLeader) {
+			return false
+		}
+		if !errors.Is(err, ErrMember) {
+			t.Errorf("a member with an empty directory joins: %v", err)
+		}
+		return true
+	})
 	if err := tr.nodes[1].Remove(t.Context(), "n2"); err != nil {
 		t.Fatal(err)
 	}
@@ -429,13 +437,11 @@ func TestTheLeaderHandsOver(t *testing.T) {
 	update(t, tr.nodes[0], "add x")
 	for range 5 {
 		lead := tr.leader()
-		if err := tr.nodes[(lead+1)%3].Transfer(t.Context()); err != nil {
-			t.Fatal(err)
+		for tr.leader() == lead { // the same may be elected again, where votes take long to write
+			if err := tr.nodes[(lead+1)%3].Transfer(t.Context()); err != nil {
+				t.Fatal(err)
+			}
 		}
-		eventually(t, "another node leads", func() bool {
-			to := tr.nodes[lead].leader.Load()
-			return to != nil && !to.self
-		})
 		update(t, tr.nodes[lead], "add x")
 	}
 	lead := tr.leader()
@@ -446,7 +452,7 @@ func TestTheLeaderHandsOver(t *testing.T) {
 }
 
 func TestStatusTellsOfAllMembers(t *testing.T) {
-	tr := startTrial(t, 3, nil)
+	tr := startTrial(t, 3, steady) // a member has that long to answer
 	update(t, tr.nodes[0], "add x")
 	lead, gone := tr.leader(), tr.follower()
 	tr.crash(gone)
@@ -595,7 +601,7 @@ func TestStrangersAreRefused(t *testing.T) {
 			continue
 		}
 		// In TLS 1.3 the client is refused after it has finished.
-		_ = conn.SetDeadline(time.Now().Add(5 * time.Second))
+		_ = conn.SetDeadline(time.Now().Add(time.Minute))
 		if _, err := conn.Read(make([]byte, 1)); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
 			t.Errorf("%s: not refused: %v", name, err)
 		}

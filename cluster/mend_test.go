@@ -35,7 +35,7 @@ func (m *unrestorable) Restore(r io.Reader) error {
 // startUnrestorable opens a node again that was away, and needs a snapshot, which it can't restore.
 func startUnrestorable(t *testing.T, log io.Writer) (tr *trial, n *Node, m *unrestorable) {
 	t.Helper()
-	tr = startTrial(t, 3, small)
+	tr = startTrial(t, 3, smallAndSteady)
 	lead, away := tr.leader(), tr.follower()
 	update(t, tr.nodes[away], "add x")
 	tr.crash(away)
@@ -96,8 +96,10 @@ func TestEntriesAfterASnapshotThatCouldNotBeRestored(t *testing.T) {
 	tr, n, m := startUnrestorable(t, io.Discard)
 	lead := tr.leader()
 	eventually(t, "it can't be restored", func() bool { return m.tried.Load() > 0 })
-	if err := tr.nodes[lead].Transfer(within(t, 10*time.Second)); err != nil {
-		t.Fatal(err)
+	for tr.leader() == lead {
+		if err := tr.nodes[lead].Transfer(within(t, time.Minute)); err != nil {
+			t.Fatal(err)
+		}
 	}
 	eventually(t, "entries come, for which it is tried again", func() bool { return n.raft.AppliedIndex() > 150 })
 	m.fails.Store(false)

@@ -203,7 +203,7 @@ func TestAMemberThatCanNotReachTheLeaderSaysSo(t *testing.T) {
 		}
 	})
 	n := tr.nodes[0]
-	if tr.leader() == 0 {
+	for tr.leader() == 0 {
 		if err := n.Transfer(within(t, time.Minute)); err != nil {
 			t.Fatal(err)
 		}

@@ -37,6 +37,7 @@ func counted(t *testing.T) (*trial, []*failCounts) {
 	t.Helper()
 	counts := make([]*failCounts, 3)
 	return startTrial(t, 3, func(i int, o *Options) {
+		steady(i, o)
 		counts[i] = &failCounts{Handler: slog.DiscardHandler}
 		o.Logger = slog.New(counts[i])
 	}), counts
@@ -52,7 +53,7 @@ func (c *failCounts) fails(t *testing.T, n int64) {
 // TestANodeThatComesBackIsSentEntriesAtOnce cuts a follower off, and lets it back when
 // it is needed. Raft would wait longer after each call that has failed.
 func TestANodeThatComesBackIsSentEntriesAtOnce(t *testing.T) {
-	noLeaks(t)
+	concurrently(t)
 	tr, counts := counted(t)
 	lead := tr.leader()
 	away, other := (lead+1)%3, (lead+2)%3
@@ -139,7 +140,7 @@ func TestACallIsNotHeldInVain(t *testing.T) {
 		{"the node is closed", func(_ *testing.T, tr *trial, lead, _ int) { tr.stop(lead) }},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			tr := startTrial(t, 3, nil)
+			tr := startTrial(t, 3, steady)
 			lead := tr.leader()
 			away := (lead + 1) % 3
 			n := tr.nodes[lead]
@@ -186,6 +187,7 @@ func TestANodeWhoseDiskWasFullIsSentEntriesSoon(t *testing.T) {
 	var full [3]atomic.Bool
 	var tries [3]atomic.Int64
 	tr := startTrial(t, 3, func(i int, o *Options) {
+		steady(i, o)
 		o.hooks.store = func() error {
 			if !full[i].Load() {
 				return nil
