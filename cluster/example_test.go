@@ -68,14 +68,14 @@ func ExampleOpen() {
 
 	// Here all three nodes are in one program. Each belongs on a computer of its own.
 	first := &counter{}
-	a, err := cluster.Open(filepath.Join(dir, "a"), first, &cluster.Options{ID: "a", Listen: "127.0.0.1:17001", Logger: quiet})
+	a, err := cluster.Open(filepath.Join(dir, "a"), first, &cluster.Options{ID: "a", Listen: "127.0.0.1:31001", Logger: quiet})
 	if err != nil {
 		log.Fatal(err)
 	}
 	defer a.Close()
 	for i, id := range []string{"b", "c"} {
 		n, err := cluster.Open(filepath.Join(dir, id), &counter{}, &cluster.Options{
-			ID: id, Listen: fmt.Sprintf("127.0.0.1:1700%d", i+2), Join: []string{"127.0.0.1:17001"}, Logger: quiet,
+			ID: id, Listen: fmt.Sprintf("127.0.0.1:3100%d", i+2), Join: []string{"127.0.0.1:31001"}, Logger: quiet,
 		})
 		if err != nil {
 			log.Fatal(err)
@@ -102,7 +102,7 @@ func ExampleOpen() {
 func ExampleNode_Update() {
 	n, end := alone(&counter{})
 	defer end()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	sum, err := n.Update(ctx, []byte("3"))
 	fmt.Println(sum, err)
@@ -151,11 +151,11 @@ func ExampleNode_View() {
 	c := &counter{}
 	n, end := alone(c)
 	defer end()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	var sum int
 	if err := n.View(ctx, func() error { sum = c.n; return nil }); err != nil {
-		log.Fatal(err) // cluster.ErrNoQuorum: no majority within ten seconds
+		log.Fatal(err) // cluster.ErrNoQuorum: no majority within a minute
 	}
 	fmt.Println(sum)
 	// Output: 0
@@ -361,7 +361,7 @@ func ExampleRejoin() {
 	}
 	defer os.RemoveAll(dir)
 	first, err := cluster.Open(filepath.Join(dir, "a"), &counter{}, &cluster.Options{
-		ID: "a", Listen: "127.0.0.1:17011", Heartbeat: 100 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
+		ID: "a", Listen: "127.0.0.1:31011", Heartbeat: 100 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
 	})
 	if err != nil {
 		log.Fatal(err)
@@ -370,8 +370,8 @@ func ExampleRejoin() {
 
 	// The disk of node b was replaced. Its options are as ever.
 	opts := &cluster.Options{
-		ID: "b", Listen: "127.0.0.1:17012", Heartbeat: 100 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
-		Members: []cluster.Member{{ID: "a", Addr: "127.0.0.1:17011"}, {ID: "b", Addr: "127.0.0.1:17012"}},
+		ID: "b", Listen: "127.0.0.1:31012", Heartbeat: 100 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
+		Members: []cluster.Member{{ID: "a", Addr: "127.0.0.1:31011"}, {ID: "b", Addr: "127.0.0.1:31012"}},
 	}
 	ctx := context.Background()
 	if _, err := cluster.Rejoin(ctx, filepath.Join(dir, "b"), opts); err != nil {
@@ -501,18 +501,18 @@ func pair() (a, b *cluster.Node, end func()) {
 	}
 	open := func(id, addr string, join ...string) *cluster.Node {
 		n, err := cluster.Open(filepath.Join(dir, id), &counter{}, &cluster.Options{
-			ID: id, Listen: addr, Join: join, Heartbeat: 100 * time.Millisecond, Logger: slog.New(slog.DiscardHandler),
+			ID: id, Listen: addr, Join: join, Logger: slog.New(slog.DiscardHandler),
 		})
 		if err != nil {
 			log.Fatal(err)
 		}
 		return n
 	}
-	a = open("a", "127.0.0.1:17021")
-	b = open("b", "127.0.0.1:17022", "127.0.0.1:17021")
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	a = open("a", "127.0.0.1:31021")
+	b = open("b", "127.0.0.1:31022", "127.0.0.1:31021")
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
-	if err := a.Add(ctx, "b", "127.0.0.1:17022"); err != nil { // waits until it has a vote
+	if err := a.Add(ctx, "b", "127.0.0.1:31022"); err != nil { // waits until it has a vote
 		log.Fatal(err)
 	}
 	return a, b, func() {
@@ -525,7 +525,7 @@ func pair() (a, b *cluster.Node, end func()) {
 func ExampleNode_Remove() {
 	a, b, end := pair()
 	defer end()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := a.Remove(ctx, "b"); err != nil { // whether b is up or not
 		log.Fatal(err)
@@ -541,7 +541,7 @@ func ExampleNode_Remove() {
 func ExampleNode_Transfer() {
 	a, b, end := pair()
 	defer end()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	if err := a.Transfer(ctx); err != nil { // to b: there is no other
 		log.Fatal(err)
@@ -556,11 +556,11 @@ func ExampleNode_Transfer() {
 func ExampleNode_Add() {
 	a, b, end := pair()
 	defer end()
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	// The node joins by itself. A program adds it where it can't reach the others first, or when
 	// its address has changed. It has a vote then; what is so already is no error.
-	if err := a.Add(ctx, "b", "127.0.0.1:17022"); err != nil {
+	if err := a.Add(ctx, "b", "127.0.0.1:31022"); err != nil {
 		log.Fatal(err)
 	}
 	if err := b.Sync(ctx); err != nil {
