@@ -81,7 +81,9 @@ func (m *Map[K, V]) closeGate() (open func()) {
 	gate := make(chan struct{})
 	m.gate.Store(&gate)
 	return func() {
-		m.gate.Store(nil)
+		// This transaction may only have waited for the disk: the next one runs by then, and may
+		// have closed a gate of its own.
+		m.gate.CompareAndSwap(&gate, nil)
 		close(gate)
 	}
 }
