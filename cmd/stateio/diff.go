@@ -81,7 +81,10 @@ func compare(ctx context.Context, a, b string, stdout, stderr io.Writer) (differ
 	d := difference{From: 1, A: diffSide{Path: a}, B: diffSide{Path: b}}
 	var files [2][]store.File
 	for i, dir := range []string{a, b} {
-		var err error
+		err := forStores(dir, "%s is no directory: diff is for stores; of state files, compare what log prints")
+		if err != nil {
+			return d, err
+		}
 		if files[i], err = store.Files(dir); err != nil {
 			return d, err
 		}

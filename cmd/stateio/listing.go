@@ -31,6 +31,9 @@ func newFiles() *cobra.Command {
 		Example: filesExample,
 		Args:    arguments("DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := forStores(args[0], "%s is no directory: files is for stores; log lists what is in a state file"); err != nil {
+				return err
+			}
 			files, err := store.Files(args[0])
 			if err != nil {
 				return err
