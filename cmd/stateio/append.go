@@ -83,6 +83,9 @@ func newAppend() *cobra.Command {
 }
 
 func runAppend(cmd *cobra.Command, path string, o appendOptions) error {
+	if err := notItself(cmd.InOrStdin(), path); err != nil {
+		return err
+	}
 	j, err := openJournal(path, opening{create: true, cut: o.cut, warn: cmd.ErrOrStderr()})
 	if err != nil {
 		return err

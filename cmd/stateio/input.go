@@ -5,10 +5,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"os"
 
 	"github.com/spf13/cobra"
+	"github.com/stateio/stateio/store"
 	"golang.org/x/term"
 )
 
@@ -59,6 +61,31 @@ func readWhole(ctx context.Context, r io.Reader) <-chan piece {
 		send(ctx, pieces, piece{err: err})
 	}()
 	return pieces
+}
+
+// notItself returns an error if standard input is what is appended to: nobody means that, and
+// what was appended would be read and appended again, with -0 until the disk is full.
+func notItself(in io.Reader, path string) error {
+	file, ok := in.(*os.File)
+	if !ok {
+		return nil
+	}
+	input, err := file.Stat()
+	if err != nil || !input.Mode().IsRegular() {
+		return nil // reading it tells
+	}
+	paths := []string{path}
+	if files, err := store.Files(path); err == nil {
+		for _, f := range files {
+			paths = append(paths, f.Path)
+		}
+	}
+	for _, path := range paths {
+		if info, err := os.Stat(path); err == nil && os.SameFile(info, input) {
+			return usageError{fmt.Errorf("standard input is %s, which is to be appended to: name another file", path)}
+		}
+	}
+	return nil
 }
 
 // tellWaiting says that a command waits for what is typed, if that is what it does.

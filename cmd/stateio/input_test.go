@@ -1,9 +1,12 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"io"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
@@ -134,4 +137,45 @@ func TestABatchIsCommittedWhenItIsLong(t *testing.T) {
 			t.Errorf("batches of %d, acknowledged as %q", j.commits, acks.String())
 		}
 	})
+}
+
+// What would be appended to the file that it is read from would have no end.
+func TestAFileIsNotAppendedToItself(t *testing.T) {
+	dir, file := t.TempDir(), filepath.Join(t.TempDir(), "app.state")
+	for _, path := range []string{dir, file} {
+		runStateio(t, 0, strings.NewReader(numbered(0, 100)), "append", path)
+	}
+	for _, c := range []struct{ to, from string }{{file, file}, {dir, filepath.Join(dir, "00000000000000000000.log")}} {
+		before, err := os.ReadFile(c.from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		in, err := os.Open(c.from)
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithCancelCause(t.Context())
+		acks, errs := &endsAt{1000, func() { cancel(errors.New("too many")) }}, &strings.Builder{}
+		status := run(ctx, []string{"append", "-0", "--ack", c.to}, in, acks, errs)
+		in.Close()
+		if status != exitUsage || !strings.Contains(errs.String(), "standard input is "+c.from) {
+			t.Errorf("status %d: %s", status, errs)
+		}
+		if after, err := os.ReadFile(c.from); err != nil || !bytes.Equal(before, after) {
+			t.Errorf("%s has changed, error %v", c.from, err)
+		}
+	}
+}
+
+// An endsAt writer calls end at the write of that number.
+type endsAt struct {
+	left int
+	end  func()
+}
+
+func (e *endsAt) Write(b []byte) (int, error) {
+	if e.left--; e.left == 0 {
+		e.end()
+	}
+	return len(b), nil
 }
