@@ -97,7 +97,7 @@ func (p *payload) open() (err error) {
 // first.
 func Entries(r io.ReaderAt, limit int64) iter.Seq2[Entry, error] {
 	return func(yield func(Entry, error) bool) {
-		s, err := newScan(r, limit)
+		s, err := newScan(r, limit, 0)
 		if err != nil {
 			yield(Entry{}, err)
 			return

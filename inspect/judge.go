@@ -10,13 +10,14 @@ import (
 )
 
 // newScan finds out where the log in the first limit bytes of r ends, and which
-// its current epoch is.
-func newScan(r io.ReaderAt, limit int64) (*scan, error) {
+// its current epoch is. The walk is to begin at an offset where an earlier one has found an
+// entry, or at 0, the start of the file.
+func newScan(r io.ReaderAt, limit, begin int64) (*scan, error) {
 	f, err := newFile(r, limit)
 	if err != nil {
 		return nil, err
 	}
-	s := &scan{file: f, zeros: -1, one: Entry{file: f}}
+	s := &scan{file: f, zeros: -1, one: Entry{file: f}, begin: begin}
 	if s.last, err = record.FindTail(f.r, f.limit); err != nil {
 		return nil, f.fail(err, 0)
 	}
@@ -76,6 +77,9 @@ func (s *scan) findEpoch(last record.Entry) error {
 	}
 	s.epoch, s.known = h.Epoch, true
 	at := int64(s.epoch)
+	if at < s.startOf() {
+		return nil // the earlier walk has read that: it may be a large state
+	}
 	e, bad, ok, err := record.FindEntry(s.r, at, last.End)
 	if err != nil {
 		return s.fail(err, at)

@@ -18,7 +18,7 @@ func walkStateFile(path string, from Mark, yield func(Part, error) bool) error {
 	if err != nil {
 		return fmt.Errorf("inspect: %w", err)
 	}
-	s, err := newScan(f, info.Size())
+	s, err := newScan(f, info.Size(), from.offset)
 	if err != nil {
 		return err
 	}
@@ -57,7 +57,6 @@ func walkStateFile(path string, from Mark, yield func(Part, error) bool) error {
 
 // from makes the walk begin at a mark, as if it had come there.
 func (s *scan) from(m Mark) {
-	s.begin = m.offset
 	s.at = m.epoch
 	s.atKnown = m.epoch != uint64(m.offset) // else it is a snapshot, and the epoch before is not known here
 	musts := s.musts[:0]

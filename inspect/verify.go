@@ -77,7 +77,7 @@ func Verify(ctx context.Context, r io.ReaderAt, limit int64, opts *Options) (*Re
 	if opts == nil {
 		opts = &Options{}
 	}
-	s, err := newScan(r, limit)
+	s, err := newScan(r, limit, 0)
 	if err != nil {
 		return nil, err
 	}

@@ -16,6 +16,7 @@ type sight struct {
 	head  int         // bytes at its beginning
 	sum   uint64      // of them
 	stale bool        // it was written over
+	still bool        // nothing was written to it while it was read to its end
 }
 
 // headBytes is how much of the beginning of a file a sight has a sum of.
@@ -80,7 +81,7 @@ func newest(m *inspect.Map, i int) bool {
 func (x *index) bring(m *inspect.Map, i int, wanted func() bool) error {
 	before := statOf(m.Files[i])
 	x.mu.Lock()
-	if x.settled() {
+	if x.settled() || x.resting(before) {
 		x.mu.Unlock()
 		return nil // and what was seen stays: the next look compares
 	}
@@ -98,6 +99,7 @@ func (x *index) bring(m *inspect.Map, i int, wanted func() bool) error {
 	x.mu.Lock()
 	defer x.mu.Unlock()
 	has := x.extent()
+	x.seen.still = ended && before != nil && after != nil && !changed(before, after)
 	touched := written || changed(x.seen.info, after)
 	switch {
 	case ended && read && written && has == had,
@@ -118,6 +120,13 @@ func (x *index) bring(m *inspect.Map, i int, wanted func() bool) error {
 		}
 	}
 	return nil
+}
+
+// resting reports whether a state file is as it was when all of it was read: a walk would come
+// to nothing new, and might have to read the state again that the file ends with. A log is
+// another thing: what is written to it need not change its size. x.mu is held.
+func (x *index) resting(now os.FileInfo) bool {
+	return x.file.Kind == inspect.StateFile && x.seen.still && now != nil && !changed(x.seen.info, now)
 }
 
 // An extent is how much an index has.
