@@ -512,4 +512,7 @@ func dropWhatIsShown(browser context.Context, t *testing.T) {
 	if says := b.text("cell-says"); strings.Contains(says, "Cannot read") {
 		t.Errorf("below the map there is %q", says)
 	}
+	// Nor does the page keep anything of the files that are gone.
+	b.do(chromedp.Evaluate[chromedp.Void](`void import("./map.js").then((m) => { window.known = m.known; })`))
+	b.wait(`window.known && [...known.keys()].sort().join() === "00000000000000000004.log,00000000000000000004.snap"`)
 }

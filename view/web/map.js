@@ -11,7 +11,7 @@ let place = null; // {file, from, to}: what is zoomed into; null: all files
 let drawn = ""; // what was, so that the same is not drawn again
 let request = null; // what is being drawn
 let kept = null; // of the block that is shown: {key, body, chosen}, the offset of a record
-const known = new Map(); // of the name of a file: its cells
+export const known = new Map(); // of the name of a file: its cells
 
 export const colors = () => {
   const style = getComputedStyle(document.documentElement);
@@ -30,6 +30,7 @@ export function startMap() {
 
 export function updateMap(s) {
   summary = s;
+  for (const name of known.keys()) if (!fileOf(name)) known.delete(name); // a page may be open for weeks
   draw(false);
 }
 
