@@ -336,8 +336,10 @@ func watchAStore(browser context.Context, t *testing.T) {
 		}
 	}
 	var machines atomic.Int64
+	var before atomic.Uint64 // updates that an earlier process has made
+	stats := func() store.Stats { st := s.Stats(); st.Updates -= before.Load(); return st }
 	machine := func() store.Machine { machines.Add(1); return newBank() }
-	b := open(browser, t, serve(t, Handler(dir, &Options{Stats: s.Stats, Machine: machine})), desk)
+	b := open(browser, t, serve(t, Handler(dir, &Options{Stats: stats, Machine: machine})), desk)
 	b.wait(`document.getElementById("rate-chart").dataset.points >= 1`)
 	update(40)
 	b.wait(`[...document.querySelectorAll("#live-tiles dd")].some((d) => d.textContent.includes("40 since the start"))`)
@@ -367,6 +369,14 @@ func watchAStore(browser context.Context, t *testing.T) {
 	}
 	b.do(chromedp.Click(chromedp.CSS("#state-show")))
 	b.wait(`document.getElementById("state-index").textContent === "105" && document.getElementById("state-text").textContent.includes('"bo": 105')`)
+	// After a restart of the program, which counts from 0 again, there are no updates below zero.
+	b.do(chromedp.Evaluate[chromedp.Void](`void (() => { const chart = document.getElementById("rate-chart"); window.least = 0;
+		new MutationObserver(() => { least = Math.min(least, Number(chart.dataset.last)); }).observe(chart, {attributes: true}); })()`))
+	before.Store(103)
+	b.wait(`[...document.querySelectorAll("#live-tiles dd")].some((d) => d.textContent.includes("2 since the start"))`)
+	if least := eval[float64](b, `least`); least < 0 {
+		t.Errorf("after a restart there are %v updates a second", least)
+	}
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
@@ -446,6 +456,17 @@ func enterByToken(browser context.Context, t *testing.T) {
 	}
 	if at := eval[string](b, `location.href`); strings.Contains(at, token) {
 		t.Errorf("the page is at %s", at)
+	}
+	// When the program is gone, the page says so in its own words, whoever answers, or whatever
+	// the browser says.
+	for answer, want := range map[string]string{
+		`throw new TypeError("NetworkError when attempting to fetch resource.")`:                                  "The program does not answer any more.",
+		`return new Response("<html><h1>Bad Gateway", {status: 502, headers: {"Content-Type": "text/html"}})`:     "something in between says status 502",
+		`return new Response("", {status: 504, headers: {"Content-Type": "text/plain"}})`:                         "something in between says status 504",
+		`return new Response("view: the token is wrong", {status: 401, headers: {"Content-Type": "text/plain"}})`: "view: the token is wrong",
+	} {
+		b.do(chromedp.Evaluate[chromedp.Void](`void (window.fetch = async () => { ` + answer + ` })`))
+		b.wait(fmt.Sprintf(`document.getElementById("verdict-text").textContent.includes(%q) && !document.getElementById("verdict-text").textContent.includes("<")`, want))
 	}
 }
 

@@ -37,6 +37,7 @@ async function sample() {
   let now;
   try { now = await ask("live"); } catch (e) { $("pulse").textContent = "not answering"; return; }
   $("pulse").textContent = "live";
+  if (now.stats.updates < samples.at(-1)?.stats.updates) samples.length = 0; // the program was started anew
   samples.push(now);
   if (samples.length > keep) samples.shift();
   const s = now.stats, before = samples.at(-2);

@@ -89,7 +89,7 @@ async function run() {
       }
     } catch (e) {
       $("verdict").dataset.level = "bad";
-      $("verdict-text").textContent = e.message.startsWith("Failed to fetch") ? "The program does not answer any more." : e.message;
+      $("verdict-text").textContent = e.message;
       $("verdict-todo").textContent = "";
     }
     document.body.dataset.ready = "yes";
