@@ -10,9 +10,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"syscall"
 	"testing"
 
+	"github.com/stateio/stateio/logio"
 	"github.com/stateio/stateio/store"
 )
 
@@ -56,16 +58,51 @@ func TestReadingALargeStoreTakesLittleMemory(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, args := range [][]string{{"verify"}, {"stat"}, {"log"}, {"restore"}, {"diff", dir}} {
-		cmd := exec.Command("stateio", append(args, dir)...)
-		cmd.Stdout, cmd.Stderr = io.Discard, os.Stderr
-		if err := cmd.Run(); err != nil {
-			t.Fatal(args, err)
-		}
-		// What this process has when it starts the command is counted as well.
-		took := cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10
-		t.Logf("%s of %d bytes: %d bytes of memory at most, in %v", args[0], size, took, cmd.ProcessState.UserTime())
-		if took > mostMemory {
-			t.Errorf("%s of %d bytes took %d bytes of memory", args[0], size, took)
-		}
+		takesLittleMemory(t, size, append(args, dir)...)
+	}
+}
+
+// So do those that read a state file with a large state.
+func TestReadingALargeStateTakesLittleMemory(t *testing.T) {
+	const size = 2 * mostMemory
+	path := filepath.Join(t.TempDir(), "app.state")
+	file, err := os.Create(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head := strings.NewReader("\x02" + strings.Repeat("\x00", 8)) // of a snapshot, see docs/FORMAT.md
+	if _, err := logio.NewWriter(file, 0).AppendFrom(io.MultiReader(head, io.LimitReader(zeros{}, size))); err != nil {
+		t.Fatal(err)
+	}
+	if err := file.Close(); err != nil {
+		t.Fatal(err)
+	}
+	to := filepath.Join(t.TempDir(), "to")
+	for _, args := range [][]string{{"verify", path}, {"stat", path}, {"log", path}, {"restore", path}, {"restore", path, "--updates", "-"}, {"compact", path, to}} {
+		takesLittleMemory(t, size, args...)
+	}
+}
+
+// zeros are without end.
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) {
+	clear(b)
+	return len(b), nil
+}
+
+// takesLittleMemory runs a command that reads so many bytes.
+func takesLittleMemory(t *testing.T, size int64, args ...string) {
+	t.Helper()
+	cmd := exec.Command("stateio", args...)
+	cmd.Stdout, cmd.Stderr = io.Discard, os.Stderr
+	if err := cmd.Run(); err != nil {
+		t.Fatal(args, err)
+	}
+	// What this process has when it starts the command is counted as well.
+	took := cmd.ProcessState.SysUsage().(*syscall.Rusage).Maxrss << 10
+	t.Logf("%s of %d bytes: %d bytes of memory at most, in %v", args[0], size, took, cmd.ProcessState.UserTime())
+	if took > mostMemory {
+		t.Errorf("%s of %d bytes took %d bytes of memory", args[0], size, took)
 	}
 }

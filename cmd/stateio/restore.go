@@ -150,7 +150,7 @@ func runRestore(cmd *cobra.Command, path string, o restoreOptions) error {
 	var out written
 	defer out.discard()
 	if o.state != "" && state != nil {
-		err = o.writeState(&out, bytes.NewReader(state))
+		err = advise(o.writeState(&out, state), path)
 	} else if o.state != "" {
 		o.noState(cmd, path+" has no snapshot in this epoch")
 	}
@@ -163,19 +163,23 @@ func runRestore(cmd *cobra.Command, path string, o restoreOptions) error {
 	return out.commit()
 }
 
-// open restores the epoch that is asked for.
-func (o restoreOptions) open(file *os.File, size int64) (state []byte, updates *stateio.Reader, err error) {
+// open restores the epoch that is asked for. The state, nil if there is none, is to be read
+// before the updates. That of the current epoch need not fit in memory.
+func (o restoreOptions) open(file *os.File, size int64) (state io.Reader, updates *stateio.Reader, err error) {
 	if !o.older {
 		if err := complete(file, size); err != nil {
 			return nil, nil, err
 		}
-		state, o.told.epoch, updates, err = stateio.Restore(file, size)
+		state, _, o.told.epoch, updates, err = stateio.RestoreStream(file, size)
 		return state, updates, err
 	}
 	o.told.epoch = o.epoch
-	state, updates, err = stateio.RestoreEpoch(file, size, o.epoch)
+	b, updates, err := stateio.RestoreEpoch(file, size, o.epoch)
 	if errors.Is(err, stateio.ErrNoEpoch) {
 		err = fmt.Errorf("%w; stateio epochs %s lists those there are", err, shellWord(file.Name()))
+	}
+	if b != nil {
+		state = bytes.NewReader(b)
 	}
 	return state, updates, err
 }
