@@ -69,16 +69,21 @@ func backup(cmd *cobra.Command, dir, to string) (*madeStore, error) {
 	bar := newProgress(cmd.OutOrStdout(), cmd.ErrOrStderr(), "backup "+dir, 0)
 	_, err := store.Copy(cmd.Context(), dir, to, &store.CopyOptions{Progress: bar.of})
 	bar.finish()
-	foreign := errors.Is(err, store.ErrLocked) || errors.Is(err, fs.ErrExist) // what is there is another's
 	switch cause := context.Cause(cmd.Context()); {
-	case err != nil && cause != nil && !foreign:
-		return nil, fmt.Errorf("%w: the copy of %s is not complete: remove %s before you copy again", cause, dir, to)
+	case err != nil && cause != nil && !anothers(err):
+		return nil, fmt.Errorf("%w: the copy of %s is not complete%s", cause, dir, remains(to, "copy"))
 	case errors.Is(err, store.ErrCorrupt):
 		return nil, fmt.Errorf("%w; stateio verify %s lists all of the damage, stateio repair makes a store of what can be had", err, shellWord(dir))
 	case err != nil:
 		return nil, err
 	}
 	return storeIn(to)
+}
+
+// anothers reports whether what is where a store was to be made is another's, or the store to be
+// read is.
+func anothers(err error) bool {
+	return errors.Is(err, store.ErrLocked) || errors.Is(err, fs.ErrExist)
 }
 
 // storeIn returns what is told of the store that was just made in a directory. Its last log is

@@ -2,9 +2,7 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"sync/atomic"
@@ -78,8 +76,7 @@ func importFile(cmd *cobra.Command, path, dir string) (*madeStore, error) {
 		return store.Import(dir, &importReader{File: file, ctx: cmd.Context(), bar: bar}, size)
 	})
 	bar.finish()
-	foreign := errors.Is(err, store.ErrLocked) || errors.Is(err, fs.ErrExist) // what is there is another's
-	if cause := context.Cause(cmd.Context()); err != nil && cause != nil && !foreign {
+	if cause := context.Cause(cmd.Context()); err != nil && cause != nil && !anothers(err) {
 		return nil, fmt.Errorf("%w: importing %s is not complete: there is no store in %s, and you can import again", cause, path, dir)
 	}
 	if err != nil {

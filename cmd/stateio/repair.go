@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"time"
 
@@ -57,8 +58,8 @@ func newRepair() *cobra.Command {
 			o.Progress = bar.of
 			rep, err := store.Repair(cmd.Context(), args[0], args[1], &o)
 			bar.finish()
-			if cause := context.Cause(cmd.Context()); err != nil && cause != nil {
-				err = fmt.Errorf("%w: repairing %s is not complete", cause, args[0])
+			if cause := context.Cause(cmd.Context()); err != nil && cause != nil && !anothers(err) {
+				err = fmt.Errorf("%w: repairing %s is not complete%s", cause, args[0], remains(args[1], "repair"))
 			}
 			if err != nil {
 				return err
@@ -76,6 +77,14 @@ func newRepair() *cobra.Command {
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
 	noValues(cmd, "drop")
 	return cmd
+}
+
+// remains says what to do before what was interrupted is done again, if it has left something.
+func remains(dst, do string) string {
+	if _, err := os.Lstat(dst); err != nil {
+		return ""
+	}
+	return fmt.Sprintf(": remove %s before you %s again", dst, do)
 }
 
 // canDrop returns an error if it is certain that the store in dir has not each of the

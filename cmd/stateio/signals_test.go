@@ -5,8 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
 	"syscall"
 	"testing"
 	"time"
@@ -97,6 +99,51 @@ func TestTheCauseTakesThePlaceOfWhatItHasEnded(t *testing.T) {
 	} {
 		if got := because(c.err, interrupted{syscall.SIGINT}); fmt.Sprint(got) != fmt.Sprint(c.want) {
 			t.Errorf("of %v comes %v, want %v", c.err, got, c.want)
+		}
+	}
+}
+
+// A countedContext is interrupted when it was asked so many times whether it has ended.
+type countedContext struct {
+	context.Context
+	cancel context.CancelCauseFunc
+	left   atomic.Int64
+}
+
+func (c *countedContext) Err() error {
+	if c.left.Add(-1) < 0 {
+		c.cancel(interrupted{syscall.SIGINT})
+	}
+	return c.Context.Err()
+}
+
+// Wherever a repair or a backup is interrupted, it says to remove what it has made, if it has
+// made something.
+func TestWhatIsInterruptedSaysWhatToRemove(t *testing.T) {
+	dir := t.TempDir()
+	runStateio(t, 0, strings.NewReader(numbered(0, 5)), "append", dir)
+	for command, again := range map[string]string{"repair": "repair", "backup": "copy"} {
+		left := 0
+		for times := int64(0); ; times++ {
+			made := filepath.Join(t.TempDir(), "made")
+			var errs strings.Builder
+			ctx := &countedContext{}
+			ctx.Context, ctx.cancel = context.WithCancelCause(t.Context())
+			ctx.left.Store(times)
+			if status := run(ctx, []string{command, dir, made}, nil, io.Discard, &errs); status == 0 {
+				break
+			}
+			there := 0
+			if _, err := os.Lstat(made); err == nil {
+				there = 1
+			}
+			if n := strings.Count(errs.String(), "remove "+made+" before you "+again+" again"); n != there {
+				t.Errorf("%s, asked %d times: it says %d times to remove what is there %d times: %s", command, times, n, there, errs.String())
+			}
+			left += there
+		}
+		if left == 0 {
+			t.Errorf("no %s has left anything", command)
 		}
 	}
 }
