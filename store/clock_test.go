@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -240,6 +241,9 @@ func TestIndexAt(t *testing.T) {
 	}
 	_, err := store.IndexAt(t.Context(), dir, start.Add(6*time.Hour-1))
 	wantIs(t, err, store.ErrNotRetained)
+	if want := "goes back to " + start.Add(6*time.Hour).UTC().Format(time.RFC3339Nano); err == nil || !strings.HasSuffix(err.Error(), want) {
+		t.Errorf("the error is %v, without %q", err, want)
+	}
 }
 
 // A store that has all its logs goes back to its beginning, and one that is empty has no

@@ -163,7 +163,11 @@ func indexIn(ctx context.Context, in storefile.Dir, l *storefile.Listing, t time
 	if ahead(oldest, in.FS.Now()) > clockSlack {
 		return 0, clockAhead(in, t, moment(oldest))
 	}
-	return 0, &storefile.Error{Is: ErrNotRetained, Msg: fmt.Sprintf("updates made before %s are no longer in %s", t.Format(time.RFC3339Nano), in.Path)}
+	back := ""
+	if oldest != 0 {
+		back = ", which goes back to " + moment(oldest).UTC().Format(time.RFC3339Nano)
+	}
+	return 0, &storefile.Error{Is: ErrNotRetained, Msg: fmt.Sprintf("updates made before %s are no longer in %s%s", t.UTC().Format(time.RFC3339Nano), in.Path, back)}
 }
 
 // clockAhead says that the updates that may be meant by t bear the time at, which is to come.
