@@ -3,6 +3,7 @@
 package main
 
 import (
+	"io"
 	"path"
 	"strconv"
 
@@ -32,4 +33,15 @@ func descriptor(name string) (fd uintptr, ok bool) {
 func inherited(fd uintptr) bool {
 	flags, err := unix.FcntlInt(fd, unix.F_GETFD, 0)
 	return err == nil && flags&unix.FD_CLOEXEC == 0
+}
+
+// noReader reports whether w is standard output, and that a pipe that nobody reads any more.
+func noReader(w io.Writer) bool {
+	out, ok := w.(*standardOutput)
+	if !ok {
+		return false
+	}
+	p := []unix.PollFd{{Fd: int32(out.file.Fd())}}
+	n, err := unix.Poll(p, 0)
+	return err == nil && n == 1 && p[0].Revents&(unix.POLLERR|unix.POLLHUP) != 0
 }

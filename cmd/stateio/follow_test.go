@@ -7,9 +7,12 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"os/exec"
+	"runtime"
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/stateio/stateio/store"
 )
@@ -71,5 +74,34 @@ func TestLogFollowsAStore(t *testing.T) {
 	}
 	if got := <-status; got != 130 {
 		t.Errorf("exit status %d, want 130", got)
+	}
+}
+
+// What follows a store ends when the reader of its pipe does, as head, also where nothing more is
+// made there.
+func TestFollowingEndsWithTheReaderOfThePipe(t *testing.T) {
+	if runtime.GOOS == "windows" {
+		t.Skip("not run: nothing tells of the reader of a pipe there")
+	}
+	dir := t.TempDir()
+	runStateio(t, 0, strings.NewReader("first\n"), "append", dir)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "stateio", "log", "--follow", "--json", dir)
+	out, err := cmd.StdoutPipe()
+	if err == nil {
+		err = cmd.Start()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := bufio.NewReader(out).ReadString('\n'); err != nil {
+		t.Fatal(err)
+	}
+	if err := out.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := cmd.Wait(); err != nil {
+		t.Errorf("it has ended with %v", err)
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -46,6 +47,9 @@ func (o *standardOutput) Fd() uintptr { return o.file.Fd() }
 type closedError struct{ error }
 
 func (e closedError) Unwrap() error { return e.error }
+
+// errNoReader is what a closedError says that no write has told.
+var errNoReader = errors.New("nobody reads standard output any more")
 
 // onlyClosed reports whether err says nothing but that standard output has no
 // reader any more.

@@ -26,7 +26,7 @@ func runStoreLog(ctx context.Context, dir string, o logOptions, stdout, stderr i
 		return err
 	}
 	out := bufio.NewWriterSize(stdout, 64<<10)
-	p := storePrinter{out: out, width: columns(stdout) - 62, follow: o.follow}
+	p := storePrinter{out: out, width: columns(stdout) - 62, follow: o.follow, stdout: stdout}
 	if o.json {
 		p.json = true
 	}
@@ -47,6 +47,7 @@ type storePrinter struct {
 	json   bool // else print a table
 	width  int  // of the preview
 	follow bool // go on at the end, and flush each line
+	stdout io.Writer
 	begun  bool
 	line   []byte
 	walk   *walk
@@ -71,7 +72,11 @@ func (p *storePrinter) all(ctx context.Context, dir string, first, last uint64) 
 	updates := store.ReadUpdates(ctx, dir, first)
 	if p.follow {
 		updates = followUpdates(ctx, dir, first, func() {
-			if err := p.later(dir); err != nil {
+			err := p.later(dir)
+			if err == nil && noReader(p.stdout) { // else the next update would tell, if one comes
+				err = closedError{errNoReader}
+			}
+			if err != nil {
 				stop(err)
 			}
 		})

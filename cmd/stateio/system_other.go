@@ -4,6 +4,7 @@ package main
 
 import (
 	"errors"
+	"io"
 	"os"
 	"syscall"
 )
@@ -19,6 +20,9 @@ func isBrokenPipe(err error) bool {
 
 // noFollow makes opening a symbolic link an error, where there is a way to.
 const noFollow = 0
+
+// noReader knows no pipes.
+func noReader(io.Writer) bool { return false }
 
 // descriptor knows no paths of descriptors.
 func descriptor(string) (fd uintptr, ok bool) { return 0, false }
