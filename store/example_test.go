@@ -413,7 +413,7 @@ func ExampleUnknownError() {
 	defer remove()
 	s, _ := example(dir)
 	defer s.Close()
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	_, err := s.Update(ctx, []byte("orders"))
 	var unknown *store.UnknownError
@@ -490,12 +490,12 @@ func ExampleStore_SetSnapshotBytes() {
 	// Output: 0
 }
 
-// A service that has ten seconds to end.
+// A service that has a minute to end.
 func ExampleStore_CloseContext() {
 	dir, remove := temp()
 	defer remove()
 	s, _ := example(dir)
-	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	fmt.Println(s.CloseContext(ctx))
 	// Output: <nil>

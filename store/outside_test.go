@@ -384,14 +384,14 @@ func TestGoexitInSnapshot(t *testing.T) {
 	memory(t, dir)
 	s := open(t, dir, &goexits{}, nil)
 	update(t, s, "a")
-	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	err := s.Snapshot(ctx)
 	_, uerr := s.Update(ctx, []byte("b"))
 	if err == nil || uerr != nil {
 		t.Errorf("Snapshot gives %v, Update %v", err, uerr)
 	}
-	ctx, cancel = context.WithTimeout(t.Context(), time.Second)
+	ctx, cancel = context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	if _, err := s.Update(ctx, []byte("b")); err != nil {
 		t.Errorf("updates hang: %v", err)
