@@ -51,7 +51,7 @@ func TestGoexitInTheMachineEndsTheProcess(t *testing.T) {
 	}
 	for _, in := range []string{"Apply", "Snapshot", "WriteTo"} {
 		cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^TestGoexitInTheMachineEndsTheProcess$", "-test.timeout=1m", "-test.v")
-		cmd.Env = append(os.Environ(), "STATEIO_GOEXIT="+in)
+		cmd.Env = append(os.Environ(), "STATEIO_GOEXIT="+in, "TMPDIR="+t.TempDir()) // of which it removes nothing
 		out, err := cmd.CombinedOutput()
 		if err == nil || !strings.Contains(string(out), "panic: cluster: "+in) || !strings.Contains(string(out), "runtime.Goexit") {
 			t.Errorf("%s: the process has ended with %v:\n%s", in, err, out)
