@@ -56,6 +56,44 @@ func TestWhoFindsTheBatchFullLooksAgain(t *testing.T) {
 	}
 }
 
+// An update that waits for readers has what is in the batch committed before: a large update is put
+// there after they have asked for that, when the committer has found nothing to do.
+func TestAnUpdateThatWaitsForReadersHasWhatTheyWaitForCommitted(t *testing.T) {
+	const dir = "/largelost"
+	s := hostileOpen(t, dir, &Options{SnapshotBytes: -1})
+	s.apply.Lock()
+	ended := make(chan error, 3)
+	for _, size := range []int{largeUpdate, 1} {
+		go func() {
+			_, err := s.Submit(make([]byte, size))
+			ended <- err
+		}()
+		Settle() // it is queued
+	}
+	if err := s.makeSpace(largeUpdate); err != nil {
+		t.Fatal(err)
+	}
+	s.state.Lock()
+	large := s.applyRound(nil)
+	if large == nil {
+		t.Fatal("no large update was applied")
+	}
+	go func() {
+		ended <- s.View(func() error { return s.Sync(context.Background()) })
+	}()
+	Settle() // the reader has asked for a commit
+	s.put(large)
+	go func() { s.endApply(s.drain(nil, true, math.MaxInt)) }() // the other update waits for the reader
+	for range cap(ended) {
+		if err := Arrives(t, ended, "a reader and an update wait for one another"); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := s.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // An update that comes while the last holder of apply lets go of it, in a store whose
 // applier has ended, is refused.
 func TestALateUpdateOfAClosedStoreIsRefused(t *testing.T) {
