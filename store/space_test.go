@@ -382,7 +382,7 @@ func (m *sized) Snapshot() (io.WriterTo, error) {
 }
 
 // onShortDisk opens a store that has two snapshots, on a disk on which so many percent of the
-// size of another one are free.
+// size of another one are free. It is called in a bubble.
 func onShortDisk(t *testing.T, dir string, m *sized, percent int) *store.Store {
 	mem, _ := memory(t, dir)
 	s := open(t, dir, m, &store.Options{PreallocateBytes: 64 << 10})
@@ -390,6 +390,7 @@ func onShortDisk(t *testing.T, dir string, m *sized, percent int) *store.Store {
 		update(t, s, "one")
 		check(t, s.Snapshot(t.Context()))
 	}
+	synctest.Wait() // the last one has ended, and the files before it are removed
 	mem.SetQuota(mem.Used() + int64(m.size*percent/100))
 	return s
 }
