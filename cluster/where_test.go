@@ -204,6 +204,23 @@ func TestAMemberThatAsksWhereItIsKnownIsNotSaidToBeAdded(t *testing.T) {
 	}
 }
 
+// startDeaf starts three nodes. The one whose number is in deaf takes no connection of raft's; -1, at
+// first, is none.
+func startDeaf(t *testing.T) (tr *trial, deaf *atomic.Int64) {
+	t.Helper()
+	deaf = new(atomic.Int64)
+	deaf.Store(-1)
+	tr = startTrial(t, 3, func(i int, o *Options) {
+		o.hooks.connect = func(kind byte, _ string) error {
+			if kind == connRaft && deaf.Load() == int64(i) {
+				return errRefused
+			}
+			return nil
+		}
+	})
+	return tr, deaf
+}
+
 // TestAMemberThatMovesOnIsNotTakenForAnother has a member move, by itself or by Add, that does not
 // hear of it, and move on to another address, or back. It is known at one that its log does not say.
 func TestAMemberThatMovesOnIsNotTakenForAnother(t *testing.T) {
@@ -215,16 +232,7 @@ func TestAMemberThatMovesOnIsNotTakenForAnother(t *testing.T) {
 			if !c.join && testing.Short() {
 				t.Skip("like the first one")
 			}
-			var deaf atomic.Int64
-			deaf.Store(-1)
-			tr := startTrial(t, 3, func(i int, o *Options) {
-				o.hooks.connect = func(kind byte, _ string) error {
-					if kind == connRaft && deaf.Load() == int64(i) {
-						return errRefused
-					}
-					return nil
-				}
-			})
+			tr, deaf := startDeaf(t)
 			update(t, tr.nodes[0], "add x")
 			moves, lead := tr.follower(), tr.nodes[tr.leader()]
 			id, addrs := tr.opts[moves].ID, freeAddrs(t, 2)
@@ -277,16 +285,7 @@ func TestAMemberThatMovesOnIsNotTakenForAnother(t *testing.T) {
 // in between, and must not take that for another node's place.
 func TestAMemberThatIsBackHearsOfAllMovesFirst(t *testing.T) {
 	concurrently(t)
-	var deaf atomic.Int64
-	deaf.Store(-1)
-	tr := startTrial(t, 3, func(i int, o *Options) {
-		o.hooks.connect = func(kind byte, _ string) error {
-			if kind == connRaft && deaf.Load() == int64(i) {
-				return errRefused
-			}
-			return nil
-		}
-	})
+	tr, deaf := startDeaf(t)
 	update(t, tr.nodes[0], "add x")
 	moves, lead := tr.follower(), tr.nodes[tr.leader()]
 	id, away := raft.ServerID(tr.opts[moves].ID), freeAddrs(t, 1)[0]

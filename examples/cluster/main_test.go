@@ -67,17 +67,24 @@ func TestADirectoryServesManyRuns(t *testing.T) {
 	}
 }
 
-func TestKeysAreObeyed(t *testing.T) {
+// loadedFleet starts a fleet with a load, until the test ends, and waits until it is ready.
+func loadedFleet(t *testing.T) (*fleet, *load) {
+	t.Helper()
 	f, err := startFleet(t.TempDir(), 300*time.Millisecond)
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer f.stop()
+	t.Cleanup(f.stop)
 	l := startLoad(f, 3, 0)
-	defer l.stop()
+	t.Cleanup(l.stop)
 	if err := f.ready(time.Minute); err != nil {
 		t.Fatal(err)
 	}
+	return f, l
+}
+
+func TestKeysAreObeyed(t *testing.T) {
+	f, l := loadedFleet(t)
 	var out bytes.Buffer
 	if err := obeyKeys(strings.NewReader("s\nk\nr1\nr2\nr3\nc2\nr2\np3\np3\nk9\nq\n"), &out, f, l, &dashboard{f: f, l: l, out: &out}); err != nil {
 		t.Fatal(err)
@@ -101,16 +108,7 @@ func TestKeysAreObeyed(t *testing.T) {
 
 // TestKeysAreObeyedWithoutAMajority types on when two nodes are down.
 func TestKeysAreObeyedWithoutAMajority(t *testing.T) {
-	f, err := startFleet(t.TempDir(), 300*time.Millisecond)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.stop()
-	l := startLoad(f, 3, 0)
-	defer l.stop()
-	if err := f.ready(time.Minute); err != nil {
-		t.Fatal(err)
-	}
+	f, l := loadedFleet(t)
 	var out bytes.Buffer
 	if err := obeyKeys(strings.NewReader("k1\nk2\nr1\nr2\nq\n"), &out, f, l, &dashboard{f: f, l: l, out: &out}); err != nil {
 		t.Fatal(err)
@@ -125,16 +123,7 @@ func TestKeysAreObeyedWithoutAMajority(t *testing.T) {
 
 // TestThePageShowsAndKillsNodes presses buttons, two of them while no majority is up.
 func TestThePageShowsAndKillsNodes(t *testing.T) {
-	f, err := startFleet(t.TempDir(), 300*time.Millisecond)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.stop()
-	l := startLoad(f, 3, 0)
-	defer l.stop()
-	if err := f.ready(time.Minute); err != nil {
-		t.Fatal(err)
-	}
+	f, l := loadedFleet(t)
 	d := &dashboard{f: f, l: l, out: io.Discard}
 	url, closePage, err := d.open("127.0.0.1:0")
 	if err != nil {
