@@ -43,7 +43,8 @@ func (h *heldFile) hold(path string) error {
 }
 
 // check returns an error that is errLost unless the file is there. It does not look at the times
-// of the file, which would make the sync of the next entry longer; see package fsys.
+// of the file, which would make the sync of the next entry longer; see package fsys. Where files have
+// no numbers, as on Windows, it sees whether one is there: none that is open can be replaced there.
 func (h *heldFile) check() error {
 	if h.path == "" {
 		return nil
