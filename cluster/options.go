@@ -80,7 +80,9 @@ type Options struct {
 	// SnapshotBytes starts a snapshot by itself when this many bytes of log were
 	// applied since the last one, and at least as many as the last one has. 0, the
 	// default, means 64 MiB. Below zero: never, and the log grows until Snapshot is
-	// called.
+	// called. One starts earlier if the log grew by files for twice as many bytes,
+	// and by four more: a file that is not full takes as much of the disk, and the log
+	// begins one whenever its end is replaced with entries of another leader.
 	SnapshotBytes int64
 
 	// SegmentBytes is the size of the log's files, in bytes. The default is 64

@@ -216,13 +216,25 @@ func (n *Node) makeSnapshot() error {
 }
 
 // keepLogs sets how many entries raft keeps before a snapshot, for followers that
-// are a little behind: about trailingBytes, going by the size of the latest ones.
+// are a little behind: about trailingBytes, going by the size of the latest ones, but not
+// those of more files than that many bytes may take.
 func (n *Node) keepLogs() error {
 	since := n.fsm.since()
 	size := uint64(since.bytes) / max(since.entries, 1)
-	return n.reload(func(c *raft.ReloadableConfig) {
-		c.TrailingLogs = min(max(n.opts.hooks.trailing(trailingBytes)/max(size, 1), 16), 100_000)
-	})
+	room := n.opts.hooks.trailing(trailingBytes)
+	keep := room / max(size, 1)
+	bases, err := n.logBases()
+	if err != nil {
+		return err
+	}
+	if most := n.filesFor(int64(room)); len(bases) > most {
+		last, err := n.logs.LastIndex()
+		if err != nil {
+			return err
+		}
+		keep = min(keep, last+1-min(bases[len(bases)-most], last+1))
+	}
+	return n.reload(func(c *raft.ReloadableConfig) { c.TrailingLogs = min(max(keep, 16), 100_000) })
 }
 
 // readBack reads the snapshot that was made, which checks it, and returns its last entry and its
@@ -239,15 +251,28 @@ const trailingBytes = 32 << 20
 
 // snapshotLoop makes snapshots by itself.
 func (n *Node) snapshotLoop() {
+	files, kept := 0, 0 // of the log: now, and after the last snapshot
 	for n.pause(n.opts.Heartbeat) {
-		if n.opts.SnapshotBytes < 0 || n.fsm.since().bytes < max(n.opts.SnapshotBytes, n.lastSnapshotSize()) {
+		files = n.countLogFiles(files)
+		kept = min(kept, files)
+		if n.opts.SnapshotBytes < 0 || !n.snapshotIsDue(files-kept) {
 			continue
 		}
-		if err := n.Snapshot(n.ctx); err != nil && n.ctx.Err() == nil {
+		if err := n.Snapshot(n.ctx); err == nil {
+			kept = n.countLogFiles(files)
+		} else if n.ctx.Err() == nil {
 			n.log.Warn("cluster: no snapshot; the log grows until one can be made", "node", n.opts.ID, "error", err)
 			if !n.pause(20 * n.opts.Heartbeat) {
 				return
 			}
 		}
 	}
+}
+
+// snapshotIsDue reports whether the log has grown by so much since the last snapshot, or by so many
+// files, that another one is due. What it holds must be more than the last one has.
+func (n *Node) snapshotIsDue(files int) bool {
+	size := max(n.opts.SnapshotBytes, n.lastSnapshotSize())
+	since := n.fsm.since()
+	return since.bytes >= size || since.entries > 0 && files >= n.filesFor(size)
 }

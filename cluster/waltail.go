@@ -129,8 +129,7 @@ func checkKnown(dir string, files types.VFS, next uint64) error {
 		return err
 	}
 	for _, name := range names {
-		var base, id uint64
-		if n, err := fmt.Sscanf(name, "%d-%x.wal", &base, &id); err == nil && n == 2 && id >= next {
+		if _, id, ok := parseWALName(name); ok && id >= next {
 			return fmt.Errorf("%w: %s was made after the database of the log, which does not have it: the files and the database are not of the same time, or of two logs", types.ErrCorrupt, filepath.Join(dir, name))
 		}
 	}
