@@ -49,7 +49,7 @@ function tiles(s) {
     ["Files", number(s.files.length), `${plural(logs, "log")}, ${plural(snaps, "snapshot")}`],
     ["On the disk", size(s.size), newest ? `snapshot: ${size(newest.size)}` : "no snapshot yet"],
     ["Last commit", s.until ? time(s.until).slice(11, 19) : "–", s.until ? `UTC, ${time(s.until).slice(0, 10)}` : ""],
-    ["Goes back", s.since && s.until ? span(Date.parse(s.until) - Date.parse(s.since)) : "–", s.since ? `to ${time(s.since).slice(0, 16)} UTC` : ""],
+    ["Goes back", s.since && s.until ? span(Date.parse(s.until) - Date.parse(s.since)) : "–", s.since ? `to ${time(s.since).slice(0, 16)}` : ""],
   ] : [
     ["Updates", number(s.updates), plural(s.files[0].states, "snapshot")],
     ["Size", size(s.size), ""],
