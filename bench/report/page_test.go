@@ -108,7 +108,7 @@ func TestPage(t *testing.T) {
 	for _, want := range []string{
 		"default-src 'none'", "&lt;b&gt;a processor", "no &lt;space&gt;", "store: &lt;damaged&gt;", "3.00x", "not found here",
 		`<td class="good">an error in 64 of 64`, `<td class="fair">crashed in 1 of 64`, `<td class="bad">silent in 4 of 64`,
-		">a note<", `<td class="fair">an error in 2 of 5`, "1 234 acknowledged updates missing or changed", "192k",
+		">a note<", `<td class="fair">an error in 2 of 5`, "1,234 acknowledged updates missing or changed", "192k",
 	} {
 		if !strings.Contains(got, want) {
 			t.Errorf("the page has no %q", want)
@@ -138,7 +138,7 @@ func TestHeadline(t *testing.T) {
 	}
 	check("With 1 goroutine the store makes 3k updates of 128 bytes durable a second, 3.00x what the fastest of the others does, peer")
 	check("with 64 goroutines the store makes 192k")
-	check("it opens with all of 1 000 000 updates read after 200 ms, before all others")
+	check("it opens with all of 1,000,000 updates read after 200 ms, before all others")
 	check("updates were lost or changed without an error by peer.")
 	for i := range r.Closed {
 		r.Closed[i].Ratio = 0.5
@@ -176,7 +176,7 @@ func TestWords(t *testing.T) {
 	for got, want := range map[string]string{
 		count(999.9): "1k", count(0.5): "0.5", count(123456): "123k", bytesize(1536): "1.5 KiB", bytesize(1 << 30): "1 GiB",
 		bytesize(16): "16 B", duration(0.0000015): "1.5 µs", duration(0.25): "250 ms", duration(61): "61 s", duration(123): "123 s",
-		ratio(9.999): "10.00x", ratio(12.3): "12x", thousands(1234567): "1 234 567", thousands(12): "12",
+		ratio(9.999): "10.00x", ratio(12.3): "12x", thousands(1234567): "1,234,567", thousands(12): "12",
 	} {
 		if got != want {
 			t.Errorf("%q, want %q", got, want)
