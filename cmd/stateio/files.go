@@ -200,7 +200,7 @@ func regular(path string, info fs.FileInfo) error {
 	case mode&fs.ModeSymlink != 0:
 		return fmt.Errorf("%s is a symbolic link, and is not followed for writing: name the file itself", path)
 	case mode.IsDir():
-		return fmt.Errorf("%s is a directory, and this command is for state files: stateio help lists those that work on stores", path)
+		return usageError{fmt.Errorf("%s is a directory, and this command is for state files: files, log, stat, verify and restore show what is in a store", path)}
 	}
 	return fmt.Errorf("%s is not a regular file: a state file must be one", path)
 }
