@@ -48,6 +48,14 @@ const appendExample = `  stateio append app.state < events.txt
 
 const cutUsage = "cut off what FILE holds, if there is no whole entry in it"
 
+// cutOfFile returns an error if --cut-incomplete was given for a store.
+func cutOfFile(path string, cut bool) error {
+	if cut && isDir(path) {
+		return usageError{fmt.Errorf("--cut-incomplete is for state files, and %s is a directory: of a store, what a crash has left is cut off without it", path)}
+	}
+	return nil
+}
+
 // appendOptions are the flags of append.
 type appendOptions struct {
 	null, whole, ack, cut bool
@@ -68,6 +76,12 @@ func newAppend() *cobra.Command {
 			}
 			if o.null && o.whole {
 				return usageError{errors.New("-0 and --whole exclude each other")}
+			}
+			if o.whole && cmd.Flags().Changed("batch") {
+				return usageError{errors.New("--whole makes one update, and --batch is for several: leave one of them out")}
+			}
+			if err := cutOfFile(args[0], o.cut); err != nil {
+				return err
 			}
 			return runAppend(cmd, args[0], o)
 		},

@@ -40,6 +40,9 @@ func restoreBackup(cmd *cobra.Command, path string, file *os.File, size int64, o
 	if o.updates != "" && o.updates != "-" {
 		return usageError{fmt.Errorf("%s is a backup, which holds a state and no updates: leave out --updates", path)}
 	}
+	if o.null {
+		return usageError{fmt.Errorf("%s is a backup, which holds a state and no updates: leave out -0", path)}
+	}
 	out, err := o.outputs.open(o.state)
 	if err != nil {
 		return err

@@ -61,8 +61,11 @@ func newBench() *cobra.Command {
 			if b.span <= 0 {
 				return usageError{fmt.Errorf("--time is %v: it must be more than 0", b.span)}
 			}
-			if how.json && how.html == "-" {
+			if how.json && toStandard(how.html) {
 				return usageError{errors.New("--json and --html - both write to standard output: name a file for the page")}
+			}
+			if how.force && (how.html == "" || toStandard(how.html)) {
+				return usageError{errors.New("--force is for a page that exists, and --html names none")}
 			}
 			return b.runIn(cmd, append(args, ".")[0], how)
 		},
@@ -85,7 +88,7 @@ type benchOutput struct {
 // runIn runs the bench in a new directory in parent.
 func (b *bench) runIn(cmd *cobra.Command, parent string, how benchOutput) (err error) {
 	b.out = cmd.OutOrStdout()
-	if how.json || how.html == "-" {
+	if how.json || toStandard(how.html) {
 		b.out = io.Discard
 	}
 	page := &output{Writer: bufio.NewWriter(io.Discard)}

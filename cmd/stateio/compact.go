@@ -35,6 +35,9 @@ func newCompact() *cobra.Command {
 		Example: compactExample,
 		Args:    arguments("SRC", "[DST]"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if len(args) == 1 && force {
+				return usageError{fmt.Errorf("--force is for a DST that exists, and none is named: %s would be replaced", args[0])}
+			}
 			if len(args) == 1 {
 				return compactInPlace(cmd.Context(), args[0], cmd.OutOrStdout(), cmd.ErrOrStderr())
 			}

@@ -82,6 +82,9 @@ func newRestore() *cobra.Command {
 			if o.state != "" && o.updates != "" && o.state != "-" && samePath(o.state, o.updates) {
 				return usageError{fmt.Errorf("--state and --updates both name %s", o.state)}
 			}
+			if err := o.inUse(); err != nil {
+				return err
+			}
 			for _, out := range []string{o.state, o.updates} {
 				if err := notSource(out, args[0]); err != nil {
 					return err
@@ -119,6 +122,17 @@ func (o restoreOptions) file() string {
 		}
 	}
 	return ""
+}
+
+// inUse returns an error for a flag that has no effect on what is written.
+func (o restoreOptions) inUse() error {
+	switch {
+	case o.force && o.file() == "":
+		return usageError{errors.New("--force is for a file that exists, and neither --state nor --updates names one")}
+	case o.null && o.updates == "":
+		return usageError{errors.New("-0 is for updates, which are not written: name a place with --updates")}
+	}
+	return nil
 }
 
 func runRestore(cmd *cobra.Command, path string, o restoreOptions) error {

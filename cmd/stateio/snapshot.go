@@ -39,6 +39,14 @@ func newSnapshot() *cobra.Command {
 		Example: snapshotExample,
 		Args:    arguments("FILE or DIR"),
 		RunE: func(cmd *cobra.Command, args []string) error {
+			if err := cutOfFile(args[0], cut); err != nil {
+				return err
+			}
+			if empty {
+				if err := forStores(args[0], "--empty is for stores, and %s is no directory: a state file takes an empty state without it"); err != nil {
+					return err
+				}
+			}
 			tellWaiting(cmd, "the state ends with Ctrl-D")
 			return runSnapshot(cmd.Context(), args[0], opening{cut: cut, warn: cmd.ErrOrStderr()}, empty, cmd.InOrStdin())
 		},

@@ -45,6 +45,11 @@ func newStat() *cobra.Command {
 			if keep < 1 {
 				return usageError{fmt.Errorf("--keep is %d: a store keeps at least 1 snapshot", keep)}
 			}
+			if cmd.Flags().Changed("keep") {
+				if err := forStores(args[0], "--keep is for stores, and %s is no directory"); err != nil {
+					return err
+				}
+			}
 			s := &stat{Path: args[0], Sizes: []kindSize{}}
 			out := &heedless{w: cmd.OutOrStdout()}
 			text := &statText{w: out, quiet: asJSON}
