@@ -47,14 +47,14 @@ func ofNoStore(path string, file *os.File, size int64) error {
 func openRead(path string) (*os.File, int64, error) {
 	info, err := os.Stat(path) // before it is opened: opening a FIFO would wait
 	if err != nil {
-		return nil, 0, missing(err)
+		return nil, 0, absent(err)
 	}
 	if err := regular(path, info); err != nil {
 		return nil, 0, err
 	}
 	file, err := os.Open(path)
 	if err != nil {
-		return nil, 0, missing(err)
+		return nil, 0, absent(err)
 	}
 	if info, err = file.Stat(); err != nil {
 		return nil, 0, errors.Join(err, file.Close())
@@ -162,7 +162,7 @@ func openDirect(path string, create bool) (*os.File, error) {
 			return nil, err
 		}
 	case !create || !errors.Is(err, fs.ErrNotExist) || os.IsPathSeparator(path[len(path)-1]):
-		return nil, missing(err)
+		return nil, unwritten(err)
 	default:
 		if err := notOfStore(path, nil); err != nil {
 			return nil, err
@@ -174,7 +174,7 @@ func openDirect(path string, create bool) (*os.File, error) {
 	}
 	file, err := os.OpenFile(path, flags, 0o600)
 	if err != nil {
-		return nil, missing(err)
+		return nil, unwritten(err)
 	}
 	if err := notOfStore(path, file); err != nil {
 		return nil, errors.Join(err, file.Close())
@@ -205,20 +205,31 @@ func regular(path string, info fs.FileInfo) error {
 	return fmt.Errorf("%s is not a regular file: a state file must be one", path)
 }
 
-// missing adds to an error of opening a file what to do about it.
-func missing(err error) error {
+// look is what to do where nothing is at a path that is to be read.
+const look = "look whether the path is right and the volume mounted"
+
+// absent adds to an error of opening what is to be read what to do about it.
+func absent(err error) error { return missing(err, look, look) }
+
+// unwritten does so for a file that is to be written.
+func unwritten(err error) error {
+	return missing(err, "stateio append creates a state file", "create it first")
+}
+
+// missing adds to an error of opening what is not there, or in no directory, what to do then.
+func missing(err error, file, directory string) error {
 	var path *fs.PathError
-	if errors.Is(err, fs.ErrNotExist) && errors.As(err, &path) {
-		dir := filepath.Dir(path.Path)
-		if os.IsPathSeparator(path.Path[len(path.Path)-1]) {
-			dir = path.Path
-		}
-		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
-			return fmt.Errorf("%s: there is no directory %s: create it first: %w", path.Path, dir, fs.ErrNotExist)
-		}
-		return fmt.Errorf("%s: %w; stateio append creates a state file", path.Path, fs.ErrNotExist)
+	if !errors.Is(err, fs.ErrNotExist) || !errors.As(err, &path) {
+		return err
 	}
-	return err
+	dir := filepath.Dir(path.Path)
+	if os.IsPathSeparator(path.Path[len(path.Path)-1]) {
+		dir = path.Path
+	}
+	if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: there is no directory %s: %s: %w", path.Path, dir, directory, fs.ErrNotExist)
+	}
+	return fmt.Errorf("%s: %w; %s", path.Path, fs.ErrNotExist, file)
 }
 
 // advise adds to an error about damage to a file what to do about it.

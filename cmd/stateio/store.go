@@ -28,7 +28,7 @@ func forStores(path, why string) error {
 	if err == nil && !info.IsDir() {
 		return usageError{fmt.Errorf(why, path)}
 	}
-	return err
+	return absent(err)
 }
 
 // A storeJournal is the journal of a store. It knows no state: it appends what

@@ -68,7 +68,7 @@ func newView() *cobra.Command {
 func canView(path string) error {
 	m, err := inspect.OpenMap(path)
 	if err != nil || m.Store {
-		return err
+		return absent(err)
 	}
 	file, _, err := openRead(path)
 	if err != nil {
