@@ -251,5 +251,5 @@ func adviseStore(err error, dir string) error {
 	if !errors.Is(err, store.ErrCorrupt) {
 		return err
 	}
-	return fmt.Errorf("%w; stateio verify %s lists all of the damage, stateio restore --at gives back what is before it", err, shellWord(dir))
+	return fmt.Errorf("%w; stateio verify %s lists all of the damage, and says what can be had", err, shellWord(dir))
 }
