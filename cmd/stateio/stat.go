@@ -174,7 +174,8 @@ func (s *stat) ofBackup(cmd *cobra.Command, file *os.File) error {
 func (s *stat) ofFile(cmd *cobra.Command, file *os.File) error {
 	bar := newProgress(cmd.OutOrStdout(), cmd.ErrOrStderr(), "stat "+s.Path, s.Size)
 	defer bar.finish()
-	current, all := int64(0), int64(0) // bytes of entries: of the newest epoch, and of all
+	current, all := int64(0), int64(0) // bytes: of the entries of the newest epoch, and of all that is there
+	refused := false                   // by compact
 	for e, err := range inspect.Entries(file, s.Size) {
 		var d *inspect.Damage
 		switch {
@@ -182,6 +183,12 @@ func (s *stat) ofFile(cmd *cobra.Command, file *os.File) error {
 			return notRead(cmd.Context(), s.Path)
 		case errors.As(err, &d):
 			s.addDamage(d)
+			switch d.Place {
+			case inspect.Obsolete, inspect.TornTail: // compact leaves them out
+				all += d.Length
+			case inspect.Current:
+				refused = true
+			}
 			continue
 		case err != nil:
 			return err
@@ -199,11 +206,15 @@ func (s *stat) ofFile(cmd *cobra.Command, file *os.File) error {
 		s.add(e.Kind.String(), e.End-e.Offset)
 		bar.at(e.End)
 	}
-	s.Free = &freed{Bytes: all - current}
-	if s.Damaged > 0 {
-		return nil
+	if s.Damaged == 0 {
+		if err := complete(file, s.Size); err != nil {
+			return err
+		}
 	}
-	return complete(file, s.Size)
+	if !refused {
+		s.Free = &freed{Bytes: all - current}
+	}
+	return nil
 }
 
 // addDamage counts damage in a state file.

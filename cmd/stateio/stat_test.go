@@ -153,6 +153,46 @@ func TestStatOfAFile(t *testing.T) {
 	}
 }
 
+// What stat says that compact would free is what it frees, and nothing where it refuses the file.
+func TestStatSaysWhatCompactFrees(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "app.state")
+	mustRun(t, "first\nsecond\n", "append", file)
+	mustRun(t, "a state", "snapshot", file)
+	mustRun(t, "third\nfourth\n", "append", file)
+	whole := readFile(t, file)
+	flipped := func(b []byte, at int) []byte {
+		b = bytes.Clone(b)
+		b[at] ^= 1
+		return b
+	}
+	torn := whole[:len(whole)-1]
+	for name, of := range map[string]struct {
+		b       []byte
+		status  int
+		refused bool
+	}{
+		"whole":                              {whole, exitOK, false},
+		"a torn tail":                        {torn, exitOK, false},
+		"damage in an epoch before":          {flipped(whole, 40), exitDamage, false},
+		"both":                               {flipped(torn, 40), exitDamage, false},
+		"damage in the current epoch":        {flipped(whole, len(whole)-40), exitDamage, true},
+		"bytes that may be of a first write": {whole[:10], exitDamage, true},
+	} {
+		writeFile(t, file, of.b)
+		s := statJSON(t, of.status, file)
+		if of.refused {
+			if s.Free != nil {
+				t.Errorf("%s: %+v of a file that compact refuses", name, s.Free)
+			}
+			continue
+		}
+		mustRun(t, "", "compact", file)
+		if got, want := s.Free.Bytes, int64(len(of.b)-len(readFile(t, file))); got != want {
+			t.Errorf("%s: compact would free %d bytes, and has freed %d", name, got, want)
+		}
+	}
+}
+
 func TestStatOfABackupAndInterrupted(t *testing.T) {
 	dir := t.TempDir()
 	s, err := store.Open(filepath.Join(dir, "app"), &blindMachine{state: bytes.NewReader([]byte("a state"))}, nil)
