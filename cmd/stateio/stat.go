@@ -54,15 +54,16 @@ func newStat() *cobra.Command {
 			out := &heedless{w: cmd.OutOrStdout()}
 			text := &statText{w: out, quiet: asJSON}
 			err := s.find(cmd, keep, text)
+			broken := s.Kind == "backup" && s.Damaged > 0 // the error has the place
 			switch {
-			case err != nil && !errors.Is(err, errIncomplete): // of such a file it is known what there is
+			case err != nil && !errors.Is(err, errIncomplete) && !broken: // of such a file it is known what there is
 				return err
 			case asJSON:
 				err = errors.Join(err, writeJSON(out, s))
 			case err == nil:
 				err = text.rest(s)
 			}
-			if s.Damaged > 0 {
+			if s.Damaged > 0 && !broken {
 				err = errors.Join(err, fmt.Errorf("%s: %w in %s; stateio verify %s lists all of it", s.Path, errDamage, count(s.Damaged, "place"), shellWord(s.Path)))
 			}
 			return out.or(err)
@@ -160,6 +161,9 @@ func (s *stat) ofBackup(cmd *cobra.Command, file *os.File) error {
 	bar.finish()
 	if cmd.Context().Err() != nil {
 		return notRead(cmd.Context(), s.Path)
+	}
+	if errors.Is(err, store.ErrCorrupt) {
+		s.Damaged = 1 // what is behind it nobody reads
 	}
 	if err != nil {
 		return err

@@ -217,6 +217,12 @@ func TestStatOfABackupAndInterrupted(t *testing.T) {
 	if got := statJSON(t, exitOK, path); got.Kind != "backup" || *got.Last != 1 || got.Snapshot.Size != 7 || got.Until == nil {
 		t.Errorf("%+v", got)
 	}
+	cut := filepath.Join(dir, "cut")
+	b := readFile(t, path)
+	writeFile(t, cut, b[:len(b)-1])
+	if got := statJSON(t, exitDamage, cut); got.Kind != "backup" || got.Damaged != 1 || got.Size != int64(len(b)-1) {
+		t.Errorf("%+v", got)
+	}
 	ctx, cancel := context.WithCancelCause(t.Context())
 	cancel(interrupted{syscall.SIGINT})
 	for _, path := range []string{path, filepath.Join(dir, "app")} {
