@@ -10,6 +10,7 @@ import (
 
 	"github.com/stateio/stateio"
 	"github.com/stateio/stateio/inspect"
+	"github.com/stateio/stateio/store"
 )
 
 // whatItMayBe says what a file without a whole entry may be.
@@ -44,9 +45,21 @@ func notOfStore(path string, file *os.File) error {
 		return err
 	case isLock(name) || storeName(name):
 		return fmt.Errorf("%s belongs to the store in %s; name the directory. Nothing was changed", path, filepath.Dir(path))
+	case isBackup(file):
+		return fmt.Errorf("%s is a backup of a store, which stays as it was made: stateio import makes a store of it. Nothing was changed", path)
 	}
 	return fmt.Errorf("%s begins as the files of a store do, and only package store may write to such a file: "+
 		"name the directory of the store. Nothing was changed", path)
+}
+
+// isBackup reports whether an open file begins as a backup does.
+func isBackup(file *os.File) bool {
+	info, err := file.Stat()
+	if err != nil {
+		return false
+	}
+	is, err := store.IsBackup(file, info.Size())
+	return is && err == nil
 }
 
 // ofStore reports whether a file is one of a store: it begins like one, or it has the
