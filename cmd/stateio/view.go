@@ -22,13 +22,15 @@ search. A sentence on top says what is wrong and what to do. The store may be in
 It prints the URL of the page, which has a secret token in it, and serves it until it is
 interrupted. It writes nothing, and listens for this computer only, unless --listen says
 otherwise: then whoever has the URL can read all data in PATH, and so can the network in
-between, for nothing is encrypted. From another computer, ssh -L 7117:127.0.0.1:7117 HOST
-is safer. Requests are answered for an IP address, for localhost, and for names that --listen
-or --host gives: any other may be one that somebody else has pointed here.`
+between, for nothing is encrypted. To see the page from another computer, a tunnel is safer:
+the last example is typed there. Requests are answered for an IP address, for localhost, and
+for names that --listen or --host gives: any other may be one that somebody else has pointed
+here.`
 
 const viewExample = `  stateio view /var/lib/app
   stateio view app.state --listen 127.0.0.1:7117
-  stateio view app.state --listen :7117 --host db1 --host db1.example.org`
+  stateio view app.state --listen :7117 --host db1 --host db1.example.org
+  ssh -t -L 7117:127.0.0.1:7117 HOST stateio view --listen 127.0.0.1:7117 /var/lib/app`
 
 func newView() *cobra.Command {
 	var listen string
