@@ -83,6 +83,14 @@ func run(args []string) error {
 	if err := parse(flags, args); err != nil {
 		return err
 	}
+	switch {
+	case flags.NArg() > 0:
+		return fmt.Errorf("unexpected argument %q: cluster %s begins one node, and all else is said by flags", flags.Arg(0), nodeCommand)
+	case *kills < 0 || *clients < 0:
+		return fmt.Errorf("-kills is %d and -clients %d: neither is less than 0", *kills, *clients)
+	case *kills > 0 && *clients == 0:
+		return errors.New("-clients is 0: with -kills, somebody must add, or there is nothing to check")
+	}
 	if *dir == "" {
 		// Not where temporary files are: that may be in memory, where a sync is for nothing.
 		tmp, err := os.MkdirTemp(".", "cluster-data-")

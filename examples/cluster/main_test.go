@@ -333,6 +333,10 @@ func TestWrongFlagsAreToldOnce(t *testing.T) {
 		"node -help":                     {0, "-rejoin"},
 		"-no-such-flag":                  {2, "not defined: -no-such-flag"},
 		"node -no-such-flag":             {2, "not defined: -no-such-flag"},
+		"nodes -id a":                    {1, `unexpected argument "nodes": cluster node begins one node`},
+		"-kills -1":                      {1, "-kills is -1"},
+		"-clients -1":                    {1, "-clients -1"},
+		"-kills 2 -clients 0":            {1, "-clients is 0"},
 		"node -id a -listen 127.0.0.1:0": {1, "-page is empty"},
 		"node -id a -listen 127.0.0.1:0 -page 127.0.0.1:0 -ca none -key none": {1, "cluster: reading the authorities"},
 	} {
