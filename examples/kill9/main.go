@@ -65,6 +65,12 @@ func main() {
 		fmt.Fprintf(os.Stderr, "kill9: unexpected argument %q: all arguments are flags\n", flag.Arg(0))
 		os.Exit(2)
 	}
+	flag.Visit(func(f *flag.Flag) {
+		if f.Name == "kills" && !o.demo || f.Name == "listen" && o.demo {
+			fmt.Fprintf(os.Stderr, "kill9: -%s is of no use here: -kills is for -demo, and -listen for the page, which -demo has not\n", f.Name)
+			os.Exit(2)
+		}
+	})
 	if *serve {
 		if err := serveLedger(o.dir, o.listen); err != nil {
 			fmt.Fprintln(os.Stderr, "kill9: the server:", err)

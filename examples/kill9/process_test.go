@@ -314,6 +314,8 @@ func TestWrongArguments(t *testing.T) {
 		{"elsewhere", 2, `unexpected argument "elsewhere"`},
 		{"-writers 1000", 1, "-writers is from 0 to 256"},
 		{"-demo -kills 0", 1, "-kills at least 1"},
+		{"-kills 3", 2, "-kills is of no use here"},
+		{"-demo -listen 127.0.0.1:0", 2, "-listen is of no use here"},
 		{"-listen 127.0.0.1:x", 1, "unknown port"},
 	} {
 		out, err := program(t, "1", strings.Fields(c.args)...).CombinedOutput()
