@@ -30,7 +30,7 @@ func newCompact() *cobra.Command {
 	var force bool
 	cmd := &cobra.Command{
 		Use:     "compact SRC [DST]",
-		Short:   "Rewrite a file with its current epoch alone",
+		Short:   "Rewrite a state file with its current epoch alone",
 		Long:    compactHelp,
 		Example: compactExample,
 		Args:    arguments("SRC", "[DST]"),

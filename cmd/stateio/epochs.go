@@ -36,7 +36,7 @@ func newEpochs() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "epochs FILE",
-		Short:   "List the epochs, the current one first",
+		Short:   "List the epochs of a state file, the current one first",
 		Long:    epochsHelp,
 		Example: epochsExample,
 		Args:    arguments("FILE"),

@@ -44,7 +44,7 @@ func newLog() *cobra.Command {
 	var o logOptions
 	cmd := &cobra.Command{
 		Use:     "log FILE|DIR",
-		Short:   "Print a line for each entry",
+		Short:   "Print a line for each update and each snapshot",
 		Long:    logHelp,
 		Example: logExample,
 		Args:    arguments("FILE or DIR"),

@@ -74,6 +74,7 @@ func newRepair() *cobra.Command {
 	}
 	cmd.Flags().BoolVar(&o.Salvage, "salvage", false, "keep every update that can be read")
 	cmd.Flags().UintSliceVar(&drop, "drop", nil, "leave out the update `INDEX`")
+	cmd.Flags().Lookup("drop").DefValue = "" // not (default []), which is no INDEX
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object")
 	noValues(cmd, "drop")
 	return cmd

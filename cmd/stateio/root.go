@@ -23,7 +23,8 @@ ended by signal n.`
 const rootExample = `  stateio append app.state < events.txt    # each line, durably
   stateio restore app.state                # the same lines again
   stateio log app.state                    # what is in the file
-  stateio verify app.state                 # is it sound?`
+  stateio verify /var/lib/app              # a store, too: is it sound?
+  stateio log --from -10m /var/lib/app     # what was updated since`
 
 // newRoot returns the command line.
 func newRoot() *cobra.Command {

@@ -26,7 +26,7 @@ const truncateExample = `  stateio truncate app.state
 func newTruncate() *cobra.Command {
 	return &cobra.Command{
 		Use:     "truncate FILE",
-		Short:   "Give the space of obsolete epochs back, in place",
+		Short:   "Give back the space of a state file's obsolete epochs, in place",
 		Long:    truncateHelp,
 		Example: truncateExample,
 		Args:    arguments("FILE"),

@@ -39,7 +39,7 @@ func newVerify() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
 		Use:     "verify FILE|DIR...",
-		Short:   "Check files, and print every damaged range",
+		Short:   "Check stores and state files, and print every damaged range",
 		Long:    verifyHelp,
 		Example: verifyExample,
 		Args:    arguments("FILE or DIR..."),
