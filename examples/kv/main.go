@@ -20,7 +20,7 @@
 //	GET    /kv/KEY            get it
 //	DELETE /kv/KEY            remove it
 //	GET    /kv/?prefix=user/  list keys, as a JSON array
-//	GET    /watch?prefix=P    follow changes, one JSON object a line
+//	GET    /watch?prefix=P    follow changes, one JSON object a line, values in base64
 //	GET    /stats             figures about the store, as JSON
 //	GET    /metrics           the same for Prometheus
 //	GET    /healthz           200 while the store takes changes, else 503
