@@ -66,6 +66,11 @@ func TestAFieldThatWouldBeLostIsRefused(t *testing.T) {
 	if !strings.Contains(err.Error(), "ann.json") || !strings.Contains(err.Error(), "Phone") {
 		t.Error(err)
 	}
+	write(t, from, "ann.json", `{"name": "Ann", "Age": 31}`) // which encoding/json takes for Name
+	err = movetest.Refused(t, from, there)
+	if !strings.Contains(err.Error(), "ann.json") || !strings.Contains(err.Error(), `"name"`) {
+		t.Error(err)
+	}
 }
 
 // What could not be moved back is not moved there.
