@@ -59,6 +59,11 @@ func TestWhatIsWantedDurableDoesNotWaitForSyncInterval(t *testing.T) {
 			_, err := s.Backup(t.Context(), io.Discard)
 			return err
 		},
+		"Snapshot":  func(t *testing.T, s *store.Store, _ *store.Ticket) error { return s.Snapshot(t.Context()) },
+		"WaitIndex": func(t *testing.T, s *store.Store, _ *store.Ticket) error { return s.WaitIndex(t.Context(), 2) },
+		"ViewDurable": func(t *testing.T, s *store.Store, _ *store.Ticket) error {
+			return s.ViewDurable(t.Context(), func() error { return nil })
+		},
 		"Flush": func(t *testing.T, s *store.Store, ticket *store.Ticket) error {
 			s.Flush()
 			return ticket.Wait(t.Context())

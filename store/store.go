@@ -195,9 +195,9 @@ type Options struct {
 	// SyncInterval is the least time from one commit to the next. 0, the default,
 	// commits each batch at once. With more, Update takes up to that much longer,
 	// and the disk does less: useful with many writers or with Submit. A batch of
-	// MaxPending bytes does not wait for it, nor do Sync, Flush, Backup and Close. All
-	// updates of a commit have the time of its first one: see [TimedMachine].
-	// [Store.SetSyncInterval] changes it.
+	// MaxPending bytes does not wait for it, nor do Sync, Flush, WaitIndex, ViewDurable,
+	// Snapshot, Backup and Close. All updates of a commit have the time of its first one:
+	// see [TimedMachine]. [Store.SetSyncInterval] changes it.
 	SyncInterval time.Duration
 
 	// PreallocateBytes is the most disk space that is set aside for the log at a
