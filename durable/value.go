@@ -24,8 +24,8 @@ type Value[T any] struct {
 }
 
 // OpenValue opens the value in the directory dir, which it makes if it is not there.
-// Until the first update, the value is initial, which is not kept, in a snapshot or backup
-// neither: if a later version of the program passes another one, that counts. Nil opts are
+// Until the first update, the value is initial. That is not kept, in a snapshot or a backup
+// either: if a later version of the program passes another one, that counts. Nil opts are
 // the defaults.
 //
 // Errors are those of [store.Open] and of the codec; the default one refuses a T with fields that
