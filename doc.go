@@ -4,7 +4,7 @@
 //
 // The package has the API of github.com/grailbio/base/stateio; programs for that work
 // after changing the import path, and the files are the same byte for byte. What they are
-// told of damage differs in one respect, which docs/MIGRATING.md names.
+// told of damage differs in two respects, which docs/MIGRATING.md names.
 // Package store builds on it what most programs want: a directory with the
 // state of a machine, and nothing to do by hand.
 //

@@ -93,7 +93,7 @@
 // of these is a log:
 //
 //   - NAME.log, a state file of package stateio: one that Run has recorded, or
-//     that store.Backup has written;
+//     that [store.Store.Backup] has written;
 //   - NAME, a directory: a copy of a store's, which is not changed.
 //
 // The state is recorded in NAME.state, as a snapshot, so that a failure can show
