@@ -19,6 +19,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"io/fs"
 	"os"
 	"strings"
 	"syscall"
@@ -67,6 +68,11 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 			line = strings.TrimPrefix(line, name)
 		}
 		message.WriteString("stateio: " + line + "\n")
+	}
+	for _, path := range args {
+		if errors.Is(err, fs.ErrNotExist) && isNode(path) {
+			message.WriteString("stateio: " + printable(path) + " is the directory of a node of module cluster, which is no store: a node checks its files itself, when it is opened; see docs/CLUSTER.md\n")
+		}
 	}
 	if command.Name() == "help" {
 		command = command.Root()

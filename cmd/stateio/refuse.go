@@ -115,6 +115,12 @@ func hasEntry(file *os.File) (bool, error) {
 	return inspect.HasEntry(file, info.Size())
 }
 
+// isNode reports whether path is the directory of a node of module cluster.
+func isNode(path string) bool {
+	info, err := os.Stat(filepath.Join(path, "NODE"))
+	return err == nil && info.Mode().IsRegular() && isDir(filepath.Join(path, "wal"))
+}
+
 // storeName reports whether a store has files of that name: 20 digits, and what
 // the file holds.
 func storeName(name string) bool {
