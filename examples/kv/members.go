@@ -44,7 +44,11 @@ func exitCode(err error, node bool) int {
 // hint says how what an error demands is done with this program; node: it is one.
 func hint(err error, node bool) string {
 	switch {
-	case !node, errors.Is(err, errEnded):
+	case errors.Is(err, errEnded):
+		return ""
+	case !node && errors.Is(err, store.ErrCorrupt):
+		return "stateio verify DIR says what is damaged, and what can be had; docs/OPERATING.md says what to do then"
+	case !node:
 		return ""
 	case errors.Is(err, cluster.ErrUnfinished):
 		return "start it again with -from, which calls Import again; or remove the directory"
