@@ -72,20 +72,20 @@ func (s *stat) pieces(n int64) string {
 func (s *stat) tellSnapshot(t *statText) {
 	switch last := s.Snapshot; {
 	case last == nil:
-		t.line("  last one", "there is no snapshot")
+		t.line("  newest", "there is no snapshot")
 	case last.Age != nil && *last.Age < 0:
-		t.line("  last one", "after update %d, at a time that is still to come, since the clock was ahead; %s; %s since", *last.Index, bytesOf(last.Size), count(int64(last.Updates), "update"))
+		t.line("  newest", "snapshot after update %d, at a time that is still to come, since the clock was ahead; %s; %s since", *last.Index, bytesOf(last.Size), count(int64(last.Updates), "update"))
 	case last.Age != nil:
-		t.line("  last one", "after update %d, %v ago, %s; %s since", *last.Index, brief(time.Duration(*last.Age*float64(time.Second))), bytesOf(last.Size), count(int64(last.Updates), "update"))
+		t.line("  newest", "snapshot after update %d, %v ago, %s; %s since", *last.Index, brief(time.Duration(*last.Age*float64(time.Second))), bytesOf(last.Size), count(int64(last.Updates), "update"))
 	case last.Index != nil:
-		t.line("  last one", "after update %d, %s; %s since", *last.Index, bytesOf(last.Size), count(int64(last.Updates), "update"))
+		t.line("  newest", "snapshot after update %d, %s; %s since", *last.Index, bytesOf(last.Size), count(int64(last.Updates), "update"))
 	default:
-		t.line("  last one", "%s; %s since", bytesOf(last.Size), count(int64(last.Updates), "update"))
+		t.line("  newest", "snapshot of %s; %s since", bytesOf(last.Size), count(int64(last.Updates), "update"))
 	}
 	switch {
 	case s.Free == nil:
 	case s.Kind == "store":
-		t.line("  the next", "would free %s, with --keep %d", bytesOf(s.Free.Bytes), s.Free.Keep)
+		t.line("  another", "snapshot would free %s, with --keep %d", bytesOf(s.Free.Bytes), s.Free.Keep)
 	default:
 		t.line("  compact", "would free %s", bytesOf(s.Free.Bytes))
 	}
