@@ -41,7 +41,7 @@ func newDiff() *cobra.Command {
 			switch {
 			case asJSON:
 				if err != nil {
-					d.Error = err.Error()
+					d.Error = bare(err.Error())
 				}
 				err = errors.Join(err, writeJSON(cmd.OutOrStdout(), d.object()))
 			case err == nil:

@@ -121,7 +121,7 @@ func jsonFileOf(f store.File) jsonFile {
 		out.Last = &f.Last
 	}
 	if f.Err != nil {
-		out.Error = f.Err.Error()
+		out.Error = bare(f.Err.Error())
 	}
 	return out
 }

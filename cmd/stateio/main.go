@@ -64,10 +64,7 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	var message strings.Builder
 	for _, line := range messages(err) {
-		for _, name := range []string{"stateio: ", "inspect: ", "store: "} {
-			line = strings.TrimPrefix(line, name)
-		}
-		message.WriteString("stateio: " + line + "\n")
+		message.WriteString("stateio: " + bare(line) + "\n")
 	}
 	for _, path := range args {
 		if errors.Is(err, fs.ErrNotExist) && isNode(path) {
@@ -82,6 +79,14 @@ func run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	}
 	_, _ = io.WriteString(stderr, message.String()) // there is nowhere else to tell
 	return status
+}
+
+// bare returns the text of an error without the name of the package that it came from.
+func bare(text string) string {
+	for _, name := range []string{"stateio: ", "inspect: ", "store: "} {
+		text = strings.TrimPrefix(text, name)
+	}
+	return text
 }
 
 // A usageError is one in the command line.

@@ -174,7 +174,7 @@ func (v *verifier) unknown(path string, err error) error {
 	}
 	return writeJSON(v.stdout, verdict{
 		Path: path, Kind: kind, Verdict: verdictUnknown, Damage: []verdictDamage{},
-		Summary: "it could not be verified", Error: err.Error(),
+		Summary: "it could not be verified", Error: bare(err.Error()),
 	})
 }
 
