@@ -24,7 +24,9 @@ func allCommand(ctx context.Context, flags *flag.FlagSet, args []string, out io.
 	quick := flags.Bool("quick", false, "a short form, to try whether all of it works: its figures say little")
 	growth := flags.Int("growth", 7, "the store grows to 10 to the power of this many updates; 8 needs 20 GB of disk")
 	only := flags.String("only", "", "comma-separated `engines` to compare the store with (default all)")
-	_ = flags.Parse(args) // ends the program on an error
+	if err := parse(flags, args); err != nil {
+		return err
+	}
 	all, err := choose(engines(), *only)
 	if err != nil {
 		return err

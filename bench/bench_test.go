@@ -151,7 +151,7 @@ func testCommands(t *testing.T, tests []commandTest) {
 }
 
 func TestWrongCommands(t *testing.T) {
-	for _, args := range []string{"race", "commit -goroutines 0", "commit -goroutines x", "commit -only nothing", "commit -dir /nowhere/at/all"} {
+	for _, args := range []string{"race", "commit -goroutines 0", "commit -goroutines x", "commit -only nothing", "commit -dir /nowhere/at/all", "commit pebble", "all commit", "maps x", "replay x", "snapshot x"} {
 		if err := run(t.Context(), strings.Fields(args), &strings.Builder{}); err == nil {
 			t.Errorf("bench %s was done", args)
 		}

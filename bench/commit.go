@@ -22,7 +22,9 @@ func commitCommand(ctx context.Context, flags *flag.FlagSet, args []string, out 
 	each := flags.Duration("time", time.Second, "how long each engine runs in a round")
 	goroutines := flags.String("goroutines", "1,16,256", "how many goroutines make updates")
 	only := flags.String("only", "", "comma-separated `engines` to compare the store with (default all)")
-	_ = flags.Parse(args) // ends the program on an error
+	if err := parse(flags, args); err != nil {
+		return err
+	}
 	contenders, err := choose(engine.Present(engine.All()), *only)
 	if err != nil {
 		return err
@@ -58,6 +60,10 @@ func choose(all []engine.Engine, names string) ([]engine.Engine, error) {
 		return all, nil
 	}
 	chosen := all[:1:1]
+	var known []string
+	for _, e := range all[1:] {
+		known = append(known, e.Name)
+	}
 	for name := range strings.SplitSeq(names, ",") {
 		found := false
 		for _, e := range all[1:] {
@@ -66,7 +72,7 @@ func choose(all []engine.Engine, names string) ([]engine.Engine, error) {
 			}
 		}
 		if !found {
-			return nil, fmt.Errorf("no engine is called %q", name)
+			return nil, fmt.Errorf("no engine is called %q: there are %s", name, strings.Join(known, ", "))
 		}
 	}
 	return chosen, nil

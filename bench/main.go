@@ -62,6 +62,15 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	return do(ctx, flag.NewFlagSet("bench "+args[0], flag.ExitOnError), args[1:], out)
 }
 
+// parse parses flags, which are all that a comparison takes.
+func parse(flags *flag.FlagSet, args []string) error {
+	_ = flags.Parse(args) // ends the program on an error
+	if flags.NArg() > 0 {
+		return fmt.Errorf("unexpected argument %q: all after the name of the comparison are flags", flags.Arg(0))
+	}
+	return nil
+}
+
 // inTempDir calls do with a new directory in parent and removes it afterwards.
 func inTempDir(parent string, do func(dir string) error) error {
 	dir, err := os.MkdirTemp(parent, "stateio-bench-")

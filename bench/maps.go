@@ -28,7 +28,9 @@ func mapsCommand(ctx context.Context, flags *flag.FlagSet, args []string, out io
 	dir := flags.String("dir", ".", "directory for the files, on the disk to measure")
 	keys := flags.Int("keys", 1_000_000, "keys in the maps")
 	rounds := flags.Int("rounds", 5, "rounds; figures are medians over them")
-	_ = flags.Parse(args) // ends the program on an error
+	if err := parse(flags, args); err != nil {
+		return err
+	}
 	return inTempDir(*dir, func(dir string) error {
 		b := &mapBench{ctx: ctx, dir: dir, n: *keys, rounds: *rounds}
 		err := b.run()

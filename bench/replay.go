@@ -23,7 +23,9 @@ func replayCommand(ctx context.Context, flags *flag.FlagSet, args []string, out 
 	rounds := flags.Int("rounds", 5, "rounds; figures are medians over them")
 	updates := flags.Int("updates", 2_000_000, "updates in the log")
 	size := flags.Int("size", updateSize, "size of an update in bytes")
-	_ = flags.Parse(args) // ends the program on an error
+	if err := parse(flags, args); err != nil {
+		return err
+	}
 	return inTempDir(*dir, func(dir string) error {
 		r := &replay{dir: dir, updates: uint64(*updates)}
 		if err := r.fill(*size); err != nil {

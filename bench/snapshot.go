@@ -23,7 +23,9 @@ func snapshotCommand(ctx context.Context, flags *flag.FlagSet, args []string, ou
 	size := flags.Int64("size", 256, "size of the snapshot in MiB")
 	writers := flags.Int("writers", 16, "goroutines that make updates")
 	quiet := flags.Duration("time", 3*time.Second, "how long updates are made without a snapshot, in a round")
-	_ = flags.Parse(args) // ends the program on an error
+	if err := parse(flags, args); err != nil {
+		return err
+	}
 	return inTempDir(*dir, func(dir string) error {
 		s, err := newSnapshotTest(dir, *size<<20, *writers)
 		if err != nil {
