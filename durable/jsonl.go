@@ -45,7 +45,7 @@ func (v *View[K, V]) ExportJSONL(w io.Writer) error {
 			err = lines.Encode(l)
 		}
 		if err != nil {
-			err = fmt.Errorf("durable: exporting key %v: %w", key, err)
+			err = fmt.Errorf("durable: exporting key %s: %w", shown(key), err)
 		}
 		return err == nil
 	})

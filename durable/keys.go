@@ -196,6 +196,15 @@ func (c keyCodec[K]) fits(ok bool, key any) error {
 	return fmt.Errorf("durable: the key %v does not fit %v: open the map with the type of keys that it was made with", key, reflect.TypeFor[K]())
 }
 
+// shown returns a key as an error has it: a string is quoted, and the beginning of a long one
+// will do.
+func shown[K cmp.Ordered](key K) string {
+	if v := reflect.ValueOf(key); v.Kind() == reflect.String {
+		return fmt.Sprintf("%.100q", v.String())
+	}
+	return fmt.Sprint(key)
+}
+
 // text returns the bytes of a key that is a string.
 func (c keyCodec[K]) text(k K) []byte { return []byte(*(*string)(unsafe.Pointer(&k))) }
 

@@ -123,11 +123,11 @@ func TestOpeningWithOtherTypesSaysWhatIsWrongFirst(t *testing.T) {
 	put(t, m, "a", count{1})
 	closeIt(t, m)
 	for says, open := range map[string]func() error{
-		"durable: the directory holds a map":     func() error { _, err := durable.OpenValue(dir, 0, nil); return err },
-		"durable: the map has keys that":         func() error { _, err := durable.OpenMap[int, count](dir, nil); return err },
-		"durable: decoding the value of key a: ": func() error { _, err := durable.OpenMap[string, int](dir, nil); return err },
-		"durable: decoding the value of key":     func() error { _, err := durable.OpenMap[string, renamed](dir, nil); return err },
-		"durable: decoding the value of":         func() error { _, err := durable.MapAt[string, int](t.Context(), dir, 1, nil); return err },
+		"durable: the directory holds a map":       func() error { _, err := durable.OpenValue(dir, 0, nil); return err },
+		"durable: the map has keys that":           func() error { _, err := durable.OpenMap[int, count](dir, nil); return err },
+		`durable: decoding the value of key "a": `: func() error { _, err := durable.OpenMap[string, int](dir, nil); return err },
+		"durable: decoding the value of key":       func() error { _, err := durable.OpenMap[string, renamed](dir, nil); return err },
+		"durable: decoding the value of":           func() error { _, err := durable.MapAt[string, int](t.Context(), dir, 1, nil); return err },
 	} {
 		err := open()
 		var replay *store.ReplayError

@@ -175,7 +175,7 @@ func (m *machine[K, V]) decode(o op[K]) (change[K, V], error) {
 	}
 	var err error
 	if c.value, err = m.codec.Decode(o.value); err != nil {
-		return c, fmt.Errorf("durable: decoding the value of key %v: %w", o.key, err)
+		return c, fmt.Errorf("durable: decoding the value of key %s: %w", shown(o.key), err)
 	}
 	return c, m.clone.check(c.value)
 }

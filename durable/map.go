@@ -167,7 +167,7 @@ func (m *machine[K, V]) encodePut(dst []byte, key K, value V, ttl time.Duration,
 	}
 	dst, err := m.codec.Append(dst, value)
 	if err != nil {
-		return nil, fmt.Errorf("durable: encoding the value of key %v: %w", key, err)
+		return nil, fmt.Errorf("durable: encoding the value of key %s: %w", shown(key), err)
 	}
 	return dst, nil
 }

@@ -244,11 +244,24 @@ func TestMapAt(t *testing.T) {
 	}
 }
 
+// A key in an error is on one line, whatever it holds and however long it is.
+func TestAKeyInAnErrorIsQuoted(t *testing.T) {
+	m := openMap[string, string](t, t.TempDir(), nil)
+	for key, want := range map[string]string{
+		"\x1b[2J\nann":             `durable: encoding the value of key "\x1b[2J\nann": `,
+		strings.Repeat("a", 1<<20): `durable: encoding the value of key "` + strings.Repeat("a", 100) + `": `,
+	} {
+		if err := m.Put(t.Context(), key, "\xff"); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("%.200v", err)
+		}
+	}
+}
+
 // What can't be encoded is refused, and the map is as it was.
 func TestPutRefusesWhatItCanNotKeep(t *testing.T) {
 	m := openMap[string, any](t, t.TempDir(), nil)
 	for name, v := range map[string]any{"a channel": make(chan int), "text that is not UTF-8": "\xff"} {
-		if err := m.Put(t.Context(), "a", v); err == nil || !strings.Contains(err.Error(), "the value of key a") {
+		if err := m.Put(t.Context(), "a", v); err == nil || !strings.Contains(err.Error(), `the value of key "a"`) {
 			t.Errorf("Put of %s: %v", name, err)
 		}
 		err := m.Txn(t.Context(), func(tx *durable.Tx[string, any]) error {
@@ -257,7 +270,7 @@ func TestPutRefusesWhatItCanNotKeep(t *testing.T) {
 			tx.Put("c", 1)
 			return nil
 		})
-		if err == nil || !strings.Contains(err.Error(), "the value of key a") {
+		if err == nil || !strings.Contains(err.Error(), `the value of key "a"`) {
 			t.Errorf("Txn with %s: %v", name, err)
 		}
 	}
@@ -294,7 +307,7 @@ func TestOpenWithOtherTypes(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), "keys that are strings, not signed integers") {
 			t.Errorf("%s, with other keys: %v", when, err)
 		}
-		if _, err := durable.OpenMap(dir, &durable.MapOptions[string, []int]{Store: quiet}); err == nil || !strings.Contains(err.Error(), "the value of key a") {
+		if _, err := durable.OpenMap(dir, &durable.MapOptions[string, []int]{Store: quiet}); err == nil || !strings.Contains(err.Error(), `the value of key "a"`) {
 			t.Errorf("%s, with other values: %v", when, err)
 		}
 		if _, err := durable.OpenValue(dir, 0, &durable.ValueOptions[int]{Store: quiet}); err == nil {

@@ -61,7 +61,7 @@ func (c captured[K, V]) WriteTo(w io.Writer) (n int64, err error) {
 	var value []byte
 	c.tree.Scan(func(key K, v cell[V]) bool {
 		if value, err = c.codec.Append(value[:0], v.v); err != nil {
-			err = fmt.Errorf("durable: encoding the value of key %v: %w", key, err)
+			err = fmt.Errorf("durable: encoding the value of key %s: %w", shown(key), err)
 			return false
 		}
 		out.frame = c.keys.append(out.frame, key)

@@ -230,7 +230,7 @@ func (tx *Tx[K, V]) put(key K, value V, ttl time.Duration) {
 	}
 	var err error
 	if tx.value, err = tx.m.codec.Append(tx.value[:0], value); err != nil {
-		tx.err = fmt.Errorf("durable: encoding the value of key %v: %w", key, err)
+		tx.err = fmt.Errorf("durable: encoding the value of key %s: %w", shown(key), err)
 		return
 	}
 	c, err := tx.m.decode(op[K]{key: key, value: tx.value, ttl: ttl})
