@@ -67,7 +67,11 @@ func newBench() *cobra.Command {
 			if how.force && (how.html == "" || toStandard(how.html)) {
 				return usageError{errors.New("--force is for a page that exists, and --html names none")}
 			}
-			return b.runIn(cmd, append(args, ".")[0], how)
+			dir := append(args, ".")[0]
+			if err := forStores(dir, "%s is no directory: name one on the disk that is to be measured"); err != nil {
+				return err
+			}
+			return b.runIn(cmd, dir, how)
 		},
 	}
 	f := cmd.Flags()

@@ -92,6 +92,9 @@ func notInStore(dir string) error {
 	if name := filepath.Base(dir); isLock(name) || storeName(name) {
 		return fmt.Errorf("%s is the name of a file of a store: name another directory. Nothing was changed", dir)
 	}
+	if info, err := os.Stat(dir); err == nil && !info.IsDir() {
+		return fmt.Errorf("%s is no directory: name one, which is made if it is not there. Nothing was changed", dir)
+	}
 	if _, err := store.Files(filepath.Dir(dir)); err == nil {
 		return fmt.Errorf("%s would be a directory in the store in %s: name one elsewhere. Nothing was changed", dir, filepath.Dir(dir))
 	}

@@ -105,18 +105,18 @@ func (o logOptions) bounds(ctx context.Context, dir string, oldest uint64) (firs
 
 // ordered returns an error if the updates to print end before they begin.
 func (o logOptions) ordered(dir string, first, last uint64) error {
-	fromIndex, fromErr := strconv.ParseUint(o.from, 10, 64)
+	_, fromErr := strconv.ParseUint(o.from, 10, 64)
 	toIndex, toErr := strconv.ParseUint(o.to, 10, 64)
 	byIndex := fromErr == nil && toErr == nil
 	from, isFrom := momentOf(o.from)
 	to, isTo := momentOf(o.to)
 	switch {
+	case toErr == nil && toIndex == 0:
+		return usageError{errors.New("--to 0: the first update has index 1")}
 	case isFrom && isTo && from.After(to):
 		return usageError{fmt.Errorf("--from %s is after --to %s", o.from, o.to)}
 	case first <= last, first == last+1 && !byIndex: // nothing was made between two times
 		return nil
-	case byIndex && fromIndex <= toIndex:
-		return usageError{fmt.Errorf("--to %s: the first update has index 1", o.to)}
 	case o.from == "":
 		return usageError{fmt.Errorf("--to %s is update %d, and the oldest one that %s still has is %d", o.to, last, dir, first)}
 	case byIndex:

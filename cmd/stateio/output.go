@@ -185,6 +185,9 @@ const tempSuffix = ".stateio-tmp"
 func newTemp(path string, replace bool, warn io.Writer) (*output, error) {
 	for {
 		file, err := os.CreateTemp(filepath.Dir(path), tempPrefix(path)+"*"+tempSuffix)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%s: there is no directory %s: create it first: %w", path, filepath.Dir(path), fs.ErrNotExist)
+		}
 		if err != nil {
 			return nil, fmt.Errorf("%s: creating a temporary file next to it: %w", path, err)
 		}

@@ -20,8 +20,8 @@ func isDir(path string) bool {
 	return err == nil && info.IsDir()
 }
 
-// forStores returns an error for a path that is no directory, where a command needs a
-// store: the command line is wrong if something else is there. If nothing can be told of
+// forStores returns an error for a path that is no directory, where a command needs one, mostly
+// of a store: the command line is wrong if something else is there. If nothing can be told of
 // what is there, as of a volume that is not mounted, the error is that.
 func forStores(path, why string) error {
 	info, err := os.Stat(path)
