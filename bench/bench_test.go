@@ -3,10 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -151,10 +153,27 @@ func testCommands(t *testing.T, tests []commandTest) {
 }
 
 func TestWrongCommands(t *testing.T) {
-	for _, args := range []string{"race", "commit -goroutines 0", "commit -goroutines x", "commit -only nothing", "commit -dir /nowhere/at/all", "commit pebble", "all commit", "maps x", "replay x", "snapshot x"} {
+	for _, args := range []string{
+		"race", "commit -goroutines 0", "commit -goroutines x", "commit -only nothing", "commit -dir /nowhere/at/all",
+		"commit -rounds 0", "commit -time -1s", "replay -rounds 0", "replay -size -1", "snapshot -writers 0", "snapshot -time 0", "maps -keys 99",
+		"commit pebble", "all commit", "maps x", "replay x", "snapshot x",
+	} {
 		if err := run(t.Context(), strings.Fields(args), &strings.Builder{}); err == nil {
 			t.Errorf("bench %s was done", args)
 		}
+	}
+}
+
+// Writers that come to run when all is over make an update nevertheless: there is something
+// to take the quantiles of.
+func TestAPhaseIsNeverEmpty(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	var p phase
+	if err := p.measure(idle{}, 2, func() error { return nil }); err != nil || len(p.p50) != 1 {
+		t.Errorf("%+v, %v", p, err)
+	}
+	if err := p.measure(failing{}, 2, func() error { return nil }); !errors.Is(err, errFailing) {
+		t.Errorf("%v", err)
 	}
 }
 

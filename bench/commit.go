@@ -22,7 +22,7 @@ func commitCommand(ctx context.Context, flags *flag.FlagSet, args []string, out 
 	each := flags.Duration("time", time.Second, "how long each engine runs in a round")
 	goroutines := flags.String("goroutines", "1,16,256", "how many goroutines make updates")
 	only := flags.String("only", "", "comma-separated `engines` to compare the store with (default all)")
-	if err := parse(flags, args); err != nil {
+	if err := parse(flags, args, "rounds", "time"); err != nil {
 		return err
 	}
 	contenders, err := choose(engine.Present(engine.All()), *only)

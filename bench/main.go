@@ -62,11 +62,18 @@ func run(ctx context.Context, args []string, out io.Writer) error {
 	return do(ctx, flag.NewFlagSet("bench "+args[0], flag.ExitOnError), args[1:], out)
 }
 
-// parse parses flags, which are all that a comparison takes.
-func parse(flags *flag.FlagSet, args []string) error {
+// parse parses flags, which are all that a comparison takes. These numbers and times must be more
+// than 0: there is nothing to measure with less.
+func parse(flags *flag.FlagSet, args []string, positive ...string) error {
 	_ = flags.Parse(args) // ends the program on an error
 	if flags.NArg() > 0 {
 		return fmt.Errorf("unexpected argument %q: all after the name of the comparison are flags", flags.Arg(0))
+	}
+	for _, name := range positive {
+		text := flags.Lookup(name).Value.String()
+		if text == "0" || text == "0s" || strings.HasPrefix(text, "-") {
+			return fmt.Errorf("-%s %s: it has to be more than 0", name, text)
+		}
 	}
 	return nil
 }

@@ -28,8 +28,11 @@ func mapsCommand(ctx context.Context, flags *flag.FlagSet, args []string, out io
 	dir := flags.String("dir", ".", "directory for the files, on the disk to measure")
 	keys := flags.Int("keys", 1_000_000, "keys in the maps")
 	rounds := flags.Int("rounds", 5, "rounds; figures are medians over them")
-	if err := parse(flags, args); err != nil {
+	if err := parse(flags, args, "rounds"); err != nil {
 		return err
+	}
+	if *keys < 100 {
+		return fmt.Errorf("-keys %d: it takes 100 and more", *keys)
 	}
 	return inTempDir(*dir, func(dir string) error {
 		b := &mapBench{ctx: ctx, dir: dir, n: *keys, rounds: *rounds}

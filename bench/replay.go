@@ -23,7 +23,7 @@ func replayCommand(ctx context.Context, flags *flag.FlagSet, args []string, out 
 	rounds := flags.Int("rounds", 5, "rounds; figures are medians over them")
 	updates := flags.Int("updates", 2_000_000, "updates in the log")
 	size := flags.Int("size", updateSize, "size of an update in bytes")
-	if err := parse(flags, args); err != nil {
+	if err := parse(flags, args, "rounds", "updates", "size"); err != nil {
 		return err
 	}
 	return inTempDir(*dir, func(dir string) error {

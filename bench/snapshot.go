@@ -23,7 +23,7 @@ func snapshotCommand(ctx context.Context, flags *flag.FlagSet, args []string, ou
 	size := flags.Int64("size", 256, "size of the snapshot in MiB")
 	writers := flags.Int("writers", 16, "goroutines that make updates")
 	quiet := flags.Duration("time", 3*time.Second, "how long updates are made without a snapshot, in a round")
-	if err := parse(flags, args); err != nil {
+	if err := parse(flags, args, "rounds", "size", "writers", "time"); err != nil {
 		return err
 	}
 	return inTempDir(*dir, func(dir string) error {
@@ -142,7 +142,8 @@ func copyFile(dst, src string) error {
 // A phase is how long writes took, quantiles by round.
 type phase struct{ p50, p99, max []time.Duration }
 
-// measure lets goroutines write while do runs.
+// measure lets goroutines write while do runs. Each makes one update at least: on one
+// processor, do may have ended before any of them came to run.
 func (p *phase) measure(w engine.DB, goroutines int, do func() error) error {
 	var stop atomic.Bool
 	var wg sync.WaitGroup
@@ -152,7 +153,7 @@ func (p *phase) measure(w engine.DB, goroutines int, do func() error) error {
 		took[g] = make([]time.Duration, 0, 1<<19/goroutines) // no growth meanwhile
 		wg.Go(func() {
 			update := make([]byte, updateSize)
-			for !stop.Load() && errs[g] == nil {
+			for more := true; more; more = !stop.Load() && errs[g] == nil {
 				start := time.Now()
 				errs[g] = w.Write(update)
 				took[g] = append(took[g], time.Since(start))
