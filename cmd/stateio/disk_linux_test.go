@@ -51,7 +51,7 @@ func TestFullDiskKeepsWhatIsDurable(t *testing.T) {
 
 func TestFileSizeLimitIsAnError(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "app.state")
-	cmd := exec.Command("bash", "-c", "ulimit -f 100; exec stateio append --ack --batch 50 "+path)
+	cmd := exec.Command("bash", "-c", `ulimit -f 100; exec stateio append --ack --batch 50 "$0"`, path)
 	cmd.Stdin = strings.NewReader(numbered(0, 5000))
 	var errs strings.Builder
 	cmd.Stderr = &errs
