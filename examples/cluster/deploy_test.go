@@ -334,24 +334,22 @@ func TestTheUnitStartsANode(t *testing.T) {
 
 // TestSystemdTakesTheUnit asks systemd, where there is one.
 func TestSystemdTakesTheUnit(t *testing.T) {
-	if _, err := exec.LookPath("systemd-analyze"); err != nil {
+	analyze, err := exec.LookPath("systemd-analyze")
+	if err != nil {
 		t.Skip("there is no systemd-analyze")
 	}
 	b, err := os.ReadFile(unitFile)
 	if err != nil {
 		t.Fatal(err)
 	}
-	self, err := os.Executable()
-	if err != nil {
-		t.Fatal(err)
-	}
+	// In place of the program there is another one that can be executed.
 	path := filepath.Join(t.TempDir(), filepath.Base(unitFile))
-	if err := os.WriteFile(path, bytes.ReplaceAll(b, []byte("/usr/local/bin/cluster"), []byte(self)), 0o600); err != nil {
+	if err := os.WriteFile(path, bytes.ReplaceAll(b, []byte("/usr/local/bin/cluster"), []byte(analyze)), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	out, err := exec.CommandContext(ctx, "systemd-analyze", "verify", "--man=no", path).CombinedOutput()
+	out, err := exec.CommandContext(ctx, analyze, "verify", "--man=no", path).CombinedOutput()
 	if err != nil || bytes.Contains(out, []byte(filepath.Base(unitFile))) {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
 	}

@@ -323,7 +323,7 @@ func TestFlagsOfANodeNeedItsName(t *testing.T) {
 		}
 	}
 	token := filepath.Join(t.TempDir(), "token")
-	c, err := parse(strings.Fields("-id a -raft 127.0.0.1:0 -token " + token))
+	c, err := parse([]string{"-id", "a", "-raft", "127.0.0.1:0", "-token", token})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -186,7 +186,7 @@ func TestASignalEndsTheOpening(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := parse(strings.Fields("-id a -raft 127.0.0.1:0 -from " + filepath.Join(dir, "st") + " -dir " + filepath.Join(dir, "node")))
+	c, err := parse([]string{"-id", "a", "-raft", "127.0.0.1:0", "-from", filepath.Join(dir, "st"), "-dir", filepath.Join(dir, "node")})
 	if err != nil {
 		t.Fatal(err)
 	}
