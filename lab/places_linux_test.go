@@ -71,6 +71,8 @@ func usedBy(t *testing.T, dir string, uid uint32, wrap func(*exec.Cmd)) (out str
 	cmd.Env = append(os.Environ(), placeEnv+"="+dir)
 	cmd.Dir = "/"
 	if uid != 0 {
+		// The umask may have left the program to its owner alone.
+		must(t, os.Chmod("/proc/self/exe", 0o755))
 		cmd.SysProcAttr = &syscall.SysProcAttr{Credential: &syscall.Credential{Uid: uid, Gid: uid}}
 	}
 	if wrap != nil {
