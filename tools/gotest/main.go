@@ -43,7 +43,7 @@ func run(args []string, w io.Writer) (status int, err error) {
 	}
 	readErr := r.read(events)
 	err = cmd.Wait()
-	r.end()
+	r.end(err)
 	told := errors.Join(readErr, r.err)
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && told == nil {

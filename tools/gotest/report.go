@@ -160,8 +160,8 @@ func name(pkg, test string) string {
 	return pkg + "." + test
 }
 
-// end prints which tests were skipped, and the verdict on all.
-func (r *report) end() {
+// end prints which tests were skipped, and the verdict on all: err is how go test ended.
+func (r *report) end(err error) {
 	reasons := make([]string, 0, len(r.skips))
 	skipped := 0
 	for why, tests := range r.skips {
@@ -185,6 +185,10 @@ func (r *report) end() {
 	if len(r.failed) > 0 {
 		r.failures()
 		r.printf("\nFAIL: %s\n", strings.Join(r.failed, " "))
+		return
+	}
+	if err != nil { // it was killed, or could not load what to test
+		r.printf("\nFAIL: go test: %v, after %d packages\n", err, r.passed)
 		return
 	}
 	r.printf("\nok: %d packages, %d tests and subtests passed, %d skipped\n", r.passed, r.tests, skipped)

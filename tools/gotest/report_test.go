@@ -75,7 +75,7 @@ func reported(t *testing.T, events string) string {
 	if err := r.read(strings.NewReader(events)); err != nil {
 		t.Fatal(err)
 	}
-	r.end()
+	r.end(nil)
 	return out.String()
 }
 
@@ -101,6 +101,22 @@ func TestGoTestIsUnderstood(t *testing.T) {
 		status, err = run([]string{"-vet=off", "./..."}, &out)
 		if err != nil || status != 1 || !strings.Contains(out.String(), b[1]) || !strings.Contains(out.String(), "\nFAIL\tx/b") || !strings.HasSuffix(out.String(), "FAIL: x/b\n") {
 			t.Errorf("a test that %s: status %d, %v:\n%s", name, status, err, &out)
+		}
+	}
+}
+
+// Where go test ends without a test that failed, as when it is killed or finds nothing to
+// test, that is told as a failure.
+func TestAnEndWithoutAFailedTestIsAFailure(t *testing.T) {
+	t.Chdir(t.TempDir())
+	t.Setenv("GOWORK", "off")
+	write(t, "go.mod", "module x\n\ngo 1.26\n")
+	write(t, "a/a.go", "package a\n")
+	for _, args := range []string{"./a/none...", "-mod=wrong"} {
+		var out strings.Builder
+		status, err := run([]string{"-vet=off", args}, &out)
+		if err != nil || status == 0 || !strings.Contains(out.String(), "\nFAIL: go test: ") || strings.Contains(out.String(), "\nok: ") {
+			t.Errorf("%s: status %d, %v:\n%s", args, status, err, &out)
 		}
 	}
 }
