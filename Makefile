@@ -12,10 +12,14 @@ CROSS    := darwin/arm64 windows/amd64 linux/386
 CROSS_ROOT  := js/wasm wasip1/wasm aix/ppc64
 CROSS_BUILD := plan9/amd64
 
+# Another workspace in the environment, or none, would leave out most of the modules: go vet
+# work, and all that asks go list, would pass all the same.
+unexport GOWORK
+
 # The tools' versions are pinned in modules of their own, outside the
 # workspace, so nothing has to be installed. `go tool -n` builds one and
 # prints where it is.
-tool = "$$(GOWORK=off go -C $(CURDIR)/$(1) tool -n $(2))"
+tool = "$$(GOWORK=off go -C $(1) tool -n $(2))"
 
 TESTFLAGS ?=
 BENCH     ?= .
@@ -50,8 +54,9 @@ SWEEPS  := ^Test.*($(SWEEPS)|PowerCuts|LostPages|WholeBlocks|AppendFrom|AMapShow
 .PHONY: race
 race: ## the tests under the race detector, without sweeps by one goroutine (SHORT= SWEEPS='^$$' for all)
 	@# Else each program that a test starts sleeps for a second when it ends.
-	@GORACE=atexit_sleep_ms=0 $(GOTEST) -note "tests whose names match $(SWEEPS)" \
-		$(HOW) -race $(SHORT) -skip '$(SWEEPS)' -tags nopeers $$(go list work | grep -Ev '$(NO_RACE)')
+	@all=$$(go list work) && packages=$$(echo "$$all" | grep -Ev '$(NO_RACE)') && \
+	GORACE=atexit_sleep_ms=0 $(GOTEST) -note "tests whose names match $(SWEEPS)" \
+		$(HOW) -race $(SHORT) -skip '$(SWEEPS)' -tags nopeers $$packages
 SHORT := -short
 
 .PHONY: test-32
@@ -126,7 +131,7 @@ cover-check: ## coverage of logio, stateio, store and its internal/storedir: at 
 
 .PHONY: shots
 shots: ## the pictures of docs/VIEW.md, by a headless Chromium
-	STATEIO_SHOTS=$(CURDIR)/docs/img go test -C view -run '^TestShots$$' -count 1 -timeout $(TIMEOUT) $(TESTFLAGS) .
+	STATEIO_SHOTS="$(CURDIR)/docs/img" go test -C view -run '^TestShots$$' -count 1 -timeout $(TIMEOUT) $(TESTFLAGS) .
 
 .PHONY: rules
 rules: ## the alerts and queries of module prom in Prometheus' own engine, which takes minutes to compile
@@ -135,7 +140,7 @@ rules: ## the alerts and queries of module prom in Prometheus' own engine, which
 .PHONY: pictures
 pictures: ## docs/img/kill9.png, by a headless Chromium
 	@mkdir -p docs/img
-	KILL9_PICTURE=$(CURDIR)/docs/img/kill9.png go test -C examples/kill9 -count 1 -run '^TestPicture$$' .
+	KILL9_PICTURE="$(CURDIR)/docs/img/kill9.png" go test -C examples/kill9 -count 1 -run '^TestPicture$$' .
 
 .PHONY: mutate
 mutate: ## planted bugs that no test notices (PKG=./logio, SAMPLE=0.1, SEED=)
@@ -160,10 +165,11 @@ vet:
 
 .PHONY: golangci
 golangci: # its first run compiles it, which takes a few minutes
-	@status=0; for dir in $$(go list -m -f '{{.Dir}}'); do \
+	@lint=$(call tool,tools/lint,golangci-lint) && dirs=$$(go list -m -f '{{.Dir}}') && \
+	echo "$$dirs" | { status=0; while read -r dir; do \
 		echo "golangci-lint in $$dir"; \
-		(cd "$$dir" && $(call tool,tools/lint,golangci-lint) run ./...) || status=1; \
-	done; exit $$status
+		(cd "$$dir" && "$$lint" run ./...) </dev/null || status=1; \
+	done; exit $$status; }
 
 .PHONY: deadcode
 deadcode: # what neither a program nor a test reaches
@@ -174,7 +180,7 @@ vet-cross: ## go vet for the other systems
 	@set -e; for target in $(CROSS); do \
 		export GOOS=$${target%/*} GOARCH=$${target#*/} CGO_ENABLED=0; \
 		echo "go vet for $$target"; \
-		packages=$$(go list work | grep -v '^$(NO_CROSS)\(/\|$$\)'); \
+		all=$$(go list work); packages=$$(echo "$$all" | grep -v '^$(NO_CROSS)\(/\|$$\)'); \
 		go vet $$packages; \
 	done; \
 	for target in $(CROSS_ROOT); do \
