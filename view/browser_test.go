@@ -16,16 +16,20 @@ import (
 // browserNames are commands that may be there.
 var browserNames = []string{"chromium", "chromium-browser", "google-chrome", "headless-shell", "chrome"}
 
+// findBrowser returns the path of one of them, or "".
+func findBrowser() string {
+	for _, name := range browserNames {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	return ""
+}
+
 // startBrowser starts a real browser, which ends with the test.
 func startBrowser(t *testing.T) context.Context {
 	t.Helper()
-	path := ""
-	for _, name := range browserNames {
-		if p, err := exec.LookPath(name); err == nil {
-			path = p
-			break
-		}
-	}
+	path := findBrowser()
 	if path == "" {
 		t.Skip("not run: there is no chromium: apt-get install chromium")
 	}

@@ -24,6 +24,9 @@ func TestShots(t *testing.T) {
 	if out == "" {
 		t.Skip("not run: STATEIO_SHOTS names no directory for the pictures: make shots")
 	}
+	if findBrowser() == "" {
+		t.Fatal("there is no chromium: no pictures were made")
+	}
 	browser := startBrowser(t)
 	t.Chdir(t.TempDir()) // the page shows the paths
 	mux := http.NewServeMux()

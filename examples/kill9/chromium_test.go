@@ -42,19 +42,23 @@ type message struct {
 // browserTimeout is how long a browser may take for anything.
 const browserTimeout = 30 * time.Second
 
+// findBrowser returns the path of a Chromium, or "".
+func findBrowser() string {
+	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
+		if path, err := exec.LookPath(name); err == nil {
+			return path
+		}
+	}
+	return ""
+}
+
 // startBrowser starts Chromium with an empty page of that size, until the test ends.
 func startBrowser(t *testing.T, width, height int, flags ...string) *browser {
 	t.Helper()
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows passes no pipes as descriptors 3 and 4")
 	}
-	var path string
-	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
-		if found, err := exec.LookPath(name); err == nil {
-			path = found
-			break
-		}
-	}
+	path := findBrowser()
 	if path == "" {
 		t.Skip("there is no chromium")
 	}

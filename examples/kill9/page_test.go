@@ -45,6 +45,9 @@ func TestPicture(t *testing.T) {
 	if file == "" {
 		t.Skip("only for make pictures")
 	}
+	if findBrowser() == "" {
+		t.Fatal("there is no chromium: no picture was made")
+	}
 	width, height := 1100, 885
 	var flags []string
 	if strings.Contains(os.Getenv("KILL9_PICTURE_FLAGS"), "--phone") {
