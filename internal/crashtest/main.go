@@ -37,6 +37,9 @@ func NewBudget(t testing.TB, count int64) Budget {
 	}
 	if v := os.Getenv("STATEIO_CRASH_COUNT"); v != "" {
 		b.Count = parse(t, v, func(s string) (int64, error) { return strconv.ParseInt(s, 10, 64) })
+		if b.Count < 1 {
+			t.Fatalf("STATEIO_CRASH_COUNT=%s: a test of no states would pass", v)
+		}
 	}
 	if v := os.Getenv("STATEIO_CRASH_TIME"); v != "" {
 		b.Time = parse(t, v, time.ParseDuration)

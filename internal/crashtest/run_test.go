@@ -6,6 +6,7 @@ import (
 	"io"
 	mathrand "math/rand/v2"
 	"regexp"
+	"runtime"
 	"strings"
 	"sync"
 	"testing"
@@ -70,3 +71,32 @@ func TestARunIsReplayedFromItsSeed(t *testing.T) {
 		t.Errorf("seed %d: the transcripts differ:\n%.500s\nand\n%.500s", seed, a[at:], b[at:])
 	}
 }
+
+// A test of no states would pass, and is none.
+func TestABudgetOfNothingIsRefused(t *testing.T) {
+	for count, ok := range map[string]bool{"1": true, "0": false, "-5": false, "1e6": false} {
+		t.Setenv("STATEIO_CRASH_COUNT", count)
+		f := &failing{TB: t}
+		var wg sync.WaitGroup
+		wg.Go(func() { NewBudget(f, 7) })
+		wg.Wait()
+		if f.failed == ok {
+			t.Errorf("a count of %s: refused is %v", count, f.failed)
+		}
+	}
+}
+
+// failing is a test that notes whether it has failed.
+type failing struct {
+	testing.TB
+	failed bool
+}
+
+func (f *failing) Helper() {}
+
+func (f *failing) Fatal(...any) {
+	f.failed = true
+	runtime.Goexit()
+}
+
+func (f *failing) Fatalf(string, ...any) { f.Fatal() }
