@@ -138,12 +138,18 @@ func shadowed(fs int) { open(0) }
 	}
 }
 
-// The mutants of all packages in the plan compile.
+// The mutants of all packages in the plan compile, and the files that it names are there: those
+// of one that has another name now would be missed by nobody.
 func TestThePlanCompiles(t *testing.T) {
 	for _, j := range plan {
 		s, err := load(root(t), j.pkg)
 		if err != nil {
 			t.Fatal(err)
+		}
+		for _, name := range j.files {
+			if !slices.ContainsFunc(s.files, func(f *file) bool { return filepath.Base(f.name) == name }) {
+				t.Errorf("%s has no %s", j.pkg, name)
+			}
 		}
 		p := grow(s, func(name string) bool { return j.wants(filepath.Base(name)) })
 		overlay, err := p.overlay(t.TempDir())
