@@ -323,10 +323,13 @@ func TestCloseGivesUpASnapshot(t *testing.T) {
 func TestARotationThatCantBeUndoneFailsTheStore(t *testing.T) {
 	const dir = "/r12"
 	name := "00000000000000000001.log"
-	syncFails := faultfs.Fault{Kinds: faultfs.OpSyncDir, Err: syscall.ENOSPC}
+	begins := map[string]faultfs.Fault{
+		"its name can't be made durable": {Kinds: faultfs.OpSyncDir, Err: syscall.ENOSPC},
+		"the seal finds no space":        {Kinds: faultfs.OpWrite, Path: log0, Err: syscall.ENOSPC},
+	}
 	for _, tt := range []struct {
 		why    string
-		faults []faultfs.Fault // besides a directory that can't be synced
+		faults []faultfs.Fault // besides that for which it is given up
 		says   string
 	}{
 		{"the removal can't be made durable", []faultfs.Fault{{Kinds: faultfs.OpSyncDir, N: 2, Err: syscall.ENOSPC}}, name},
@@ -337,19 +340,21 @@ func TestARotationThatCantBeUndoneFailsTheStore(t *testing.T) {
 			"Snapshot": func(s *store.Store) error { return s.Snapshot(t.Context()) },
 			"Close":    (*store.Store).Close,
 		} {
-			_, f := memory(t, dir)
-			s := open(t, dir, &journal{}, nil)
-			update(t, s, "a")
-			f.Inject(syncFails)
-			for _, fault := range tt.faults {
+			for begin, fault := range begins {
+				_, f := memory(t, dir)
+				s := open(t, dir, &journal{}, nil)
+				update(t, s, "a")
 				f.Inject(fault)
-			}
-			for _, err := range []error{rotate(s), s.Stats().Err, s.Close()} {
-				if !errors.Is(err, store.ErrFailed) || errors.Is(err, store.ErrNoSpace) || !strings.Contains(err.Error(), tt.says) {
-					t.Errorf("%s, %s: got error %v, want ErrFailed, not ErrNoSpace, and %q", method, tt.why, err, tt.says)
+				for _, fault := range tt.faults {
+					f.Inject(fault)
 				}
+				for _, err := range []error{rotate(s), s.Stats().Err, s.Close()} {
+					if !errors.Is(err, store.ErrFailed) || errors.Is(err, store.ErrNoSpace) || !strings.Contains(fmt.Sprint(err), tt.says) {
+						t.Errorf("%s, %s, %s: got error %v, want ErrFailed, not ErrNoSpace, and %q", method, begin, tt.why, err, tt.says)
+					}
+				}
+				wantUpdates(t, dir, "a")
 			}
-			wantUpdates(t, dir, "a")
 		}
 	}
 }

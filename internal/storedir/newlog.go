@@ -104,7 +104,7 @@ func (d *Dir) Unpublish(log *Log, err error) error {
 			return Wrap("making a log", err)
 		}
 	}
-	return fmt.Errorf("store: making a log: %w; removing %s again: %w: %w", storefile.Bare(err), log.Path, ErrStays, storefile.Bare(gone))
+	return fmt.Errorf("store: making a log: %v; removing %s again: %w: %w", storefile.Bare(err), log.Path, ErrStays, storefile.Bare(gone)) //nolint:errorlint // err may be ErrNoSpace
 }
 
 // Discard gives up a log that is not in use, because of err, which it returns. One
