@@ -83,8 +83,11 @@ func (l *loader) restoreAt() error {
 	case errors.Is(err, ErrCorrupt) && !l.machineError:
 		// A store that is open writes on after index: look at the whole again, in
 		// the way that allows for that.
-		if whole, cerr := undamaged(l.ctx, dir); cerr == nil && whole {
+		switch whole, cerr := undamaged(l.ctx, dir); {
+		case cerr == nil && whole:
 			return &storefile.Error{Is: ErrNotRetained, Msg: files.WhyNot(index, dir)}
+		case l.ctx.Err() != nil:
+			return fmt.Errorf("store: looking whether %s is damaged: %w", dir, l.ctx.Err())
 		}
 	}
 	if err == nil && l.report.Index < index {

@@ -1,6 +1,7 @@
 package store_test
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -191,6 +192,45 @@ func TestRestoreAtOfFilesThatAreListedOnly(t *testing.T) {
 		unmount := storefs.Mount(dir, f)
 		wantIs(t, store.RestoreAt(t.Context(), dir, &plainMachine{}, 2, nil), tt.want)
 		unmount()
+	}
+}
+
+// What looks like damage in a store that is written may be none: RestoreAt looks again. If its
+// context ends meanwhile, nobody knows, and the error is that of the context.
+func TestAContextThatEndsWhileRestoreAtLooksAgain(t *testing.T) {
+	const dir, other = "/doubted", "/doubted/." // the same directory
+	ended := 0
+	for at := 1; at <= 16; at++ { // operations of RestoreAt, before which two commits are made
+		for after := 1; after <= 18; after++ { // further ones, before which the context ends
+			mem, _ := memory(t, dir)
+			s := openOnly(t, dir, &journal{}, nil)
+			update(t, s, "1")
+			ctx, cancel := context.WithCancel(t.Context())
+			ops, fs := 0, faultfs.New(mem)
+			fs.OnOp(func(faultfs.Op) {
+				switch ops++; ops {
+				case at:
+					update(t, s, "2")
+					update(t, s, "3")
+				case at + after:
+					cancel()
+				}
+			})
+			unmount := storefs.Mount(other, fs)
+			err := store.RestoreAt(ctx, other, &journal{}, 3, nil)
+			if errors.Is(err, store.ErrCorrupt) {
+				t.Errorf("two commits were made before operation %d, and the context ended %d after that: %v", at, after, err)
+			}
+			if errors.Is(err, context.Canceled) {
+				ended++
+			}
+			cancel()
+			unmount()
+			check(t, s.Close())
+		}
+	}
+	if ended == 0 {
+		t.Error("RestoreAt has never ended with its context")
 	}
 }
 
