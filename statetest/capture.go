@@ -71,26 +71,40 @@ type captured struct {
 	k     int // updates before it
 }
 
-// heldPatience is how long a method may take while captured states are held,
-// before they are released to see whether it waits for that.
-const heldPatience = 5 * time.Second
+// How long a method may take while captured states are held, before they are released to see
+// whether it waits for that: so many looks, for a process that is stopped for hours (a frozen
+// container, a virtual machine that pauses) has not waited for hours.
+const (
+	heldLooks = 50
+	heldLook  = 100 * time.Millisecond // from one look to the next
+)
 
 // beside calls a method of the machine, by f, which must not wait for the states
 // held. The first k updates of the log show it if it does.
 func (tr *trial) beside(held *captures, k int, method string, f func() error) error {
 	done := start(f)
-	late := time.NewTimer(heldPatience)
-	defer late.Stop()
-	select {
-	case err := <-done:
+	looks := time.NewTicker(heldLook)
+	defer looks.Stop()
+	if ended, err := endsWithin(heldLooks, looks.C, done); ended {
 		return err
-	case <-late.C:
 	}
 	err := held.releaseAll()
 	*held = nil
 	<-done //nolint:errcheck // it came late, and is not what is wrong
 	tr.updates = tr.log[:k]
 	return errorOf(err, &waitError{method})
+}
+
+// endsWithin reports whether a method has ended, and how, within so many looks.
+func endsWithin(n int, looks <-chan time.Time, done <-chan error) (ended bool, err error) {
+	for range n {
+		select {
+		case err := <-done:
+			return true, err
+		case <-looks:
+		}
+	}
+	return false, nil
 }
 
 // A waitError says that a method waits until captured states are released.
