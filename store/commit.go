@@ -501,7 +501,8 @@ func (s *Store) take() (*batch, *logFile) {
 // succeed tells everybody that batch b is durable, whose commit began at start.
 func (s *Store) succeed(b *batch, log *logFile, start time.Time) {
 	now := time.Now()
-	s.land() // before it is announced: a follower must not take it for pending then
+	s.batchMu.Lock() // with mu: a follower must find b in flight or durable, and not neither, nor both
+	s.flight, s.stalled = nil, nil
 	s.mu.Lock()
 	s.durable += uint64(b.updates)
 	log.durable = log.End
@@ -511,6 +512,7 @@ func (s *Store) succeed(b *batch, log *logFile, start time.Time) {
 	s.announceLocked()
 	s.autoSnapshotLocked()
 	s.mu.Unlock()
+	s.batchMu.Unlock()
 	s.unwritten.Add(-int64(len(b.buf)))
 	if s.woken = b.done; b.done != nil {
 		b.done.give(nil)

@@ -89,3 +89,48 @@ func TestAFollowerThatLooksAtTheLastCommitEnds(t *testing.T) {
 	}
 	wantEnd(t, ended, ErrClosed)
 }
+
+// In a store that has failed, the commit that was under way is acknowledged nevertheless. At each
+// moment of its end it is in flight or durable: who finds neither is told that no more will come.
+func TestTheLastCommitOfAFailedStoreIsNeverMissing(t *testing.T) {
+	const dir = "/followfailedlast"
+	fs := faultfs.New(memfs.New(memfs.Options{}))
+	t.Cleanup(storefs.Mount(dir, fs))
+	s, err := Open(dir, stateless{}, &Options{SnapshotBytes: -1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	looked := make(chan struct{})
+	var once sync.Once
+	fs.OnOp(func(op faultfs.Op) {
+		if op.Kind != faultfs.OpDatasync {
+			return
+		}
+		once.Do(func() {
+			_ = s.fail(errors.New("as Apply does when it panics"))
+			s.mu.Lock() // as others do, for moments
+			go func() {
+				defer close(looked)
+				defer s.mu.Unlock()
+				Settle() // the end of the commit waits for mu
+				if !s.batchMu.TryLock() {
+					return // nobody else can look
+				}
+				defer s.batchMu.Unlock()
+				if s.flight == nil {
+					t.Error("the commit is not in flight any more, and not durable")
+				}
+			}()
+		})
+	})
+	if _, err := s.Update(context.Background(), []byte("last")); err != nil {
+		t.Errorf("the update that was being committed: %v", err)
+	}
+	<-looked
+	if err := s.WaitIndex(context.Background(), 1); err != nil {
+		t.Errorf("it is waited for: %v", err)
+	}
+	if err := s.Close(); !errors.Is(err, ErrFailed) {
+		t.Errorf("Close: %v", err)
+	}
+}
