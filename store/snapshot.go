@@ -39,8 +39,13 @@ type snapshots struct {
 	shadow *shadow         // nil without Options.Shadow
 }
 
-// replaying is the stage of a snapshot in which the shadow replays what it has not seen.
-const replaying = storedir.OtherStages
+// The stages of a snapshot besides those of storedir.
+const (
+	replaying  = storedir.OtherStages + iota // the shadow replays what it has not seen
+	beginning                                // the state is captured, and a log begun
+	givingBack                               // the captured state is closed
+	retaining                                // what it makes superfluous is removed
+)
 
 // A snapshotInfo describes a snapshot.
 type snapshotInfo struct {
@@ -188,6 +193,7 @@ func (s *Store) makeSnapshot(run *snapshotRun) error {
 	s.tooManyLogs, s.lacking = false, false // what was lacking before may be there now
 	s.setAutoLocked()
 	s.mu.Unlock()
+	s.underway.Stage.Store(retaining)
 	s.tryRetain()
 	return nil
 }
@@ -208,6 +214,7 @@ func (s *Store) tryRetain() {
 // trySnapshot makes a snapshot and returns its size. The capture is nil if
 // there is nothing new.
 func (s *Store) trySnapshot(run *snapshotRun) (size int64, c *capture, err error) {
+	s.underway.Stage.Store(beginning)
 	if done, size, c, err := s.snapshotInitial(run); done {
 		return size, c, err
 	}
@@ -216,7 +223,7 @@ func (s *Store) trySnapshot(run *snapshotRun) (size int64, c *capture, err error
 		return 0, nil, err
 	}
 	defer func() {
-		if cerr := s.giveBack(c); err == nil {
+		if cerr := s.endCapture(c); err == nil {
 			err = cerr
 		}
 	}()
@@ -227,6 +234,12 @@ func (s *Store) trySnapshot(run *snapshotRun) (size int64, c *capture, err error
 	}
 	size, err = s.writeSnapshot(c)
 	return size, c, err
+}
+
+// endCapture closes the captured state of a snapshot, which was made or given up.
+func (s *Store) endCapture(c *capture) error {
+	s.underway.Stage.Store(givingBack)
+	return s.giveBack(c)
 }
 
 // writeSnapshot writes a captured state as a snapshot, and returns its size.
@@ -288,7 +301,7 @@ func (s *Store) rotate(run *snapshotRun) (c *capture, err error) {
 	}
 	if err != nil {
 		c.within = inHeldWrite
-		return nil, errors.Join(err, s.giveBack(c))
+		return nil, errors.Join(err, s.endCapture(c))
 	}
 	s.noteLogged(c)
 	return c, nil
@@ -443,7 +456,7 @@ func (s *Store) snapshotInitial(run *snapshotRun) (done bool, size int64, c *cap
 	defer s.held.Store(false)
 	c.within = inHeldWrite
 	defer func() {
-		if cerr := s.giveBack(c); err == nil {
+		if cerr := s.endCapture(c); err == nil {
 			err = cerr
 		}
 	}()

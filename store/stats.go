@@ -398,7 +398,7 @@ func (s *Store) sight() sight {
 	case s.commitAwaited():
 		n.doing = "a commit waits for the disk"
 	case making:
-		n.doing = stages[s.underway.Stage.Load()]
+		n.doing = s.whatSnapshotWaitsFor()
 	}
 	return n
 }
@@ -408,6 +408,17 @@ var stages = map[int32]string{
 	storedir.Writing:   "a snapshot is being written, and WriteTo of the captured state writes nothing, or the disk takes nothing",
 	storedir.Verifying: "a snapshot is being read back, and the disk gives nothing",
 	replaying:          "the shadow machine replays updates for a snapshot, and its Apply or Restore does not return",
+	givingBack:         "a state that was captured for a snapshot is being closed, and its Close does not return",
+	retaining:          "files that a snapshot has made superfluous are being removed, and the disk does not answer",
+}
+
+// whatSnapshotWaitsFor says why a snapshot does not get on.
+func (s *Store) whatSnapshotWaitsFor() string {
+	stage := s.underway.Stage.Load()
+	if stage == beginning {
+		return "a snapshot is to begin, and waits " + s.whatIsAwaited()
+	}
+	return stages[stage]
 }
 
 // commitAwaited reports whether what is pending is to be durable soon: that waits for
@@ -420,16 +431,22 @@ func (s *Store) commitAwaited() bool {
 
 // whatUpdatesWaitFor says why n updates are not applied.
 func (s *Store) whatUpdatesWaitFor(n int) string {
+	if s.held.Load() {
+		return updatesWait(n, "for a snapshot of the state before the first one: "+s.whatSnapshotWaitsFor())
+	}
+	return updatesWait(n, s.whatIsAwaited())
+}
+
+// whatIsAwaited says for what everybody waits who needs the machine.
+func (s *Store) whatIsAwaited() string {
 	switch {
-	case s.held.Load():
-		return updatesWait(n, "for a snapshot of the state before the first one: "+stages[s.underway.Stage.Load()])
 	case s.applying.Load():
-		return updatesWait(n, "until Apply returns")
+		return "until Apply returns"
 	case !s.state.TryRLock():
-		return updatesWait(n, "until functions passed to View return")
+		return "until functions passed to View return"
 	}
 	s.state.RUnlock()
-	return updatesWait(n, "for the disk")
+	return "for the disk"
 }
 
 // updatesWait says that n updates wait, and for what.

@@ -20,18 +20,25 @@ func TestWhatASnapshotWaitsForIsLogged(t *testing.T) {
 	for want, tt := range map[string]struct {
 		op     faultfs.Kind // that takes a minute
 		shadow func() store.Machine
+		close  func() // of the captured state; nil: it does nothing
 	}{
 		"a snapshot is being read back":                                   {op: faultfs.OpRead},
 		"the shadow machine replays":                                      {shadow: func() store.Machine { return &twin{apply: wait} }},
 		"WriteTo of the captured state writes nothing, or the disk takes": {op: faultfs.OpWrite},
+		"a state that was captured for a snapshot is being closed":        {close: func() { _, _ = wait(nil) }},
+		"files that a snapshot has made superfluous are being removed":    {op: faultfs.OpRemove},
 	} {
 		synctest.Test(t, func(t *testing.T) {
 			const dir = "/stages"
 			_, fs := memory(t, dir)
-			opts, lines := logged(store.Options{SnapshotBytes: -1, Shadow: tt.shadow})
-			s := open(t, dir, &journal{}, opts)
+			opts, lines := logged(store.Options{SnapshotBytes: -1, KeepSnapshots: 1, Shadow: tt.shadow})
+			m := &closer{}
+			s := open(t, dir, m, opts)
+			update(t, s, "one")
+			check(t, s.Snapshot(t.Context()))
 			update(t, s, strings.Repeat("x", 100_000))
 			lines()
+			m.closeState = tt.close
 			fs.OnOp(func(op faultfs.Op) {
 				if op.Kind == tt.op && strings.Contains(op.Path, ".snap") {
 					time.Sleep(time.Minute)
