@@ -401,12 +401,9 @@ func (n *Node) transfer(ctx context.Context) error {
 	}
 	n.prop.hold(ctx, n.opts.Heartbeat)
 	defer n.prop.release()
-	to, has, err := n.successor(ctx, term)
+	to, err := n.nextLeader(ctx, term)
 	if err != nil {
 		return err
-	}
-	if has < n.raft.LastIndex() && n.lagging.Swap(term) == term {
-		return errNotLeader
 	}
 	err = n.await(ctx, n.raft.LeadershipTransferToServer(to.ID, to.Address).Error)
 	if err != nil && ctx.Err() == nil && !errors.Is(err, raft.ErrRaftShutdown) {
@@ -415,6 +412,21 @@ func (n *Node) transfer(ctx context.Context) error {
 		return errNotLeader
 	}
 	return err
+}
+
+// nextLeader returns the successor, which may lack entries the first time in a term. Members hear what
+// is committed a moment after the leader, so while updates go on all lack the last entry. From the second
+// time on it waits for one that has that, no longer than successor waits for those that are silent.
+func (n *Node) nextLeader(ctx context.Context, term uint64) (raft.Server, error) {
+	for end := time.Now().Add(n.opts.Heartbeat / 2); ; {
+		to, has, err := n.successor(ctx, term)
+		if err != nil || has >= n.raft.LastIndex() || n.lagging.Swap(term) != term {
+			return to, err
+		}
+		if time.Now().After(end) || ctx.Err() != nil || !n.pause(n.opts.Heartbeat/50) {
+			return to, errNotLeader
+		}
+	}
 }
 
 // successor returns the voter that has applied most, and up to which entry it has.

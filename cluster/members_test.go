@@ -392,6 +392,31 @@ func TestAHandOverThatComesToNothingLeavesTheLeaderAsItWas(t *testing.T) {
 	}
 }
 
+// TestALeaderHandsOverWhileUpdatesGoOn though that came to nothing once in its term: no member has the last
+// entry at the moment when the leader looks, since each hears a moment later that it is committed.
+func TestALeaderHandsOverWhileUpdatesGoOn(t *testing.T) {
+	concurrently(t)
+	tr := startTrial(t, 3, steady)
+	n := tr.nodes[tr.leader()]
+	ctx, stop := context.WithCancel(t.Context())
+	var clients sync.WaitGroup
+	defer clients.Wait()
+	defer stop()
+	for range 16 {
+		clients.Go(func() {
+			for ctx.Err() == nil {
+				_, _ = n.Update(ctx, []byte("add x")) // until stop
+			}
+		})
+	}
+	eventually(t, "updates go on", func() bool { return n.Stats().Entries > 50 })
+	term, _ := n.leads()
+	n.lagging.Store(term)
+	if err := n.Transfer(within(t, time.Minute)); err != nil {
+		t.Error(err)
+	}
+}
+
 // TestASuccessorIsFoundWhileOthersAreSilent has one member answer that it has all entries but the last,
 // and two that do not answer.
 func TestASuccessorIsFoundWhileOthersAreSilent(t *testing.T) {
