@@ -11,10 +11,13 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync/atomic"
+	"syscall"
 	"testing"
 	"time"
 
 	"github.com/hashicorp/raft"
+	wal "github.com/hashicorp/raft-wal"
 	"github.com/hashicorp/raft-wal/metadb"
 
 	"github.com/stateio/stateio/store"
@@ -155,6 +158,46 @@ func TestALogMakesNoFileInTheDirectoryOfAnother(t *testing.T) {
 	eventually(t, "the node has failed", func() bool { return errors.Is(n.Stats().Err, store.ErrFailed) })
 	tr.nodes[0] = nil
 	mustFail(t, "Close", n.Close())
+}
+
+// TestANodeThatIsLostDoesNotWaitForItsDisk removes the directory of a node whose disk is full, while the
+// node tries again and again to write a term, or to open its log.
+func TestANodeThatIsLostDoesNotWaitForItsDisk(t *testing.T) {
+	for name, wait := range map[string]func(t *testing.T, n *Node, full *atomic.Bool){
+		"a term": func(t *testing.T, n *Node, full *atomic.Bool) {
+			full.Store(true)
+			_, _ = n.Submit([]byte("add x")) // it can't be stored, so another leader is wanted
+			eventually(t, "a term can't be written", func() bool { return n.logs.refusal.now[inVotes].Load() != nil })
+		},
+		"the log": func(t *testing.T, n *Node, _ *atomic.Bool) {
+			n.logs.open = func() (*wal.WAL, error) { return nil, syscall.ENOSPC }
+			go n.logs.again(syscall.ENOSPC)
+			eventually(t, "the log can't be opened", func() bool { return n.logs.refusal.now[inOpening].Load() != nil })
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			noLeaks(t)
+			var full atomic.Bool
+			tr := startTrial(t, 1, func(_ int, o *Options) {
+				o.hooks.patience = time.Hour
+				o.hooks.store = func() error {
+					if full.Load() {
+						return syscall.ENOSPC
+					}
+					return nil
+				}
+			})
+			n := tr.nodes[0]
+			update(t, n, "add x")
+			wait(t, n, &full)
+			if err := os.RemoveAll(tr.path(0)); err != nil {
+				t.Fatal(err)
+			}
+			<-n.Failed()
+			tr.nodes[0] = nil
+			mustFail(t, "Close", ended(t, "Close", n.Close))
+		})
+	}
 }
 
 // TestANodeWhoseDirectoryIsGoneIsRebuilt removes the directory of one of three nodes. It

@@ -167,7 +167,14 @@ func (n *Node) openLog() error {
 	if err := held.holdMeta(dir); err != nil {
 		return fmt.Errorf("cluster: opening the log: %w", err)
 	}
-	n.logs.held, n.logs.lost, n.logs.quit, n.logs.mine = held, n.fail, n.ctx.Done(), held.checkMeta
+	n.logs.held, n.logs.lost, n.logs.quit = held, n.fail, n.ctx.Done()
+	n.logs.isLost = func() bool {
+		err := held.checkMeta()
+		if errors.Is(err, errLost) {
+			n.fail(err)
+		}
+		return errors.Is(err, errLost)
+	}
 	n.logs.most = max(cacheBytes, (entriesInFlight+1)*n.opts.MaxUpdate)
 	term, err := n.logs.GetUint64([]byte("CurrentTerm"))
 	if err != nil {

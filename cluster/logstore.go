@@ -60,7 +60,7 @@ func newLogStore(open func() (*wal.WAL, error), log *slog.Logger, before func() 
 		return nil, errors.Join(err, w.Close())
 	}
 	return &logStore{
-		walFile: walFile{open: open, log: log, wal: w, stop: make(chan struct{})},
+		walFile: walFile{open: open, log: log, wal: w, stop: make(chan struct{}), isLost: func() bool { return false }},
 		before:  before, most: cacheBytes, cache: map[uint64]*raft.Log{}, end: logEnd{last: last},
 	}, nil
 }
@@ -308,8 +308,8 @@ func (s *logStore) persist(write func() error) error {
 			if err == nil {
 				err = write()
 			}
-			if err == nil {
-				err = s.verify()
+			if lost := s.verify(); err == nil || errors.Is(lost, errLost) {
+				err = lost
 			}
 			if err == nil {
 				s.refusal.wrote(s.log, inVotes)

@@ -20,9 +20,11 @@ import (
 type walFile struct {
 	open func() (*wal.WAL, error)
 	log  *slog.Logger
-	mine func() error  // errLost: another log is in its place; nil: nobody knows
 	stop chan struct{} // closed by Close
 	once sync.Once
+
+	// isLost reports whether another log, or none, is in its place, and fails the node then.
+	isLost func() bool
 
 	mu  sync.RWMutex // held by all that use wal
 	wal *wal.WAL
@@ -88,10 +90,10 @@ func (d *diskRefusal) wrote(log *slog.Logger, what written) {
 }
 
 // again closes the log and opens it, as often as it takes. A disk that refuses counts
-// as one that does not answer. It does nothing if the log at its place is not this one any more.
+// as one that does not answer. It does nothing, or leaves the log closed, if that is lost.
 func (f *walFile) again(cause error) {
-	if f.mine != nil && errors.Is(f.mine(), errLost) {
-		return // the node fails
+	if f.isLost() {
+		return
 	}
 	f.log.Error("cluster: the log has to be opened again; this node waits until it can", "cause", cause)
 	f.mu.Lock()
@@ -109,6 +111,9 @@ func (f *walFile) again(cause error) {
 		if oerr == nil {
 			f.wal = w
 			f.refusal.wrote(f.log, inOpening)
+			return
+		}
+		if f.isLost() {
 			return
 		}
 		f.refusal.refused(f.log, inOpening, fmt.Errorf("opening the log again: %w", errors.Join(err, oerr)))
