@@ -395,6 +395,10 @@ func (n *Node) giveWay(ctx context.Context) error {
 // busy still since the first: then it refuses all entries, for good if it leads no more before
 // those were sent. So a member that lacks some is to lead once in a term at most.
 func (n *Node) transfer(ctx context.Context) error {
+	if err := n.yielding.enter(ctx); err != nil { // else the end of one would let entries be made during another
+		return err
+	}
+	defer n.yielding.leave()
 	term, ok := n.leads()
 	if !ok {
 		return errNotLeader

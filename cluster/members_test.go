@@ -417,6 +417,52 @@ func TestALeaderHandsOverWhileUpdatesGoOn(t *testing.T) {
 	}
 }
 
+// TestAHandOverThatEndsLeavesAnotherAlone has two at a time, of which one is given up: no entry is made while
+// the other goes on, to a member that would lack it.
+func TestAHandOverThatEndsLeavesAnotherAlone(t *testing.T) {
+	concurrently(t)
+	var silent atomic.Bool
+	release := make(chan struct{})
+	tr := startTrial(t, 2, func(i int, o *Options) {
+		steady(i, o)
+		o.hooks.connect = func(kind byte, addr string) error {
+			if kind == connPeer && addr != "" && silent.Load() {
+				<-release
+			}
+			return nil
+		}
+	})
+	defer close(release)
+	n := tr.nodes[tr.leader()]
+	update(t, n, "add x")
+	silent.Store(true)
+	n.peers.drop(tr.addrs[1-tr.leader()])
+	held := func() bool {
+		n.prop.mu.Lock()
+		defer n.prop.mu.Unlock()
+		return n.prop.held
+	}
+	first, end := context.WithCancel(t.Context())
+	done := make(chan error)
+	go func() { done <- n.transfer(first) }()
+	eventually(t, "the first goes on", held)
+	ended, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := n.transfer(ended); !errors.Is(err, context.Canceled) {
+		t.Errorf("the second: %v", err)
+	}
+	if !held() {
+		t.Error("entries are made while the first goes on")
+	}
+	end()
+	if err := <-done; !errors.Is(err, context.Canceled) {
+		t.Errorf("the first: %v", err)
+	}
+	if held() {
+		t.Error("no entries are made any more")
+	}
+}
+
 // TestASuccessorIsFoundWhileOthersAreSilent has one member answer that it has all entries but the last,
 // and two that do not answer.
 func TestASuccessorIsFoundWhileOthersAreSilent(t *testing.T) {

@@ -55,6 +55,7 @@ type Node struct {
 	failOnce sync.Once
 
 	changing gate // entered, on the leader, while voters are changed
+	yielding gate // entered, on the leader, while another member is to lead
 	joining  joiners
 
 	admitting sync.Mutex // held while this node is let in
