@@ -220,7 +220,7 @@ func TestAMemberThatCouldNotBeCalledHasNotMoved(t *testing.T) {
 // TestAddRefusesAMemberWithAnEmptyDirectory adds a member whose directory was lost, where the
 // others know it, and at another address, also one that was invited there before.
 func TestAddRefusesAMemberWithAnEmptyDirectory(t *testing.T) {
-	tr := startTrial(t, 3, nil)
+	tr := startTrial(t, 3, steady)
 	adds(t, tr.nodes[0], 1, "a")
 	lost := tr.follower()
 	lead := tr.nodes[tr.leader()]

@@ -357,6 +357,7 @@ func TestAHandOverThatComesToNothingLeavesTheLeaderAsItWas(t *testing.T) {
 	wake := make(chan struct{})
 	count := &handOvers{Handler: slog.DiscardHandler}
 	tr := startTrial(t, 3, func(i int, o *Options) {
+		steady(i, o)
 		o.StallTimeout, o.Logger = time.Hour, slog.New(count)
 		o.hooks.store = func() error {
 			if hangs.Load() == int64(i)+1 {
@@ -468,7 +469,8 @@ func TestAHandOverThatEndsLeavesAnotherAlone(t *testing.T) {
 func TestASuccessorIsFoundWhileOthersAreSilent(t *testing.T) {
 	var silent sync.Map // addresses
 	release := make(chan struct{})
-	tr := startTrial(t, 4, func(_ int, o *Options) {
+	tr := startTrial(t, 4, func(i int, o *Options) {
+		steady(i, o)
 		o.hooks.connect = func(kind byte, addr string) error {
 			if _, is := silent.Load(addr); is && kind == connPeer {
 				<-release
@@ -487,7 +489,7 @@ func TestASuccessorIsFoundWhileOthersAreSilent(t *testing.T) {
 	}
 	n.fsm.applied.Add(1)
 	term, _ := n.leads()
-	if to, _, err := n.successor(within(t, 10*time.Second), term); err != nil || string(to.ID) != fit {
+	if to, _, err := n.successor(within(t, time.Minute), term); err != nil || string(to.ID) != fit {
 		t.Errorf("%q is to lead, %v, want %s", to.ID, err, fit)
 	}
 }

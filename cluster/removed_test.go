@@ -140,7 +140,7 @@ func TestARemovedNodeCanBeAddedAgain(t *testing.T) {
 // and which is a member without one: adding it again was interrupted.
 func TestANodeThatIsBeingAddedIsNotCalledRemoved(t *testing.T) {
 	concurrently(t)
-	tr := startTrial(t, 3, nil)
+	tr := startTrial(t, 3, steady)
 	update(t, tr.nodes[0], "add x")
 	i, keep := tr.follower(), tr.leader()
 	if err := tr.nodes[i].Sync(t.Context()); err != nil {
@@ -168,7 +168,7 @@ func TestANodeThatIsBeingAddedIsNotCalledRemoved(t *testing.T) {
 
 // TestOnlyALeaderWithAMajoritySaysWhoWasRemoved asks a node that led, alone, about a member.
 func TestOnlyALeaderWithAMajoritySaysWhoWasRemoved(t *testing.T) {
-	tr := startTrial(t, 3, nil)
+	tr := startTrial(t, 3, steady)
 	update(t, tr.nodes[0], "add x")
 	keep := tr.leader()
 	lead := tr.nodes[keep]

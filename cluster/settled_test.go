@@ -95,11 +95,14 @@ func (s *slowInvitation) connect(kind byte, addr string) error {
 // a node that becomes a member while the invitation is on its way.
 func TestAddDoesNotTakeThePlaceOfAMemberThatHasJoinedMeanwhile(t *testing.T) {
 	slow := newSlowInvitation()
-	tr := startTrial(t, 2, func(_ int, o *Options) { o.hooks.connect = slow.connect })
+	tr := startTrial(t, 2, func(i int, o *Options) {
+		steady(i, o)
+		o.hooks.connect = slow.connect
+	})
 	adds(t, tr.nodes[0], 1, "a")
 	lead, addrs := tr.nodes[tr.leader()], freeAddrs(t, 2)
 	open := func(addr string, join ...string) *Node {
-		n, err := Open(filepath.Join(t.TempDir(), "d"), newLedger(), &Options{ID: "d", Listen: addr, Join: join, Heartbeat: 250 * time.Millisecond, Logger: quiet(t)})
+		n, err := Open(filepath.Join(t.TempDir(), "d"), newLedger(), &Options{ID: "d", Listen: addr, Join: join, Heartbeat: time.Second, Logger: quiet(t)})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -128,7 +131,10 @@ func TestAddDoesNotTakeThePlaceOfAMemberThatHasJoinedMeanwhile(t *testing.T) {
 // before the others know that.
 func TestAMemberThatIsRemovedWhileItMovesIsNotOneAgain(t *testing.T) {
 	slow := newSlowInvitation()
-	tr := startTrial(t, 4, func(_ int, o *Options) { o.hooks.connect = slow.connect })
+	tr := startTrial(t, 4, func(i int, o *Options) {
+		steady(i, o)
+		o.hooks.connect = slow.connect
+	})
 	adds(t, tr.nodes[0], 1, "a")
 	c := tr.follower()
 	lead := tr.nodes[tr.leader()]

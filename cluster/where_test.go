@@ -206,11 +206,12 @@ func TestAMemberThatAsksWhereItIsKnownIsNotSaidToBeAdded(t *testing.T) {
 
 // startDeaf starts three nodes. The one whose number is in deaf takes no connection of raft's; -1, at
 // first, is none.
-func startDeaf(t *testing.T) (tr *trial, deaf *atomic.Int64) {
+func startDeaf(t *testing.T, heartbeat time.Duration) (tr *trial, deaf *atomic.Int64) {
 	t.Helper()
 	deaf = new(atomic.Int64)
 	deaf.Store(-1)
 	tr = startTrial(t, 3, func(i int, o *Options) {
+		o.Heartbeat = heartbeat
 		o.hooks.connect = func(kind byte, _ string) error {
 			if kind == connRaft && deaf.Load() == int64(i) {
 				return errRefused
@@ -232,7 +233,7 @@ func TestAMemberThatMovesOnIsNotTakenForAnother(t *testing.T) {
 			if !c.join && testing.Short() {
 				t.Skip("like the first one")
 			}
-			tr, deaf := startDeaf(t)
+			tr, deaf := startDeaf(t, 250*time.Millisecond)
 			update(t, tr.nodes[0], "add x")
 			moves, lead := tr.follower(), tr.nodes[tr.leader()]
 			id, addrs := tr.opts[moves].ID, freeAddrs(t, 2)
@@ -285,7 +286,7 @@ func TestAMemberThatMovesOnIsNotTakenForAnother(t *testing.T) {
 // in between, and must not take that for another node's place.
 func TestAMemberThatIsBackHearsOfAllMovesFirst(t *testing.T) {
 	concurrently(t)
-	tr, deaf := startDeaf(t)
+	tr, deaf := startDeaf(t, time.Second)
 	update(t, tr.nodes[0], "add x")
 	moves, lead := tr.follower(), tr.nodes[tr.leader()]
 	id, away := raft.ServerID(tr.opts[moves].ID), freeAddrs(t, 1)[0]
