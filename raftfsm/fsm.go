@@ -20,6 +20,11 @@ import (
 // replicates, and which never goes back here, also when leaders' clocks differ. Snapshots
 // begin with 24 bytes for the index and that time, so they are not those of m alone.
 //
+// Raft has logged a command before it is applied, so one that a [store.UpdateChecker] has refused, and
+// does not understand, makes Apply panic: a later release of the program has made it, and to pass it
+// over would leave this node with another state than the others, for good. Ask m before you call
+// raft.Apply for what a caller has sent.
+//
 // After a Restore of m that has failed, its state may be any part of the snapshot. Until
 // another Restore succeeds, Snapshot is an error, and Apply panics, which is the only way that
 // raft has for an FSM that can't go on. So does runtime.Goexit in a function of m, as t.FailNow
@@ -27,14 +32,19 @@ import (
 func FSM(m store.Machine) raft.FSM {
 	f := &fsm{m: m}
 	f.timed, _ = m.(store.TimedMachine)
+	f.check = func([]byte) error { return nil }
+	if c, ok := m.(store.UpdateChecker); ok {
+		f.check = c.CheckUpdate
+	}
 	return f
 }
 
 type fsm struct {
 	m     store.Machine
-	timed store.TimedMachine // m, if it is one
-	index uint64             // of the last update
-	at    int64              // its time, in nanoseconds since 1970
+	timed store.TimedMachine        // m, if it is one
+	check func(update []byte) error // whether m understands an update
+	index uint64                    // of the last update
+	at    int64                     // its time, in nanoseconds since 1970
 
 	broken error // why the state of m is not to be used
 }
@@ -79,6 +89,9 @@ func (f *fsm) apply(l *raft.Log) any {
 		result, err = f.m.Apply(l.Data)
 	}
 	if err != nil {
+		if why := f.check(l.Data); why != nil {
+			panic(fmt.Sprintf("raftfsm: entry %d was made by another release of this program, which this one does not understand; run that release, or a later one, on this node: %v", l.Index, why))
+		}
 		return err
 	}
 	f.index, f.at = f.index+1, at

@@ -339,3 +339,34 @@ func TestAMachineThatDoesNotReturnPanics(t *testing.T) {
 		}
 	}
 }
+
+// later is a machine of a release that does not know the updates of a later one.
+type later struct{ journal }
+
+func (l *later) ApplyAt(at time.Time, index uint64, update []byte) (any, error) {
+	if err := l.CheckUpdate(update); err != nil {
+		return nil, err
+	}
+	return l.journal.ApplyAt(at, index, update)
+}
+
+func (*later) CheckUpdate(update []byte) error {
+	if bytes.HasPrefix(update, []byte("v2 ")) {
+		return errUnknown
+	}
+	return nil
+}
+
+var errUnknown = errors.New("version 2")
+
+// TestAnUpdateOfALaterReleaseIsNotPassedOver applies one, and one that is understood and refused.
+func TestAnUpdateOfALaterReleaseIsNotPassedOver(t *testing.T) {
+	f := raftfsm.FSM(&later{})
+	if err, _ := f.Apply(&raft.Log{Index: 8, Data: []byte("refuse")}).(error); !errors.Is(err, errRefused) {
+		t.Errorf("the refusal is %v", err)
+	}
+	got := fmt.Sprint(panics(func() { f.Apply(&raft.Log{Index: 9, Data: []byte("v2 x")}) }))
+	if !strings.Contains(got, "entry 9") || !strings.Contains(got, errUnknown.Error()) || !strings.Contains(got, "a later one") {
+		t.Errorf("Apply panics with %v", got)
+	}
+}
