@@ -112,6 +112,9 @@ func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
 	var state io.WriterTo
 	var err error
 	returns("Snapshot", func() { state, err = f.m.Snapshot() })
+	if err == nil && state == nil {
+		err = errNoState
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -120,6 +123,8 @@ func (f *fsm) Snapshot() (raft.FSMSnapshot, error) {
 	head = binary.LittleEndian.AppendUint64(head, uint64(f.at))
 	return &snapshot{head, state}, nil
 }
+
+var errNoState = errors.New("raftfsm: Snapshot of the machine returned neither a snapshot nor an error")
 
 // Restore implements raft.FSM.
 func (f *fsm) Restore(r io.ReadCloser) error {

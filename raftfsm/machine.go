@@ -35,6 +35,9 @@ func (m *machine) ApplyAt(at time.Time, index uint64, update []byte) (any, error
 // Snapshot implements store.Machine.
 func (m *machine) Snapshot() (io.WriterTo, error) {
 	s, err := m.fsm.Snapshot()
+	if err == nil && s == nil {
+		err = errors.New("raftfsm: Snapshot of the FSM returned neither a snapshot nor an error")
+	}
 	if err != nil {
 		return nil, err
 	}

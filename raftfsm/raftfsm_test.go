@@ -370,3 +370,22 @@ func TestAnUpdateOfALaterReleaseIsNotPassedOver(t *testing.T) {
 		t.Errorf("Apply panics with %v", got)
 	}
 }
+
+// stateless has no state to make a snapshot of, and no error.
+type stateless struct{ half }
+
+func (*stateless) Snapshot() (io.WriterTo, error) { return nil, nil }
+
+// mute is the same, as an FSM.
+type mute struct{ lazy }
+
+func (*mute) Snapshot() (raft.FSMSnapshot, error) { return nil, nil }
+
+func TestNoStateIsNoSnapshot(t *testing.T) {
+	if s, err := raftfsm.FSM(&stateless{}).Snapshot(); s != nil || err == nil || !strings.Contains(err.Error(), "neither") {
+		t.Errorf("%v, %v", s, err)
+	}
+	if s, err := raftfsm.Machine(&mute{}).Snapshot(); s != nil || err == nil || !strings.Contains(err.Error(), "neither") {
+		t.Errorf("%v, %v", s, err)
+	}
+}
