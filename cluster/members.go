@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math"
 	"net"
 	"time"
@@ -101,11 +102,10 @@ func (n *Node) change(ctx context.Context, what string, a ask) error {
 // askLeader has the leader do something, and tries again while there is none.
 func (n *Node) askLeader(ctx context.Context, a ask) error { return n.askLeaderUntil(ctx, nil, a) }
 
-// isUnreached reports whether err, of calling the leader, is that it could not be reached: it may
-// have ended, and raft has not noticed yet.
+// isUnreached reports whether err, of calling the leader, is that it could not be reached, or has hung up:
+// it may have ended, and raft has not noticed yet.
 func isUnreached(err error) bool {
-	var network *net.OpError
-	return errors.As(err, &network)
+	return errors.As(err, new(*net.OpError)) || errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF)
 }
 
 // leaderUnreached is what a node answers that was asked to pass something on to the leader. Why the leader, or

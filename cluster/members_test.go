@@ -6,7 +6,9 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
+	"net"
 	"os"
 	"path/filepath"
 	"strings"
@@ -330,6 +332,37 @@ func TestChangesEndWithTheirContext(t *testing.T) {
 			t.Errorf("to hold back entries took %v", time.Since(began))
 		}
 	})
+}
+
+// TestALeaderThatHangsUpIsAskedAgain has the leader end while it is being called, before it has greeted.
+func TestALeaderThatHangsUpIsAskedAgain(t *testing.T) {
+	concurrently(t)
+	tr := newTrial(t, 2, func(_ int, o *Options) { o.Heartbeat = time.Minute }) // it looks seldom who leads
+	n := tr.start(0)
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer ln.Close()
+	ctx, cancel := context.WithCancel(t.Context())
+	go func() {
+		for calls := 1; ; calls++ {
+			conn, err := ln.Accept()
+			if err != nil {
+				return
+			}
+			_, _ = io.ReadFull(conn, make([]byte, helloHead)) // with more unread, it would be reset
+			_ = conn.(*net.TCPConn).CloseWrite()
+			if calls == 3 {
+				cancel()
+			}
+			defer conn.Close()
+		}
+	}()
+	n.leader.Store(&leader{id: "n1", addr: ln.Addr().String()})
+	if err := n.Transfer(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("the error is %v", err)
+	}
 }
 
 // A handOvers counts how often raft is asked to hand over.
