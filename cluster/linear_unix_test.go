@@ -172,6 +172,14 @@ var faults = map[string]func(f *fleet, r *rand.Rand){
 			f.t.Errorf("letting node %d back: %v", i, err)
 		}
 	},
+	"slow disk": func(f *fleet, r *rand.Rand) {
+		i := f.leaderOrAny(r)
+		f.during(r, i, fmt.Sprintf("slow %d", 20+r.IntN(200)), "slow 0")
+	},
+	"full disk": func(f *fleet, r *rand.Rand) {
+		i := f.leaderOrAny(r)
+		f.during(r, i, "full", "space")
+	},
 	"hand over": func(f *fleet, _ *rand.Rand) {
 		_ = f.tell(f.leader(), "transfer") // it may have lost the lead meanwhile
 	},
@@ -206,6 +214,27 @@ var faults = map[string]func(f *fleet, r *rand.Rand){
 	},
 }
 
+// leaderOrAny returns the process that leads, or any.
+func (f *fleet) leaderOrAny(r *rand.Rand) int {
+	if r.IntN(2) == 0 {
+		return r.IntN(len(f.configs))
+	}
+	return f.leader()
+}
+
+// during has a process do something bad to itself for a while, and end that.
+func (f *fleet) during(r *rand.Rand, i int, bad, good string) {
+	f.t.Helper()
+	for _, line := range []string{bad, good} {
+		if err := f.tell(i, line); err != nil {
+			f.t.Errorf("telling node %d %q: %v", i, line, err)
+		}
+		if line == bad {
+			wait(time.Duration(300+r.IntN(900))*time.Millisecond, nil)
+		}
+	}
+}
+
 // healthy waits until a process that was started can answer reads, which is when the
 // next one may be stopped.
 func (f *fleet) healthy(i int) {
@@ -226,9 +255,12 @@ func pauseLeader(f *fleet, r *rand.Rand) {
 
 // TestReadsAndUpdatesAreLinearizable lets clients set and read registers on all
 // nodes, while processes are killed, restarted, paused, cut off, removed and let in
-// again, and fall so far behind that they need a snapshot.
+// again, have disks that are slow or full, and fall so far behind that they need a snapshot.
 func TestReadsAndUpdatesAreLinearizable(t *testing.T) {
-	names := []string{"kill the leader", "pause the leader", "isolate the leader", "kill any", "hand over", "change members", "restart one by one", "kill all"}
+	names := []string{
+		"kill the leader", "pause the leader", "full disk", "isolate the leader", "kill any", "slow disk", "hand over",
+		"change members", "restart one by one", "kill all",
+	}
 	startFleet(t, 3, nil).linearizable(faults, names)
 }
 

@@ -8,6 +8,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -20,7 +21,8 @@ import (
 type network struct {
 	t     *testing.T
 	nodes int
-	slow  bool // links can be made slow
+	slow  bool   // links can be made slow
+	disks string // directory with a small disk for each node; empty: it has none
 }
 
 func (w *network) space(i int) string { return fmt.Sprintf("stateio-%d-%d", os.Getpid(), i) }
@@ -114,6 +116,46 @@ func (w *network) widen(i int) error {
 	return w.run("tc", "-n", w.space(i), "qdisc", "del", "dev", "eth0", "root")
 }
 
+// diskBytes is the size of the small disks. A state of the longest runs, its snapshots and its log
+// have a tenth of that.
+const diskBytes = 48 << 20
+
+func (w *network) disk(i int) string   { return filepath.Join(w.disks, fmt.Sprintf("disk%d", i)) }
+func (w *network) filler(i int) string { return filepath.Join(w.disk(i), "filler") }
+
+// mount makes a small disk for each node, in memory, where that can be done.
+func (w *network) mount(dir string) {
+	w.t.Helper()
+	w.disks = dir
+	for i := range w.nodes {
+		at := mkdir(w.t, w.disk(i))
+		if err := w.run("mount", "-t", "tmpfs", "-o", fmt.Sprintf("size=%d", diskBytes), "tmpfs", at); err != nil {
+			w.t.Logf("without disks that are really full: %v", err)
+			w.disks = ""
+			return
+		}
+		w.t.Cleanup(func() { w.must("umount " + at) })
+	}
+}
+
+// fill fills the disk of a node to its last byte, and clear makes space again.
+func (w *network) fill(i int) error {
+	f, err := os.Create(w.filler(i))
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	for piece := make([]byte, 4096); err == nil; {
+		_, err = f.Write(piece)
+	}
+	if !errors.Is(err, syscall.ENOSPC) {
+		return err
+	}
+	return nil
+}
+
+func (w *network) clear(i int) error { return os.Remove(w.filler(i)) }
+
 // startNetworkFleet is startFleet, with each node in a namespace of its own.
 func startNetworkFleet(t *testing.T, w *network) *fleet {
 	t.Helper()
@@ -131,6 +173,7 @@ func startNetworkFleet(t *testing.T, w *network) *fleet {
 	for k := range members {
 		members[k] = Member{fmt.Sprintf("n%d", k), addrOf(k) + ":7000"}
 	}
+	w.mount(dir)
 	return startFleet(t, w.nodes, func(c *childConfig) {
 		files, err := ca.Issue(c.ID, addrOf(i))
 		if err != nil {
@@ -139,6 +182,9 @@ func startNetworkFleet(t *testing.T, w *network) *fleet {
 		c.TLS, c.Members, c.Listen = &files, members, members[i].Addr
 		c.Serve = filepath.Join(dir, c.ID)
 		c.Within = []string{"ip", "netns", "exec", w.space(i)}
+		if w.disks != "" {
+			c.Dir = filepath.Join(w.disk(i), "node")
+		}
 		i++
 	})
 }
@@ -194,20 +240,25 @@ func badNetwork(w *network) map[string]func(f *fleet, r *rand.Rand) {
 				f.while(r, func() error { return w.narrow(i) }, func() error { return w.widen(i) })
 			}
 		},
+		"no space": func(f *fleet, r *rand.Rand) {
+			if i := f.leaderOrAny(r); w.disks != "" {
+				f.while(r, func() error { return w.fill(i) }, func() error { return w.clear(i) })
+			}
+		},
 	}
 }
 
 // TestReadsAndUpdatesAreLinearizableOnABadNetwork is the test of linearizability with
-// nodes in network namespaces of their own, whose links are cut and slow, besides
-// what else happens to them.
+// nodes in network namespaces of their own, whose links are cut and slow, and with small
+// disks, which are filled, besides what else happens to them.
 func TestReadsAndUpdatesAreLinearizableOnABadNetwork(t *testing.T) {
 	w := newNetwork(t, 3)
 	f := startNetworkFleet(t, w)
 	all := badNetwork(w)
 	names := []string{
-		"unplug the leader", "kill the leader", "cut the leader off from one", "one does not hear the leader",
-		"pause the leader", "the leader does not hear one", "slow leader", "unplug any", "restart one by one",
-		"unplug all", "change members",
+		"unplug the leader", "kill the leader", "no space", "cut the leader off from one", "one does not hear the leader",
+		"pause the leader", "the leader does not hear one", "slow leader", "slow disk", "unplug any", "no space", "restart one by one",
+		"unplug all", "full disk", "change members",
 	}
 	for name, fault := range faults {
 		all[name] = fault

@@ -38,6 +38,8 @@ import (
 //	state              ok JSON, by View
 //	remove ID          ok, and there is no such member
 //	isolate, heal      ok, and the others can't be reached, or can be again
+//	slow MS            ok, and each write to the log takes so much longer
+//	full, space        ok, and the disk has no space for the log, or has some again
 //	transfer           ok, and another node leads
 //	close              ok, and the node is closed
 //	status             ok JSON
@@ -114,6 +116,13 @@ func runChild(config string) error {
 	}
 	o := &Options{ID: c.ID, Listen: c.Listen, Members: c.Members, Join: c.Join, Heartbeat: c.Heartbeat, Logger: quiet(nil)}
 	o.hooks.unverified = c.Unverified
+	o.hooks.store = func() error {
+		time.Sleep(time.Duration(diskDelay.Load()))
+		if diskFull.Load() {
+			return syscall.ENOSPC
+		}
+		return nil
+	}
 	o.hooks.connect = func(byte, string) error {
 		if isolated.Load() {
 			return errIsolated
@@ -167,6 +176,8 @@ func networkOf(addr string) string {
 var (
 	isolated    atomic.Bool // this process is cut off from the other nodes, and not from clients
 	errIsolated = errors.New("cut off")
+	diskDelay   atomic.Int64 // how long each write to the log takes, besides what it takes
+	diskFull    atomic.Bool
 )
 
 // isolate cuts this process off from the other nodes.
@@ -223,6 +234,12 @@ func answerLine(ctx context.Context, line string, n *Node, m *ledger, opened uin
 		isolate(n)
 	case "heal":
 		isolated.Store(false)
+	case "slow":
+		ms, err := strconv.Atoi(f[1])
+		diskDelay.Store(int64(ms) * int64(time.Millisecond))
+		return "", err
+	case "full", "space":
+		diskFull.Store(f[0] == "full")
 	case "transfer":
 		err = n.Transfer(ctx)
 	case "close":
