@@ -20,8 +20,10 @@ import (
 	"github.com/anishathalye/porcupine"
 )
 
-// A registerOp is what a client asks for: "set" a key, or "get" or "local".
+// A registerOp is what a client asks for: "set" or "put" a key, or "get" or "local".
 type registerOp struct{ kind, key, value string }
+
+func (op registerOp) writes() bool { return op.kind == "set" || op.kind == "put" }
 
 // A registerResult is what a client was told. Nothing is known of an update that was
 // not answered.
@@ -31,7 +33,7 @@ type registerResult struct {
 }
 
 // registers are what the nodes must look like from outside: registers by name, and
-// whoever sets one is told its former value.
+// whoever sets one, and does not only put it, is told its former value.
 var registers = porcupine.Model{
 	Partition: func(history []porcupine.Operation) [][]porcupine.Operation {
 		byKey := map[string][]porcupine.Operation{}
@@ -48,8 +50,8 @@ var registers = porcupine.Model{
 	Init: func() any { return "" },
 	Step: func(state, input, output any) (bool, any) {
 		in, out := input.(registerOp), output.(registerResult)
-		if in.kind == "set" {
-			return out.unknown || out.value == state, in.value
+		if in.writes() {
+			return in.kind == "put" || out.unknown || out.value == state, in.value
 		}
 		return out.value == state, state
 	},
@@ -82,7 +84,7 @@ func (h *history) run(f *fleet, read string, stop <-chan struct{}) *sync.WaitGro
 				}
 				op := registerOp{kind: read, key: fmt.Sprintf("k%d.%d", time.Since(h.began)/(500*time.Millisecond), r.IntN(2))}
 				if r.IntN(3) == 0 {
-					op.kind, op.value = "set", fmt.Sprintf("v%d.%0100d", client, n)
+					op.kind, op.value = []string{"set", "put"}[r.IntN(2)], fmt.Sprintf("v%d.%0100d", client, n)
 				}
 				if !h.do(c, client, op) {
 					client = int(h.clients.Add(1)) // the former one still waits, for the model
@@ -97,14 +99,14 @@ func (h *history) run(f *fleet, read string, stop <-chan struct{}) *sync.WaitGro
 // do does one operation, and reports whether it was answered.
 func (h *history) do(c *caller, client int, in registerOp) bool {
 	line := in.kind + " " + in.key
-	if in.kind == "set" {
+	if in.writes() {
 		line += " " + in.value
 	}
 	op := porcupine.Operation{ClientId: client, Input: in, Call: int64(time.Since(h.began))}
 	answer, err := c.do(line, 5*time.Second)
 	op.Return, op.Output = int64(time.Since(h.began)), registerResult{value: answer}
 	switch {
-	case errors.Is(err, errNothing), err != nil && in.kind != "set":
+	case errors.Is(err, errNothing), err != nil && !in.writes():
 		return false
 	case err != nil:
 		op.Return, op.Output = math.MaxInt64, registerResult{unknown: true}
@@ -372,6 +374,21 @@ func TestReadsOfALeaderThatDoesNotAskAreNotLinearizable(t *testing.T) {
 		pauseLeader(f, r)
 		wait(100*time.Millisecond, nil)
 	})
+}
+
+// TestUpdatesThatOneLogHasAreNotLinearizable makes sure that the test above would notice
+// nodes that acknowledge an update when it is in their own log, before a majority has it.
+func TestUpdatesThatOneLogHasAreNotLinearizable(t *testing.T) {
+	f := startFleet(t, 3, func(c *childConfig) { c.Early = true })
+	r := rand.New(rand.NewPCG(1, 2))
+	f.notLinearizable("get", func() { faults["isolate the leader"](f, r) })
+}
+
+// TestUpdatesThatAreAppliedTwiceAreNotLinearizable makes sure that the test above would notice
+// updates that were forwarded, and again for want of an answer, and are applied both times.
+func TestUpdatesThatAreAppliedTwiceAreNotLinearizable(t *testing.T) {
+	f := startFleet(t, 3, func(c *childConfig) { c.Twice = true })
+	f.notLinearizable("get", func() { wait(300*time.Millisecond, nil) })
 }
 
 // TestACounterEndsAtWhatWasAcknowledged counts over kills: the sum is at least the

@@ -31,6 +31,7 @@ import (
 // again, so that it can be killed and paused. A process answers lines:
 //
 //	set KEY VALUE      ok FORMER
+//	put KEY VALUE      ok
 //	add NAME           ok SUM
 //	get KEY            ok VALUE, by View
 //	sum NAME           ok SUM, by View
@@ -57,6 +58,8 @@ type childConfig struct {
 	Heartbeat              time.Duration
 	Small                  bool // logs and snapshots, so that nodes which were away need a snapshot
 	Unverified             bool
+	Early                  bool          // "put" is answered when this node has it in its log
+	Twice                  bool          // updates that were forwarded are sent again, and applied again
 	TLS                    *testca.Files // nil: none
 	Within                 []string      // the command that runs it
 }
@@ -115,7 +118,11 @@ func runChild(config string) error {
 		return err
 	}
 	o := &Options{ID: c.ID, Listen: c.Listen, Members: c.Members, Join: c.Join, Heartbeat: c.Heartbeat, Logger: quiet(nil)}
-	o.hooks.unverified = c.Unverified
+	o.hooks.unverified, early = c.Unverified, c.Early
+	if c.Twice {
+		forgetful(0, o)
+		o.hooks.again = true
+	}
 	o.hooks.store = func() error {
 		time.Sleep(time.Duration(diskDelay.Load()))
 		if diskFull.Load() {
@@ -178,6 +185,7 @@ var (
 	errIsolated = errors.New("cut off")
 	diskDelay   atomic.Int64 // how long each write to the log takes, besides what it takes
 	diskFull    atomic.Bool
+	early       bool // childConfig.Early
 )
 
 // isolate cuts this process off from the other nodes.
@@ -216,6 +224,8 @@ func answerLine(ctx context.Context, line string, n *Node, m *ledger, opened uin
 	case "set", "add":
 		r, err := n.Update(ctx, []byte(line))
 		return fmt.Sprint(r), err
+	case "put":
+		return "", put(ctx, n, "set"+strings.TrimPrefix(line, "put"))
 	case "get":
 		err = n.View(ctx, func() error { answer = m.Values[f[1]]; return nil })
 	case "sum":
@@ -252,6 +262,32 @@ func answerLine(ctx context.Context, line string, n *Node, m *ledger, opened uin
 		return string(b), err
 	}
 	return answer, err
+}
+
+// put makes an update whose result nobody wants. If that is to be early, it returns when the log
+// of this node has grown, however many other nodes have the entry.
+func put(ctx context.Context, n *Node, update string) error {
+	if !early {
+		_, err := n.Update(ctx, []byte(update))
+		return err
+	}
+	was := n.raft.LastIndex()
+	ticket, err := n.Submit([]byte(update))
+	if err != nil {
+		return err
+	}
+	tick := time.NewTicker(100 * time.Microsecond)
+	defer tick.Stop()
+	for n.raft.LastIndex() == was {
+		select {
+		case <-tick.C:
+		case <-ticket.Done():
+			return ticket.Wait(ctx)
+		case <-ctx.Done():
+			return ticket.Wait(ctx)
+		}
+	}
+	return nil
 }
 
 // A fleet is a cluster of processes.
