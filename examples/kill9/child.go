@@ -94,11 +94,16 @@ func (c *child) goneAt() time.Time {
 func (c *child) failed() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	code := c.cmd.ProcessState.ExitCode()
-	if !c.killed && (code == exitFailed || code == exitPanic) {
+	if !c.killed && c.err != nil && !wasKilled(c.err) {
 		return fmt.Errorf("the server of %s has ended by itself: %w", c.URL, c.err)
 	}
 	return nil
+}
+
+// wasKilled reports whether an error is that of a process which was killed, by whomever.
+func wasKilled(err error) bool {
+	var exit *exec.ExitError
+	return errors.As(err, &exit) && exit.ExitCode() != exitFailed && exit.ExitCode() != exitPanic
 }
 
 // stopTimeout is how long a server may take to end when it is asked to.

@@ -60,11 +60,9 @@ func (p *parent) run(ctx context.Context) error {
 		if err = p.work(ctx, c); err != nil || ctx.Err() != nil {
 			break
 		}
-		died := c
-		var again *child
-		if again, err = p.restart(died); err == nil {
-			c = again
-			err = p.check(ctx, died, c)
+		var next *child
+		if next, err = p.again(ctx, c); err == nil {
+			c = next
 		}
 	}
 	if ctx.Err() != nil {
@@ -151,13 +149,31 @@ func (p *parent) work(ctx context.Context, c *child) error {
 	return c.failed()
 }
 
+// again starts a server in the place of died, and compares what it has. Should it be killed
+// before that is done, as died was, another one takes its place, until ctx ends.
+func (p *parent) again(ctx context.Context, died *child) (*child, error) {
+	for {
+		c, err := p.restart(died)
+		if err == nil {
+			if err = p.check(ctx, died, c); err == nil {
+				return c, nil
+			}
+			c.stop()
+			err = errors.Join(err, c.err)
+		}
+		if ctx.Err() != nil || !wasKilled(err) {
+			return nil, err
+		}
+	}
+}
+
 // restart starts a server where died was. Should its port have been taken, another does.
 func (p *parent) restart(died *child) (*child, error) {
 	c, err := startChild(p.dir, died.address)
-	if err != nil {
-		return startChild(p.dir, "127.0.0.1:0")
+	if err == nil || wasKilled(err) {
+		return c, err
 	}
-	return c, nil
+	return startChild(p.dir, "127.0.0.1:0")
 }
 
 // check compares what died acknowledged with what c, started in its place, has.

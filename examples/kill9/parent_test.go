@@ -6,6 +6,7 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 )
 
 // asServer has servers that the test starts be the program.
@@ -96,6 +97,27 @@ func TestKilledFromElsewhere(t *testing.T) {
 	if k := p.state().Kills[0]; k.PID != c.PID || k.Lost != 0 || k.Wrong != 0 || k.Back <= 0 {
 		t.Errorf("%+v", k)
 	}
+}
+
+// Servers that are killed while they start, and before they were compared, are followed by
+// another one: people press twice.
+func TestKilledWhileAKillIsLookedInto(t *testing.T) {
+	p, _ := runParent(t, t.TempDir(), 4)
+	waitForEntries(t, p, 20)
+	c := p.serving(t)
+	deaths := filepath.Join(t.TempDir(), "deaths")
+	t.Setenv(deathsFile, deaths)
+	t.Setenv(asProgram, "mortal")
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	k, err := p.kill(ctx)
+	if err != nil || k.N != 1 || k.PID != c.PID || k.Lost != 0 || k.Wrong != 0 {
+		t.Errorf("%+v, %v", k, err)
+	}
+	if b, err := os.ReadFile(deaths); len(b) != 2 {
+		t.Errorf("%d servers were killed meanwhile, %v: this tests nothing", len(b), err)
+	}
+	waitForEntries(t, p, 20)
 }
 
 // Entries that a server acknowledged and does not have after a kill are lost, and told.

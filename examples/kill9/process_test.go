@@ -3,6 +3,7 @@ package main
 import (
 	"bufio"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -18,7 +19,8 @@ import (
 )
 
 // asProgram in the environment makes the test binary the program. With the value
-// "forgetful", its server has a new ledger each time.
+// "forgetful", its server has a new ledger each time. With "mortal", the first one is killed
+// before it serves, and the second one as soon as it does.
 const asProgram = "KILL9_TEST_AS_PROGRAM"
 
 func TestMain(m *testing.M) {
@@ -27,8 +29,36 @@ func TestMain(m *testing.M) {
 		os.Exit(m.Run())
 	case "forgetful":
 		forget()
+	case "mortal":
+		die()
 	}
 	main()
+}
+
+// deathsFile in the environment is the file with a byte for each server that die has killed.
+const deathsFile = "KILL9_TEST_DEATHS"
+
+// die kills this process, if it is one of the first two.
+func die() {
+	f, err := os.OpenFile(os.Getenv(deathsFile), os.O_APPEND|os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		panic(err)
+	}
+	before, err := io.ReadAll(f)
+	if err != nil {
+		panic(err)
+	}
+	switch len(before) {
+	case 1:
+		fmt.Println(`{"url":"http://127.0.0.1:1"}`)
+	case 2:
+		return
+	}
+	self, err := os.FindProcess(os.Getpid())
+	if _, werr := f.WriteString("x"); err == nil && werr == nil {
+		_ = self.Kill()
+	}
+	select {}
 }
 
 // forget has a server serve a directory that is empty.
