@@ -30,6 +30,18 @@ func TestNothingIsLostWhenTheLeaderIsKilled(t *testing.T) {
 	}
 }
 
+// The leader is killed as often as was asked for, and how long that took is told.
+func TestKillsAreCounted(t *testing.T) {
+	f, l := loadedFleet(t)
+	var out bytes.Buffer
+	if err := killLeaders(&out, f, l, 2); err != nil {
+		t.Fatal(err)
+	}
+	if n := strings.Count(out.String(), ", is killed: the longest time"); n != 2 || !strings.Contains(out.String(), "\n2 kills of the leader: the longest time without an acknowledgement was ") {
+		t.Errorf("it says\n%s", &out)
+	}
+}
+
 // The nodes of a directory find each other again in the next run, which goes on with their
 // sum.
 func TestADirectoryServesManyRuns(t *testing.T) {
