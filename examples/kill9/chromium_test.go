@@ -21,6 +21,8 @@ type browser struct {
 	session string // of the page
 	to      io.Writer
 
+	width, height int
+
 	mu      sync.Mutex
 	last    int // id of the last call
 	waiting map[int]chan message
@@ -89,6 +91,15 @@ func startBrowser(t *testing.T, width, height int, flags ...string) *browser {
 		outR.Close()
 	})
 	go b.read(bufio.NewReader(outR))
+	b.width, b.height = width, height
+	b.tab()
+	return b
+}
+
+// tab opens another tab, which all else is about from now on.
+func (b *browser) tab() {
+	b.t.Helper()
+	b.session = ""
 	var target struct{ TargetID string }
 	b.call("Target.createTarget", map[string]any{"url": "about:blank"}, &target)
 	var attached struct{ SessionID string }
@@ -97,8 +108,7 @@ func startBrowser(t *testing.T, width, height int, flags ...string) *browser {
 	b.call("Runtime.enable", nil, nil)
 	b.call("Log.enable", nil, nil)
 	b.call("Page.enable", nil, nil)
-	b.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": width, "height": height, "deviceScaleFactor": 1, "mobile": width < 600}, nil)
-	return b
+	b.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": b.width, "height": b.height, "deviceScaleFactor": 1, "mobile": b.width < 600}, nil)
 }
 
 // read takes what the browser says, until it has ended.

@@ -1,6 +1,9 @@
 package main
 
 import (
+	"fmt"
+	"math/rand/v2"
+	"net"
 	"os"
 	"strings"
 	"testing"
@@ -32,6 +35,72 @@ func TestPage(t *testing.T) {
 	for _, fault := range b.faults {
 		if !strings.Contains(fault, `"source":"network"`) { // that the server was killed is seen there
 			t.Errorf("the browser complains: %s", fault)
+		}
+	}
+}
+
+// In the fourth tab of a browser the button kills, as in the first: those that nobody sees keep no
+// connections. The first one goes on when it is seen again.
+func TestPageInManyTabs(t *testing.T) {
+	p := startParent(t, os.Stderr)
+	b := startBrowser(t, 1100, 900)
+	show := func(hidden string) {
+		b.js(`(() => { Object.defineProperty(document, "hidden", { value: ` + hidden + `, configurable: true });
+			document.dispatchEvent(new Event("visibilitychange")); })()`)
+	}
+	b.open(p.url)
+	b.until(`state.pid !== 0`)
+	first := b.session
+	for range 3 {
+		show("true")
+		b.tab()
+		b.open(p.url)
+		b.until(`state.pid !== 0`)
+	}
+	b.press("k")
+	b.until(`state.killed === 1`)
+	b.until(`/, lost 0, recovered in /.test(document.getElementById("verdict").textContent)`)
+	show("true")
+	b.session = first
+	if got := b.js(`state.killed`); got != "0" {
+		t.Errorf("a tab that nobody sees was told of %s kills", got)
+	}
+	show("false")
+	b.until(`state.killed === 1 && document.querySelectorAll("#kills tr").length === 1`)
+}
+
+// A page that is open goes on when the program is started anew, whose counters begin at zero.
+func TestPageOverARestart(t *testing.T) {
+	address := freeAddress(t)
+	p := startParent(t, os.Stderr, "-listen", address)
+	b := startBrowser(t, 1100, 900)
+	b.open(p.url)
+	b.until(`state.acked > 100`)
+	b.js(`window.least = 0, setInterval(() => { least = Math.min(least, ...rates().map((p) => p.rate)); }, 10)`)
+	if err := p.Process.Kill(); err != nil {
+		t.Fatal(err)
+	}
+	p.wait(t)
+	b.until(`/has ended/.test(document.getElementById("verdict").textContent)`)
+	startParent(t, os.Stderr, "-listen", address, "-writers", "1")
+	b.until(`state.writers === 1 && document.getElementById("verdict").textContent === "The server is up. Kill it."`)
+	b.until(`rates().length > 1`)
+	if least := b.js(`least`); least != "0" {
+		t.Errorf("the page has shown %s entries a second", least)
+	}
+}
+
+// freeAddress returns an address that nobody listens on, of a port that the system gives to nobody.
+func freeAddress(t *testing.T) string {
+	t.Helper()
+	for tries := 0; ; tries++ {
+		l, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000)))
+		if err == nil {
+			l.Close()
+			return l.Addr().String()
+		}
+		if tries == 1000 {
+			t.Fatal(err)
 		}
 	}
 }

@@ -25,12 +25,17 @@ function element(name, text, className) {
 // --- The counters, and what came of kills.
 
 let state; // the last one
-const samples = []; // {at, acked}, of the last minute and a bit
+const samples = []; // {at, acked, killed}, of the last minute and a bit
 const killings = []; // when there began to be no server
 
 function show(s) {
   const now = performance.now();
-  samples.push({ at: now, acked: s.acked });
+  const last = samples.at(-1);
+  if (last && (s.acked < last.acked || s.killed < last.killed)) { // kill9 was started anew
+    samples.length = killings.length = 0;
+    state = undefined;
+  }
+  samples.push({ at: now, acked: s.acked, killed: s.killed });
   while (samples[0].at < now - 63e3) samples.shift();
   if (state && (s.killed > state.killed || (state.pid && !s.pid)) && now - (killings.at(-1) ?? -1e9) > 400) killings.push(now);
   $("acked").textContent = number.format(s.acked);
@@ -97,43 +102,66 @@ function showByHand(s) {
   $("curl").textContent = lines.map(([command, what]) => `${command.padEnd(width)}  # ${what}`).join("\n");
 }
 
-const events = new EventSource("events");
-events.onmessage = (e) => show(JSON.parse(e.data));
-events.onerror = () => {
-  $("kill").disabled = true;
-  $("pid").textContent = "";
-  $("verdict").className = "verdict";
-  $("verdict").textContent = "kill9 itself has ended. Start it again, and this page goes on.";
-};
-
 // --- What becomes durable.
 
 const rows = 10;
 
-function listen() {
-  const changes = new EventSource("changes");
-  changes.onmessage = (e) => {
-    const glimpse = JSON.parse(e.data);
-    const items = glimpse.last.slice(-rows + 2).reverse().map((c) => {
-      const li = element("li", "", c.account.startsWith("writer-") ? "" : "mine");
-      li.append(element("span", number.format(c.index)), element("span", c.account), element("span", c.text));
-      return li;
-    });
-    const more = glimpse.made - items.length;
-    if (more > 0) {
-      const li = element("li", "", "more");
-      li.append(element("span", `+${number.format(more)}`), element("span", "more"));
-      items.push(li);
-    }
-    const list = $("changes");
-    list.prepend(...items);
-    while (list.children.length > rows) list.lastChild.remove();
-  };
-  changes.onerror = () => {
-    if (changes.readyState === EventSource.CLOSED) setTimeout(listen, 500); // else it comes again by itself
+function showChanges(glimpse) {
+  const items = glimpse.last.slice(-rows + 2).reverse().map((c) => {
+    const li = element("li", "", c.account.startsWith("writer-") ? "" : "mine");
+    li.append(element("span", number.format(c.index)), element("span", c.account), element("span", c.text));
+    return li;
+  });
+  const more = glimpse.made - items.length;
+  if (more > 0) {
+    const li = element("li", "", "more");
+    li.append(element("span", `+${number.format(more)}`), element("span", "more"));
+    items.push(li);
+  }
+  const list = $("changes");
+  list.prepend(...items);
+  while (list.children.length > rows) list.lastChild.remove();
+}
+
+// --- The streams.
+
+function showGone() {
+  $("kill").disabled = true;
+  $("pid").textContent = "";
+  $("verdict").className = "verdict";
+  $("verdict").textContent = "kill9 itself has ended. Start it again, and this page goes on.";
+  state = undefined; // all is shown anew once it answers
+}
+
+const streams = {}; // those that are open, by path
+
+function open(path, shows, broken) {
+  if (streams[path]) return;
+  const stream = streams[path] = new EventSource(path);
+  stream.onmessage = (e) => shows(JSON.parse(e.data));
+  stream.onerror = () => {
+    broken?.();
+    if (stream.readyState !== EventSource.CLOSED) return; // it comes again by itself
+    streams[path] = undefined;
+    setTimeout(follow, 500);
   };
 }
-listen();
+
+// A browser has six connections to a host, for all of its tabs, and a stream keeps one. A tab that
+// nobody sees has none: else the button in the third tab would do nothing.
+function follow() {
+  if (document.hidden) {
+    for (const path in streams) {
+      streams[path]?.close();
+      streams[path] = undefined;
+    }
+    return;
+  }
+  open("events", show, showGone);
+  open("changes", showChanges);
+}
+document.addEventListener("visibilitychange", follow);
+follow();
 
 // --- The controls.
 
