@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"regexp"
 	"strings"
 	"testing"
 )
@@ -49,6 +50,31 @@ func TestRequests(t *testing.T) {
 		if status != s.status || !strings.Contains(body, s.contains) {
 			t.Errorf("%s %.40s: %d %.200q, want %d and %q", s.method, s.path, status, body, s.status, s.contains)
 		}
+	}
+}
+
+// Prometheus is told what the page is, one line for each figure, with what it is.
+func TestMetrics(t *testing.T) {
+	p := startParent(t, os.Stderr, "-writers", "0")
+	do(t, "POST", p.url+"/add/me", "one")
+	do(t, "POST", p.url+"/add/me", "two")
+	if _, body := do(t, "GET", p.url+"/metrics", ""); strings.Contains(body, "last_") {
+		t.Errorf("nothing was killed, and there are figures of it:\n%s", body)
+	}
+	do(t, "POST", p.url+"/kill", "")
+	status, body := do(t, "GET", p.url+"/metrics", "")
+	for _, want := range []string{"entries_acknowledged_total 2", "entries_lost_total 0", "accounts_wrong_total 0", "kills_total 1", "writers 0", "server_up 1", "last_replayed_updates 2"} {
+		if !strings.Contains(body, "\nkill9_"+want+"\n") {
+			t.Errorf("there is no %s", want)
+		}
+	}
+	metric := regexp.MustCompile(`^# HELP (\w+) [^\n]+\.\n# TYPE (\w+) (counter|gauge)\n(\w+) [0-9.e+-]+\n`)
+	for rest := body; rest != ""; {
+		m := metric.FindStringSubmatch(rest)
+		if m == nil || m[1] != m[2] || m[1] != m[4] || strings.HasSuffix(m[1], "_total") != (m[3] == "counter") {
+			t.Fatalf("status %d, and this is no metric: %s", status, rest)
+		}
+		rest = rest[len(m[0]):]
 	}
 }
 

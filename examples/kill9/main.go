@@ -10,6 +10,7 @@
 //	POST /kill             kill the server; the answer says what came of it
 //	POST /writers          have n writers write, as in n=64
 //	GET  /events           what the page shows, as server-sent events
+//	GET  /metrics          the same for Prometheus
 //
 // These are answered by the server, and wait while there is none:
 //

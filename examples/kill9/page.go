@@ -103,6 +103,7 @@ func (p *parent) handler() http.Handler {
 	mux := http.NewServeMux()
 	mux.Handle("GET /", http.FileServerFS(files))
 	mux.HandleFunc("GET /events", p.events)
+	mux.HandleFunc("GET /metrics", p.metrics)
 	mux.HandleFunc("POST /kill", p.postKill)
 	mux.HandleFunc("POST /writers", p.postWriters)
 	mux.HandleFunc("POST /add/{account}", p.add)
