@@ -1,4 +1,5 @@
-package main
+// Package headless is a browser for the tests of pages.
+package headless
 
 import (
 	"bufio"
@@ -9,14 +10,15 @@ import (
 	"os"
 	"os/exec"
 	"runtime"
+	"strings"
 	"sync"
 	"testing"
 	"time"
 )
 
-// A browser is a headless Chromium with one page. It speaks the DevTools protocol over
+// A Browser is a headless Chromium with one page, or several. It speaks the DevTools protocol over
 // two pipes, a JSON object and a zero byte for each message, and needs no library.
-type browser struct {
+type Browser struct {
 	t       *testing.T
 	session string // of the page
 	to      io.Writer
@@ -44,8 +46,8 @@ type message struct {
 // browserTimeout is how long a browser may take for anything.
 const browserTimeout = 30 * time.Second
 
-// findBrowser returns the path of a Chromium, or "".
-func findBrowser() string {
+// Find returns the path of a Chromium, or "".
+func Find() string {
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
 		if path, err := exec.LookPath(name); err == nil {
 			return path
@@ -54,13 +56,14 @@ func findBrowser() string {
 	return ""
 }
 
-// startBrowser starts Chromium with an empty page of that size, until the test ends.
-func startBrowser(t *testing.T, width, height int, flags ...string) *browser {
+// Start starts Chromium with an empty page of that size, until the test ends. It skips the test
+// where there is none.
+func Start(t *testing.T, width, height int, flags ...string) *Browser {
 	t.Helper()
 	if runtime.GOOS == "windows" {
 		t.Skip("Windows passes no pipes as descriptors 3 and 4")
 	}
-	path := findBrowser()
+	path := Find()
 	if path == "" {
 		t.Skip("there is no chromium")
 	}
@@ -82,7 +85,7 @@ func startBrowser(t *testing.T, width, height int, flags ...string) *browser {
 	}
 	inR.Close()
 	outW.Close()
-	b := &browser{t: t, to: inW, waiting: map[int]chan message{}, done: make(chan struct{})}
+	b := &Browser{t: t, to: inW, waiting: map[int]chan message{}, done: make(chan struct{})}
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait() // the error is that it was killed
@@ -92,27 +95,43 @@ func startBrowser(t *testing.T, width, height int, flags ...string) *browser {
 	})
 	go b.read(bufio.NewReader(outR))
 	b.width, b.height = width, height
-	b.tab()
+	b.NewTab()
 	return b
 }
 
-// tab opens another tab, which all else is about from now on.
-func (b *browser) tab() {
+// NewTab opens another tab, which all else is about from now on, and returns a function that goes
+// back to the one before.
+func (b *Browser) NewTab() (back func()) {
 	b.t.Helper()
+	before := b.session
 	b.session = ""
 	var target struct{ TargetID string }
-	b.call("Target.createTarget", map[string]any{"url": "about:blank"}, &target)
+	b.Call("Target.createTarget", map[string]any{"url": "about:blank"}, &target)
 	var attached struct{ SessionID string }
-	b.call("Target.attachToTarget", map[string]any{"targetId": target.TargetID, "flatten": true}, &attached)
+	b.Call("Target.attachToTarget", map[string]any{"targetId": target.TargetID, "flatten": true}, &attached)
 	b.session = attached.SessionID
-	b.call("Runtime.enable", nil, nil)
-	b.call("Log.enable", nil, nil)
-	b.call("Page.enable", nil, nil)
-	b.call("Emulation.setDeviceMetricsOverride", map[string]any{"width": b.width, "height": b.height, "deviceScaleFactor": 1, "mobile": b.width < 600}, nil)
+	b.Call("Runtime.enable", nil, nil)
+	b.Call("Log.enable", nil, nil)
+	b.Call("Page.enable", nil, nil)
+	b.Call("Emulation.setDeviceMetricsOverride", map[string]any{"width": b.width, "height": b.height, "deviceScaleFactor": 1, "mobile": b.width < 600}, nil)
+	return func() { b.session = before }
+}
+
+// Faults returns what the console and the policy of the pages have complained about, but not
+// what was asked of a server and failed: some tests kill servers.
+func (b *Browser) Faults() (faults []string) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	for _, f := range b.faults {
+		if !strings.Contains(f, `"source":"network"`) {
+			faults = append(faults, f)
+		}
+	}
+	return faults
 }
 
 // read takes what the browser says, until it has ended.
-func (b *browser) read(r *bufio.Reader) {
+func (b *Browser) read(r *bufio.Reader) {
 	defer close(b.done)
 	for {
 		line, err := r.ReadBytes(0)
@@ -134,15 +153,15 @@ func (b *browser) read(r *bufio.Reader) {
 	}
 }
 
-// call calls a method of the protocol, and decodes its result.
-func (b *browser) call(method string, params, result any) {
+// Call calls a method of the protocol, and decodes its result.
+func (b *Browser) Call(method string, params, result any) {
 	b.t.Helper()
 	if err := b.try(method, params, result); err != nil {
 		b.t.Fatalf("%s: %v", method, err)
 	}
 }
 
-func (b *browser) try(method string, params, result any) error {
+func (b *Browser) try(method string, params, result any) error {
 	answer := make(chan message, 1)
 	b.mu.Lock()
 	b.last++
@@ -172,24 +191,24 @@ func (b *browser) try(method string, params, result any) error {
 	return json.Unmarshal(m.Result, result)
 }
 
-// open loads a page.
-func (b *browser) open(url string) {
+// Open loads a page.
+func (b *Browser) Open(url string) {
 	b.t.Helper()
-	b.call("Page.navigate", map[string]any{"url": url}, nil)
+	b.Call("Page.navigate", map[string]any{"url": url}, nil)
 }
 
-// js returns the value of a JavaScript expression, as text.
-func (b *browser) js(expression string) string {
+// JS returns the value of a JavaScript expression, as text.
+func (b *Browser) JS(expression string) string {
 	b.t.Helper()
 	var r struct {
 		Result struct{ Value any }
 	}
-	b.call("Runtime.evaluate", map[string]any{"expression": "String(" + expression + ")", "awaitPromise": true}, &r)
+	b.Call("Runtime.evaluate", map[string]any{"expression": "String(" + expression + ")", "awaitPromise": true}, &r)
 	return fmt.Sprint(r.Result.Value)
 }
 
-// until waits until a JavaScript expression is true.
-func (b *browser) until(expression string) {
+// Until waits until a JavaScript expression is true.
+func (b *Browser) Until(expression string) {
 	b.t.Helper()
 	poll := `new Promise((done) => {
 		const look = () => { let ok = false; try { ok = ` + expression + `; } catch {} ok ? done("yes") : setTimeout(look, 20); };
@@ -199,24 +218,24 @@ func (b *browser) until(expression string) {
 	var r struct {
 		Result struct{ Value string }
 	}
-	b.call("Runtime.evaluate", map[string]any{"expression": poll, "awaitPromise": true}, &r)
+	b.Call("Runtime.evaluate", map[string]any{"expression": poll, "awaitPromise": true}, &r)
 	if r.Result.Value != "yes" {
-		b.t.Fatalf("the page never got to %s; it shows:\n%s", expression, b.js("document.body.innerText"))
+		b.t.Fatalf("the page never got to %s; it shows:\n%s", expression, b.JS("document.body.innerText"))
 	}
 }
 
-// press presses a key.
-func (b *browser) press(key string) {
+// Press presses a key.
+func (b *Browser) Press(key string) {
 	b.t.Helper()
 	for _, kind := range []string{"keyDown", "keyUp"} {
-		b.call("Input.dispatchKeyEvent", map[string]any{"type": kind, "key": key, "text": key}, nil)
+		b.Call("Input.dispatchKeyEvent", map[string]any{"type": kind, "key": key, "text": key}, nil)
 	}
 }
 
-// picture returns a PNG of the page.
-func (b *browser) picture() []byte {
+// Picture returns a PNG of the page.
+func (b *Browser) Picture() []byte {
 	b.t.Helper()
 	var r struct{ Data []byte }
-	b.call("Page.captureScreenshot", map[string]any{"format": "png"}, &r)
+	b.Call("Page.captureScreenshot", map[string]any{"format": "png"}, &r)
 	return r.Data
 }
