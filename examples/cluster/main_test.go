@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -113,8 +114,26 @@ func TestKeysAreObeyed(t *testing.T) {
 		t.Errorf("removing nobody: %v", err)
 	}
 	page, err := f.get(t.Context(), 0, "/")
-	if err != nil || !bytes.Contains(page, []byte("<h1>Node n1</h1>")) {
+	if err != nil || !regexp.MustCompile(`<h1>Node n1</h1><p>\d+ updates a second\. Sum [1-9]\d*, `).Match(page) {
 		t.Errorf("the page is %s, %v", page, err)
+	}
+}
+
+// The rate of a counter is the same for all who look within half a second.
+func TestTheRateIsThatOfTheLastWhile(t *testing.T) {
+	began := time.Now()
+	r := &rate{began: began}
+	for i, look := range []struct {
+		after time.Duration
+		n     uint64
+		want  float64
+	}{
+		{100 * time.Millisecond, 50, 0}, {time.Second, 1000, 1000}, {1100 * time.Millisecond, 9000, 1000},
+		{1400 * time.Millisecond, 9100, 1000}, {3 * time.Second, 2000, 500}, {3400 * time.Millisecond, 2000, 500}, {3 * time.Second, 2000, 500}, {4 * time.Second, 2000, 0},
+	} {
+		if got := r.of(look.n, began.Add(look.after)); got != look.want {
+			t.Errorf("look %d: %v, want %v", i, got, look.want)
+		}
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"strconv"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/stateio/stateio/cluster"
@@ -70,7 +71,8 @@ type nodeStatus struct {
 	Sum             uint64 // on this node, as it is
 	Waiting         int
 	Lag, Duplicates uint64
-	Updates         uint64 // applied on this node since it was started
+	Updates         uint64  // applied on this node since it was started
+	Rate            float64 // of that, a second, lately
 	Gap             time.Duration
 	Members         []member
 }
@@ -120,13 +122,38 @@ func handler(n *cluster.Node, c *counter) http.Handler {
 			http.Error(w, err.Error(), http.StatusServiceUnavailable)
 		}
 	})
+	lately := &rate{began: time.Now()}
+	told := func() nodeStatus {
+		s := status(n, c)
+		s.Rate = lately.of(s.Updates, time.Now())
+		return s
+	}
 	mux.HandleFunc("GET /status", func(w http.ResponseWriter, _ *http.Request) {
-		_ = json.NewEncoder(w).Encode(status(n, c)) // an error is the client's
+		_ = json.NewEncoder(w).Encode(told()) // an error is the client's
 	})
 	mux.HandleFunc("GET /{$}", func(w http.ResponseWriter, _ *http.Request) {
-		_ = page.Execute(w, status(n, c)) // likewise
+		_ = page.Execute(w, told()) // likewise
 	})
 	return mux
+}
+
+// A rate is how fast a counter has grown lately: between two looks at it that are half a second
+// apart or more, whoever looks.
+type rate struct {
+	mu    sync.Mutex
+	began time.Time // when it was count
+	count uint64
+	rate  float64
+}
+
+// of returns the rate of a counter that is n now.
+func (r *rate) of(n uint64, now time.Time) float64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if took := now.Sub(r.began); took >= 500*time.Millisecond && n >= r.count {
+		r.began, r.rate, r.count = now, float64(n-r.count)/took.Seconds(), n
+	}
+	return r.rate
 }
 
 func status(n *cluster.Node, c *counter) nodeStatus {
@@ -144,7 +171,7 @@ func status(n *cluster.Node, c *counter) nodeStatus {
 
 var page = template.Must(template.New("page").Parse(`<!doctype html><meta charset="utf-8"><meta http-equiv="refresh" content="1">
 <title>{{.ID}}</title><style>body{font:16px sans-serif;margin:2em}td,th{padding:.2em 1em;text-align:left}</style>
-<h1>Node {{.ID}}</h1><p>Sum {{.Sum}}, {{.Waiting}} updates wait, {{.Duplicates}} came twice and were applied once.
+<h1>Node {{.ID}}</h1><p>{{printf "%.0f" .Rate}} updates a second. Sum {{.Sum}}, {{.Waiting}} updates wait, {{.Duplicates}} came twice and were applied once.
 Last time without a leader: {{.Gap}}.</p>
 <table><tr><th>Member<th>Address<th>State<th>Behind</tr>
 {{range .Members}}<tr><td>{{.ID}}<td>{{.Addr}}<td>{{if .Leader}}leads{{else if .Up}}follows{{else}}down{{end}}<td>{{if .Up}}{{.Lag}}{{end}}</tr>{{end}}</table>
