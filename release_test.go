@@ -1,0 +1,91 @@
+package stateio_test
+
+import (
+	"bytes"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"strings"
+	"testing"
+)
+
+// tools/tag makes a tag for each module, once what is to be released is committed and in the
+// changelog, and has the one that starts the release pushed by itself.
+func TestTagsOfARelease(t *testing.T) {
+	if _, err := os.Stat(".git"); err != nil {
+		t.Skipf("not run: this is not a checkout of git: %v", err)
+	}
+	if _, err := exec.LookPath("bash"); err != nil || runtime.GOOS == "windows" {
+		t.Skip("there is no bash")
+	}
+	dir := filepath.Join(t.TempDir(), "clone")
+	in := func(at, name string, args ...string) (string, error) {
+		cmd := exec.Command(name, args...)
+		cmd.Dir = at
+		cmd.Env = append(os.Environ(), "GIT_CONFIG_COUNT=3", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*",
+			"GIT_CONFIG_KEY_1=user.name", "GIT_CONFIG_VALUE_1=release", "GIT_CONFIG_KEY_2=user.email", "GIT_CONFIG_VALUE_2=release@localhost")
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	git := func(at string, args ...string) string {
+		t.Helper()
+		out, err := in(at, "git", args...)
+		if err != nil {
+			t.Fatalf("git %q: %v: %s", args, err, out)
+		}
+		return out
+	}
+	refused := func(why string) {
+		t.Helper()
+		if out, err := in(dir, "bash", "tools/tag"); err == nil || !strings.Contains(out, why) {
+			t.Errorf("tools/tag: %v: %s, and it should say %q", err, out, why)
+		}
+	}
+	write := func(name string, text []byte) {
+		t.Helper()
+		if err := os.WriteFile(filepath.Join(dir, filepath.FromSlash(name)), text, 0o755); err != nil {
+			t.Fatal(err)
+		}
+	}
+	git(".", "clone", "-q", "--no-tags", ".", dir)
+	script, err := os.ReadFile("tools/tag") // as it is here
+	if err != nil {
+		t.Fatal(err)
+	}
+	write("tools/tag", script)
+	git(dir, "add", "-A")
+	git(dir, "commit", "-q", "--allow-empty", "-m", "before")
+
+	refused("CHANGELOG.md has no section")
+	list, err := in(dir, "bash", "tools/tag", "-list")
+	if err != nil {
+		t.Fatal(list, err)
+	}
+	want := strings.Fields(list)
+	log, err := os.ReadFile("CHANGELOG.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	write("CHANGELOG.md", bytes.Replace(log, []byte("## [Unreleased]"), []byte("## ["+want[0][1:]+"] - 2026-12-01"), 1))
+	refused("not committed")
+	git(dir, "commit", "-qam", "the release")
+	said, err := in(dir, "bash", "tools/tag")
+	if err != nil {
+		t.Fatal(said, err)
+	}
+	got := strings.Fields(git(dir, "tag", "--points-at", "HEAD"))
+	modules := 0
+	for line := range strings.Lines(git(dir, "ls-files", "--", "go.mod", "*/go.mod")) {
+		if !strings.HasPrefix(line, "tools/") && !strings.HasPrefix(line, "prom/ruletest/") { // which nobody gets
+			modules++
+		}
+	}
+	if len(got) != modules || len(want) != modules {
+		t.Errorf("%d modules have the tags %q, and -list prints %q", modules, got, want)
+	}
+	if !strings.Contains(said, "\n    git push origin "+want[0]+"\n") || !strings.Contains(said, "\n    git push origin "+strings.Join(want[1:], " ")+"\n") {
+		t.Errorf("it says\n%s", said)
+	}
+	refused("there is a tag " + want[0])
+}
