@@ -94,7 +94,7 @@ func (s *server) takesChanges(ctx context.Context) error {
 func (s *server) metrics() http.Handler {
 	r := prometheus.NewRegistry()
 	if n := s.keys.node; n != nil {
-		registerNode(r, n)
+		r.MustRegister(nodeCollector{n})
 	} else {
 		c := prom.NewCollector()
 		if err := c.Add("kv", s.keys.Store()); err != nil {
@@ -104,29 +104,4 @@ func (s *server) metrics() http.Handler {
 	}
 	r.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{})
-}
-
-// registerNode registers what to watch of a node.
-func registerNode(r *prometheus.Registry, n *cluster.Node) {
-	for name, figure := range map[string]struct {
-		help  string
-		value func(cluster.Stats) float64
-	}{
-		"kv_node_index":       {"Changes that this node has.", func(s cluster.Stats) float64 { return float64(s.Index) }},
-		"kv_node_lag":         {"Entries of the log that this node lacks, as far as it knows.", func(s cluster.Stats) float64 { return float64(s.Lag) }},
-		"kv_node_retries":     {"Changes that this node had to send again.", func(s cluster.Stats) float64 { return float64(s.Retries) }},
-		"kv_node_down":        {"1 if this node takes no changes.", func(s cluster.Stats) float64 { return one(s.Err != nil) }},
-		"kv_node_no_snapshot": {"1 if the last snapshot could not be made.", func(s cluster.Stats) float64 { return one(s.SnapshotError != nil) }},
-	} {
-		r.MustRegister(prometheus.NewGaugeFunc(prometheus.GaugeOpts{Name: name, Help: figure.help}, func() float64 {
-			return figure.value(n.Stats())
-		}))
-	}
-}
-
-func one(is bool) float64 {
-	if is {
-		return 1
-	}
-	return 0
 }
