@@ -128,8 +128,14 @@ func TestTheRateIsThatOfTheLastWhile(t *testing.T) {
 		n     uint64
 		want  float64
 	}{
-		{100 * time.Millisecond, 50, 0}, {time.Second, 1000, 1000}, {1100 * time.Millisecond, 9000, 1000},
-		{1400 * time.Millisecond, 9100, 1000}, {3 * time.Second, 2000, 500}, {3400 * time.Millisecond, 2000, 500}, {3 * time.Second, 2000, 500}, {4 * time.Second, 2000, 0},
+		{100 * time.Millisecond, 50, 0},
+		{time.Second, 1000, 1000},
+		{1100 * time.Millisecond, 9000, 1000},
+		{1400 * time.Millisecond, 9100, 1000},
+		{3 * time.Second, 2000, 500},
+		{3400 * time.Millisecond, 2000, 500},
+		{3 * time.Second, 2000, 500},
+		{4 * time.Second, 2000, 0},
 	} {
 		if got := r.of(look.n, began.Add(look.after)); got != look.want {
 			t.Errorf("look %d: %v, want %v", i, got, look.want)
