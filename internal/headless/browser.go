@@ -83,15 +83,15 @@ func Start(t *testing.T, width, height int, flags ...string) *Browser {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	inR.Close()
-	outW.Close()
+	_ = inR.Close() // the browser has it
+	_ = outW.Close()
 	b := &Browser{t: t, to: inW, waiting: map[int]chan message{}, done: make(chan struct{})}
 	t.Cleanup(func() {
 		_ = cmd.Process.Kill()
 		_ = cmd.Wait() // the error is that it was killed
-		inW.Close()
+		_ = inW.Close()
 		<-b.done
-		outR.Close()
+		_ = outR.Close()
 	})
 	go b.read(bufio.NewReader(outR))
 	b.width, b.height = width, height
