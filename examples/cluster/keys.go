@@ -128,7 +128,7 @@ func (f *fleet) show(out io.Writer, l *load) {
 }
 
 // killLeaders kills the leader so many times, and starts it again. The next one is
-// killed when that one has caught up: two of three must have everything.
+// killed when that one has caught up, two of three must have everything, and nothing is lost.
 func killLeaders(out io.Writer, f *fleet, l *load, kills int) error {
 	var gaps []time.Duration
 	for len(gaps) < kills {
@@ -152,6 +152,9 @@ func killLeaders(out io.Writer, f *fleet, l *load, kills int) error {
 		}
 		if err := f.caughtUp(i, time.Minute); err != nil {
 			return err
+		}
+		if err := l.holds(); err != nil {
+			return fmt.Errorf("after %d kills: %w", len(gaps), err)
 		}
 	}
 	slices.Sort(gaps)

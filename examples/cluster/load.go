@@ -15,12 +15,13 @@ import (
 // tried on one node after the other until one acknowledges it, so that in the end the
 // sum must have grown by exactly the number of acknowledged additions.
 type load struct {
-	f      *fleet
-	name   string // of its own, of these clients: those of earlier runs have numbers, too
-	before int64  // the sum when it began
-	ctx    context.Context
-	cancel context.CancelFunc
-	wg     sync.WaitGroup
+	f       *fleet
+	name    string // of its own, of these clients: those of earlier runs have numbers, too
+	before  int64  // the sum when it began
+	clients int64  // how many there are
+	ctx     context.Context
+	cancel  context.CancelFunc
+	wg      sync.WaitGroup
 
 	acked   atomic.Int64
 	retries atomic.Int64
@@ -31,7 +32,7 @@ type load struct {
 
 // startLoad starts so many clients on nodes that have that sum.
 func startLoad(f *fleet, clients int, sum int64) *load {
-	l := &load{f: f, name: rand.Text(), before: sum, began: time.Now()}
+	l := &load{f: f, name: rand.Text(), before: sum, clients: int64(clients), began: time.Now()}
 	l.ctx, l.cancel = context.WithCancel(context.Background())
 	for c := range clients {
 		l.wg.Go(func() { l.add(c) })
@@ -99,22 +100,43 @@ func (l *load) stop() {
 // check compares what the sum has grown by with what was acknowledged.
 func (l *load) check(w io.Writer) error {
 	l.stop()
+	sum, err := l.sum()
+	if err != nil {
+		return err
+	}
+	say(w, "%d additions were acknowledged, after %d were tried again; the sum was %d and is %d\n",
+		l.acked.Load(), l.retries.Load(), l.before, sum)
+	if sum-l.before != l.acked.Load() {
+		return fmt.Errorf("the sum was %d and is %d, and %d additions were acknowledged", l.before, sum, l.acked.Load())
+	}
+	say(w, "nothing that was acknowledged is lost, and nothing was counted twice\n")
+	return nil
+}
+
+// holds checks while the clients go on: the sum has grown by no less than had been acknowledged when
+// it was read, and by no more than that and one addition of each client.
+func (l *load) holds() error {
+	least := l.acked.Load()
+	sum, err := l.sum()
+	if err != nil {
+		return err
+	}
+	if most := l.acked.Load() + l.clients; sum-l.before < least || sum-l.before > most {
+		return fmt.Errorf("the sum was %d and is %d, and %d to %d additions were made", l.before, sum, least, most)
+	}
+	return nil
+}
+
+// sum reads the sum on the first node that answers.
+func (l *load) sum() (sum int64, err error) {
 	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
 	defer cancel()
 	for i := 0; ; i++ {
-		sum, err := l.f.sum(ctx, i%nodes)
-		if err != nil {
-			if ctx.Err() != nil {
-				return fmt.Errorf("reading the sum: %w", err)
-			}
-			continue
+		if sum, err = l.f.sum(ctx, i%nodes); err == nil {
+			return sum, nil
 		}
-		say(w, "%d additions were acknowledged, after %d were tried again; the sum was %d and is %d\n",
-			l.acked.Load(), l.retries.Load(), l.before, sum)
-		if sum-l.before != l.acked.Load() {
-			return fmt.Errorf("the sum was %d and is %d, and %d additions were acknowledged", l.before, sum, l.acked.Load())
+		if ctx.Err() != nil {
+			return 0, fmt.Errorf("reading the sum: %w", err)
 		}
-		say(w, "nothing that was acknowledged is lost, and nothing was counted twice\n")
-		return nil
 	}
 }

@@ -143,6 +143,24 @@ func TestTheRateIsThatOfTheLastWhile(t *testing.T) {
 	}
 }
 
+// A sum that lacks what was acknowledged, or has more than was made, is noticed while clients go on.
+func TestALossIsNoticedWhileClientsGoOn(t *testing.T) {
+	_, l := loadedFleet(t)
+	if err := l.flows(50, time.Minute); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.holds(); err != nil {
+		t.Error(err)
+	}
+	for _, by := range []int64{1, -1} {
+		l.before += by * 1_000_000
+		if err := l.holds(); err == nil || !strings.Contains(err.Error(), "additions were made") {
+			t.Errorf("with a sum that differs by a million: %v", err)
+		}
+		l.before -= by * 1_000_000
+	}
+}
+
 // TestKeysAreObeyedWithoutAMajority types on when two nodes are down.
 func TestKeysAreObeyedWithoutAMajority(t *testing.T) {
 	f, l := loadedFleet(t)
