@@ -133,7 +133,8 @@ type checker struct {
 	store   [16]byte
 	known   bool // store is that of the first file
 
-	imported bool // the first log is after an imported state
+	imported bool   // the first log is after an imported state
+	sealed   uint64 // the last update in a log that was read to its seal
 }
 
 // file checks one file and keeps the report. A file that is gone was dropped
@@ -215,6 +216,12 @@ func (c *checker) log(rep *FileReport, later []uint64) error {
 	}
 	rep.Reaches, rep.begins = rep.Index, r.Header.Kind != storefile.ImportKind
 	c.imported = c.imported || r.Header.Kind == storefile.ImportKind
+	var passed *CorruptError
+	if err := c.dir.Unpassed([]uint64{rep.Index}, c.sealed); errors.As(err, &passed) {
+		rep.Damage = append(rep.Damage, passed)
+	} else if err != nil {
+		return err
+	}
 	timed := true // the time of the current commit is known
 	for seen, tail, last := int64(-1), (storefile.LogTail{}), true; ; {
 		update, err := r.Next()
@@ -234,6 +241,7 @@ func (c *checker) log(rep *FileReport, later []uint64) error {
 			if rep.Sealed = true; r.Index == rep.Index {
 				return storefile.SealedEmpty(rep.Path)
 			}
+			c.sealed = max(c.sealed, r.Index)
 			return nil
 		case !errors.Is(err, storefile.ErrStop):
 			return err

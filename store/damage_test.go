@@ -354,6 +354,7 @@ func replace(b []byte, at int, with []byte) []byte {
 // where.
 func TestOpenNamesWhatIsDamaged(t *testing.T) {
 	const dir = "/named"
+	const between = "00000000000000000002.log"
 	whole := checkedStore(t)
 	other, _ := build(t, "/other", 9, 20, snapshot, 30, 40, snapshot, 50)
 	n := func(name string) int64 { return int64(len(whole[name])) }
@@ -387,6 +388,18 @@ func TestOpenNamesWhatIsDamaged(t *testing.T) {
 			"an update before a log that is not in use", func(fl files) { cut(fl, log3, sealLen+1) },
 			log3, headerLen, "no valid record, where update 4 should be: " + dir + "/" + log4 + " shows that it was durable",
 		},
+		{
+			"a copy of a log, under the name of one that would begin within it", func(fl files) { fl[between] = fl[log1]; delete(fl, snap3) },
+			between, 0, "it is the log of index 1 under the name of another",
+		},
+		{
+			"a log of another history, which begins within one of this", func(fl files) {
+				log := voidLog(fl[log1], 2)
+				log = append(log, numbered(log, 3, false, 0, []byte("another"))...)
+				fl[between] = append(log, numbered(log, 4, true, 0, control(1, 1, digestOf(log)))...)
+				delete(fl, snap3)
+			}, between, 0, "the log before it ends with update 3, and none has begun in between",
+		},
 		{"a log of another store", func(fl files) { fl[log4] = other[log4] }, log4, 0, "it belongs to another store"},
 		{"the newest files, of another store", func(fl files) {
 			fl[snap3], fl[log3], fl[log4] = other[snap3], other[log3], other[log4]
@@ -399,6 +412,10 @@ func TestOpenNamesWhatIsDamaged(t *testing.T) {
 		fl := maps.Clone(whole)
 		tt.harm(fl)
 		unmount := storefs.Mount(dir, fl.mem(t, dir))
+		reports, cerr := store.Check(t.Context(), dir, nil)
+		if cerr != nil || !slices.ContainsFunc(reports, func(r store.FileReport) bool { return len(r.Damage) > 0 }) {
+			t.Errorf("%s: Check has found nothing: %v", tt.what, cerr)
+		}
 		_, err := store.Open(dir, &plainMachine{}, quiet(nil))
 		unmount()
 		var damage *store.CorruptError

@@ -441,6 +441,11 @@ func (l *loader) replay() error {
 		if ended, err := l.replayLog(i); ended || err != nil {
 			return err
 		}
+		if l.owner {
+			if err := l.dir.Unpassed(l.list.Logs[i+1:], l.report.Index); err != nil {
+				return err
+			}
+		}
 		if l.report.Index == index {
 			return storefile.SealedEmpty(l.dir.Log(index))
 		}

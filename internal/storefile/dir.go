@@ -112,6 +112,24 @@ func (d Dir) Void(base uint64) (bool, error) {
 	return err == nil && !used, err
 }
 
+// Unpassed returns an error if one of the logs that are to follow one which ends with update last
+// begins before that, and came into use: it is of another history, and would be passed over.
+func (d Dir) Unpassed(logs []uint64, last uint64) error {
+	for _, base := range logs {
+		if base >= last {
+			return nil
+		}
+		void, err := d.Void(base)
+		if err == nil && !void {
+			err = Corrupt(d.Log(base), 0, "the log before it ends with update %d, and none has begun in between: somebody has put it there", last)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
 // VoidOrGone is Void, for a reader that does not keep others from changing the directory: a
 // log that is gone was given up before it came into use.
 func (d Dir) VoidOrGone(base uint64) (bool, error) {
