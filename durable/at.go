@@ -24,8 +24,8 @@ func MapAt[K cmp.Ordered, V any](ctx context.Context, dir string, index uint64, 
 
 // NewMachine returns the state machine of a map, with nothing in it, for what takes one:
 // package statetest with logs of the program's own, or a store that is not of this
-// package. For a node of a cluster, use [OpenMapOn]: this machine takes an update that it
-// can't read for one to refuse. Of opts, Codec and Clone count.
+// package. For a node of a cluster, use [OpenMapOn]: this machine refuses an update that it
+// can't read, where a node has to stop. Of opts, Codec and Clone count.
 func NewMachine[K cmp.Ordered, V any](opts *MapOptions[K, V]) store.Machine {
 	return newMachine(opts.orDefaults()).withHistory()
 }
