@@ -140,7 +140,7 @@ func (m *Map[K, V]) Delete(ctx context.Context, key K) (existed bool, err error)
 
 // update makes an update, when no transaction keeps it from beginning.
 func (m *Map[K, V]) update(ctx context.Context, update []byte) (any, error) {
-	if gate := m.gate.Load(); gate != nil {
+	for gate := m.gate.Load(); gate != nil; gate = m.gate.Load() { // another one may be closed by then
 		select {
 		case <-*gate:
 		case <-ctx.Done():
