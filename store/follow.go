@@ -56,7 +56,8 @@ func (s *Store) Updates(ctx context.Context, from uint64) iter.Seq2[Update, erro
 	return func(yield func(Update, error) bool) {
 		s.followers.Add(1)
 		defer s.followers.Add(-1)
-		c := &cursor{dir: s.dir.Dir, next: max(from, 1), readable: s.readable}
+		// After Close, another store may be where this one was.
+		c := &cursor{dir: s.dir.Dir, next: max(from, 1), readable: s.readable, store: s.dir.ID, known: true}
 		defer c.close()
 		for ctx.Err() == nil {
 			durable, changed, err := s.progress(c.next)

@@ -392,3 +392,32 @@ func TestWhatIsAppliedWhileTheStoreIsClosedComes(t *testing.T) {
 		}
 	}
 }
+
+// The updates of a store that is closed are read from its files. Where another store has taken the
+// place of those, its updates are not told for them.
+func TestUpdatesOfAClosedStoreAreItsOwn(t *testing.T) {
+	const dir = "/followclosed"
+	mem, _ := memory(t, dir)
+	s := open(t, dir, &journal{}, nil)
+	update(t, s, "one")
+	check(t, s.Close())
+	read := func() (got []string, err error) {
+		for u, err := range s.Updates(t.Context(), 1) {
+			if err != nil {
+				return got, err
+			}
+			got = append(got, string(u.Data))
+		}
+		return got, nil
+	}
+	if got, err := read(); !slices.Equal(got, []string{"one"}) || !errors.Is(err, store.ErrClosed) {
+		t.Errorf("closed: %q, %v", got, err)
+	}
+	check(t, mem.Rename(dir, dir+".old"))
+	other := open(t, dir, &journal{}, nil)
+	update(t, other, "another")
+	if got, err := read(); len(got) > 0 || !errors.Is(err, store.ErrCorrupt) {
+		t.Errorf("with another store in its place: %q, %v", got, err)
+	}
+	check(t, other.Close())
+}
