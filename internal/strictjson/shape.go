@@ -191,8 +191,28 @@ func tagName(f reflect.StructField) string {
 	name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 	for _, r := range name {
 		if !strings.ContainsRune("!#$%&()*+-./:;<=>?@[]^_{|}~ ", r) && !unicode.IsLetter(r) && !unicode.IsDigit(r) {
-			return "" // encoding/json takes no such name
+			return nameByJSON(f.Tag)
 		}
 	}
 	return name
+}
+
+// nameByJSON returns the name that encoding/json gives a field with such a tag, or "" if that is
+// the field's own. For names with quotes or signs, versions of Go differ: until 1.26 the field keeps
+// its own, and from 1.27 on a part of the tag, or all of it, counts.
+func nameByJSON(tag reflect.StructTag) string {
+	const own = "NoNameInTheTag"
+	one := reflect.New(reflect.StructOf([]reflect.StructField{{Name: own, Type: reflect.TypeFor[bool](), Tag: tag}})).Elem()
+	one.Field(0).SetBool(true) // else omitempty omits it
+	text, err := json.Marshal(one.Interface())
+	var fields map[string]any
+	if err != nil || json.Unmarshal(text, &fields) != nil {
+		return ""
+	}
+	for name := range fields {
+		if name != own {
+			return name
+		}
+	}
+	return ""
 }
