@@ -6,6 +6,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -19,12 +20,20 @@ func TestTagsOfARelease(t *testing.T) {
 	if _, err := exec.LookPath("bash"); err != nil || runtime.GOOS == "windows" {
 		t.Skip("there is no bash")
 	}
-	dir := filepath.Join(t.TempDir(), "clone")
+	// Where a hook or git rebase -x runs the tests, the environment says which repository that is
+	// about: a commit and the tags would go there. The checkout may belong to another user, and
+	// whoever runs this may sign commits.
+	t.Setenv("GIT_DIR", "/nowhere")
+	dir, config := filepath.Join(t.TempDir(), "clone"), filepath.Join(t.TempDir(), "gitconfig")
+	if err := os.WriteFile(config, []byte("[safe]\ndirectory = *\n[user]\nname = release\nemail = release@localhost\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "GIT_") })
+	env = append(env, "GIT_CONFIG_NOSYSTEM=1", "GIT_CONFIG_GLOBAL="+config)
 	in := func(at, name string, args ...string) (string, error) {
 		cmd := exec.Command(name, args...)
 		cmd.Dir = at
-		cmd.Env = append(os.Environ(), "GIT_CONFIG_COUNT=3", "GIT_CONFIG_KEY_0=safe.directory", "GIT_CONFIG_VALUE_0=*",
-			"GIT_CONFIG_KEY_1=user.name", "GIT_CONFIG_VALUE_1=release", "GIT_CONFIG_KEY_2=user.email", "GIT_CONFIG_VALUE_2=release@localhost")
+		cmd.Env = env
 		out, err := cmd.CombinedOutput()
 		return string(out), err
 	}
