@@ -128,7 +128,8 @@ func writeJSON(w io.Writer, v any) error {
 }
 
 // asciiControls returns JSON with an escape for each character in its strings that is not
-// printable. Outside of strings JSON has none.
+// printable, and for U+FFFD, which stands for what is no UTF-8: json.Marshal escapes that one in
+// some versions of Go. Outside of strings JSON has none.
 func asciiControls(b []byte) []byte {
 	if allPrintable(string(b)) {
 		return b
@@ -137,7 +138,7 @@ func asciiControls(b []byte) []byte {
 	for len(b) > 0 {
 		r, n := utf8.DecodeRune(b)
 		switch {
-		case unicode.IsPrint(r):
+		case unicode.IsPrint(r) && r != utf8.RuneError:
 			out = append(out, b[:n]...)
 		case r > 0xffff:
 			high, low := utf16.EncodeRune(r)

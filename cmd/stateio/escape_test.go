@@ -196,7 +196,7 @@ func tryHostile(t *testing.T, dir, path string, args []string) {
 
 // What is escaped for JSON is the same text when it is read again.
 func TestJSONIsPrintableAndSaysTheSame(t *testing.T) {
-	const text = "a\x1b\x7f\u0085\u009b\u00a0\u202e\u2066\ufeff\U000e0001 é 漢 😀 \\ \" <&>"
+	const text = "a\x1b\x7f\u0085\u009b\u00a0\u202e\u2066\ufeff\ufffd\U000e0001 é 漢 😀 \\ \" <&>"
 	var out bytes.Buffer
 	if err := writeJSON(&out, map[string]any{text: text, "raw": json.RawMessage(`["` + "\u202e\U000e0001" + `"]`)}); err != nil {
 		t.Fatal(err)
