@@ -98,6 +98,22 @@ func BenchmarkUpdate(b *testing.B) {
 	}
 }
 
+// BenchmarkUpdateOfSize makes updates of several sizes on the leader of three nodes. The time of
+// processors is that of all nodes, and of the clients; the bytes are those of the log of each node.
+func BenchmarkUpdateOfSize(b *testing.B) {
+	for _, size := range []int{128, 1 << 10, 16 << 10, 256 << 10, 4 << 20} {
+		clients := min(256, max(4, (4<<20)/size))
+		b.Run(fmt.Sprintf("bytes=%d/clients=%d", size, clients), func(b *testing.B) {
+			nodes, _, lead := benchTrial(b)
+			n, u := nodes[lead], make([]byte, size)
+			measure(b, clients, func() error { _, err := n.Update(context.Background(), u); return err })
+			s := n.Stats()
+			b.ReportMetric(float64(s.Updates)/float64(s.Entries), "updates/entry")
+			b.ReportMetric(float64(n.fsm.total().bytes)/float64(s.Updates), "log-B/op")
+		})
+	}
+}
+
 // BenchmarkView reads by View, and asks raft whether it leads, which is a part of
 // reading, and not a sufficient one.
 func BenchmarkView(b *testing.B) {

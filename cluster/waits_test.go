@@ -257,10 +257,25 @@ func TestALargeUpdateIsMade(t *testing.T) {
 // TestALeaderWithAHangingDiskIsReplaced: raft would let it lead on (its issues 503
 // and 666).
 func TestALeaderWithAHangingDiskIsReplaced(t *testing.T) {
-	concurrently(t)
+	t.Run("soon", func(t *testing.T) {
+		concurrently(t)
+		leaderHangs(t, func(o *Options) { o.StallTimeout = 500 * time.Millisecond })
+	})
+	t.Run("with the default timeouts", func(t *testing.T) {
+		if testing.Short() {
+			t.Skip("it takes the two seconds after which a disk hangs, and more")
+		}
+		concurrently(t)
+		leaderHangs(t, func(o *Options) { o.Heartbeat = 0 })
+	})
+}
+
+// leaderHangs has the disk of a leader hang, and tells how long updates had to wait.
+func leaderHangs(t *testing.T, change func(o *Options)) {
+	t.Helper()
 	var hangs [3]atomic.Pointer[chan struct{}]
 	tr := startTrial(t, 3, func(i int, o *Options) {
-		o.StallTimeout = 500 * time.Millisecond
+		change(o)
 		o.hooks.store = func() error {
 			if c := hangs[i].Load(); c != nil {
 				<-*c
@@ -278,7 +293,7 @@ func TestALeaderWithAHangingDiskIsReplaced(t *testing.T) {
 		t.Errorf("the sum is %v", got)
 	}
 	took := time.Since(began)
-	t.Logf("updates went on %v after the disk hung, of which the watchdog took 500 ms", took)
+	t.Logf("updates went on %v after the disk hung, of which the watchdog took %v", took, tr.nodes[lead].opts.StallTimeout)
 	if took > 30*time.Second { // of which elections and their writes may take most, on a busy machine
 		t.Errorf("updates went on only after %v", took)
 	}
