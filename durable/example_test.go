@@ -384,6 +384,38 @@ func ExampleNewMachine() {
 	// Output: failed: false
 }
 
+// The machine of a value is tested likewise, here with a value that was 1 at first, and is 3 in the end.
+func ExampleNewValueMachine() {
+	dir := tempDir()
+	defer os.RemoveAll(dir)
+	v, err := durable.OpenValue(dir, 1, nil)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for range 2 {
+		if err := v.Update(ctx, func(n *int) error { *n++; return nil }); err != nil {
+			log.Fatal(err)
+		}
+	}
+	if err := v.Close(); err != nil {
+		log.Fatal(err)
+	}
+	updates := func(yield func([]byte) bool) {
+		for u, err := range store.ReadUpdates(ctx, dir, 1) {
+			if err != nil {
+				log.Fatal(err)
+			}
+			if !yield(u.Data) {
+				return
+			}
+		}
+	}
+	t := &printer{} // stands for the *testing.T of a test
+	statetest.Run(t, func() store.Machine { return durable.NewValueMachine(1, nil) }, updates, &statetest.Options{CrashStates: 1})
+	fmt.Println("value:", v.Get(), "failed:", t.failed)
+	// Output: value: 3 failed: false
+}
+
 // A printer is a testing.TB that prints failures.
 type printer struct {
 	testing.TB

@@ -1,6 +1,12 @@
 // Package testca makes certificates for clusters that are tried out: in tests, or on
-// a developer's computer. The key of its authority lies where the certificates do, so
-// it is not for production.
+// a developer's computer.
+//
+//	ca, err := testca.New(dir)
+//	files, err := ca.Issue("a", "10.0.0.1")       // for node a, at that address
+//	tls, err := cluster.LoadTLS(files.Cert, files.Key, files.CA)
+//
+// The key of its authority is in memory alone, so one process makes all certificates of a
+// cluster. That, and certificates that nobody revokes, is not for production.
 package testca
 
 import (
