@@ -315,12 +315,16 @@ func (f *fleet) caughtUp(i int, most time.Duration) error {
 	defer cancel()
 	tick := time.NewTicker(20 * time.Millisecond)
 	defer tick.Stop()
+	var last error
 	for ; ; <-tick.C {
-		if _, err := f.get(ctx, i, "/ready"); err == nil {
+		_, err := f.get(ctx, i, "/ready")
+		switch {
+		case err == nil:
 			return nil
-		}
-		if ctx.Err() != nil {
-			return fmt.Errorf("%s has not caught up after %v", name(i), most)
+		case ctx.Err() == nil:
+			last = err
+		default:
+			return fmt.Errorf("%s has not caught up after %v: %w", name(i), most, errors.Join(last, ctx.Err()))
 		}
 	}
 }

@@ -151,6 +151,7 @@ func killLeaders(out io.Writer, f *fleet, l *load, kills int) error {
 			return err
 		}
 		if err := f.caughtUp(i, time.Minute); err != nil {
+			f.show(out, l)
 			return err
 		}
 		if err := l.holds(); err != nil {
