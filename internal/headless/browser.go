@@ -75,9 +75,14 @@ func Start(t *testing.T, width, height int, flags ...string) *Browser {
 	if err != nil {
 		t.Fatal(err)
 	}
+	profile, err := os.MkdirTemp("", "stateio-browser-") // t.TempDir fails where something is left
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { removeProfile(t, profile) })
 	cmd := exec.Command(path, append([]string{
 		"--headless", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--no-first-run", "--hide-scrollbars",
-		"--remote-debugging-pipe", "--user-data-dir=" + t.TempDir(), fmt.Sprintf("--window-size=%d,%d", width, height),
+		"--remote-debugging-pipe", "--user-data-dir=" + profile, fmt.Sprintf("--window-size=%d,%d", width, height),
 	}, flags...)...)
 	cmd.ExtraFiles = []*os.File{inR, outW}
 	if err := cmd.Start(); err != nil {
@@ -97,6 +102,23 @@ func Start(t *testing.T, width, height int, flags ...string) *Browser {
 	b.width, b.height = width, height
 	b.NewTab()
 	return b
+}
+
+// removeProfile removes the directory of a browser that was killed, whose child processes may still
+// make files there for a moment.
+func removeProfile(t *testing.T, dir string) {
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for end := time.Now().Add(browserTimeout); ; <-tick.C {
+		err := os.RemoveAll(dir)
+		if err == nil {
+			return
+		}
+		if time.Now().After(end) {
+			t.Errorf("removing the files of the browser: %v", err)
+			return
+		}
+	}
 }
 
 // NewTab opens another tab, which all else is about from now on, and returns a function that goes
