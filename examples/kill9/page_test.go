@@ -73,7 +73,8 @@ func TestPageInManyTabs(t *testing.T) {
 // A page that is open goes on when the program is started anew, whose counters begin at zero.
 func TestPageOverARestart(t *testing.T) {
 	address := freeAddress(t)
-	p := startParent(t, os.Stderr, "-listen", address)
+	stderr, ended := held(t)
+	p := startParent(t, stderr, "-listen", address)
 	b := headless.Start(t, 1100, 900)
 	b.Open(p.url)
 	b.Until(`state.acked > 100`)
@@ -82,6 +83,7 @@ func TestPageOverARestart(t *testing.T) {
 		t.Fatal(err)
 	}
 	p.wait(t)
+	ended() // the server, too, which makes files in the directory of the test
 	b.Until(`/has ended/.test(document.getElementById("verdict").textContent)`)
 	startParent(t, os.Stderr, "-listen", address, "-writers", "1")
 	b.Until(`state.writers === 1 && document.getElementById("verdict").textContent === "The server is up. Kill it."`)
