@@ -134,7 +134,7 @@ shots: ## the pictures of docs/VIEW.md, by a headless Chromium
 	STATEIO_SHOTS="$(CURDIR)/docs/img" go test -C view -run '^TestShots$$' -count 1 -timeout $(TIMEOUT) $(TESTFLAGS) .
 
 .PHONY: rules
-rules: ## the alerts and queries of module prom in Prometheus' own engine, which takes minutes to compile
+rules: ## the alerts and queries of modules prom and cluster/nodeprom in Prometheus' own engine, which takes minutes to compile
 	GOWORK=off go -C prom/ruletest test -timeout $(TIMEOUT) $(TESTFLAGS) ./...
 
 .PHONY: pictures

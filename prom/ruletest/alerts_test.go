@@ -123,9 +123,9 @@ var trials = map[string][]trial{
 	},
 }
 
-func readRules(t *testing.T) map[string]rulefmt.Rule {
+func readRules(t *testing.T, path string) map[string]rulefmt.Rule {
 	t.Helper()
-	b, err := os.ReadFile("../alerts.yml")
+	b, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -148,7 +148,12 @@ func readRules(t *testing.T) map[string]rulefmt.Rule {
 // Each alert fires when it must, not before, and for one store alone; and none fires
 // while all is well.
 func TestAlertsFireWhenTheyMust(t *testing.T) {
-	rules := readRules(t)
+	tryAlerts(t, readRules(t, "../alerts.yml"), steady, trials)
+}
+
+// tryAlerts makes the trials of all rules, over a steady state.
+func tryAlerts(t *testing.T, rules map[string]rulefmt.Rule, steady string, trials map[string][]trial) {
+	t.Helper()
 	if got, want := slices.Sorted(maps.Keys(rules)), slices.Sorted(maps.Keys(trials)); !slices.Equal(got, want) {
 		t.Fatalf("alerts %q, trials of %q", got, want)
 	}
@@ -192,7 +197,7 @@ func firesAt(t *testing.T, r rulefmt.Rule, series string) int {
 		if err != nil {
 			t.Fatal(err)
 		}
-		n := stores(t, v)
+		n := firing(t, v)
 		q.Close()
 		switch {
 		case n == 0:
@@ -207,10 +212,10 @@ func firesAt(t *testing.T, r rulefmt.Rule, series string) int {
 	return never
 }
 
-// stores returns how many alerts are active: one for the store, or none.
-func stores(t *testing.T, v promql.Vector) int {
+// firing returns how many alerts are active: one, for the store or the node, or none.
+func firing(t *testing.T, v promql.Vector) int {
 	t.Helper()
-	if len(v) > 1 || len(v) == 1 && v[0].Metric.Get("store") != "a" {
+	if len(v) > 1 || len(v) == 1 && v[0].Metric.Get("store")+v[0].Metric.Get("node") != "a" {
 		t.Fatalf("active for %v", v)
 	}
 	return len(v)

@@ -1,5 +1,5 @@
-// The rules and queries of module prom, tried in the engine of Prometheus. That is large,
-// so this module stands outside of the workspace: make rules.
+// The rules and queries of modules prom and cluster/nodeprom, tried in the engine of
+// Prometheus. That is large, so this module stands outside of the workspace: make rules.
 module github.com/stateio/stateio/prom/ruletest
 
 go 1.26.7
