@@ -6,6 +6,7 @@ require (
 	github.com/prometheus/client_golang v1.24.1
 	github.com/stateio/stateio v0.1.0
 	github.com/stateio/stateio/cluster v0.1.0
+	github.com/stateio/stateio/cluster/nodeprom v0.1.0
 	github.com/stateio/stateio/durable v0.1.0
 	github.com/stateio/stateio/prom v0.1.0
 )

@@ -14,6 +14,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/stateio/stateio/cluster"
+	"github.com/stateio/stateio/cluster/nodeprom"
 	"github.com/stateio/stateio/prom"
 	"github.com/stateio/stateio/store"
 )
@@ -94,7 +95,11 @@ func (s *server) takesChanges(ctx context.Context) error {
 func (s *server) metrics() http.Handler {
 	r := prometheus.NewRegistry()
 	if n := s.keys.node; n != nil {
-		r.MustRegister(nodeCollector{n})
+		c := nodeprom.NewCollector()
+		if err := c.Add("kv", n); err != nil {
+			panic(err) // the only node has a good name
+		}
+		r.MustRegister(c)
 	} else {
 		c := prom.NewCollector()
 		if err := c.Add("kv", s.keys.Store()); err != nil {
