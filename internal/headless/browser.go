@@ -75,7 +75,7 @@ func Start(t *testing.T, width, height int, flags ...string) *Browser {
 	if err != nil {
 		t.Fatal(err)
 	}
-	profile, err := os.MkdirTemp("", "stateio-browser-") // t.TempDir fails where something is left
+	profile, err := os.MkdirTemp("", "stateio-browser-") //nolint:usetesting // t.TempDir fails where something is left
 	if err != nil {
 		t.Fatal(err)
 	}
