@@ -276,6 +276,9 @@ func TestThreeNodesLoseTheirLeaderAndNothingElse(t *testing.T) {
 			return body == "ok\n"
 		})
 		c.checkMetrics(t, i)
+		if status, body := do(t, "GET", c.nodes[i].url+"/node/", ""); status != http.StatusOK || !strings.Contains(body, "<title>Node</title>") {
+			t.Errorf("the page of node %s: %d %q", c.name(i), status, body)
+		}
 	}
 	for _, n := range c.nodes {
 		n.kill(t)

@@ -23,6 +23,7 @@
 //	GET    /watch?prefix=P    follow changes, one JSON object a line, values in base64
 //	GET    /stats             figures about the store, as JSON
 //	GET    /metrics           the same for Prometheus
+//	GET    /node/             a page about the node and its cluster, if it is one
 //	GET    /healthz           200 while the store takes changes, else 503
 //	DELETE /members/ID        remove a node from its cluster
 //

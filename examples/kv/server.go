@@ -11,6 +11,7 @@ import (
 	"time"
 	"unicode/utf8"
 
+	"github.com/stateio/stateio/cluster/nodepage"
 	"github.com/stateio/stateio/durable"
 	"github.com/stateio/stateio/store"
 )
@@ -47,6 +48,9 @@ func (s *server) handler() http.Handler {
 	mux.HandleFunc("GET /healthz", s.healthz)
 	mux.HandleFunc("DELETE /members/{id}", inTime(s.removeMember))
 	mux.Handle("GET /metrics", s.metrics())
+	if n := s.keys.node; n != nil {
+		mux.Handle("GET /node/", http.StripPrefix("/node", nodepage.Handler(n)))
+	}
 	return mux
 }
 
@@ -72,6 +76,7 @@ GET    /kv/?prefix=user/  list keys, as a JSON array
 GET    /watch?prefix=P    follow changes, one JSON object a line, values in base64
 GET    /stats             figures about the store, as JSON
 GET    /metrics           the same for Prometheus
+GET    /node/             a page about the node and its cluster, if it is one
 GET    /healthz           200 while the store takes changes, else 503
 DELETE /members/ID        remove a node from its cluster
 `, s.keys.Len()) // the client may be gone
