@@ -160,20 +160,25 @@ func TestALogMakesNoFileInTheDirectoryOfAnother(t *testing.T) {
 	mustFail(t, "Close", n.Close())
 }
 
-// TestANodeThatIsLostDoesNotWaitForItsDisk removes the directory of a node whose disk is full, while the
-// node tries again and again to write a term, or to open its log.
+// TestANodeThatIsLostDoesNotWaitForItsDisk removes the directory of a node whose disk is full, or the files
+// of its log, while the node tries again and again to write a term, or to open its log.
 func TestANodeThatIsLostDoesNotWaitForItsDisk(t *testing.T) {
+	var reopened atomic.Pointer[Node] // whose log raft opens again when it writes
+	log := func(t *testing.T, n *Node, full *atomic.Bool) {
+		n.logs.open = func() (*wal.WAL, error) { return nil, syscall.ENOSPC }
+		reopened.Store(n)
+		full.Store(true)
+		_, _ = n.Submit([]byte("add x")) // raft waits for its log from here on
+		eventually(t, "the log can't be opened", func() bool { return n.logs.refusal.now[inOpening].Load() != nil })
+	}
 	for name, wait := range map[string]func(t *testing.T, n *Node, full *atomic.Bool){
 		"a term": func(t *testing.T, n *Node, full *atomic.Bool) {
 			full.Store(true)
 			_, _ = n.Submit([]byte("add x")) // it can't be stored, so another leader is wanted
 			eventually(t, "a term can't be written", func() bool { return n.logs.refusal.now[inVotes].Load() != nil })
 		},
-		"the log": func(t *testing.T, n *Node, _ *atomic.Bool) {
-			n.logs.open = func() (*wal.WAL, error) { return nil, syscall.ENOSPC }
-			go n.logs.again(syscall.ENOSPC)
-			eventually(t, "the log can't be opened", func() bool { return n.logs.refusal.now[inOpening].Load() != nil })
-		},
+		"the log":              log,
+		"the files of the log": log,
 	} {
 		t.Run(name, func(t *testing.T) {
 			noLeaks(t)
@@ -181,16 +186,24 @@ func TestANodeThatIsLostDoesNotWaitForItsDisk(t *testing.T) {
 			tr := startTrial(t, 1, func(_ int, o *Options) {
 				o.hooks.patience = time.Hour
 				o.hooks.store = func() error {
-					if full.Load() {
-						return syscall.ENOSPC
+					if !full.Load() {
+						return nil
 					}
-					return nil
+					if n := reopened.Load(); n != nil {
+						n.logs.again(syscall.ENOSPC)
+					}
+					return syscall.ENOSPC
 				}
 			})
+			reopened.Store(nil)
 			n := tr.nodes[0]
 			update(t, n, "add x")
 			wait(t, n, &full)
-			if err := os.RemoveAll(tr.path(0)); err != nil {
+			lose := tr.path(0)
+			if name == "the files of the log" {
+				lose = glob(t, 1, lose, "wal", "*.wal")[0]
+			}
+			if err := os.RemoveAll(lose); err != nil {
 				t.Fatal(err)
 			}
 			<-n.Failed()

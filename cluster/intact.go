@@ -173,7 +173,7 @@ func (n *Node) openLog() error {
 		if errors.Is(err, errLost) {
 			n.fail(err)
 		}
-		return errors.Is(err, errLost)
+		return n.failedErr() != nil // also if it is files of entries that are gone
 	}
 	n.logs.most = max(cacheBytes, (entriesInFlight+1)*n.opts.MaxUpdate)
 	term, err := n.logs.GetUint64([]byte("CurrentTerm"))

@@ -193,6 +193,7 @@ func (n *Node) makeSnapshot() error {
 		return n.fsm.read(func() error { return nil }) // or the state is not whole
 	}
 	if err := n.keepLogs(); err != nil {
+		n.snapshotDone(0, err, time.Since(began))
 		return err
 	}
 	f := n.raft.Snapshot()
@@ -251,11 +252,14 @@ const trailingBytes = 32 << 20
 
 // snapshotLoop makes snapshots by itself.
 func (n *Node) snapshotLoop() {
+	if n.opts.SnapshotBytes < 0 {
+		return
+	}
 	files, kept := 0, 0 // of the log: now, and after the last snapshot
 	for n.pause(n.opts.Heartbeat) {
 		files = n.countLogFiles(files)
 		kept = min(kept, files)
-		if n.opts.SnapshotBytes < 0 || !n.snapshotIsDue(files-kept) {
+		if !n.snapshotIsDue(files - kept) {
 			continue
 		}
 		if err := n.Snapshot(n.ctx); err == nil {
