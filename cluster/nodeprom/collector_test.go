@@ -2,6 +2,7 @@ package nodeprom_test
 
 import (
 	"errors"
+	"fmt"
 	"net"
 	"net/http/httptest"
 	"reflect"
@@ -103,6 +104,21 @@ member_lag_entries{member=b} 125
 	}
 	if len(got) > 0 {
 		t.Errorf("there is more: %q", got)
+	}
+}
+
+// A node that has failed, or was closed, does not go on when its disk does: it is down.
+func TestANodeThatHasFailedIsNotStalled(t *testing.T) {
+	for _, err := range []error{store.ErrFailed, store.ErrClosed, cluster.ErrStalled} {
+		f := full()
+		f.status.Stalled, f.stats.Err = true, fmt.Errorf("no updates: %w", err)
+		want := "stateio_node_stalled 0"
+		if errors.Is(err, cluster.ErrStalled) {
+			want = "stateio_node_stalled 1"
+		}
+		if got := values(gather(t, f)); !slices.Contains(got, want) || !slices.Contains(got, "stateio_node_down 1") {
+			t.Errorf("%v: %q", err, got)
+		}
 	}
 }
 

@@ -78,8 +78,10 @@ var figures = []figure[*reading]{
 		func(r *reading) float64 { return one(errors.Is(r.Err, store.ErrFailed)) }),
 	gauge("removed", "1 if the node was removed from its cluster, 0 otherwise.",
 		func(r *reading) float64 { return one(errors.Is(r.Err, cluster.ErrRemoved)) }),
-	gauge("stalled", "1 while the disk of the node does not answer, or its log can't be written, 0 otherwise.",
-		func(r *reading) float64 { return one(r.Stalled) }),
+	gauge("stalled", "1 while the disk of the node does not answer, or its log can't be written, 0 otherwise, also if the node has failed or is closed.",
+		func(r *reading) float64 {
+			return one(r.Stalled && !errors.Is(r.Err, store.ErrFailed) && !errors.Is(r.Err, store.ErrClosed))
+		}),
 	gauge("has_leader", "1 if the node knows of a leader, 0 otherwise.",
 		func(r *reading) float64 { return one(r.Leader != "") }),
 	gauge("leads", "1 if the node is the leader, 0 otherwise.",
