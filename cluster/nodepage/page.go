@@ -79,7 +79,7 @@ func (l *looks) latest() *view {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if l.last == nil || l.now().Sub(l.at) >= lookTime {
-		l.last = newView(l.node.Stats(), l.node.Status())
+		l.last = read(l.node)
 		l.at = l.now()
 		l.last.At = l.at.UnixMilli()
 	}

@@ -11,6 +11,7 @@ import (
 
 	"github.com/stateio/stateio/cluster"
 	"github.com/stateio/stateio/internal/headless"
+	"github.com/stateio/stateio/store"
 )
 
 // A fake is a node of a cluster of three, which makes a hundred updates each time that it is asked.
@@ -101,6 +102,14 @@ func TestANodeIsAskedOnceForAllPages(t *testing.T) {
 	}
 }
 
+// A closed node asks nobody how it is, so that nobody is shown as down.
+func TestAClosedNodeShowsNoMembers(t *testing.T) {
+	f := &fake{change: func(s *cluster.Stats, _ *cluster.Status) { s.Err = store.ErrClosed }}
+	if v := read(f); v.Leader != "" || len(v.Members) > 0 || v.Verdict != "This node is closed." {
+		t.Errorf("%+v", v)
+	}
+}
+
 // The page in a real browser.
 func TestThePageInABrowser(t *testing.T) {
 	b := headless.Start(t, 1000, 900)
@@ -110,7 +119,7 @@ func TestThePageInABrowser(t *testing.T) {
 	b.Open(server.URL + "/node/")
 	b.Until(`says.textContent === "Updates are taken: b leads, all 3 voters answer, and one may fail." && rates.length > 1 && rates.every((r) => r > 0)`)
 	b.Until(`members.rows.length === 3 && members.rows[1].textContent === "a127.0.0.1:1follows0" && members.rows[2].cells[0].textContent === ` + "`" + hostile + "`")
-	b.Until(`document.title === "Node a" && document.getElementById("gap").textContent === "690 ms" && /^12,000,\d00$/.test(document.getElementById("index").textContent) &&
+	b.Until(`document.title === "Node a" && document.getElementById("gap").textContent === "690 ms" && /^12,00\d,\d00$/.test(document.getElementById("index").textContent) &&
 		waiting.textContent === "3, 4.0 KiB" && snapshot.textContent === "3.0 MiB"`)
 
 	f.mu.Lock()

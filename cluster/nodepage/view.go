@@ -45,6 +45,17 @@ type member struct {
 	Error string  `json:"error"`
 }
 
+// read asks a node, and through it the members. One that is closed knows nothing of the cluster: it
+// asks nobody any more.
+func read(n Source) *view {
+	status := n.Status()
+	stats := n.Stats() // last: if the node is closed meanwhile, this tells
+	if errors.Is(stats.Err, store.ErrClosed) {
+		status.Leader, status.Members = "", nil
+	}
+	return newView(stats, status)
+}
+
 func newView(stats cluster.Stats, status cluster.Status) *view {
 	v := &view{
 		ID: status.ID, Cluster: status.Cluster, Leader: status.Leader, Term: status.Term, Gap: status.FailoverGap.Seconds(),
@@ -95,12 +106,18 @@ func verdict(stats cluster.Stats, status cluster.Status) (level, says, todo stri
 	case status.Leader == "":
 		return "bad", "No leader is known, so no updates are taken at the moment.",
 			"It takes about a second to elect one. If this stays, look at the network between the members, and at the log of this node."
-	case len(ill) > 0 && well <= majority:
+	case voters == 0:
+		return "warn", fmt.Sprintf("This node hears of %s as the leader, and knows of no members yet.", status.Leader),
+			"It is being sent the state. If this stays, look at the log of this node."
+	case well < majority:
+		return "warn", fmt.Sprintf("This node hears of %s as the leader, but %s.", status.Leader, are(ill)),
+			"Look at the network between the members, and at those that are down."
+	case len(ill) > 0 && well == majority:
 		return "warn", fmt.Sprintf("Updates are taken, but %s: if one more fails, they end.", are(ill)),
-			"Start what is down, or replace it: see “Replacing a node” in docs/CLUSTER.md."
+			"Start it, or look at its disk, or replace it: see “Replacing a node” in docs/CLUSTER.md."
 	case len(ill) > 0:
 		return "warn", fmt.Sprintf("Updates are taken, but %s.", are(ill)),
-			"Start what is down, or replace it: see “Replacing a node” in docs/CLUSTER.md."
+			"Start it, or look at its disk, or replace it: see “Replacing a node” in docs/CLUSTER.md."
 	case stats.SnapshotError != nil:
 		return "warn", "The last snapshot could not be made: " + stats.SnapshotError.Error(),
 			"Until one can, the log grows, and to open this node takes longer."
@@ -108,15 +125,15 @@ func verdict(stats cluster.Stats, status cluster.Status) (level, says, todo stri
 	return "ok", fmt.Sprintf("Updates are taken: %s leads, %s.", name(status.Leader, status.ID), spare(voters, voters-majority)), ""
 }
 
-// voters returns how many members vote, and the IDs of those that can't, as far as this node sees.
-func voters(s cluster.Status) (all int, ill []string) {
+// voters returns how many members vote, and those that can't, as far as this node sees.
+func voters(s cluster.Status) (all int, ill []cluster.MemberStatus) {
 	for _, m := range s.Members {
 		if !m.Voter {
 			continue
 		}
 		all++
 		if !m.Up || m.Stalled {
-			ill = append(ill, m.ID)
+			ill = append(ill, m)
 		}
 	}
 	return all, ill
@@ -145,12 +162,38 @@ func adviceFor(err error) string {
 	return "See “Errors” in docs/CLUSTER.md."
 }
 
-// are says which members are not well.
-func are(ids []string) string {
-	if len(ids) == 1 {
-		return ids[0] + " does not answer"
+// are says what is wrong with members, as a part of a sentence.
+func are(ill []cluster.MemberStatus) string {
+	var down, stalled []string
+	for _, m := range ill {
+		if m.Up {
+			stalled = append(stalled, m.ID)
+		} else {
+			down = append(down, m.ID)
+		}
 	}
-	return strings.Join(ids[:len(ids)-1], ", ") + " and " + ids[len(ids)-1] + " do not answer"
+	var parts []string
+	if len(down) > 0 {
+		parts = append(parts, list(down)+plural(len(down), " does not answer", " do not answer"))
+	}
+	if len(stalled) > 0 {
+		parts = append(parts, plural(len(stalled), "the disk of ", "the disks of ")+list(stalled)+plural(len(stalled), " does not", " do not"))
+	}
+	return strings.Join(parts, ", and ")
+}
+
+func list(ids []string) string {
+	if len(ids) == 1 {
+		return ids[0]
+	}
+	return strings.Join(ids[:len(ids)-1], ", ") + " and " + ids[len(ids)-1]
+}
+
+func plural(n int, one, many string) string {
+	if n == 1 {
+		return one
+	}
+	return many
 }
 
 func name(leader, self string) string {

@@ -40,7 +40,7 @@ function showRate(s) {
     $("most").textContent = number(Math.max(...rates));
     $("curve").setAttribute("points", rates.map((r, i) => `${120 - rates.length + i},${58 - 56 * r / most}`).join(" "));
   }
-  if (!before || s.at > before.at) before = s;
+  if (!before || s.at !== before.at) before = s; // the clock may go back
 }
 
 function row(m) {
