@@ -17,15 +17,20 @@ func TestTagsOfARelease(t *testing.T) {
 	if _, err := os.Stat(".git"); err != nil {
 		t.Skipf("not run: this is not a checkout of git: %v", err)
 	}
-	if _, err := exec.LookPath("bash"); err != nil || runtime.GOOS == "windows" {
-		t.Skip("there is no bash")
+	for _, name := range []string{"bash", "git"} {
+		if _, err := exec.LookPath(name); err != nil || runtime.GOOS == "windows" {
+			t.Skipf("there is no %s", name)
+		}
+	}
+	if os.Getenv("GOWORK") == "off" {
+		t.Skip("not run: without the workspace this is the root module alone")
 	}
 	// Where a hook or git rebase -x runs the tests, the environment says which repository that is
 	// about: a commit and the tags would go there. The checkout may belong to another user, and
 	// whoever runs this may sign commits.
 	t.Setenv("GIT_DIR", "/nowhere")
 	dir, config := filepath.Join(t.TempDir(), "clone"), filepath.Join(t.TempDir(), "gitconfig")
-	if err := os.WriteFile(config, []byte("[safe]\ndirectory = *\n[user]\nname = release\nemail = release@localhost\n"), 0o600); err != nil {
+	if err := os.WriteFile(config, []byte("[gc]\nauto = 0\n[maintenance]\nauto = false\n[safe]\ndirectory = *\n[user]\nname = release\nemail = release@localhost\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
 	env := slices.DeleteFunc(os.Environ(), func(v string) bool { return strings.HasPrefix(v, "GIT_") })
@@ -67,6 +72,9 @@ func TestTagsOfARelease(t *testing.T) {
 	git(dir, "commit", "-q", "--allow-empty", "-m", "before")
 
 	refused("CHANGELOG.md has no section")
+	if out, err := in(dir, "bash", "tools/tag", "v9.0.0"); err == nil || !strings.Contains(out, "unexpected argument v9.0.0") {
+		t.Errorf("tools/tag v9.0.0: %v: %s", err, out)
+	}
 	list, err := in(dir, "bash", "tools/tag", "-list")
 	if err != nil {
 		t.Fatal(list, err)
