@@ -42,6 +42,7 @@ type snapshots struct {
 // The stages of a snapshot besides those of storedir.
 const (
 	replaying  = storedir.OtherStages + iota // the shadow replays what it has not seen
+	asking                                   // the disk is asked how much space is free
 	beginning                                // the state is captured, and a log begun
 	givingBack                               // the captured state is closed
 	retaining                                // what it makes superfluous is removed
@@ -163,8 +164,10 @@ func (s *Store) setAutoLocked() {
 // makeSnapshot makes a snapshot, and tells log and Stats when that fails.
 func (s *Store) makeSnapshot(run *snapshotRun) error {
 	start := time.Now()
+	s.underway.Stage.Store(asking)
 	before, _ := s.dir.FS.Free(s.dir.Path)
 	size, c, err := s.trySnapshot(run)
+	s.underway.Stage.Store(asking)
 	after, _ := s.dir.FS.Free(s.dir.Path)
 	s.underway.Written.Store(0)
 	s.mu.Lock()

@@ -408,6 +408,7 @@ var stages = map[int32]string{
 	storedir.Writing:   "a snapshot is being written, and WriteTo of the captured state writes nothing, or the disk takes nothing",
 	storedir.Verifying: "a snapshot is being read back, and the disk gives nothing",
 	replaying:          "the shadow machine replays updates for a snapshot, and its Apply or Restore does not return",
+	asking:             "the disk is asked how much space is free, for a snapshot, and does not answer",
 	givingBack:         "a state that was captured for a snapshot is being closed, and its Close does not return",
 	retaining:          "files that a snapshot has made superfluous are being removed, and the disk does not answer",
 }
