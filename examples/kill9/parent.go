@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"fmt"
 	"os"
 	"sync"
 	"time"
@@ -163,6 +164,11 @@ func (p *parent) again(ctx context.Context, died *child) (*child, error) {
 		}
 		if ctx.Err() != nil || !wasKilled(err) {
 			return nil, err
+		}
+		fmt.Fprintln(os.Stderr, "kill9: the server was killed while it was started again:", err)
+		select {
+		case <-time.After(100 * time.Millisecond): // something may kill each
+		case <-ctx.Done():
 		}
 	}
 }

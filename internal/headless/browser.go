@@ -44,7 +44,7 @@ type message struct {
 }
 
 // browserTimeout is how long a browser may take for anything.
-const browserTimeout = 30 * time.Second
+const browserTimeout = 90 * time.Second
 
 // Find returns the path of a Chromium, or "".
 func Find() string {
@@ -234,7 +234,7 @@ func (b *Browser) Until(expression string) {
 	b.t.Helper()
 	poll := `new Promise((done) => {
 		const look = () => { let ok = false; try { ok = ` + expression + `; } catch {} ok ? done("yes") : setTimeout(look, 20); };
-		setTimeout(() => done("no"), 20000);
+		setTimeout(() => done("no"), 60000);
 		look();
 	})`
 	var r struct {

@@ -155,6 +155,7 @@ function follow() {
       streams[path]?.close();
       streams[path] = undefined;
     }
+    state = undefined; // what happens meanwhile is not drawn as of now
     return;
   }
   open("events", show, showGone);
