@@ -287,7 +287,7 @@ func freeAddrs(t testing.TB, n int) (addrs []string) {
 	t.Helper()
 	for tries := 0; len(addrs) < n; tries++ {
 		// Of the ports that the system gives away, somebody may have got it until it is used.
-		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))
+		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(10_000))
 		ln, err := net.Listen("tcp", addr)
 		if err != nil && tries < 1000 {
 			continue

@@ -219,7 +219,9 @@ var faults = map[string]func(f *fleet, r *rand.Rand){
 // leaderOrAny returns the process that leads, or any.
 func (f *fleet) leaderOrAny(r *rand.Rand) int {
 	if r.IntN(2) == 0 {
-		return r.IntN(len(f.configs))
+		i := r.IntN(len(f.configs))
+		f.sure(i) // it may have been started just now
+		return i
 	}
 	return f.leader()
 }
@@ -377,7 +379,7 @@ func TestReadsOfALeaderThatDoesNotAskAreNotLinearizable(t *testing.T) {
 }
 
 // TestUpdatesThatOneLogHasAreNotLinearizable makes sure that the test above would notice
-// nodes that acknowledge an update when it is in their own log, before a majority has it.
+// nodes that acknowledge an update when their own log has grown, before a majority has it.
 func TestUpdatesThatOneLogHasAreNotLinearizable(t *testing.T) {
 	f := startFleet(t, 3, func(c *childConfig) { c.Early = true })
 	r := rand.New(rand.NewPCG(1, 2))

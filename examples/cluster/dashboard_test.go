@@ -23,10 +23,11 @@ func TestThePageInABrowser(t *testing.T) {
 		t.Fatal(err)
 	}
 	b.Open(url)
-	b.Until(`before.Acked > 100 && rows.length === 3 && rates.length > 0`)
+	b.Until(`before.Acked > 0 && rows.length === 3 && rates.length > 0`)
 	const state = `rows[0].cells[1].textContent`
+	b.Until(`!rows[0].kill.disabled`)
 	b.JS(`rows[0].kill.click()`)
-	b.Until(state + ` === "down" && rows[0].kill.disabled && !rows[0].start.disabled`)
+	b.Until(state + ` === "down" && !rows[0].start.disabled && /n1 is killed/.test(document.getElementById("said").textContent)`)
 	b.JS(`rows[0].start.click()`)
 	b.Until(state + ` === "follows" || ` + state + ` === "leads"`)
 

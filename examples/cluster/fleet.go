@@ -92,7 +92,7 @@ func addrsOf(dir string) (addrs []string, err error) {
 // already.
 func freeAddrs(n int, given ...string) (addrs []string, err error) {
 	for tries := 0; len(addrs) < n; tries++ {
-		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))
+		addr := fmt.Sprintf("127.0.0.1:%d", 20_000+rand.IntN(5_000))
 		ln, err := net.Listen("tcp", addr)
 		if err != nil && tries < 1000 {
 			continue

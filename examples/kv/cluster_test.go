@@ -69,7 +69,7 @@ func (c *trio) start(t *testing.T, i int) {
 func freeAddr(t *testing.T) string {
 	t.Helper()
 	for tries := 0; ; tries++ {
-		addr := fmt.Sprintf("127.0.0.1:%d", 10_000+rand.IntN(20_000))
+		addr := fmt.Sprintf("127.0.0.1:%d", 27_000+rand.IntN(3_000))
 		l, err := net.Listen("tcp", addr)
 		if err == nil {
 			err = l.Close()
