@@ -228,12 +228,12 @@ func (n *Node) keepLogs() error {
 	if err != nil {
 		return err
 	}
-	if most := n.filesFor(int64(room)); len(bases) > most {
+	if most := n.filesFor(int64(room)); int64(len(bases)) > most {
 		last, err := n.logs.LastIndex()
 		if err != nil {
 			return err
 		}
-		keep = min(keep, last+1-min(bases[len(bases)-most], last+1))
+		keep = min(keep, last+1-min(bases[int64(len(bases))-most], last+1))
 	}
 	return n.reload(func(c *raft.ReloadableConfig) { c.TrailingLogs = min(max(keep, 16), 100_000) })
 }
@@ -274,9 +274,10 @@ func (n *Node) snapshotLoop() {
 }
 
 // snapshotIsDue reports whether the log has grown by so much since the last snapshot, or by so many
-// files, that another one is due. What it holds must be more than the last one has.
+// files, that another one is due. Files count only if something was applied since: else there is
+// nothing to make one of.
 func (n *Node) snapshotIsDue(files int) bool {
 	size := max(n.opts.SnapshotBytes, n.lastSnapshotSize())
 	since := n.fsm.since()
-	return since.bytes >= size || since.entries > 0 && files >= n.filesFor(size)
+	return since.bytes >= size || since.entries > 0 && int64(files) >= n.filesFor(size)
 }

@@ -2,7 +2,6 @@ package cluster
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 )
@@ -14,20 +13,21 @@ import (
 
 // filesFor returns how many files a log with that many bytes may have: twice those that the bytes
 // need, for not every byte is that of an update, and a few that are not full.
-func (n *Node) filesFor(size int64) int {
-	return int(2*size/int64(n.opts.SegmentBytes)) + 4
+func (n *Node) filesFor(size int64) int64 {
+	segment := int64(n.opts.SegmentBytes)
+	return 2*(size/segment) + 2*(size%segment)/segment + 4 // 2*size may be too large
 }
 
 // logBases returns the index of the first entry in each file of the log, in order.
 func (n *Node) logBases() (bases []uint64, err error) {
 	dir := filepath.Join(n.dir, "wal")
 	defer n.under.begin("reading " + dir)()
-	list, err := os.ReadDir(dir)
+	paths, err := walFiles(dir)
 	if err != nil {
 		return nil, err
 	}
-	for _, e := range list {
-		if base, _, ok := parseWALName(e.Name()); ok {
+	for _, path := range paths {
+		if base, _, ok := parseWALName(filepath.Base(path)); ok {
 			bases = append(bases, base)
 		}
 	}

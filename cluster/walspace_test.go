@@ -1,6 +1,7 @@
 package cluster
 
 import (
+	"math"
 	"path/filepath"
 	"testing"
 
@@ -63,9 +64,19 @@ func TestAFileForEachEndThatWasReplacedDoesNotStay(t *testing.T) {
 	n := tr.start(0)
 	few := n.filesFor(1 << 20)
 	eventually(t, "a snapshot was made, and the log has few files", func() bool {
-		return n.Stats().Snapshots > 0 && n.countLogFiles(31) <= few
+		return n.Stats().Snapshots > 0 && int64(n.countLogFiles(31)) <= few
 	})
 	if got := update(t, n, "add x"); got != 2 {
 		t.Errorf("the sum is %v", got)
+	}
+}
+
+// A SnapshotBytes that is there to mean never does not make a snapshot due by the number of files.
+func TestFilesForAnySize(t *testing.T) {
+	n := &Node{opts: &Options{SegmentBytes: 64 << 20}}
+	for size, want := range map[int64]int64{0: 4, 32 << 20: 5, 64 << 20: 6, 100 << 20: 7, 1 << 62: 1<<37 + 4, math.MaxInt64: 1<<38 + 3} {
+		if got := n.filesFor(size); got != want {
+			t.Errorf("%d files for %d bytes, want %d", got, size, want)
+		}
 	}
 }
