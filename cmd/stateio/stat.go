@@ -163,7 +163,7 @@ func (s *stat) ofBackup(cmd *cobra.Command, file *os.File) error {
 		return notRead(cmd.Context(), s.Path)
 	}
 	if errors.Is(err, store.ErrCorrupt) {
-		s.Damaged = 1 // what is behind it nobody reads
+		s.Damaged = 1 // what follows it nobody reads
 	}
 	if err != nil {
 		return err
